@@ -1,1 +1,3 @@
 //! The pure domain of trueup.
+
+pub mod object;
