@@ -1,1 +1,4 @@
 //! The program.
+
+pub mod adapters;
+pub mod ports;

@@ -1,0 +1,154 @@
+//! What the program asks of a Git repository: a remote, and our own mirror of it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Why a Git operation gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GitFailure {
+    /// The URL, branch, path or revision is not one we pass on.
+    BadName,
+    /// The remote could not be reached or did not answer in time.
+    Unreachable,
+    /// The branch, tag or commit does not exist there.
+    NoSuchRevision,
+    /// The change cannot be made without a checkout (symlink, submodule, `.git`).
+    Unsupported,
+    /// Git or the mirror itself failed.
+    Local,
+}
+
+/// A Git operation that failed: what was tried, why it failed, what the operator can do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot {what}: {why}")]
+pub struct GitError {
+    pub failure: GitFailure,
+    pub what: String,
+    pub why: String,
+    pub hint: String,
+}
+
+/// Where a revision stands on the remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The branch, when the revision names one (`HEAD` is resolved to its branch).
+    pub branch: Option<String>,
+    /// Full commit id.
+    pub sha: String,
+}
+
+/// A regular file of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// From the root of the repository, `/` between parts.
+    pub path: String,
+    pub bytes: Vec<u8>,
+}
+
+/// The new bytes of a file; the file is made when it is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    pub path: String,
+    pub bytes: Vec<u8>,
+}
+
+/// Who a commit is by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    pub name: String,
+    pub email: String,
+}
+
+/// A commit that exists in our mirror only, until it is pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    pub sha: String,
+    pub parent: String,
+    /// A Git bundle of the objects that the parent lacks.
+    pub bundle: Vec<u8>,
+}
+
+/// Why a push did not (certainly) land.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PushError {
+    /// The remote, or our own check right before, said no; nothing moved.
+    #[error("the push to {branch} was rejected: {why}")]
+    Rejected { branch: String, why: String },
+    /// No usable answer came: it may have landed. Ask the remote.
+    #[error("the outcome of the push to {branch} is unknown: {cause}; it may have landed")]
+    Unknown { branch: String, cause: String },
+    /// The connection was never made; nothing moved.
+    #[error("the push to {branch} was not sent: {cause}")]
+    NotSent { branch: String, cause: String },
+}
+
+/// Whether a commit is on a branch of the remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Landed {
+    /// The branch is at the commit, or has it as an ancestor.
+    Yes { head: String },
+    /// The branch is still at the commit's parent, or does not exist.
+    No,
+    /// The branch is elsewhere and does not contain the commit.
+    Moved { head: String },
+}
+
+/// One commit in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    pub sha: String,
+    pub author: Author,
+    pub time: Timestamp,
+    pub subject: String,
+}
+
+/// One repository.
+#[async_trait]
+pub trait Repo: Send + Sync {
+    /// The URL as the Applications name it, without credentials.
+    fn url(&self) -> &str;
+    /// Asks the remote where a branch (or `HEAD`, a tag, a full commit id) stands.
+    async fn head(&self, revision: &str) -> Result<Head, GitError>;
+    /// Brings every branch of the remote into the mirror.
+    async fn fetch(&self) -> Result<(), GitError>;
+    /// The regular files below a folder at a commit; symlinks and submodules are left out. The commit is fetched when
+    /// the mirror lacks it.
+    async fn files(&self, sha: &str, prefix: &str) -> Result<Vec<SourceFile>, GitError>;
+    /// The id of the folder's tree at a commit; equal ids mean equal content. `None` when there is no such folder.
+    async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError>;
+    /// A commit of the changes on top of `parent`, without a checkout. The same arguments give the same commit.
+    async fn commit(
+        &self,
+        parent: &str,
+        changes: &[FileChange],
+        message: &str,
+        author: &Author,
+        time: Timestamp,
+    ) -> Result<Commit, GitError>;
+    /// Puts the objects of a bundle into the mirror.
+    async fn import(&self, bundle: &[u8]) -> Result<(), GitError>;
+    /// Pushes a commit to a branch, never forced. `expected_parent` is where the branch must stand; `None` when it
+    /// must not exist.
+    async fn push(
+        &self,
+        branch: &str,
+        sha: &str,
+        expected_parent: Option<&str>,
+    ) -> Result<(), PushError>;
+    /// Asks the remote whether a branch contains a commit.
+    async fn contains(&self, branch: &str, sha: &str) -> Result<Landed, GitError>;
+    /// The commits that are in `until` and not in `since`, newest first, at most `limit`.
+    async fn log(&self, since: &str, until: &str, limit: usize) -> Result<Vec<LogEntry>, GitError>;
+    /// The author that Git's own configuration names here; `None` when it names none.
+    fn author(&self) -> Option<Author>;
+}
+
+/// The repositories that Applications name.
+#[async_trait]
+pub trait Repos: Send + Sync {
+    /// The repository behind a `repoURL`.
+    async fn open(&self, argo_url: &str) -> Result<Arc<dyn Repo>, GitError>;
+}
