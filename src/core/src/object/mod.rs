@@ -1,4 +1,8 @@
 //! Kubernetes objects as plain JSON trees: who they are, how a field is named, when two of them are equal.
 
+pub mod diff;
 pub mod identity;
+pub mod listkeys;
 pub mod path;
+pub mod quantity;
+pub mod redact;
