@@ -1,3 +1,18 @@
-//! The pure domain of trueup.
+//! The pure domain of trueup: what drift is, what was decided, what follows from it, and what is still owed.
+//!
+//! Nothing here waits, reads a clock, draws, or talks to a cluster or to Git. Times and observations come in as
+//! arguments; events and plans go out as data.
 
+pub mod decision;
+pub mod event;
+pub mod gate;
+pub mod ids;
 pub mod object;
+pub mod plan;
+pub mod run;
+pub mod sheet;
+pub mod span;
+pub mod text;
+
+/// The version of every document that trueup writes for other programs.
+pub const API_VERSION: &str = "trueup.dev/v1";

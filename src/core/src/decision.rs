@@ -1,0 +1,311 @@
+//! What the operator chose for a cell, and whether that choice still stands.
+
+use crate::object::{
+    identity::{AppKey, ObjectRef},
+    path::FieldPath,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One field of one live object, as one Application sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CellKey {
+    pub application: AppKey,
+    pub object: ObjectRef,
+    pub field: FieldPath,
+}
+
+/// Where the canonical value comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Take {
+    /// What Git has at the head of the tracked branch.
+    Git,
+    /// What the last successful sync brought.
+    LastSynced,
+    /// What is live: in the cell itself, or in the copy named.
+    Live(LiveOf),
+    /// A value that stands nowhere yet.
+    Value(Value),
+    /// Stop comparing the field: an `ignoreDifferences` entry with `RespectIgnoreDifferences`.
+    Ignore,
+    /// Remove from the cluster what Git does not have.
+    Remove,
+    /// Put off, with somebody who owes it.
+    Later(Later),
+}
+
+/// Which copy's live value; all `None` means the cell's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveOf {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// How a field is put off. `until` is an RFC 3339 time or date.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Later {
+    pub how: How,
+    pub owner: String,
+    pub until: String,
+}
+
+/// What holds until the matter is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum How {
+    /// Into Git as it is, to be removed by the owner.
+    KeepLive,
+    /// Git wins; the follow-up is recorded.
+    GitNow,
+    /// The Application stays frozen and is handed over.
+    StayFrozen,
+}
+
+/// The values that stood when the decision was made. `None`: the field was absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sides {
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+    pub git: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+    pub last_synced: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+    pub live: Option<Value>,
+}
+
+/// Keeps a JSON `null` apart from an absent side.
+mod present {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+    pub fn serialize<S: Serializer>(value: &Option<Value>, s: S) -> Result<S::Ok, S::Error> {
+        value.serialize(s)
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Value>, D::Error> {
+        Value::deserialize(d).map(Some)
+    }
+}
+
+/// What shall stand in the end, on one side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Wanted {
+    /// This value.
+    Value(Value),
+    /// Nothing: the field is gone.
+    Absent,
+    /// Whatever is there: this side is not touched.
+    AsIs,
+}
+
+impl Wanted {
+    fn of(side: &Option<Value>) -> Self {
+        side.clone().map_or(Self::Absent, Self::Value)
+    }
+
+    /// Whether `side` is as wanted; `AsIs` is met by anything.
+    pub fn met_by(&self, side: &Option<Value>) -> bool {
+        match self {
+            Self::Value(value) => side.as_ref() == Some(value),
+            Self::Absent => side.is_none(),
+            Self::AsIs => true,
+        }
+    }
+}
+
+/// The decision for one cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    pub cell: CellKey,
+    pub take: Take,
+    /// What was seen when deciding.
+    pub seen: Sides,
+    /// What the tracked branch shall render.
+    pub git: Wanted,
+    /// What the cluster shall hold.
+    pub live: Wanted,
+    pub reason: String,
+    pub by: String,
+    pub at: Timestamp,
+}
+
+/// Why a choice cannot be made for a cell.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CannotTake {
+    #[error(
+        "there is no last synced value to take: no rendering of the last successful sync is known"
+    )]
+    NoBase,
+    #[error("the copy named holds no such field")]
+    NoCopy,
+    #[error(
+        "Git has this field; `remove` is for what Git does not have. Take `git`, or another value"
+    )]
+    GitHasIt,
+    #[error(
+        "a secret value is never written to Git (rule 7): take `git`, or keep it in an external secret store"
+    )]
+    Secret,
+    #[error("`later` needs an owner and a time or date until when")]
+    NobodyOwes,
+    #[error(
+        "`ignore` leaves no value to reconcile and needs the Application's own manifest in Git, which was not found"
+    )]
+    NotDeclared,
+}
+
+/// What `take` means for Git and for the cluster. `copy` is the live value of the copy that `take` names.
+pub fn resolve(
+    take: &Take,
+    sides: &Sides,
+    copy: Option<&Option<Value>>,
+    declared_in_git: bool,
+) -> Result<(Wanted, Wanted), CannotTake> {
+    let both = |side: &Option<Value>| -> Result<(Wanted, Wanted), CannotTake> {
+        if side.as_ref().is_some_and(is_secret) && side != &sides.git {
+            return Err(CannotTake::Secret);
+        }
+        Ok((Wanted::of(side), Wanted::of(side)))
+    };
+    match take {
+        Take::Git => both(&sides.git),
+        Take::LastSynced => match &sides.last_synced {
+            Some(_) => both(&sides.last_synced),
+            None => Err(CannotTake::NoBase),
+        },
+        Take::Live(of) if *of == LiveOf::default() => both(&sides.live),
+        Take::Live(_) => both(copy.ok_or(CannotTake::NoCopy)?),
+        Take::Value(value) => both(&Some(value.clone())),
+        Take::Ignore if declared_in_git => Ok((Wanted::AsIs, Wanted::AsIs)),
+        Take::Ignore => Err(CannotTake::NotDeclared),
+        Take::Remove if sides.git.is_some() => Err(CannotTake::GitHasIt),
+        Take::Remove => Ok((Wanted::Absent, Wanted::Absent)),
+        Take::Later(later) => {
+            if later.owner.trim().is_empty() || later.until.trim().is_empty() {
+                return Err(CannotTake::NobodyOwes);
+            }
+            match later.how {
+                How::KeepLive => both(&sides.live),
+                How::GitNow => both(&sides.git),
+                How::StayFrozen => Ok((Wanted::AsIs, Wanted::AsIs)),
+            }
+        }
+    }
+}
+
+/// Whether a value is the digest that stands for a secret (`{"secret": "hmac:…"}`).
+pub fn is_secret(value: &Value) -> bool {
+    value
+        .get("secret")
+        .and_then(Value::as_str)
+        .is_some_and(|text| text.starts_with("hmac:"))
+}
+
+impl Decision {
+    /// Whether the decision still stands: each side is as it was seen, or already as wanted.
+    pub fn stands(&self, now: &Sides) -> bool {
+        let git = now.git == self.seen.git || self.git.met_by(&now.git);
+        let live = now.live == self.seen.live || self.live.met_by(&now.live);
+        git && live
+    }
+
+    /// Whether both sides are as wanted.
+    pub fn settled(&self, now: &Sides) -> bool {
+        self.git.met_by(&now.git) && self.live.met_by(&now.live)
+    }
+
+    /// Whether the tracked branch has to change for it.
+    pub fn changes_git(&self) -> bool {
+        !self.git.met_by(&self.seen.git)
+    }
+
+    /// Whether the cluster has to change for it.
+    pub fn changes_live(&self) -> bool {
+        !self.live.met_by(&self.seen.live)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn sides(git: &str, live: &str) -> Sides {
+        Sides {
+            git: Some(json!(git)),
+            last_synced: Some(json!(git)),
+            live: Some(json!(live)),
+        }
+    }
+
+    #[test]
+    fn taking_a_copy_changes_both_sides_to_its_live_value() {
+        let take = Take::Live(LiveOf {
+            namespace: Some("auth".into()),
+            application: None,
+        });
+        let (git, live) = resolve(
+            &take,
+            &sides("HS256", "HS256"),
+            Some(&Some(json!("RS256"))),
+            true,
+        )
+        .unwrap();
+        assert_eq!(git, Wanted::Value(json!("RS256")));
+        assert_eq!(live, git);
+    }
+
+    #[test]
+    fn a_secret_never_goes_to_git_but_git_may_win() {
+        let seen = Sides {
+            git: Some(json!({"secret": "hmac:a"})),
+            live: Some(json!({"secret": "hmac:b"})),
+            ..Sides::default()
+        };
+        let live = Take::Live(LiveOf::default());
+        assert_eq!(resolve(&live, &seen, None, true), Err(CannotTake::Secret));
+        assert!(resolve(&Take::Git, &seen, None, true).is_ok());
+    }
+
+    #[test]
+    fn a_foreign_change_reopens_and_our_own_does_not() {
+        let (git, live) =
+            resolve(&Take::Live(LiveOf::default()), &sides("a", "b"), None, true).unwrap();
+        let decision = Decision {
+            cell: CellKey {
+                application: "argocd/x".parse().unwrap(),
+                object: ObjectRef {
+                    group: String::new(),
+                    version: "v1".into(),
+                    kind: "ConfigMap".into(),
+                    namespace: Some("n".into()),
+                    name: "c".into(),
+                },
+                field: ".data.k".parse().unwrap(),
+            },
+            take: Take::Live(LiveOf::default()),
+            seen: sides("a", "b"),
+            git,
+            live,
+            reason: String::new(),
+            by: String::new(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        assert!(decision.stands(&sides("a", "b")));
+        assert!(decision.stands(&sides("b", "b")), "our commit landed");
+        assert!(
+            !decision.stands(&sides("a", "c")),
+            "somebody changed the live value"
+        );
+        assert!(
+            !decision.stands(&sides("c", "b")),
+            "somebody pushed another value"
+        );
+    }
+}

@@ -1,0 +1,601 @@
+//! The durable events of an incident: what the journal holds and the state is folded from.
+//!
+//! Serialised means promised: variants and fields are added, never renamed. The journal frames each event in a
+//! [`Record`]; a record of an unknown `type` is kept as it is and ignored by the fold.
+
+use crate::{
+    decision::{CellKey, Decision},
+    gate::Sample,
+    ids::{Commit, Digest, IncidentId, OpId},
+    object::{
+        identity::{AppKey, ObjectRef},
+        path::FieldPath,
+    },
+    plan::{Action, Gate, Plan, Target},
+    span::Span,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// An event with its place in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts from 1 without a gap.
+    pub seq: u64,
+    /// Wall clock when it was written; order is by `seq`, never by time.
+    pub time: Timestamp,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Which cluster this is; anything else answering under its name is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterPin {
+    pub context: String,
+    pub server: String,
+    /// SHA-256 of the certificate authority, empty when the kubeconfig has none.
+    #[serde(default)]
+    pub ca_digest: String,
+    /// uid of the namespace `kube-system`, or of Argo CD's namespace where that one cannot be read.
+    pub uid: String,
+    #[serde(default)]
+    pub version: String,
+}
+
+/// How the world is reached; enough to resume with nothing but the state folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    pub kubeconfig: Option<String>,
+    pub context: Option<String>,
+    /// Argo CD's namespace.
+    pub namespace: String,
+    pub prometheus: Option<String>,
+    /// `--repo`: the URL that Argo CD has, to the one that reaches it from here.
+    #[serde(default)]
+    pub repositories: BTreeMap<String, String>,
+}
+
+/// How long things are waited for. Shorter than the default is journaled as *shortened*.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Waits {
+    /// Between the two observations that prove a freeze.
+    pub freeze_hold: Span,
+    /// Caps every gate's `for`.
+    pub gate_for: Option<Span>,
+    pub gate_every: Option<Span>,
+    pub gate_within: Option<Span>,
+    /// For a refresh to be consumed.
+    pub refresh_deadline: Span,
+    pub sync_deadline: Span,
+    pub health_deadline: Span,
+    /// For the two reconcile rounds after a thaw.
+    pub thaw_deadline: Span,
+    pub merge_deadline: Span,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            freeze_hold: Span::seconds(20),
+            gate_for: None,
+            gate_every: None,
+            gate_within: None,
+            refresh_deadline: Span::seconds(60),
+            sync_deadline: Span::seconds(600),
+            health_deadline: Span::seconds(600),
+            thaw_deadline: Span::seconds(180),
+            merge_deadline: Span::seconds(3600),
+        }
+    }
+}
+
+/// What may be written. Ordered: each allows what the ones before it allow, except that `Git` and `Cluster` do not include each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Armed {
+    #[default]
+    Nothing,
+    Git,
+    Cluster,
+    All,
+}
+
+impl Armed {
+    pub fn git(self) -> bool {
+        matches!(self, Self::Git | Self::All)
+    }
+    pub fn cluster(self) -> bool {
+        matches!(self, Self::Cluster | Self::All)
+    }
+}
+
+/// How auto-sync is kept off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mechanism {
+    /// Nothing to switch off; the note records the freeze.
+    NoteOnly,
+    /// `automated.enabled: false` (Argo CD 3.1 and newer).
+    Disable,
+    /// `automated` taken out.
+    Remove,
+}
+
+/// One external write, exactly. Its op-id is kept by the world beside the effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "effect",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Effect {
+    Freeze {
+        application: AppKey,
+        mechanism: Mechanism,
+        /// `spec.syncPolicy` as found; `null` when absent.
+        found: Value,
+        patch: Value,
+    },
+    Push {
+        repository: String,
+        branch: String,
+        commit: Commit,
+        parent: Commit,
+        /// The blob that holds the commit's objects.
+        bundle: Digest,
+        /// Whether Argo CD follows this branch.
+        tracked: bool,
+    },
+    Sync {
+        application: AppKey,
+        revision: Commit,
+        patch: Value,
+    },
+    Thaw {
+        application: AppKey,
+        /// `automated` as it shall stand; `null` when auto-sync stays off.
+        automated: Value,
+        patch: Value,
+    },
+    Act {
+        application: AppKey,
+        object: ObjectRef,
+        action: Action,
+        patch: Value,
+        /// The patch that takes it back.
+        inverse: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cell: Option<CellKey>,
+    },
+}
+
+impl Effect {
+    /// The Application that it concerns, if it concerns one.
+    pub fn application(&self) -> Option<&AppKey> {
+        match self {
+            Self::Freeze { application, .. }
+            | Self::Sync { application, .. }
+            | Self::Thaw { application, .. }
+            | Self::Act { application, .. } => Some(application),
+            Self::Push { .. } => None,
+        }
+    }
+
+    /// The verb, for a sentence.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Freeze { .. } => "freeze",
+            Self::Push { .. } => "push",
+            Self::Sync { .. } => "sync",
+            Self::Thaw { .. } => "thaw",
+            Self::Act { .. } => "act on",
+        }
+    }
+}
+
+/// What the operator confirmed and what is read again right before the write.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guard {
+    /// The version the write carries: together with the op-id it makes a repeated request land at most once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    /// Facts by name: `uid`, `source`, `syncPolicy`, `operation`, values replaced, `parent`.
+    #[serde(default)]
+    pub facts: BTreeMap<String, Value>,
+}
+
+/// How an external write ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "outcome",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Outcome {
+    Done {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resource_version: Option<String>,
+        /// Found in the world on resume rather than answered to us.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        found: bool,
+    },
+    /// Certainly nothing changed.
+    NotDone { why: String },
+    /// It may have happened; to be looked up before anything else.
+    Unknown { why: String },
+}
+
+/// One observation of a freeze.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldSample {
+    pub at: Timestamp,
+    pub holds: bool,
+    pub why: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled_at: Option<Timestamp>,
+}
+
+/// A field of an object, from one value to another. `None`: absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changed {
+    pub object: ObjectRef,
+    pub field: FieldPath,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Value>,
+}
+
+/// What a sync will do, compared with what was decided.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Prediction {
+    /// Every field that moves, bookkeeping left out.
+    pub changes: Vec<Changed>,
+    pub creates: Vec<ObjectRef>,
+    /// Live objects that Git does not have; left alone because prune is off.
+    pub extra: Vec<ObjectRef>,
+    /// Hooks that will run.
+    pub hooks: Vec<String>,
+    /// What is listed and not compared: resourceVersion, managed fields, last-applied, tracking.
+    pub bookkeeping: Vec<String>,
+    /// Changes nobody decided.
+    pub unexpected: Vec<Changed>,
+    /// Decided changes that the sync would not make.
+    pub missing: Vec<Changed>,
+    /// Objects whose effect cannot be predicted, with the reason.
+    pub unknown: Vec<Unpredicted>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unpredicted {
+    pub object: ObjectRef,
+    pub why: String,
+}
+
+impl Prediction {
+    /// Nothing unexpected, nothing missing, nothing unknown.
+    pub fn as_expected(&self) -> bool {
+        self.unexpected.is_empty() && self.missing.is_empty() && self.unknown.is_empty()
+    }
+    /// Nothing but bookkeeping moves.
+    pub fn no_change(&self) -> bool {
+        self.changes.is_empty() && self.creates.is_empty() && self.unknown.is_empty()
+    }
+}
+
+/// A commit that was built and proven, and not pushed yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proposal {
+    pub repository: String,
+    /// Where it will be pushed.
+    pub branch: String,
+    /// The branch that the Applications follow.
+    pub tracked: String,
+    pub commit: Commit,
+    pub parent: Commit,
+    pub message: String,
+    pub author: String,
+    pub bundle: Digest,
+    pub files: Vec<FileDiff>,
+    pub proof: Vec<ProofLine>,
+    /// The cells it settles in Git.
+    pub cells: Vec<CellKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileDiff {
+    pub path: String,
+    /// Unified diff with three lines of context.
+    pub diff: String,
+    pub fields: usize,
+}
+
+/// What the commit changes in the rendering of one Application.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProofLine {
+    pub application: AppKey,
+    pub decided: Vec<Changed>,
+    /// Must be empty for the commit to be proven.
+    pub undecided: Vec<Changed>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+}
+
+/// Something that has to be settled before the incident closes, or that is handed over with an owner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Obligation {
+    pub id: String,
+    pub what: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<AppKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Whether the incident may not close while it is open.
+    pub blocks_close: bool,
+    /// The command that settles it.
+    pub settle: String,
+}
+
+/// A line of the command log: what was asked of the outside world, without secrets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandLine {
+    /// The same by hand.
+    pub by_hand: String,
+    pub result: String,
+    pub millis: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Event {
+    IncidentOpened {
+        incident: IncidentId,
+        operator: String,
+        host: String,
+        scope: Vec<AppKey>,
+        pin: ClusterPin,
+        connection: Connection,
+        waits: Waits,
+        version: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<Box<Plan>>,
+    },
+    /// A process took the incident up again; every streak starts anew.
+    Resumed {
+        operator: String,
+        host: String,
+        version: String,
+        #[serde(default)]
+        recovered: String,
+    },
+    ScopeSet {
+        scope: Vec<AppKey>,
+        by: String,
+    },
+    Armed {
+        write: Armed,
+        by: String,
+    },
+    WaitShortened {
+        wait: String,
+        from: String,
+        to: String,
+    },
+    TargetSet {
+        application: AppKey,
+        target: Target,
+        /// What it comes to; `null`: auto-sync stays off.
+        automated: Value,
+        evidence: String,
+        by: String,
+    },
+    /// Everything as it stood, kept as blobs. Number 0 is taken before anything is changed.
+    SnapshotTaken {
+        number: u32,
+        /// `applications`, `live`, `desired`, `base`, `report`.
+        blobs: BTreeMap<String, Digest>,
+        counts: BTreeMap<String, usize>,
+        unread: Vec<String>,
+        /// The questions as `DriftReport` has them; left out when there are more than 200.
+        questions: Vec<Value>,
+        /// For each Application: sync, health, auto-sync with its evidence, as `DriftReport` has them.
+        applications: Vec<Value>,
+    },
+    Decided {
+        decisions: Vec<Decision>,
+    },
+    DecisionWithdrawn {
+        cells: Vec<CellKey>,
+        why: String,
+        by: String,
+    },
+    Intended {
+        op: OpId,
+        #[serde(flatten)]
+        effect: Effect,
+        guard: Guard,
+        /// What the sheet said.
+        shown: Vec<String>,
+        by_hand: Vec<String>,
+        by: String,
+    },
+    Ended {
+        op: OpId,
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+    FreezeSampled {
+        application: AppKey,
+        sample: HoldSample,
+    },
+    FreezeProven {
+        application: AppKey,
+    },
+    FreezeLost {
+        application: AppKey,
+        why: String,
+    },
+    Proposed {
+        proposal: Box<Proposal>,
+    },
+    MessageSet {
+        message: String,
+        by: String,
+    },
+    CommitSet {
+        branch: Option<String>,
+        pull_request: bool,
+        by: String,
+    },
+    /// The tracked branch holds a revision that renders as decided.
+    Landed {
+        repository: String,
+        branch: String,
+        revision: Commit,
+        how: String,
+    },
+    OrderSet {
+        order: Vec<AppKey>,
+        by: String,
+    },
+    GateAdded {
+        gate: String,
+        spec: Gate,
+        by: String,
+    },
+    BaselineTaken {
+        gate: String,
+        sample: Sample,
+    },
+    Predicted {
+        application: AppKey,
+        revision: Commit,
+        prediction: Box<Prediction>,
+    },
+    OperationFinished {
+        application: AppKey,
+        op: OpId,
+        phase: String,
+        message: String,
+        revision: String,
+        finished_at: Option<Timestamp>,
+    },
+    /// What the sync really changed, read back.
+    SyncVerified {
+        application: AppKey,
+        op: OpId,
+        changes: Vec<Changed>,
+        /// Changes that were not predicted; the walk stops while there are any.
+        surprises: Vec<Changed>,
+    },
+    GateStarted {
+        application: AppKey,
+        gate: String,
+        spec: Gate,
+        hold: Span,
+        every: Span,
+        within: Span,
+    },
+    GateSampled {
+        application: AppKey,
+        gate: String,
+        sample: Sample,
+    },
+    GatePassed {
+        application: AppKey,
+        gate: String,
+    },
+    GateTimedOut {
+        application: AppKey,
+        gate: String,
+        why: String,
+    },
+    Attested {
+        gate: String,
+        who: String,
+        saw: String,
+    },
+    /// One reconcile round seen after a thaw.
+    ThawWatched {
+        application: AppKey,
+        round: u32,
+        holds: bool,
+        why: String,
+    },
+    /// A live action read again.
+    ActReread {
+        op: OpId,
+        after: Span,
+        holds: bool,
+        why: String,
+    },
+    /// Somebody else did something; recorded, and only what it touched is open again.
+    Adopted {
+        application: Option<AppKey>,
+        what: String,
+        who: String,
+    },
+    GlassBroken {
+        application: Option<AppKey>,
+        what: String,
+        reason: String,
+        by: String,
+    },
+    GlassReviewed {
+        what: String,
+        found: String,
+        by: String,
+    },
+    Parked {
+        application: AppKey,
+        owner: String,
+        until: String,
+        reason: String,
+        by: String,
+    },
+    Unparked {
+        application: AppKey,
+        by: String,
+    },
+    /// The walk stopped because going on would break a rule.
+    Stopped {
+        rule: u8,
+        application: Option<AppKey>,
+        reason: String,
+    },
+    CommandRan {
+        #[serde(flatten)]
+        line: CommandLine,
+    },
+    Revealed {
+        what: String,
+        by: String,
+    },
+    Exported {
+        format: String,
+        digest: Digest,
+    },
+    Closed {
+        by: String,
+    },
+}

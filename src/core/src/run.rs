@@ -1,0 +1,943 @@
+//! The state of an incident: a fold over its events, and nothing else.
+
+use crate::{
+    decision::{CellKey, Decision, How, Take},
+    event::*,
+    gate::{Sample, Verdict},
+    ids::{Commit, IncidentId, OpId},
+    object::identity::AppKey,
+    plan::{Gate, Plan, Target},
+    span::Span,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Everything known of an incident from its journal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Run {
+    pub incident: Option<IncidentId>,
+    pub operator: String,
+    pub opened_at: Option<Timestamp>,
+    pub scope: Vec<AppKey>,
+    pub pin: ClusterPin,
+    pub connection: Connection,
+    pub waits: Waits,
+    pub plan: Option<Box<Plan>>,
+    pub armed: Armed,
+    pub shortened: Vec<(String, String, String)>,
+    pub apps: BTreeMap<AppKey, AppRun>,
+    pub decisions: BTreeMap<CellKey, Decision>,
+    /// Cells of each `Decided`, newest last, for undo.
+    pub decided: Vec<Vec<CellKey>>,
+    pub snapshots: u32,
+    pub questions: Vec<Value>,
+    pub ops: BTreeMap<OpId, Op>,
+    /// Operations in the order of their intents.
+    pub op_order: Vec<OpId>,
+    pub message: Option<String>,
+    pub commit_branch: Option<String>,
+    pub pull_request: bool,
+    pub proposal: Option<Proposal>,
+    /// The revision to sync to, by repository.
+    pub landed: BTreeMap<String, Landed>,
+    /// Rounds of commits so far.
+    pub commits: u32,
+    pub order: Vec<AppKey>,
+    pub gates: BTreeMap<String, Gate>,
+    pub baselines: BTreeMap<String, Sample>,
+    pub attested: BTreeMap<String, (String, String, Timestamp)>,
+    pub broken_glass: Vec<BrokenGlass>,
+    pub stopped: Option<Stop>,
+    pub exported: Vec<String>,
+    pub closed: Option<(String, Timestamp)>,
+    /// Sequence number and time of the last record.
+    pub last: Option<(u64, Timestamp)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Landed {
+    pub branch: String,
+    pub revision: Commit,
+    pub how: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrokenGlass {
+    pub application: Option<AppKey>,
+    pub what: String,
+    pub reason: String,
+    pub by: String,
+    pub reviewed: Option<String>,
+}
+
+/// Why the walk stands still.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stop {
+    pub rule: u8,
+    pub application: Option<AppKey>,
+    pub reason: String,
+}
+
+/// One external write and how it ended; no outcome yet means it has to be looked up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Op {
+    pub effect: Effect,
+    pub guard: Guard,
+    pub shown: Vec<String>,
+    pub by_hand: Vec<String>,
+    pub by: String,
+    pub intended_at: Timestamp,
+    pub outcome: Option<(Outcome, Timestamp)>,
+}
+
+impl Op {
+    /// Certain to have happened.
+    pub fn done(&self) -> bool {
+        matches!(self.outcome, Some((Outcome::Done { .. }, _)))
+    }
+    /// Neither certain to have happened nor certain not to.
+    pub fn open(&self) -> bool {
+        matches!(self.outcome, None | Some((Outcome::Unknown { .. }, _)))
+    }
+}
+
+/// One Application's place in the walk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AppRun {
+    pub target: Option<(Target, Value, String)>,
+    pub freeze: Freeze,
+    /// `spec.syncPolicy` as found at the freeze; `null` when absent.
+    pub found: Option<Value>,
+    pub parked: Option<Parked>,
+    pub prediction: Option<(Commit, Prediction)>,
+    pub sync: Sync,
+    pub gates: BTreeMap<String, GateRun>,
+    pub thaw: Thaw,
+    pub acts: Vec<OpId>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parked {
+    pub owner: String,
+    pub until: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Freeze {
+    #[default]
+    Not,
+    Set {
+        op: OpId,
+        at: Timestamp,
+        mechanism: Mechanism,
+    },
+    /// Observed once since `first`.
+    Holding {
+        op: OpId,
+        at: Timestamp,
+        mechanism: Mechanism,
+        first: HoldSample,
+    },
+    Proven {
+        op: OpId,
+        at: Timestamp,
+        mechanism: Mechanism,
+        since: Timestamp,
+    },
+    Lost {
+        why: String,
+    },
+    /// Auto-sync stands as targeted again and the note is gone.
+    Thawed,
+}
+
+impl Freeze {
+    pub fn is_set(&self) -> bool {
+        matches!(
+            self,
+            Self::Set { .. } | Self::Holding { .. } | Self::Proven { .. }
+        )
+    }
+    pub fn proven(&self) -> bool {
+        matches!(self, Self::Proven { .. })
+    }
+    /// `not frozen`, `set`, `holding`, `proven`, `lost`, `thawed`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Not => "not frozen",
+            Self::Set { .. } => "set",
+            Self::Holding { .. } => "holding",
+            Self::Proven { .. } => "proven",
+            Self::Lost { .. } => "lost",
+            Self::Thawed => "thawed",
+        }
+    }
+    fn op(&self) -> Option<(OpId, Timestamp, Mechanism)> {
+        match self {
+            Self::Set { op, at, mechanism }
+            | Self::Holding {
+                op, at, mechanism, ..
+            }
+            | Self::Proven {
+                op, at, mechanism, ..
+            } => Some((op.clone(), *at, *mechanism)),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Sync {
+    #[default]
+    Not,
+    Requested {
+        op: OpId,
+        revision: Commit,
+    },
+    Finished {
+        op: OpId,
+        revision: Commit,
+        phase: String,
+        message: String,
+    },
+    Verified {
+        op: OpId,
+        revision: Commit,
+        changes: Vec<Changed>,
+    },
+    /// The effect was not the one shown.
+    Surprised {
+        op: OpId,
+        revision: Commit,
+        surprises: Vec<Changed>,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Thaw {
+    #[default]
+    Not,
+    Restored {
+        op: OpId,
+        at: Timestamp,
+        rounds: u32,
+    },
+    Watched {
+        op: OpId,
+        at: Timestamp,
+    },
+    Broken {
+        op: OpId,
+        why: String,
+    },
+}
+
+/// The samples of one gate after one sync.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GateRun {
+    pub spec: Option<Gate>,
+    pub hold: Span,
+    pub every: Span,
+    pub within: Span,
+    pub started_at: Option<Timestamp>,
+    pub samples: Vec<Sample>,
+    /// First sample of the unbroken green streak.
+    pub green_since: Option<Timestamp>,
+    pub streak: u32,
+    pub passed: Option<Timestamp>,
+    pub timed_out: Option<String>,
+}
+
+impl GateRun {
+    fn take(&mut self, sample: &Sample) {
+        let gap = self.samples.last().is_some_and(|last| {
+            let limit = self.every.0.as_secs_f64() * 2.0 + 1.0;
+            sample.at.duration_since(last.at).as_secs_f64() > limit
+        });
+        if gap || sample.verdict != Verdict::Green {
+            self.break_streak();
+        }
+        if sample.verdict == Verdict::Green {
+            self.green_since.get_or_insert(sample.at);
+            self.streak += 1;
+        }
+        self.samples.push(sample.clone());
+    }
+
+    fn break_streak(&mut self) {
+        if self.passed.is_none() {
+            self.green_since = None;
+            self.streak = 0;
+        }
+    }
+
+    /// Green for as long as asked, seen at least twice.
+    pub fn held(&self) -> bool {
+        match (self.green_since, self.samples.last()) {
+            (Some(since), Some(last)) => {
+                self.streak >= 2 && last.at.duration_since(since).unsigned_abs() >= self.hold.0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Run {
+    /// Folds a whole journal.
+    pub fn fold<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut run = Self::default();
+        for record in records {
+            run.apply(record);
+        }
+        run
+    }
+
+    /// The incident's name; empty before it was opened.
+    pub fn id(&self) -> &str {
+        self.incident.as_ref().map_or("", |id| id.as_str())
+    }
+
+    fn app(&mut self, key: &AppKey) -> &mut AppRun {
+        self.apps.entry(key.clone()).or_default()
+    }
+
+    /// Takes the next event.
+    pub fn apply(&mut self, record: &Record) {
+        self.last = Some((record.seq, record.time));
+        let at = record.time;
+        match &record.event {
+            Event::IncidentOpened {
+                incident,
+                operator,
+                scope,
+                pin,
+                connection,
+                waits,
+                plan,
+                ..
+            } => {
+                self.incident = Some(incident.clone());
+                self.operator.clone_from(operator);
+                self.opened_at = Some(at);
+                self.pin = pin.clone();
+                self.connection = connection.clone();
+                self.waits = waits.clone();
+                self.plan.clone_from(plan);
+                if let Some(plan) = plan {
+                    self.gates.clone_from(&plan.gates);
+                    self.message.clone_from(&plan.commit.message);
+                    self.commit_branch.clone_from(&plan.commit.branch);
+                    self.pull_request = plan.commit.pull_request;
+                }
+                self.set_scope(scope);
+            }
+            Event::Resumed { operator, .. } => {
+                self.operator.clone_from(operator);
+                for app in self.apps.values_mut() {
+                    app.gates.values_mut().for_each(GateRun::break_streak);
+                    if let Some((op, at, mechanism)) =
+                        app.freeze.op().filter(|_| !app.freeze.proven())
+                    {
+                        app.freeze = Freeze::Set { op, at, mechanism };
+                    }
+                }
+            }
+            Event::ScopeSet { scope, .. } => self.set_scope(scope),
+            Event::Armed { write, .. } => self.armed = *write,
+            Event::WaitShortened { wait, from, to } => {
+                self.shortened
+                    .push((wait.clone(), from.clone(), to.clone()));
+            }
+            Event::TargetSet {
+                application,
+                target,
+                automated,
+                evidence,
+                ..
+            } => {
+                self.app(application).target =
+                    Some((target.clone(), automated.clone(), evidence.clone()));
+            }
+            Event::SnapshotTaken {
+                number, questions, ..
+            } => {
+                self.snapshots = number + 1;
+                self.questions.clone_from(questions);
+            }
+            Event::Decided { decisions } => {
+                self.decided
+                    .push(decisions.iter().map(|d| d.cell.clone()).collect());
+                for decision in decisions {
+                    self.decisions
+                        .insert(decision.cell.clone(), decision.clone());
+                }
+                self.reopen();
+            }
+            Event::DecisionWithdrawn { cells, .. } => {
+                for cell in cells {
+                    self.decisions.remove(cell);
+                }
+                self.decided.retain_mut(|group| {
+                    group.retain(|cell| !cells.contains(cell));
+                    !group.is_empty()
+                });
+                self.reopen();
+            }
+            Event::Intended {
+                op,
+                effect,
+                guard,
+                shown,
+                by_hand,
+                by,
+            } => {
+                self.op_order.push(op.clone());
+                self.ops.insert(
+                    op.clone(),
+                    Op {
+                        effect: effect.clone(),
+                        guard: guard.clone(),
+                        shown: shown.clone(),
+                        by_hand: by_hand.clone(),
+                        by: by.clone(),
+                        intended_at: at,
+                        outcome: None,
+                    },
+                );
+                if let Effect::Freeze {
+                    application, found, ..
+                } = effect
+                {
+                    self.app(application)
+                        .found
+                        .get_or_insert_with(|| found.clone());
+                }
+            }
+            Event::Ended { op, outcome } => self.ended(op, outcome, at),
+            Event::FreezeSampled {
+                application,
+                sample,
+            } => {
+                let app = self.app(application);
+                let Some((op, at, mechanism)) = app.freeze.op() else {
+                    return;
+                };
+                app.freeze = match &app.freeze {
+                    _ if !sample.holds => Freeze::Set { op, at, mechanism },
+                    Freeze::Set { .. } => Freeze::Holding {
+                        op,
+                        at,
+                        mechanism,
+                        first: sample.clone(),
+                    },
+                    other => other.clone(),
+                };
+            }
+            Event::FreezeProven { application } => {
+                let app = self.app(application);
+                if let Some((op, set_at, mechanism)) = app.freeze.op() {
+                    app.freeze = Freeze::Proven {
+                        op,
+                        at: set_at,
+                        mechanism,
+                        since: at,
+                    };
+                }
+            }
+            Event::FreezeLost { application, why } => {
+                self.app(application).freeze = Freeze::Lost { why: why.clone() };
+            }
+            Event::Proposed { proposal } => self.proposal = Some((**proposal).clone()),
+            Event::MessageSet { message, .. } => {
+                self.message = Some(message.clone());
+                self.proposal = None;
+            }
+            Event::CommitSet {
+                branch,
+                pull_request,
+                ..
+            } => {
+                self.commit_branch.clone_from(branch);
+                self.pull_request = *pull_request;
+                self.proposal = None;
+            }
+            Event::Landed {
+                repository,
+                branch,
+                revision,
+                how,
+            } => {
+                self.landed.insert(
+                    repository.clone(),
+                    Landed {
+                        branch: branch.clone(),
+                        revision: revision.clone(),
+                        how: how.clone(),
+                    },
+                );
+                self.proposal = None;
+                self.stopped = None;
+                for app in self.apps.values_mut() {
+                    app.prediction = None;
+                }
+            }
+            Event::OrderSet { order, .. } => self.order.clone_from(order),
+            Event::GateAdded { gate, spec, .. } => {
+                self.gates.insert(gate.clone(), spec.clone());
+            }
+            Event::BaselineTaken { gate, sample } => {
+                self.baselines.insert(gate.clone(), sample.clone());
+            }
+            Event::Predicted {
+                application,
+                revision,
+                prediction,
+            } => {
+                self.app(application).prediction = Some((revision.clone(), (**prediction).clone()));
+                if self
+                    .stopped
+                    .as_ref()
+                    .is_some_and(|s| s.application.as_ref() == Some(application))
+                {
+                    self.stopped = None;
+                }
+            }
+            Event::OperationFinished {
+                application,
+                op,
+                phase,
+                message,
+                ..
+            } => {
+                let app = self.app(application);
+                if let Sync::Requested { op: ours, revision } = &app.sync
+                    && ours == op
+                {
+                    app.sync = Sync::Finished {
+                        op: op.clone(),
+                        revision: revision.clone(),
+                        phase: phase.clone(),
+                        message: message.clone(),
+                    };
+                }
+            }
+            Event::SyncVerified {
+                application,
+                op,
+                changes,
+                surprises,
+            } => {
+                let app = self.app(application);
+                if let Sync::Finished { revision, .. } = &app.sync {
+                    let revision = revision.clone();
+                    app.sync = if surprises.is_empty() {
+                        Sync::Verified {
+                            op: op.clone(),
+                            revision,
+                            changes: changes.clone(),
+                        }
+                    } else {
+                        Sync::Surprised {
+                            op: op.clone(),
+                            revision,
+                            surprises: surprises.clone(),
+                        }
+                    };
+                }
+            }
+            Event::GateStarted {
+                application,
+                gate,
+                spec,
+                hold,
+                every,
+                within,
+            } => {
+                self.app(application).gates.insert(
+                    gate.clone(),
+                    GateRun {
+                        spec: Some(spec.clone()),
+                        hold: *hold,
+                        every: *every,
+                        within: *within,
+                        started_at: Some(at),
+                        ..GateRun::default()
+                    },
+                );
+            }
+            Event::GateSampled {
+                application,
+                gate,
+                sample,
+            } => {
+                self.app(application)
+                    .gates
+                    .entry(gate.clone())
+                    .or_default()
+                    .take(sample);
+            }
+            Event::GatePassed { application, gate } => {
+                self.app(application)
+                    .gates
+                    .entry(gate.clone())
+                    .or_default()
+                    .passed = Some(at);
+            }
+            Event::GateTimedOut {
+                application,
+                gate,
+                why,
+            } => {
+                self.app(application)
+                    .gates
+                    .entry(gate.clone())
+                    .or_default()
+                    .timed_out = Some(why.clone());
+            }
+            Event::Attested { gate, who, saw } => {
+                self.attested
+                    .insert(gate.clone(), (who.clone(), saw.clone(), at));
+            }
+            Event::ThawWatched {
+                application,
+                round,
+                holds,
+                why,
+            } => {
+                let app = self.app(application);
+                if let Thaw::Restored {
+                    op,
+                    at: since,
+                    rounds,
+                } = &mut app.thaw
+                {
+                    if !holds {
+                        app.thaw = Thaw::Broken {
+                            op: op.clone(),
+                            why: why.clone(),
+                        };
+                    } else {
+                        *rounds = (*rounds).max(*round);
+                        if *rounds >= 2 {
+                            app.thaw = Thaw::Watched {
+                                op: op.clone(),
+                                at: *since,
+                            };
+                            app.freeze = Freeze::Thawed;
+                        }
+                    }
+                }
+            }
+            Event::Adopted {
+                application: Some(application),
+                ..
+            } => {
+                self.app(application).prediction = None;
+            }
+            Event::GlassBroken {
+                application,
+                what,
+                reason,
+                by,
+            } => self.broken_glass.push(BrokenGlass {
+                application: application.clone(),
+                what: what.clone(),
+                reason: reason.clone(),
+                by: by.clone(),
+                reviewed: None,
+            }),
+            Event::GlassReviewed { what, found, .. } => {
+                for glass in self.broken_glass.iter_mut().filter(|g| g.what == *what) {
+                    glass.reviewed = Some(found.clone());
+                }
+            }
+            Event::Parked {
+                application,
+                owner,
+                until,
+                reason,
+                ..
+            } => {
+                self.app(application).parked = Some(Parked {
+                    owner: owner.clone(),
+                    until: until.clone(),
+                    reason: reason.clone(),
+                });
+            }
+            Event::Unparked { application, .. } => self.app(application).parked = None,
+            Event::Stopped {
+                rule,
+                application,
+                reason,
+            } => {
+                self.stopped = Some(Stop {
+                    rule: *rule,
+                    application: application.clone(),
+                    reason: reason.clone(),
+                });
+            }
+            Event::Exported { format, .. } => self.exported.push(format.clone()),
+            Event::Closed { by } => self.closed = Some((by.clone(), at)),
+            Event::Adopted {
+                application: None, ..
+            }
+            | Event::ActReread { .. }
+            | Event::CommandRan { .. }
+            | Event::Revealed { .. } => {}
+        }
+    }
+
+    fn set_scope(&mut self, scope: &[AppKey]) {
+        self.scope = scope.to_vec();
+        for key in scope {
+            self.apps.entry(key.clone()).or_default();
+        }
+    }
+
+    /// A changed decision makes what was proposed and predicted from it void.
+    fn reopen(&mut self) {
+        self.proposal = None;
+        self.stopped = None;
+        for app in self.apps.values_mut() {
+            app.prediction = None;
+        }
+    }
+
+    fn ended(&mut self, id: &OpId, outcome: &Outcome, at: Timestamp) {
+        let Some(op) = self.ops.get_mut(id) else {
+            return;
+        };
+        op.outcome = Some((outcome.clone(), at));
+        if !op.done() {
+            return;
+        }
+        let (effect, id) = (op.effect.clone(), id.clone());
+        match effect {
+            Effect::Freeze {
+                application,
+                mechanism,
+                ..
+            } => {
+                let app = self.app(&application);
+                app.freeze = Freeze::Set {
+                    op: id,
+                    at,
+                    mechanism,
+                };
+                app.thaw = Thaw::Not;
+            }
+            Effect::Sync {
+                application,
+                revision,
+                ..
+            } => {
+                let app = self.app(&application);
+                app.sync = Sync::Requested { op: id, revision };
+                app.gates.clear();
+            }
+            Effect::Thaw { application, .. } => {
+                self.app(&application).thaw = Thaw::Restored {
+                    op: id,
+                    at,
+                    rounds: 0,
+                };
+            }
+            Effect::Act { application, .. } => self.app(&application).acts.push(id),
+            Effect::Push { .. } => self.commits += 1,
+        }
+    }
+
+    /// Writes of which it is not certain whether they happened.
+    pub fn open_ops(&self) -> impl Iterator<Item = (&OpId, &Op)> {
+        self.op_order
+            .iter()
+            .filter_map(|id| self.ops.get(id).map(|op| (id, op)))
+            .filter(|(_, op)| op.open())
+    }
+
+    /// Applications that the walk still goes on with.
+    pub fn walking(&self) -> impl Iterator<Item = (&AppKey, &AppRun)> {
+        self.scope
+            .iter()
+            .filter_map(|key| self.apps.get(key).map(|app| (key, app)))
+            .filter(|(_, app)| app.parked.is_none())
+    }
+
+    /// The order of syncs: as chosen, the rest in the order of the scope.
+    pub fn sync_order(&self) -> Vec<AppKey> {
+        let by_name = |name: &str| {
+            self.scope
+                .iter()
+                .find(|key| key.name == name || key.to_string() == name)
+                .cloned()
+        };
+        let chosen: Vec<AppKey> = if self.order.is_empty() {
+            let plan = self.plan.iter().flat_map(|plan| &plan.sync);
+            plan.filter_map(|step| by_name(&step.application)).collect()
+        } else {
+            self.order.clone()
+        };
+        with_rest(chosen, &self.scope)
+    }
+
+    /// The order of thaws: as planned, the rest in the order of syncs.
+    pub fn thaw_order(&self) -> Vec<AppKey> {
+        let names = self.plan.iter().flat_map(|plan| &plan.thaw.order);
+        let chosen = names
+            .filter_map(|name| self.scope.iter().find(|key| key.name == *name).cloned())
+            .collect();
+        with_rest(chosen, &self.sync_order())
+    }
+
+    /// The gates that follow the sync of an Application.
+    pub fn gates_after(&self, app: &AppKey) -> Vec<String> {
+        let planned = self
+            .plan
+            .iter()
+            .flat_map(|plan| &plan.sync)
+            .find(|step| step.application == app.name || step.application == app.to_string());
+        match planned {
+            Some(step) if self.order.is_empty() => step.then.clone(),
+            _ => {
+                let mut gates = vec!["healthy".to_owned()];
+                if self.sync_order().last() == Some(app) {
+                    gates.extend(self.gates.keys().filter(|name| *name != "healthy").cloned());
+                }
+                gates
+            }
+        }
+    }
+
+    /// What we still owe, derived from what was done.
+    pub fn obligations(&self) -> Vec<Obligation> {
+        let mut owed = Vec::new();
+        for (key, app) in &self.apps {
+            if app.freeze.is_set() || matches!(app.freeze, Freeze::Lost { .. }) {
+                let parked = app.parked.as_ref();
+                owed.push(Obligation {
+                    id: format!("frozen:{key}"),
+                    what: format!("{key} is frozen ({})", app.freeze.word()),
+                    application: Some(key.clone()),
+                    owner: parked.map(|p| p.owner.clone()),
+                    until: parked.map(|p| p.until.clone()),
+                    blocks_close: parked.is_none(),
+                    settle: "thaw".into(),
+                });
+            }
+            if let Thaw::Broken { why, .. } = &app.thaw {
+                owed.push(Obligation {
+                    id: format!("thaw:{key}"),
+                    what: format!("{key} did not stay as thawed: {why}"),
+                    application: Some(key.clone()),
+                    owner: None,
+                    until: None,
+                    blocks_close: true,
+                    settle: "freeze".into(),
+                });
+            }
+            for (gate, state) in &app.gates {
+                if let (None, Some(why)) = (state.passed, &state.timed_out) {
+                    owed.push(Obligation {
+                        id: format!("gate:{key}:{gate}"),
+                        what: format!("gate {gate} after {key} did not become green: {why}"),
+                        application: Some(key.clone()),
+                        owner: None,
+                        until: None,
+                        blocks_close: true,
+                        settle: "look".into(),
+                    });
+                }
+            }
+        }
+        for (id, op) in self.open_ops() {
+            owed.push(Obligation {
+                id: format!("open:{id}"),
+                what: format!(
+                    "it is not known whether this {} happened (op {id})",
+                    op.effect.verb()
+                ),
+                application: op.effect.application().cloned(),
+                owner: None,
+                until: None,
+                blocks_close: true,
+                settle: "look".into(),
+            });
+        }
+        if self.pushed_unmerged() {
+            owed.push(Obligation {
+                id: "unmerged".into(),
+                what: "the change is pushed to a branch of its own and not merged".into(),
+                application: None,
+                owner: None,
+                until: None,
+                blocks_close: true,
+                settle: "merge".into(),
+            });
+        }
+        for glass in self.broken_glass.iter().filter(|g| g.reviewed.is_none()) {
+            owed.push(Obligation {
+                id: format!("glass:{}", glass.what),
+                what: format!("glass was broken and not reviewed: {}", glass.what),
+                application: glass.application.clone(),
+                owner: None,
+                until: None,
+                blocks_close: true,
+                settle: "review".into(),
+            });
+        }
+        for decision in self.decisions.values() {
+            if let Take::Later(later) = &decision.take {
+                let how = match later.how {
+                    How::KeepLive => "kept live for now, to be removed from Git",
+                    How::GitNow => "Git won for now, to be followed up",
+                    How::StayFrozen => "undecided, stays frozen",
+                };
+                owed.push(Obligation {
+                    id: format!("later:{}:{}", decision.cell.object, decision.cell.field),
+                    what: format!("{} {}: {how}", decision.cell.object, decision.cell.field),
+                    application: Some(decision.cell.application.clone()),
+                    owner: Some(later.owner.clone()),
+                    until: Some(later.until.clone()),
+                    blocks_close: false,
+                    settle: "hand over".into(),
+                });
+            }
+        }
+        owed
+    }
+
+    /// A push to a branch of our own whose merge has not been seen.
+    pub fn pushed_unmerged(&self) -> bool {
+        let pushed = self
+            .op_order
+            .iter()
+            .rev()
+            .filter_map(|id| self.ops.get(id))
+            .find(|op| op.done() && matches!(op.effect, Effect::Push { .. }));
+        match pushed.map(|op| (&op.effect, &op.outcome)) {
+            Some((
+                Effect::Push {
+                    tracked: false,
+                    repository,
+                    ..
+                },
+                Some((_, at)),
+            )) => {
+                let _ = at;
+                !self.landed.contains_key(repository)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn with_rest(mut chosen: Vec<AppKey>, all: &[AppKey]) -> Vec<AppKey> {
+    for key in all {
+        if !chosen.contains(key) {
+            chosen.push(key.clone());
+        }
+    }
+    chosen
+}

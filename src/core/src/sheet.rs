@@ -1,0 +1,170 @@
+//! The action sheet: everything the operator has to see before a write, and how it is confirmed.
+
+use crate::{
+    decision::{CellKey, Take},
+    event::Effect,
+    ids::Digest,
+    object::identity::AppKey,
+    plan::{Action, Target},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What the operator asks for. Those that write come back as a [`Sheet`] first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "command",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Command {
+    Arm {
+        write: crate::event::Armed,
+    },
+    SetScope {
+        scope: Vec<AppKey>,
+    },
+    SetTarget {
+        applications: Vec<AppKey>,
+        target: Target,
+    },
+    Decide {
+        cells: Vec<CellKey>,
+        take: Take,
+        reason: String,
+    },
+    Withdraw {
+        cells: Vec<CellKey>,
+        why: String,
+    },
+    SetMessage {
+        message: String,
+    },
+    SetCommit {
+        branch: Option<String>,
+        pull_request: bool,
+    },
+    SetOrder {
+        order: Vec<AppKey>,
+    },
+    AddGate {
+        name: String,
+        spec: crate::plan::Gate,
+    },
+    Attest {
+        gate: String,
+        who: String,
+        saw: String,
+    },
+    Park {
+        application: AppKey,
+        owner: String,
+        until: String,
+        reason: String,
+    },
+    Unpark {
+        application: AppKey,
+    },
+    BreakGlass {
+        application: Option<AppKey>,
+        what: String,
+        reason: String,
+    },
+    ReviewGlass {
+        what: String,
+        found: String,
+    },
+    /// Read the world again now.
+    Look,
+    /// Give up what is being waited for; nothing that was done is undone.
+    CancelWait,
+    Export {
+        format: String,
+    },
+    // The following are shown as a sheet and done when it is confirmed.
+    Freeze {
+        applications: Vec<AppKey>,
+    },
+    Push,
+    Sync {
+        application: AppKey,
+    },
+    Thaw {
+        applications: Vec<AppKey>,
+    },
+    Act {
+        application: AppKey,
+        object: String,
+        action: Action,
+        reason: String,
+    },
+    Close,
+}
+
+impl Command {
+    /// Whether it changes the cluster or Git, and so needs a sheet.
+    pub fn writes(&self) -> bool {
+        matches!(
+            self,
+            Self::Freeze { .. }
+                | Self::Push
+                | Self::Sync { .. }
+                | Self::Thaw { .. }
+                | Self::Act { .. }
+        )
+    }
+}
+
+/// How a sheet is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Confirm {
+    /// Type this text: production.
+    Type(String),
+    /// `enter` on *Do it*, which is never the default.
+    Button,
+}
+
+/// A write as it is shown. All texts are inert (see [`crate::text`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sheet {
+    /// Digest of all that was shown; what is confirmed is exactly this sheet.
+    pub id: Digest,
+    pub command: Command,
+    pub title: String,
+    /// Cluster or repository, as pinned.
+    pub place: String,
+    pub objects: Vec<String>,
+    pub will: Vec<String>,
+    pub assumes: Vec<String>,
+    pub undo: Vec<String>,
+    pub by_hand: Vec<String>,
+    pub warnings: Vec<String>,
+    pub confirm: Confirm,
+    /// When the facts were read.
+    pub read_at: Timestamp,
+    /// The writes, in order, as they will be journaled.
+    pub effects: Vec<Effect>,
+}
+
+/// Why something is not done: which rule, and what can be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+#[error("{reason}")]
+pub struct Refusal {
+    /// The rule that would be broken, 1 to 10; 0 when it is not a matter of rules.
+    pub rule: u8,
+    pub reason: String,
+    pub hint: String,
+}
+
+impl Refusal {
+    pub fn new(rule: u8, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            rule,
+            reason: reason.into(),
+            hint: hint.into(),
+        }
+    }
+}
