@@ -1,1 +1,4 @@
 //! The world outside, behind the ports: Kubernetes, Git, metrics, commands, time.
+
+pub mod clock;
+pub mod kube;

@@ -1,0 +1,381 @@
+//! Lists in pages, single objects, the pin, and what we are allowed to do.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use http::Method;
+use serde_json::{Map, Value, json};
+use trueup_core::object::identity::ObjectRef;
+
+use super::discovery::group_path;
+use super::http::{Answer, Failure, encode, exchange, refusal, refused, request, unreachable};
+use super::secrets::admit;
+use super::{KubeCluster, Timestamp};
+use crate::ports::{ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, Served};
+
+/// Objects asked for at once.
+const PAGE: u32 = 500;
+/// Access reviews in flight at once.
+const REVIEWS: usize = 8;
+/// A page of 500 large objects takes longer than a single one.
+const PAGE_DEADLINE: Duration = Duration::from_secs(30);
+
+impl KubeCluster {
+    pub(super) async fn read_pin(&self) -> Result<ClusterPin, ReadError> {
+        let what = format!("ask {} for its version", self.inner.server);
+        let answer = self
+            .fetch(
+                &what,
+                "/version",
+                "version",
+                self.inner.options.read_deadline,
+            )
+            .await?;
+        if answer.status != 200 {
+            return Err(refused(&what, &refusal(&answer), false));
+        }
+        let version = parse(&what, &answer.body)?;
+        let namespace = ObjectRef {
+            group: String::new(),
+            version: "v1".into(),
+            kind: "Namespace".into(),
+            namespace: None,
+            name: "kube-system".into(),
+        };
+        let kube_system_uid = match self.read_object(&namespace).await {
+            Ok(found) => found.and_then(|object| {
+                object
+                    .pointer("/metadata/uid")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned)
+            }),
+            Err(error) if error.failure == ReadFailure::Forbidden => None,
+            Err(error) => return Err(error),
+        };
+        Ok(ClusterPin {
+            server: self.inner.server.clone(),
+            ca_digest: self.inner.ca_digest.clone(),
+            kube_system_uid,
+            context: self.inner.context.clone(),
+            version: version
+                .get("gitVersion")
+                .and_then(Value::as_str)
+                .unwrap_or("unknown")
+                .to_owned(),
+        })
+    }
+
+    pub(super) async fn read_list(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<Listing, ReadError> {
+        let served = self.resolve(kind).await?;
+        let namespace = namespace.filter(|_| served.namespaced);
+        let base = collection_path(kind, &served, namespace);
+        let what = list_words(kind, &served, namespace);
+        // A continue token that grew too old is answered with 410; the list is then taken again, once.
+        for attempt in 0..2 {
+            match self.pages(kind, &base, &what, &served, namespace).await? {
+                Some(listing) => return Ok(listing),
+                None if attempt == 0 => {}
+                None => break,
+            }
+        }
+        Err(ReadError {
+            failure: ReadFailure::Refused,
+            what,
+            why: "the list grew too old while it was being read, twice".into(),
+            hint: "the server is slow or very busy: try again in a moment".into(),
+        })
+    }
+
+    async fn pages(
+        &self,
+        kind: &Kind,
+        base: &str,
+        what: &str,
+        served: &Served,
+        namespace: Option<&str>,
+    ) -> Result<Option<Listing>, ReadError> {
+        let mut listing = Listing::default();
+        let mut next = String::new();
+        loop {
+            let mut uri = format!("{base}?limit={PAGE}");
+            if !next.is_empty() {
+                uri.push_str("&continue=");
+                uri.push_str(&encode(&next));
+            }
+            let scope = namespace.map_or("-A".to_owned(), |namespace| format!("-n {namespace}"));
+            let scope = if served.namespaced {
+                format!(" {scope}")
+            } else {
+                String::new()
+            };
+            let typed = format!("get {}{scope} -o json", resource_name(kind, served));
+            let answer = self.fetch(what, &uri, &typed, PAGE_DEADLINE).await?;
+            match answer.status {
+                200 => {}
+                410 => return Ok(None),
+                _ => return Err(refused(what, &refusal(&answer), kind.is_secret())),
+            }
+            listing.bytes += answer.body.len() as u64;
+            listing.requests += 1;
+            let mut page = parse(what, &answer.body)?;
+            let text = |key: &str| {
+                page.pointer(&format!("/metadata/{key}"))
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let (more, version) = (text("continue"), text("resourceVersion"));
+            listing.resource_version = version;
+            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                listing
+                    .items
+                    .extend(items.into_iter().map(|item| self.admit_item(kind, item)));
+            }
+            if more.is_empty() {
+                return Ok(Some(listing));
+            }
+            next = more;
+        }
+    }
+
+    /// Items of a list do not say what they are; the list does.
+    pub(super) fn admit_item(&self, kind: &Kind, item: Value) -> Value {
+        let Value::Object(fields) = item else {
+            return item;
+        };
+        let mut object = Map::with_capacity(fields.len() + 2);
+        object.insert("apiVersion".into(), kind.api_version().into());
+        object.insert("kind".into(), kind.kind.clone().into());
+        object.extend(fields);
+        admit(Value::Object(object), &self.inner.options.secret_key)
+    }
+
+    pub(super) async fn read_object(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError> {
+        let kind = Kind::of(object);
+        let served = self.resolve(&kind).await?;
+        let what = format!("get {}", named(object));
+        let uri = object_path(&what, object, &served)?;
+        let scope = object
+            .namespace
+            .as_ref()
+            .map_or(String::new(), |namespace| format!(" -n {namespace}"));
+        let typed = format!(
+            "get {} {}{scope} -o json",
+            resource_name(&kind, &served),
+            object.name
+        );
+        let answer = self
+            .fetch(&what, &uri, &typed, self.inner.options.read_deadline)
+            .await?;
+        match answer.status {
+            200 => Ok(Some(admit(
+                parse(&what, &answer.body)?,
+                &self.inner.options.secret_key,
+            ))),
+            404 => Ok(None),
+            _ => Err(refused(&what, &refusal(&answer), kind.is_secret())),
+        }
+    }
+
+    pub(super) async fn review(&self, permissions: &[Permission]) -> Vec<Grant> {
+        futures::stream::iter(
+            permissions
+                .iter()
+                .cloned()
+                .map(|permission| self.review_one(permission)),
+        )
+        .buffered(REVIEWS)
+        .collect()
+        .await
+    }
+
+    async fn review_one(&self, permission: Permission) -> Grant {
+        let mut attributes = Map::new();
+        for (key, value) in [
+            ("verb", Some(&permission.verb)),
+            ("group", Some(&permission.group)),
+            ("resource", Some(&permission.resource)),
+            ("subresource", permission.subresource.as_ref()),
+            ("namespace", permission.namespace.as_ref()),
+            ("name", permission.name.as_ref()),
+        ] {
+            if let Some(value) = value {
+                attributes.insert(key.into(), value.clone().into());
+            }
+        }
+        let body = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": attributes },
+        });
+        let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let started = Timestamp::now();
+        let result = exchange(
+            &self.inner.reads,
+            request(
+                Method::POST,
+                uri,
+                Some("application/json"),
+                body.to_string().into_bytes(),
+            ),
+            self.inner.options.read_deadline,
+        )
+        .await;
+        let (allowed, why) = match result {
+            Err(failure) => (None, failure.why().to_owned()),
+            Ok(answer) if answer.status / 100 != 2 => {
+                let refusal = refusal(&answer);
+                (None, format!("{} {}", refusal.code, refusal.message))
+            }
+            Ok(answer) => {
+                let status: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+                let reason = status
+                    .pointer("/status/reason")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                (
+                    status.pointer("/status/allowed").and_then(Value::as_bool),
+                    reason.to_owned(),
+                )
+            }
+        };
+        let outcome = match allowed {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => &why,
+        };
+        self.log(
+            started,
+            &format!("may I {permission}?"),
+            self.kubectl(&can_i(&permission)),
+            outcome,
+            false,
+        );
+        Grant {
+            permission,
+            allowed,
+            why,
+        }
+    }
+
+    /// One logged GET with the reads client.
+    pub(super) async fn fetch(
+        &self,
+        what: &str,
+        uri: &str,
+        typed: &str,
+        deadline: Duration,
+    ) -> Result<Answer, ReadError> {
+        let started = Timestamp::now();
+        let answer = exchange(
+            &self.inner.reads,
+            request(Method::GET, uri, None, Vec::new()),
+            deadline,
+        )
+        .await;
+        let outcome = match &answer {
+            Ok(answer) => format!("{}, {} bytes", answer.status, answer.body.len()),
+            Err(Failure::NotSent(why)) => format!("not sent: {why}"),
+            Err(Failure::NoAnswer(why)) => why.clone(),
+        };
+        self.log(started, what, self.kubectl(typed), &outcome, false);
+        answer.map_err(|failure| unreachable(what, &self.inner.server, &failure))
+    }
+
+    /// What a person would type.
+    pub(super) fn kubectl(&self, rest: &str) -> String {
+        format!("kubectl --context {} {rest}", self.inner.context)
+    }
+}
+
+fn can_i(permission: &Permission) -> String {
+    let mut typed = format!("auth can-i {} {}", permission.verb, permission.resource);
+    if !permission.group.is_empty() {
+        typed.push_str(&format!(".{}", permission.group));
+    }
+    if let Some(name) = &permission.name {
+        typed.push_str(&format!("/{name}"));
+    }
+    if let Some(subresource) = &permission.subresource {
+        typed.push_str(&format!(" --subresource={subresource}"));
+    }
+    match &permission.namespace {
+        Some(namespace) => typed.push_str(&format!(" -n {namespace}")),
+        None => typed.push_str(" -A"),
+    }
+    typed
+}
+
+fn list_words(kind: &Kind, served: &Served, namespace: Option<&str>) -> String {
+    let resource = resource_name(kind, served);
+    match namespace {
+        Some(namespace) => format!("list {resource} in {namespace}"),
+        None if served.namespaced => format!("list {resource} in all namespaces"),
+        None => format!("list {resource}"),
+    }
+}
+
+/// `configmaps`, `applications.argoproj.io`.
+pub(super) fn resource_name(kind: &Kind, served: &Served) -> String {
+    if kind.group.is_empty() {
+        served.plural.clone()
+    } else {
+        format!("{}.{}", served.plural, kind.group)
+    }
+}
+
+/// `ConfigMap/auth-config in auth`.
+pub(super) fn named(object: &ObjectRef) -> String {
+    match &object.namespace {
+        Some(namespace) => format!("{}/{} in {namespace}", object.kind, object.name),
+        None => format!("{}/{}", object.kind, object.name),
+    }
+}
+
+pub(super) fn collection_path(kind: &Kind, served: &Served, namespace: Option<&str>) -> String {
+    let base = group_path(kind);
+    match namespace {
+        Some(namespace) => format!("{base}/namespaces/{}/{}", encode(namespace), served.plural),
+        None => format!("{base}/{}", served.plural),
+    }
+}
+
+pub(super) fn object_path(
+    what: &str,
+    object: &ObjectRef,
+    served: &Served,
+) -> Result<String, ReadError> {
+    if object.name.is_empty() || (served.namespaced && object.namespace.is_none()) {
+        return Err(ReadError {
+            failure: ReadFailure::Refused,
+            what: what.to_owned(),
+            why: "it is named without a namespace or without a name".to_owned(),
+            hint: "name the object fully".to_owned(),
+        });
+    }
+    let namespace = object.namespace.as_deref().filter(|_| served.namespaced);
+    Ok(format!(
+        "{}/{}",
+        collection_path(&Kind::of(object), served, namespace),
+        encode(&object.name)
+    ))
+}
+
+fn parse(what: &str, body: &[u8]) -> Result<Value, ReadError> {
+    // The parser's message can quote the text, which may be a Secret: only the place is told.
+    serde_json::from_slice(body).map_err(|error| ReadError {
+        failure: ReadFailure::Malformed,
+        what: what.to_owned(),
+        why: format!(
+            "the answer is not JSON (line {}, column {})",
+            error.line(),
+            error.column()
+        ),
+        hint: "something between here and the server answers in its place: check the proxy"
+            .to_owned(),
+    })
+}
