@@ -7,12 +7,14 @@ pub mod decision;
 pub mod event;
 pub mod gate;
 pub mod ids;
+pub mod now;
 pub mod object;
 pub mod plan;
 pub mod run;
 pub mod sheet;
 pub mod span;
 pub mod text;
+pub mod workflow;
 
 /// The version of every document that trueup writes for other programs.
 pub const API_VERSION: &str = "trueup.dev/v1";

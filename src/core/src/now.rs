@@ -1,0 +1,114 @@
+//! What one look at the world says, reduced to what the walk depends on.
+
+use crate::{
+    decision::{CellKey, Sides},
+    event::Prediction,
+    ids::Commit,
+    object::identity::AppKey,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// One look at the world.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Now {
+    pub at: Timestamp,
+    /// Every cell of an open question in the scope, and every cell with a decision.
+    pub cells: BTreeMap<CellKey, CellNow>,
+    pub apps: BTreeMap<AppKey, AppNow>,
+    /// Head of the tracked branch, by repository URL as Argo CD has it.
+    pub heads: BTreeMap<String, Commit>,
+    pub may: Vec<Permitted>,
+    /// What could not be read, and why.
+    pub errors: Vec<String>,
+}
+
+/// One cell: what its sides hold now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CellNow {
+    /// The open question that it belongs to; `None` when the cell is quiet.
+    pub question: Option<String>,
+    /// Whether live differs from the cell's own Git.
+    pub differs: bool,
+    pub sides: Sides,
+    /// Who wrote the live value, in words.
+    pub writer: String,
+    /// `path:line` of the manifest.
+    pub source: String,
+}
+
+/// One Application now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AppNow {
+    pub uid: String,
+    pub sync: String,
+    pub health: String,
+    /// `status.sync.revision`.
+    pub revision: Option<Commit>,
+    pub reconciled_at: Option<Timestamp>,
+    /// `spec.syncPolicy`; `null` when absent or empty.
+    pub sync_policy: Value,
+    /// Whether the controller would sync it by itself.
+    pub auto_sync: bool,
+    /// What the owner declares for `automated`, with where that stands.
+    pub declared: Option<(Value, String)>,
+    /// Our note on it, or somebody else's.
+    pub note: Option<Value>,
+    /// An operation that runs or waits: who started it, what it does.
+    pub operation: Option<String>,
+    /// Conditions of type `…Error`.
+    pub conditions: Vec<String>,
+    pub repository: String,
+    pub branch: String,
+    pub path: String,
+    pub destination: String,
+    /// The context of the cluster that it deploys to, where that is not Argo CD's own.
+    pub context: Option<String>,
+    /// ApplicationSet or parent; empty when none.
+    pub owner: String,
+    /// What a sync at the head would do now.
+    pub if_synced: Option<Prediction>,
+    pub pods: Vec<PodNow>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodNow {
+    pub name: String,
+    pub ready: bool,
+    pub started_at: Option<Timestamp>,
+    pub why: String,
+}
+
+/// One permission of the operator.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Permitted {
+    /// `patch applications.argoproj.io in argocd`.
+    pub what: String,
+    /// `None`: could not be found out.
+    pub allowed: Option<bool>,
+    /// What is not possible without it.
+    pub needed_for: String,
+    pub applications: Vec<AppKey>,
+}
+
+impl Now {
+    /// Cells of open questions that have no standing decision.
+    pub fn undecided<'a>(
+        &'a self,
+        run: &'a crate::run::Run,
+    ) -> impl Iterator<Item = (&'a CellKey, &'a CellNow)> {
+        self.cells.iter().filter(move |(key, cell)| {
+            let parked = run
+                .apps
+                .get(&key.application)
+                .is_some_and(|app| app.parked.is_some());
+            let decision = run.decisions.get(key);
+            !parked
+                && match decision {
+                    None => cell.question.is_some(),
+                    Some(decision) => !decision.stands(&cell.sides),
+                }
+        })
+    }
+}

@@ -1,0 +1,632 @@
+//! The guided walk: from what was done and what is, to the one thing that comes next.
+//!
+//! `next` is asked by the screen (the key `n`), by `trueup run`, and on resume. It never waits and never chooses for
+//! the operator: what needs a person is named as such.
+
+use crate::{
+    decision::{CellKey, How, Take},
+    event::{Armed, Effect},
+    ids::{Commit, OpId},
+    now::{AppNow, Now},
+    object::identity::AppKey,
+    plan::Gate,
+    run::{AppRun, Freeze, Run, Sync, Thaw},
+};
+use serde::{Deserialize, Serialize};
+
+/// The eight stages, in order.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    #[default]
+    Scope,
+    Freeze,
+    Snapshot,
+    Decide,
+    Commit,
+    Sync,
+    Thaw,
+    Close,
+}
+
+impl Stage {
+    pub const ALL: [Self; 8] = [
+        Self::Scope,
+        Self::Freeze,
+        Self::Snapshot,
+        Self::Decide,
+        Self::Commit,
+        Self::Sync,
+        Self::Thaw,
+        Self::Close,
+    ];
+
+    /// As on the rail.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scope => "Scope",
+            Self::Freeze => "Freeze",
+            Self::Snapshot => "Snapshot",
+            Self::Decide => "Decide",
+            Self::Commit => "Commit",
+            Self::Sync => "Sync",
+            Self::Thaw => "Thaw",
+            Self::Close => "Close",
+        }
+    }
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Look up in the world whether these writes happened.
+    LookUp {
+        ops: Vec<OpId>,
+    },
+    /// Nothing is in the scope yet.
+    ChooseScope,
+    /// Take snapshot 0.
+    SnapshotZero,
+    /// A gate has no baseline from before the first change.
+    TryGate {
+        gate: String,
+    },
+    ChooseTarget {
+        application: AppKey,
+    },
+    /// The following writes need arming.
+    Arm {
+        write: Armed,
+        why: String,
+    },
+    Freeze {
+        applications: Vec<AppKey>,
+    },
+    /// Observe that the freeze holds.
+    ProveFreeze {
+        applications: Vec<AppKey>,
+    },
+    /// The freeze was lost: freeze again.
+    Refreeze {
+        application: AppKey,
+        why: String,
+    },
+    Snapshot,
+    Decide {
+        cells: Vec<CellKey>,
+    },
+    /// Build and prove the commit.
+    Propose,
+    Push,
+    AwaitMerge {
+        repository: String,
+        branch: String,
+        revision: Commit,
+    },
+    /// Nothing has to change in Git: the head is the revision to sync to.
+    TakeHead {
+        repository: String,
+        revision: Commit,
+    },
+    /// Read what the sync would do.
+    Predict {
+        application: AppKey,
+        revision: Commit,
+    },
+    Sync {
+        application: AppKey,
+    },
+    AwaitOperation {
+        application: AppKey,
+        op: OpId,
+    },
+    VerifySync {
+        application: AppKey,
+        op: OpId,
+    },
+    /// Sample a gate.
+    Gate {
+        application: AppKey,
+        gate: String,
+    },
+    Attest {
+        gate: String,
+        asks: String,
+        application: AppKey,
+    },
+    Thaw {
+        applications: Vec<AppKey>,
+    },
+    WatchThaw {
+        application: AppKey,
+    },
+    /// Something is owed that only a person can settle.
+    Settle {
+        obligation: String,
+        what: String,
+    },
+    Close,
+    Closed,
+    /// The walk stands still until a person decides.
+    Stopped {
+        rule: u8,
+        application: Option<AppKey>,
+        reason: String,
+    },
+}
+
+impl Next {
+    /// Where on the rail it belongs.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::LookUp { .. }
+            | Self::ChooseScope
+            | Self::SnapshotZero
+            | Self::TryGate { .. }
+            | Self::ChooseTarget { .. } => Stage::Scope,
+            Self::Arm { .. }
+            | Self::Freeze { .. }
+            | Self::ProveFreeze { .. }
+            | Self::Refreeze { .. } => Stage::Freeze,
+            Self::Snapshot => Stage::Snapshot,
+            Self::Decide { .. } => Stage::Decide,
+            Self::Propose | Self::Push | Self::AwaitMerge { .. } | Self::TakeHead { .. } => {
+                Stage::Commit
+            }
+            Self::Predict { .. }
+            | Self::Sync { .. }
+            | Self::AwaitOperation { .. }
+            | Self::VerifySync { .. }
+            | Self::Gate { .. }
+            | Self::Attest { .. } => Stage::Sync,
+            Self::Thaw { .. } | Self::WatchThaw { .. } => Stage::Thaw,
+            Self::Settle { .. } | Self::Close | Self::Closed => Stage::Close,
+            Self::Stopped { .. } => Stage::Sync,
+        }
+    }
+
+    /// Whether it only observes, so that nobody has to be asked.
+    pub fn observes(&self) -> bool {
+        matches!(
+            self,
+            Self::LookUp { .. }
+                | Self::SnapshotZero
+                | Self::TryGate { .. }
+                | Self::ProveFreeze { .. }
+                | Self::Snapshot
+                | Self::Propose
+                | Self::AwaitMerge { .. }
+                | Self::TakeHead { .. }
+                | Self::Predict { .. }
+                | Self::AwaitOperation { .. }
+                | Self::VerifySync { .. }
+                | Self::Gate { .. }
+                | Self::WatchThaw { .. }
+        )
+    }
+}
+
+/// The one next thing.
+pub fn next(run: &Run, now: &Now) -> Next {
+    if run.closed.is_some() {
+        return Next::Closed;
+    }
+    let open: Vec<OpId> = run.open_ops().map(|(id, _)| id.clone()).collect();
+    if !open.is_empty() {
+        return Next::LookUp { ops: open };
+    }
+    before_the_freeze(run)
+        .or_else(|| freeze(run))
+        .or_else(|| (run.snapshots < 2).then_some(Next::Snapshot))
+        .or_else(|| decide(run, now))
+        .or_else(|| commit(run, now))
+        .or_else(|| stopped(run))
+        .or_else(|| sync(run, now))
+        .or_else(|| thaw(run))
+        .unwrap_or_else(|| close(run))
+}
+
+fn before_the_freeze(run: &Run) -> Option<Next> {
+    if run.scope.is_empty() {
+        return Some(Next::ChooseScope);
+    }
+    if run.snapshots == 0 {
+        return Some(Next::SnapshotZero);
+    }
+    let changed = run.ops.values().any(|op| op.done());
+    if !changed {
+        let untried = run.gates.iter().find(|(name, gate)| {
+            matches!(gate, Gate::Measured(_)) && !run.baselines.contains_key(*name)
+        });
+        if let Some((gate, _)) = untried {
+            return Some(Next::TryGate { gate: gate.clone() });
+        }
+    }
+    run.walking()
+        .find(|(_, app)| app.target.is_none())
+        .map(|(key, _)| Next::ChooseTarget {
+            application: key.clone(),
+        })
+}
+
+fn freeze(run: &Run) -> Option<Next> {
+    let lost = run.walking().find_map(|(key, app)| match &app.freeze {
+        Freeze::Lost { why } => Some(Next::Refreeze {
+            application: key.clone(),
+            why: why.clone(),
+        }),
+        _ => None,
+    });
+    if lost.is_some() {
+        return lost;
+    }
+    let not: Vec<AppKey> = run
+        .walking()
+        .filter(|(_, app)| app.freeze == Freeze::Not)
+        .map(|(key, _)| key.clone())
+        .collect();
+    if !not.is_empty() {
+        return Some(if run.armed.cluster() {
+            Next::Freeze { applications: not }
+        } else {
+            Next::Arm {
+                write: Armed::All,
+                why: "freezing writes to the Applications".into(),
+            }
+        });
+    }
+    let unproven: Vec<AppKey> = run
+        .walking()
+        .filter(|(_, app)| app.freeze.is_set() && !app.freeze.proven())
+        .map(|(key, _)| key.clone())
+        .collect();
+    (!unproven.is_empty()).then_some(Next::ProveFreeze {
+        applications: unproven,
+    })
+}
+
+fn decide(run: &Run, now: &Now) -> Option<Next> {
+    let cells: Vec<CellKey> = now.undecided(run).map(|(key, _)| key.clone()).collect();
+    (!cells.is_empty()).then_some(Next::Decide { cells })
+}
+
+/// Whether the tracked branch still has to change for a decision.
+fn owed_to_git(run: &Run, now: &Now) -> bool {
+    run.decisions.iter().any(|(key, decision)| {
+        let parked = run
+            .apps
+            .get(&key.application)
+            .is_some_and(|app| app.parked.is_some());
+        let sides = now
+            .cells
+            .get(key)
+            .map_or(&decision.seen, |cell| &cell.sides);
+        !parked
+            && (!decision.git.met_by(&sides.git)
+                || (decision.take == Take::Ignore && run.commits == 0))
+    })
+}
+
+fn commit(run: &Run, now: &Now) -> Option<Next> {
+    let walking: Vec<&AppKey> = run.walking().map(|(key, _)| key).collect();
+    let repositories: std::collections::BTreeSet<&String> = walking
+        .iter()
+        .filter_map(|key| now.apps.get(*key))
+        .map(|app| &app.repository)
+        .collect();
+    if let Some((repository, branch, revision)) = unmerged(run) {
+        return Some(Next::AwaitMerge {
+            repository,
+            branch,
+            revision,
+        });
+    }
+    if owed_to_git(run, now) {
+        return Some(match &run.proposal {
+            None => Next::Propose,
+            Some(_) if !run.armed.git() => Next::Arm {
+                write: Armed::All,
+                why: "a push writes to the repository".into(),
+            },
+            Some(_) => Next::Push,
+        });
+    }
+    repositories.into_iter().find_map(|repository| {
+        let head = now.heads.get(repository)?;
+        match run.landed.get(repository) {
+            Some(landed) if landed.revision == *head => None,
+            Some(_) | None if everything_thawed(run) => None,
+            _ => Some(Next::TakeHead {
+                repository: repository.clone(),
+                revision: head.clone(),
+            }),
+        }
+    })
+}
+
+/// The newest push to a branch of our own that has not reached the tracked branch.
+fn unmerged(run: &Run) -> Option<(String, String, Commit)> {
+    let pushed = run
+        .op_order
+        .iter()
+        .rev()
+        .filter_map(|id| run.ops.get(id))
+        .filter(|op| op.done())
+        .find_map(|op| match &op.effect {
+            Effect::Push {
+                repository,
+                branch,
+                commit,
+                tracked: false,
+                ..
+            } => Some((repository.clone(), branch.clone(), commit.clone())),
+            _ => None,
+        })?;
+    (!run.landed.contains_key(&pushed.0)).then_some(pushed)
+}
+
+fn everything_thawed(run: &Run) -> bool {
+    run.walking().all(|(_, app)| app.freeze == Freeze::Thawed)
+}
+
+fn stopped(run: &Run) -> Option<Next> {
+    let stop = run.stopped.as_ref()?;
+    Some(Next::Stopped {
+        rule: stop.rule,
+        application: stop.application.clone(),
+        reason: stop.reason.clone(),
+    })
+}
+
+/// Whether an Application is left frozen on purpose.
+fn stays_frozen(run: &Run, key: &AppKey) -> bool {
+    run.decisions.values().any(|decision| {
+        decision.cell.application == *key
+            && matches!(&decision.take, Take::Later(later) if later.how == How::StayFrozen)
+    })
+}
+
+/// The revision that an Application is to be synced to: what landed in its repository.
+fn target_revision(run: &Run, now: &Now, key: &AppKey) -> Option<Commit> {
+    let landed = match now.apps.get(key) {
+        Some(app) => run.landed.get(&app.repository),
+        None => run.landed.values().next(),
+    };
+    landed.map(|landed| landed.revision.clone())
+}
+
+fn sync(run: &Run, now: &Now) -> Option<Next> {
+    for key in run.sync_order() {
+        let Some(app) = run.apps.get(&key).filter(|app| app.parked.is_none()) else {
+            continue;
+        };
+        if app.freeze == Freeze::Thawed || stays_frozen(run, &key) {
+            continue;
+        }
+        let revision = target_revision(run, now, &key)?;
+        if let Some(next) = sync_one(run, &key, app, &revision) {
+            return Some(next);
+        }
+    }
+    None
+}
+
+fn sync_one(run: &Run, key: &AppKey, app: &AppRun, revision: &Commit) -> Option<Next> {
+    let application = key.clone();
+    match &app.sync {
+        Sync::Requested { op, .. } => {
+            return Some(Next::AwaitOperation {
+                application,
+                op: op.clone(),
+            });
+        }
+        Sync::Finished { op, phase, .. } if phase == "Succeeded" => {
+            return Some(Next::VerifySync {
+                application,
+                op: op.clone(),
+            });
+        }
+        Sync::Finished { phase, message, .. } => {
+            let retry =
+                matches!(&app.prediction, Some((at, p)) if at == revision && p.as_expected());
+            if !retry {
+                return Some(Next::Stopped {
+                    rule: 3,
+                    application: Some(application),
+                    reason: format!("the sync of {key} ended as {phase}: {message}"),
+                });
+            }
+        }
+        Sync::Surprised { surprises, .. } => {
+            return Some(Next::Stopped {
+                rule: 3,
+                application: Some(application),
+                reason: format!(
+                    "the sync of {key} changed {} field{} that nobody was shown",
+                    surprises.len(),
+                    if surprises.len() == 1 { "" } else { "s" }
+                ),
+            });
+        }
+        Sync::Verified { revision: done, .. } if done == revision => return gates(run, key, app),
+        Sync::Not | Sync::Verified { .. } => {}
+    }
+    match &app.prediction {
+        Some((at, prediction)) if at == revision => {
+            let glass = run
+                .broken_glass
+                .iter()
+                .any(|g| g.application.as_ref() == Some(key));
+            let only_unknown = prediction.unexpected.is_empty() && prediction.missing.is_empty();
+            Some(if prediction.as_expected() || (only_unknown && glass) {
+                Next::Sync { application }
+            } else {
+                Next::Stopped {
+                    rule: 3,
+                    reason: differs(key, prediction),
+                    application: Some(application),
+                }
+            })
+        }
+        _ => Some(Next::Predict {
+            application,
+            revision: revision.clone(),
+        }),
+    }
+}
+
+/// Why a prediction is not the expected effect, in words.
+pub fn differs(key: &AppKey, prediction: &crate::event::Prediction) -> String {
+    let mut parts = Vec::new();
+    let fields = |changes: &[crate::event::Changed]| {
+        changes
+            .iter()
+            .take(3)
+            .map(|c| format!("{} {}", c.object, c.field))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if !prediction.unexpected.is_empty() {
+        parts.push(format!(
+            "it would change {} field(s) that nobody decided: {}",
+            prediction.unexpected.len(),
+            fields(&prediction.unexpected)
+        ));
+    }
+    if !prediction.missing.is_empty() {
+        parts.push(format!(
+            "it would not make {} decided change(s): {}",
+            prediction.missing.len(),
+            fields(&prediction.missing)
+        ));
+    }
+    if !prediction.unknown.is_empty() {
+        let what: Vec<String> = prediction
+            .unknown
+            .iter()
+            .take(3)
+            .map(|u| format!("{} ({})", u.object, u.why))
+            .collect();
+        parts.push(format!("its effect on {} is not known", what.join(", ")));
+    }
+    crate::text::line(&format!(
+        "a sync of {key} is not what was decided: {}",
+        parts.join("; ")
+    ))
+}
+
+fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
+    let mut asked = None;
+    for gate in run.gates_after(key) {
+        match run.gates.get(&gate) {
+            Some(Gate::Manual(manual)) => {
+                if !run.attested.contains_key(&gate) && asked.is_none() {
+                    asked = Some(Next::Attest {
+                        gate,
+                        asks: manual.manual.clone(),
+                        application: key.clone(),
+                    });
+                }
+            }
+            _ => {
+                let state = app.gates.get(&gate);
+                if state.is_some_and(|state| state.passed.is_some()) {
+                    continue;
+                }
+                if let Some(why) = state.and_then(|state| state.timed_out.clone()) {
+                    let glass = run.broken_glass.iter().any(|g| g.what == gate);
+                    if glass {
+                        continue;
+                    }
+                    return Some(Next::Stopped {
+                        rule: 10,
+                        application: Some(key.clone()),
+                        reason: format!("gate {gate} after {key} did not become green: {why}"),
+                    });
+                }
+                return Some(Next::Gate {
+                    application: key.clone(),
+                    gate,
+                });
+            }
+        }
+    }
+    asked
+}
+
+fn thaw(run: &Run) -> Option<Next> {
+    let order = run.thaw_order();
+    for key in &order {
+        let Some(app) = run.apps.get(key).filter(|app| app.parked.is_none()) else {
+            continue;
+        };
+        match &app.thaw {
+            Thaw::Restored { .. } => {
+                return Some(Next::WatchThaw {
+                    application: key.clone(),
+                });
+            }
+            Thaw::Broken { why, .. } => {
+                return Some(Next::Stopped {
+                    rule: 3,
+                    application: Some(key.clone()),
+                    reason: format!("{key} did not stay as thawed: {why}"),
+                });
+            }
+            Thaw::Not | Thaw::Watched { .. } => {}
+        }
+    }
+    let frozen: Vec<AppKey> = order
+        .into_iter()
+        .filter(|key| !stays_frozen(run, key))
+        .filter(|key| {
+            run.apps
+                .get(key)
+                .is_some_and(|app| app.parked.is_none() && app.freeze.is_set())
+        })
+        .collect();
+    (!frozen.is_empty()).then_some(Next::Thaw {
+        applications: frozen,
+    })
+}
+
+fn close(run: &Run) -> Next {
+    let blocking = run.obligations().into_iter().find(|owed| owed.blocks_close);
+    match blocking {
+        Some(owed) => Next::Settle {
+            obligation: owed.id,
+            what: owed.what,
+        },
+        None => Next::Close,
+    }
+}
+
+/// The stage the rail shows: that of the next thing, or the last.
+pub fn stage(run: &Run, now: &Now) -> Stage {
+    match next(run, now) {
+        Next::Stopped { reason, .. } if reason.contains("thawed") => Stage::Thaw,
+        other => other.stage(),
+    }
+}
+
+/// What has to be seen on an Application for its freeze to hold: spec as frozen, nothing running, our note in place.
+pub fn freeze_holds(app: &AppNow, run: &AppRun, incident: &str) -> Result<(), String> {
+    if app.auto_sync {
+        return Err("auto-sync is on".into());
+    }
+    if let Some(operation) = &app.operation {
+        return Err(format!("an operation runs: {operation}"));
+    }
+    let ours = app
+        .note
+        .as_ref()
+        .and_then(|note| note.get("incident"))
+        .and_then(serde_json::Value::as_str)
+        == Some(incident);
+    if !ours && run.freeze.is_set() {
+        return Err("our note is gone from the Application".into());
+    }
+    Ok(())
+}
