@@ -1,7 +1,7 @@
 //! What one look at the world says, reduced to what the walk depends on.
 
 use crate::{
-    decision::{CellKey, Sides},
+    decision::{CellKey, Sides, Take},
     event::Prediction,
     ids::Commit,
     object::identity::AppKey,
@@ -16,6 +16,8 @@ pub struct Now {
     pub at: Timestamp,
     /// Every cell of an open question in the scope, and every cell with a decision.
     pub cells: BTreeMap<CellKey, CellNow>,
+    /// Open questions, in the order in which they are shown.
+    pub questions: Vec<QuestionNow>,
     pub apps: BTreeMap<AppKey, AppNow>,
     /// Head of the tracked branch, by repository URL as Argo CD has it.
     pub heads: BTreeMap<String, Commit>,
@@ -38,6 +40,26 @@ pub struct CellNow {
     pub source: String,
 }
 
+/// One open question: a field of a copy group, or one divergence outside any group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QuestionNow {
+    pub id: String,
+    /// The copy group that it belongs to.
+    pub group: Option<String>,
+    pub kind: String,
+    pub name: String,
+    pub field: String,
+    /// As in `DriftReport`: `hotfix`, `conflict`, `live-only`, …
+    pub class: String,
+    /// `sure`, `likely`, `ask`.
+    pub confidence: String,
+    pub evidence: Vec<String>,
+    pub suggestion: Option<(Take, String)>,
+    /// Ids of the questions that were changed together with this one.
+    pub decide_with: Vec<String>,
+    pub cells: Vec<CellKey>,
+}
+
 /// One Application now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AppNow {
@@ -51,6 +73,15 @@ pub struct AppNow {
     pub sync_policy: Value,
     /// Whether the controller would sync it by itself.
     pub auto_sync: bool,
+    /// `on`, `off`, `absent`, with the bracket in which it went off and the evidence for it.
+    pub auto_state: String,
+    pub off_not_before: Option<Timestamp>,
+    pub off_not_after: Option<Timestamp>,
+    pub evidence: Vec<String>,
+    /// Cells of its own whose live differs from its Git.
+    pub divergences: usize,
+    /// What is hidden as noise: class, count, reason.
+    pub noise: Vec<(String, usize, String)>,
     /// What the owner declares for `automated`, with where that stands.
     pub declared: Option<(Value, String)>,
     /// Our note on it, or somebody else's.

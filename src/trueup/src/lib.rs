@@ -1,4 +1,5 @@
 //! The program.
 
 pub mod adapters;
+pub mod engine;
 pub mod ports;
