@@ -1,8 +1,11 @@
 //! Kubernetes objects as plain JSON trees: who they are, how a field is named, when two of them are equal.
 
+pub mod defaults;
 pub mod diff;
 pub mod identity;
 pub mod listkeys;
+pub mod managed;
+pub mod normalise;
 pub mod path;
 pub mod quantity;
 pub mod redact;
