@@ -10,6 +10,7 @@ pub mod ids;
 pub mod now;
 pub mod object;
 pub mod plan;
+pub mod policy;
 pub mod run;
 pub mod sheet;
 pub mod span;

@@ -1,0 +1,650 @@
+//! The sync policy of an Application as a value: what was found, what is declared, since when auto-sync is off, and the
+//! exact patches that freeze it and put a target in place.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+use crate::object::managed::{Managed, ManagerClass};
+use crate::object::path::FieldPath;
+use crate::object::redact::LAST_APPLIED;
+
+/// The annotation in which a frozen Application carries the way back.
+pub const NOTE: &str = "trueup.dev/frozen";
+/// The field manager of our own writes.
+pub const FIELD_MANAGER: &str = "trueup";
+/// Who starts the syncs of a RollingSync ApplicationSet (applicationset controller, progressive syncs).
+const ROLLING_SYNC_USER: &str = "applicationset-controller";
+
+/// `spec.syncPolicy`. Absent, null and `{}` are one value: Argo CD drops an empty one at its next comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Policy(Option<Value>);
+
+impl Policy {
+    pub fn new(value: Option<Value>) -> Self {
+        Policy(value.filter(|v| !v.is_null() && v.as_object().is_none_or(|m| !m.is_empty())))
+    }
+
+    /// The policy that stands in an Application.
+    pub fn of(application: &Value) -> Self {
+        Policy::new(application.pointer("/spec/syncPolicy").cloned())
+    }
+
+    /// The whole value; none when there is no policy.
+    pub fn value(&self) -> Option<&Value> {
+        self.0.as_ref()
+    }
+
+    pub fn is_absent(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// `automated` as it stands, an empty one included; none when absent or null.
+    pub fn automated(&self) -> Option<&Value> {
+        self.0.as_ref()?.get("automated").filter(|v| !v.is_null())
+    }
+
+    /// True when Argo CD would sync by itself: `automated` stands and `enabled` is not false (Argo CD 3.1 and later).
+    pub fn is_on(&self) -> bool {
+        self.automated()
+            .is_some_and(|a| a.get("enabled") != Some(&Value::Bool(false)))
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.automated().and_then(|a| a.get(name)) == Some(&Value::Bool(true))
+    }
+
+    pub fn self_heals(&self) -> bool {
+        self.is_on() && self.flag("selfHeal")
+    }
+
+    pub fn prunes(&self) -> bool {
+        self.is_on() && self.flag("prune")
+    }
+}
+
+/// Where a declared policy was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DeclaredIn {
+    Git,
+    LastApplied,
+}
+
+/// What the owner of the Application says its policy is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    pub policy: Policy,
+    #[serde(rename = "in")]
+    pub place: DeclaredIn,
+}
+
+/// The Application as its last client-side apply had it.
+pub fn last_applied(object: &Value) -> Option<Value> {
+    let text = object
+        .get("metadata")?
+        .get("annotations")?
+        .get(LAST_APPLIED)?
+        .as_str()?;
+    serde_json::from_str(text).ok()
+}
+
+/// The declared policy: from Git when the Application was found there, else from the object's last-applied annotation.
+pub fn declared(application: &Value, in_git: Option<&Value>) -> Option<Declared> {
+    match in_git {
+        Some(declared) => Some(Declared {
+            policy: Policy::of(declared),
+            place: DeclaredIn::Git,
+        }),
+        None => last_applied(application).map(|applied| Declared {
+            policy: Policy::of(&applied),
+            place: DeclaredIn::LastApplied,
+        }),
+    }
+}
+
+/// Is auto-sync on, and if not, was it ever?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    On,
+    /// Provably on once, or `enabled: false`.
+    Off,
+    /// Never seen on.
+    Absent,
+}
+
+/// What is known of an Application's auto-sync, with the evidence in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoSync {
+    pub state: State,
+    /// `trueup:INCIDENT`, `rollingsync`, or none.
+    pub frozen_by: Option<String>,
+    /// It was still on at this time.
+    pub off_not_before: Option<Timestamp>,
+    /// It was off by this time; only likely when the evidence says so.
+    pub off_not_after: Option<Timestamp>,
+    pub evidence: Vec<String>,
+}
+
+/// A live change that self-heal would have undone: its field is declared in Git, was changed after the last sync, and
+/// still stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingChange {
+    /// Not later than this.
+    pub time: Timestamp,
+    pub manager: String,
+    /// The field and its object, in words.
+    pub what: String,
+}
+
+fn time(value: Option<&Value>) -> Option<Timestamp> {
+    value?.as_str()?.parse().ok()
+}
+
+/// The last time Argo CD is known to have synced by itself. A RollingSync ApplicationSet starts syncs that call
+/// themselves automated: they prove nothing about this policy.
+fn last_automated_sync(application: &Value) -> Option<(Timestamp, &'static str)> {
+    let by_itself = |initiated: Option<&Value>| {
+        initiated.is_some_and(|i| {
+            i.get("automated") == Some(&Value::Bool(true))
+                && i.get("username").and_then(Value::as_str) != Some(ROLLING_SYNC_USER)
+        })
+    };
+    let history = application
+        .pointer("/status/history")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|h| by_itself(h.get("initiatedBy")))
+        .filter_map(|h| Some((time(h.get("deployedAt"))?, "status.history")));
+    let operation = application
+        .pointer("/status/operationState")
+        .filter(|o| by_itself(o.pointer("/operation/initiatedBy")))
+        .and_then(|o| Some((time(o.get("startedAt"))?, "status.operationState")));
+    history.chain(operation).max_by_key(|(at, _)| *at)
+}
+
+fn rolling_sync(application: &Value) -> bool {
+    let by_set = application
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .any(|o| o.get("kind").and_then(Value::as_str) == Some("ApplicationSet"));
+    let started = application
+        .pointer("/status/operationState/operation/initiatedBy/username")
+        .and_then(Value::as_str)
+        == Some(ROLLING_SYNC_USER);
+    by_set && started
+}
+
+/// Gathers what the Application itself and the standing live changes tell about its auto-sync.
+pub fn auto_sync(
+    application: &Value,
+    in_git: Option<&Value>,
+    standing: &[StandingChange],
+) -> AutoSync {
+    let found = Policy::of(application);
+    let mut auto = AutoSync {
+        state: State::On,
+        frozen_by: None,
+        off_not_before: None,
+        off_not_after: None,
+        evidence: Vec::new(),
+    };
+    let note = Note::of(application);
+    if let Some(note) = &note {
+        auto.frozen_by = Some(format!("trueup:{}", note.incident));
+        auto.evidence.push(format!(
+            "the note {NOTE} of {} says: frozen by {}",
+            note.incident, note.by
+        ));
+    }
+    if found.is_on() {
+        return auto;
+    }
+    if auto.frozen_by.is_none() && rolling_sync(application) {
+        auto.frozen_by = Some("rollingsync".to_owned());
+        auto.evidence.push(
+            "its ApplicationSet starts the syncs itself (RollingSync) and keeps automated off"
+                .to_owned(),
+        );
+    }
+    let applied = last_applied(application).map(|a| Policy::of(&a));
+    let switched = found.automated().is_some();
+    let last_sync = last_automated_sync(application);
+    let applied_on = applied.as_ref().is_some_and(Policy::is_on);
+    let note_on = note.as_ref().is_some_and(|n| n.found_policy().is_on());
+    auto.state = match switched || last_sync.is_some() || applied_on || note_on {
+        true => State::Off,
+        false => State::Absent,
+    };
+    auto.evidence.push(match (switched, found.is_absent()) {
+        (true, _) => "spec.syncPolicy.automated.enabled is false".to_owned(),
+        (false, true) => "the spec has no syncPolicy".to_owned(),
+        (false, false) => "spec.syncPolicy has no automated".to_owned(),
+    });
+    if applied_on {
+        auto.evidence.push(
+            "the last `kubectl apply` of the Application had automated on (last-applied)"
+                .to_owned(),
+        );
+    }
+    if let Some(git) = in_git.map(Policy::of).filter(Policy::is_on) {
+        auto.evidence.push(format!(
+            "Git declares automated{}{}",
+            if git.prunes() { ", prune" } else { "" },
+            if git.self_heals() { ", selfHeal" } else { "" }
+        ));
+    }
+    if let Some((at, place)) = last_sync {
+        auto.off_not_before = Some(at);
+        auto.evidence.push(format!(
+            "it was on at {at}: the last automated sync in {place}"
+        ));
+    }
+    if let Some(note) = note.filter(|n| n.found_policy().is_on()) {
+        auto.off_not_before = Some(note.at);
+        auto.off_not_after = Some(note.at);
+        return auto;
+    }
+    let healed = [applied, in_git.map(Policy::of)]
+        .into_iter()
+        .flatten()
+        .any(|p| p.self_heals());
+    upper_end(&mut auto, application, standing, healed);
+    auto
+}
+
+fn upper_end(auto: &mut AutoSync, application: &Value, standing: &[StandingChange], healed: bool) {
+    let not_before = auto.off_not_before;
+    let first = standing
+        .iter()
+        .filter(|c| not_before.is_none_or(|t| c.time > t))
+        .min_by_key(|c| c.time);
+    if let Some(change) = first.filter(|_| healed) {
+        auto.off_not_after = Some(change.time);
+        auto.evidence.push(format!(
+            "it was off by {}: {} changed {} and it still stands, which self-heal undoes within seconds",
+            change.time, change.manager, change.what
+        ));
+        return;
+    }
+    let managed = Managed::read(application);
+    let switch = FieldPath::keys(["spec", "syncPolicy", "automated", "enabled"]);
+    let touched = managed
+        .entries
+        .iter()
+        .filter(|e| e.manager != FIELD_MANAGER)
+        .filter_map(|e| e.time.map(|t| (t, e)))
+        .filter(|(t, _)| not_before.is_none_or(|n| *t > n));
+    let entry = touched
+        .clone()
+        .filter(|(_, e)| e.owns(&switch))
+        .max_by_key(|(t, _)| *t)
+        .or_else(|| {
+            touched
+                .filter(|(_, e)| e.class() == ManagerClass::Human)
+                .min_by_key(|(t, _)| *t)
+        });
+    if let Some((at, entry)) = entry {
+        auto.off_not_after = Some(at);
+        auto.evidence.push(format!(
+            "likely off by {at}: {} wrote to the Application then{}; a removal itself leaves no trace",
+            entry.manager,
+            written(entry, application)
+        ));
+    }
+}
+
+/// The annotations that an entry wrote, with their values: often the reason stands there.
+fn written(entry: &crate::object::managed::Entry, application: &Value) -> String {
+    let notes: Vec<String> = entry
+        .fields
+        .iter()
+        .filter(|p| p.schema_names().starts_with(&["metadata", "annotations"]))
+        .filter_map(|p| {
+            let value = p.get(application)?.as_str()?;
+            let name = p
+                .schema_names()
+                .last()
+                .copied()
+                .unwrap_or_default()
+                .to_owned();
+            (name != LAST_APPLIED).then(|| {
+                format!(
+                    "{name:?}: {:?}",
+                    value.chars().take(120).collect::<String>()
+                )
+            })
+        })
+        .collect();
+    match notes.is_empty() {
+        true => String::new(),
+        false => format!(" (annotation {})", notes.join(", ")),
+    }
+}
+
+/// What shall stand in the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Target {
+    /// As it was when we arrived.
+    Found,
+    /// As the owner declares it.
+    Declared,
+    /// `syncPolicy` as the operator typed it.
+    #[serde(untagged)]
+    Typed(Policy),
+}
+
+/// Why a target has no value.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TargetError {
+    #[error(
+        "the target is the declared policy, but the Application was found neither in Git nor does it carry a last-applied annotation; choose found, or type the policy"
+    )]
+    NotDeclared,
+}
+
+/// The policy that a target stands for.
+pub fn target(
+    target: &Target,
+    found: &Policy,
+    declared: Option<&Declared>,
+) -> Result<Policy, TargetError> {
+    match target {
+        Target::Found => Ok(found.clone()),
+        Target::Declared => declared
+            .map(|d| d.policy.clone())
+            .ok_or(TargetError::NotDeclared),
+        Target::Typed(policy) => Ok(policy.clone()),
+    }
+}
+
+/// How one Application is frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Freeze {
+    /// Nothing to switch off: only the note is put on it.
+    NoteOnly,
+    /// `automated.enabled: false`, where the CRD has the field (Argo CD 3.1).
+    Disable,
+    /// `automated` is taken out and kept in the note.
+    RemoveAutomated,
+}
+
+/// The least change that stops auto-sync.
+pub fn freeze_how(found: &Policy, crd_has_enabled: bool) -> Freeze {
+    match (found.is_on(), crd_has_enabled) {
+        (false, _) => Freeze::NoteOnly,
+        (true, true) => Freeze::Disable,
+        (true, false) => Freeze::RemoveAutomated,
+    }
+}
+
+/// The way back, kept on the Application itself. Serialised, it begins with what restoring it would apply: a JSON merge
+/// patch, so that anybody with `kubectl patch --type merge` can restore it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub restore: Value,
+    pub incident: String,
+    pub by: String,
+    pub at: Timestamp,
+    /// `spec.syncPolicy` as it was found; null when there was none.
+    pub found: Value,
+}
+
+impl Note {
+    /// The note for freezing this Application now.
+    pub fn new(
+        application: &Value,
+        how: Freeze,
+        incident: impl Into<String>,
+        by: impl Into<String>,
+        at: Timestamp,
+    ) -> Self {
+        let found = Policy::of(application);
+        let mut patch = json!({"metadata": {"annotations": {NOTE: null}}});
+        let automated = found.automated().cloned().unwrap_or_else(|| json!({}));
+        match how {
+            Freeze::NoteOnly => {}
+            Freeze::Disable => {
+                let was = automated.get("enabled").cloned().unwrap_or(Value::Null);
+                patch["spec"] = json!({"syncPolicy": {"automated": {"enabled": was}}});
+            }
+            Freeze::RemoveAutomated => {
+                patch["spec"] = json!({"syncPolicy": {"automated": automated}})
+            }
+        }
+        if let Some(Value::Object(spec)) = patch.get("spec").cloned() {
+            // What it brings back first, what it clears after.
+            patch = json!({"spec": spec, "metadata": patch["metadata"]});
+        }
+        Note {
+            restore: patch,
+            incident: incident.into(),
+            by: by.into(),
+            at,
+            found: found.value().cloned().unwrap_or(Value::Null),
+        }
+    }
+
+    /// The note that an Application carries; none when there is none or it cannot be read.
+    pub fn of(application: &Value) -> Option<Self> {
+        let text = application
+            .get("metadata")?
+            .get("annotations")?
+            .get(NOTE)?
+            .as_str()?;
+        serde_json::from_str(text).ok()
+    }
+
+    pub fn found_policy(&self) -> Policy {
+        Policy::new(Some(self.found.clone()))
+    }
+
+    /// The annotation's value.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("a note holds nothing but JSON")
+    }
+}
+
+fn op(name: &str, path: &str, value: Option<Value>) -> Value {
+    let mut map = Map::new();
+    map.insert("op".to_owned(), Value::from(name));
+    map.insert("path".to_owned(), Value::from(path));
+    if let Some(value) = value {
+        map.insert("value".to_owned(), value);
+    }
+    Value::Object(map)
+}
+
+/// The guard that every patch begins with: the resourceVersion that was read. Without one the patch has no guard and
+/// the caller must not send it.
+fn guard(application: &Value) -> Vec<Value> {
+    application
+        .pointer("/metadata/resourceVersion")
+        .map(|rv| op("test", "/metadata/resourceVersion", Some(rv.clone())))
+        .into_iter()
+        .collect()
+}
+
+fn note_pointer() -> String {
+    format!(
+        "/metadata/annotations/{}",
+        NOTE.replace('~', "~0").replace('/', "~1")
+    )
+}
+
+/// The JSON Patch that freezes the Application and puts the note on it, guarded by the resourceVersion that it was read
+/// at.
+pub fn freeze_ops(application: &Value, how: Freeze, note: &Note) -> Vec<Value> {
+    let mut ops = guard(application);
+    match application.pointer("/metadata/annotations") {
+        Some(Value::Object(_)) => {
+            ops.push(op("add", &note_pointer(), Some(Value::from(note.text()))))
+        }
+        _ => ops.push(op(
+            "add",
+            "/metadata/annotations",
+            Some(json!({NOTE: note.text()})),
+        )),
+    }
+    match how {
+        Freeze::NoteOnly => {}
+        Freeze::Disable => ops.push(op(
+            "add",
+            "/spec/syncPolicy/automated/enabled",
+            Some(Value::Bool(false)),
+        )),
+        Freeze::RemoveAutomated => ops.push(op("remove", "/spec/syncPolicy/automated", None)),
+    }
+    ops
+}
+
+/// The JSON Patch that puts `wanted` in place and takes the note away: `syncPolicy` whole when the Application has none,
+/// else `automated` alone, so that every other field stays as it was found. Guarded as [`freeze_ops`]; only the guard and
+/// the note's removal when the policy stands already.
+pub fn thaw_ops(application: &Value, wanted: &Policy) -> Vec<Value> {
+    let mut ops = guard(application);
+    let now = Policy::of(application);
+    match (now.is_absent(), wanted.value(), wanted.automated()) {
+        (true, Some(whole), _) => ops.push(op("add", "/spec/syncPolicy", Some(whole.clone()))),
+        (false, _, Some(automated)) if now.automated() != Some(automated) => {
+            ops.push(op(
+                "add",
+                "/spec/syncPolicy/automated",
+                Some(automated.clone()),
+            ));
+        }
+        (false, _, None) if now.automated().is_some() => {
+            ops.push(op("remove", "/spec/syncPolicy/automated", None));
+        }
+        _ => {}
+    }
+    if application
+        .get("metadata")
+        .and_then(|m| m.get("annotations"))
+        .and_then(|a| a.get(NOTE))
+        .is_some()
+    {
+        ops.push(op("remove", &note_pointer(), None));
+    }
+    ops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patched(application: &Value, ops: &[Value]) -> Value {
+        let mut out = application.clone();
+        let patch: json_patch::Patch = serde_json::from_value(Value::Array(ops.to_vec())).unwrap();
+        json_patch::patch(&mut out, &patch).unwrap();
+        out
+    }
+
+    fn application(policy: Option<Value>) -> Value {
+        let mut app = json!({"metadata": {"name": "a", "namespace": "argocd", "resourceVersion": "7"}, "spec": {"project": "p"}});
+        if let Some(policy) = policy {
+            app["spec"]["syncPolicy"] = policy;
+        }
+        app
+    }
+
+    #[test]
+    fn nothing_null_and_empty_are_one_policy() {
+        let all = [None, Some(Value::Null), Some(json!({}))].map(|p| Policy::of(&application(p)));
+        assert!(all.iter().all(|p| *p == Policy::default() && p.is_absent()));
+        assert!(Policy::new(Some(json!({"automated": {}}))).is_on());
+        assert!(!Policy::new(Some(json!({"automated": {"enabled": false}}))).is_on());
+        assert!(!Policy::new(Some(json!({"automated": null}))).is_on());
+    }
+
+    #[test]
+    fn freezing_and_thawing_as_found_is_the_identity() {
+        let at = "2026-11-21T08:00:00Z".parse().unwrap();
+        for policy in [
+            json!({"automated": {"prune": true, "selfHeal": true}, "syncOptions": ["CreateNamespace=true"]}),
+            json!({"automated": {}}),
+            json!({"automated": {"enabled": true}}),
+            json!({"syncOptions": ["A=true"]}),
+        ] {
+            for crd in [true, false] {
+                let before = application(Some(policy.clone()));
+                let found = Policy::of(&before);
+                let how = freeze_how(&found, crd);
+                let note = Note::new(&before, how, "INC-1", "ann", at);
+                let frozen = patched(&before, &freeze_ops(&before, how, &note));
+                assert!(!Policy::of(&frozen).is_on());
+                assert_eq!(Note::of(&frozen), Some(note.clone()));
+                assert!(note.text().starts_with(r#"{"restore":{"#));
+                let mut by_hand = frozen.clone();
+                json_patch::merge(&mut by_hand, &note.restore);
+                let thawed = patched(&frozen, &thaw_ops(&frozen, &note.found_policy()));
+                for after in [by_hand, thawed] {
+                    assert_eq!(after["spec"], before["spec"], "{how:?}");
+                    assert!(after["metadata"]["annotations"].get(NOTE).is_none());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_declared_policy_comes_back_whole_where_none_stands() {
+        let declared =
+            json!({"automated": {"prune": true, "selfHeal": true}, "retry": {"limit": 3}});
+        let bare = application(None);
+        let ops = thaw_ops(&bare, &Policy::new(Some(declared.clone())));
+        assert_eq!(
+            ops[0],
+            json!({"op": "test", "path": "/metadata/resourceVersion", "value": "7"})
+        );
+        assert_eq!(
+            ops[1],
+            json!({"op": "add", "path": "/spec/syncPolicy", "value": declared})
+        );
+        let with = application(Some(json!({"syncOptions": ["A=true"]})));
+        let after = patched(&with, &thaw_ops(&with, &Policy::new(Some(declared))));
+        assert_eq!(
+            after["spec"]["syncPolicy"],
+            json!({"syncOptions": ["A=true"], "automated": {"prune": true, "selfHeal": true}})
+        );
+    }
+
+    #[test]
+    fn never_seen_on_is_absent_and_rolling_sync_is_no_proof() {
+        let mut app = application(None);
+        assert_eq!(auto_sync(&app, None, &[]).state, State::Absent);
+        app["metadata"]["ownerReferences"] = json!([{"kind": "ApplicationSet"}]);
+        app["spec"]["syncPolicy"] = json!({"automated": {"enabled": false}});
+        app["status"] = json!({"operationState": {"startedAt": "2026-11-20T00:00:00Z",
+            "operation": {"initiatedBy": {"username": "applicationset-controller", "automated": true}}}});
+        let auto = auto_sync(&app, None, &[]);
+        assert_eq!(
+            (auto.state, auto.frozen_by.as_deref()),
+            (State::Off, Some("rollingsync"))
+        );
+        assert_eq!(auto.off_not_before, None);
+    }
+
+    #[test]
+    fn targets_read_as_plans_write_them() {
+        for (text, want) in [
+            (json!("found"), Target::Found),
+            (json!("declared"), Target::Declared),
+            (
+                json!({"automated": {"prune": true}}),
+                Target::Typed(Policy::new(Some(json!({"automated": {"prune": true}})))),
+            ),
+        ] {
+            assert_eq!(serde_json::from_value::<Target>(text).unwrap(), want);
+        }
+        assert!(target(&Target::Declared, &Policy::default(), None).is_err());
+    }
+}
