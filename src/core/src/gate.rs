@@ -1,5 +1,12 @@
 //! Gates: samples of a value, the verdict on each, and the streak they make.
 
+mod judge;
+
+pub use judge::{
+    Judged, ResolvedWaits, judge_command, judge_field, judge_health, judge_http, judge_metric,
+    judge_quiet, resolve_waits,
+};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
