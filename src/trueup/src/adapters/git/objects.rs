@@ -1,0 +1,313 @@
+//! Trees, blobs and commits of the mirror through libgit2; nothing here touches the network or a working tree.
+
+use std::path::Path;
+
+use git2::{
+    ErrorCode, ObjectType, Oid, Repository, Signature, Sort, Time, Tree, TreeWalkMode,
+    TreeWalkResult,
+};
+use jiff::Timestamp;
+
+use super::names::path_parts;
+use crate::ports::{Author, FileChange, GitFailure, Landed, LogEntry, SourceFile};
+
+/// A manifest larger than this is none.
+const MAX_FILE: usize = 8 << 20;
+const MAX_FILES: usize = 50_000;
+const SYMLINK: i32 = 0o120_000;
+const SUBMODULE: i32 = 0o160_000;
+const PLAIN_FILE: i32 = 0o100_644;
+
+/// Why libgit2 work gave nothing.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub failure: GitFailure,
+    pub why: String,
+}
+
+impl Trouble {
+    fn new(failure: GitFailure, why: impl Into<String>) -> Self {
+        Self {
+            failure,
+            why: why.into(),
+        }
+    }
+}
+
+impl From<git2::Error> for Trouble {
+    fn from(error: git2::Error) -> Self {
+        let failure = if error.code() == ErrorCode::NotFound {
+            GitFailure::NoSuchRevision
+        } else {
+            GitFailure::Local
+        };
+        Self::new(failure, error.message())
+    }
+}
+
+pub(super) fn oid(sha: &str) -> Result<Oid, Trouble> {
+    Oid::from_str(sha)
+        .map_err(|_| Trouble::new(GitFailure::BadName, format!("{sha:?} is not a commit id")))
+}
+
+/// Makes the folder of mirrors, private to this user, and the bare repository.
+pub(super) fn prepare(folder: &Path, mirror: &Path) -> Result<(), String> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| error.to_string())?;
+    if Repository::open_bare(mirror).is_ok() {
+        return Ok(());
+    }
+    Repository::init_bare(mirror)
+        .map(|_| ())
+        .map_err(|error| error.message().to_owned())
+}
+
+fn tree<'a>(repository: &'a Repository, sha: &str) -> Result<Tree<'a>, Trouble> {
+    Ok(repository.find_commit(oid(sha)?)?.tree()?)
+}
+
+fn folder<'a>(
+    repository: &'a Repository,
+    sha: &str,
+    prefix: &str,
+) -> Result<Option<Tree<'a>>, Trouble> {
+    let parts = path_parts(prefix).map_err(|why| Trouble::new(GitFailure::BadName, why))?;
+    let root = tree(repository, sha)?;
+    if parts.is_empty() {
+        return Ok(Some(root));
+    }
+    match root.get_path(Path::new(&parts.join("/"))) {
+        Ok(entry) if entry.kind() == Some(ObjectType::Tree) => {
+            Ok(Some(repository.find_tree(entry.id())?))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn tree_id(
+    repository: &Repository,
+    sha: &str,
+    prefix: &str,
+) -> Result<Option<String>, Trouble> {
+    Ok(folder(repository, sha, prefix)?.map(|tree| tree.id().to_string()))
+}
+
+pub(super) fn files(
+    repository: &Repository,
+    sha: &str,
+    prefix: &str,
+) -> Result<Vec<SourceFile>, Trouble> {
+    let Some(tree) = folder(repository, sha, prefix)? else {
+        return Err(Trouble::new(
+            GitFailure::NoSuchRevision,
+            format!("there is no folder {prefix:?} at this commit"),
+        ));
+    };
+    let base = path_parts(prefix)
+        .map_err(|why| Trouble::new(GitFailure::BadName, why))?
+        .join("/");
+    let mut found: Vec<(String, Oid)> = Vec::new();
+    tree.walk(TreeWalkMode::PreOrder, |below, entry| {
+        let regular = entry.kind() == Some(ObjectType::Blob) && entry.filemode() != SYMLINK;
+        // A name that is not UTF-8 is no manifest that anything could refer to.
+        if regular && let Ok(name) = entry.name() {
+            let slash = if base.is_empty() { "" } else { "/" };
+            found.push((format!("{base}{slash}{below}{name}"), entry.id()));
+        }
+        if found.len() > MAX_FILES {
+            TreeWalkResult::Abort
+        } else {
+            TreeWalkResult::Ok
+        }
+    })
+    .or_else(|error| {
+        if found.len() > MAX_FILES {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })?;
+    if found.len() > MAX_FILES {
+        return Err(Trouble::new(
+            GitFailure::Unsupported,
+            format!("there are more than {MAX_FILES} files"),
+        ));
+    }
+    let mut files = Vec::with_capacity(found.len());
+    for (path, id) in found {
+        let blob = repository.find_blob(id)?;
+        if blob.size() <= MAX_FILE {
+            files.push(SourceFile {
+                path,
+                bytes: blob.content().to_vec(),
+            });
+        }
+    }
+    Ok(files)
+}
+
+pub(super) fn commit(
+    repository: &Repository,
+    parent: &str,
+    changes: &[FileChange],
+    message: &str,
+    author: &Author,
+    time: Timestamp,
+) -> Result<String, Trouble> {
+    let parent = repository.find_commit(oid(parent)?)?;
+    let before = parent.tree()?;
+    let mut tree = before.id();
+    for change in changes {
+        let parts =
+            path_parts(&change.path).map_err(|why| Trouble::new(GitFailure::Unsupported, why))?;
+        let blob = repository.blob(&change.bytes)?;
+        tree = with_file(
+            repository,
+            Some(&repository.find_tree(tree)?),
+            &parts,
+            blob,
+            &change.path,
+        )?;
+    }
+    if tree == before.id() {
+        return Err(Trouble::new(
+            GitFailure::Unsupported,
+            "the changes are already there: nothing would be committed",
+        ));
+    }
+    let signature = Signature::new(&author.name, &author.email, &Time::new(time.as_second(), 0))
+        .map_err(|error| {
+            Trouble::new(GitFailure::BadName, format!("author: {}", error.message()))
+        })?;
+    let mut message = message.trim_end().to_owned();
+    message.push('\n');
+    let sha = repository.commit(
+        None,
+        &signature,
+        &signature,
+        &message,
+        &repository.find_tree(tree)?,
+        &[&parent],
+    )?;
+    // Kept from being swept away until the remote has it.
+    repository.reference(&kept_ref(&sha.to_string()), sha, true, "commit of trueup")?;
+    Ok(sha.to_string())
+}
+
+/// The ref that keeps one of our commits in the mirror.
+pub(super) fn kept_ref(sha: &str) -> String {
+    format!("refs/trueup/{sha}")
+}
+
+/// The tree with one file replaced or added; modes of existing entries stay.
+fn with_file(
+    repository: &Repository,
+    tree: Option<&Tree<'_>>,
+    parts: &[&str],
+    blob: Oid,
+    path: &str,
+) -> Result<Oid, Trouble> {
+    let refuse = |why: &str| {
+        Err(Trouble::new(
+            GitFailure::Unsupported,
+            format!("{path}: {why}"),
+        ))
+    };
+    let Some((name, rest)) = parts.split_first() else {
+        return refuse("it names no file");
+    };
+    let entry = tree.and_then(|tree| tree.get_name(name));
+    let mode = entry.as_ref().map(git2::TreeEntry::filemode);
+    match mode {
+        Some(SYMLINK) => return refuse("it goes through a symbolic link"),
+        Some(SUBMODULE) => return refuse("it goes into a submodule"),
+        _ => {}
+    }
+    let mut builder = repository.treebuilder(tree)?;
+    if rest.is_empty() {
+        if entry
+            .as_ref()
+            .is_some_and(|entry| entry.kind() == Some(ObjectType::Tree))
+        {
+            return refuse("it is a folder");
+        }
+        builder.insert(name, blob, mode.unwrap_or(PLAIN_FILE))?;
+    } else {
+        let below = match &entry {
+            Some(entry) if entry.kind() == Some(ObjectType::Tree) => {
+                Some(repository.find_tree(entry.id())?)
+            }
+            Some(_) => return refuse("a file stands where a folder is needed"),
+            None => None,
+        };
+        let below = with_file(repository, below.as_ref(), rest, blob, path)?;
+        builder.insert(name, below, 0o040_000)?;
+    }
+    Ok(builder.write()?)
+}
+
+/// Whether the branch at `head` has `wanted`. Both are in the mirror if they can be.
+pub(super) fn landed(repository: &Repository, wanted: &str, head: &str) -> Result<Landed, Trouble> {
+    let moved = Landed::Moved {
+        head: head.to_owned(),
+    };
+    let Ok(commit) = repository.find_commit(oid(wanted)?) else {
+        return Ok(moved);
+    };
+    if repository.graph_descendant_of(oid(head)?, commit.id())? {
+        return Ok(Landed::Yes {
+            head: head.to_owned(),
+        });
+    }
+    let at_parent = commit.parent_ids().any(|parent| parent.to_string() == head);
+    Ok(if at_parent { Landed::No } else { moved })
+}
+
+pub(super) fn log(
+    repository: &Repository,
+    since: &str,
+    until: &str,
+    limit: usize,
+) -> Result<Vec<LogEntry>, Trouble> {
+    let mut walk = repository.revwalk()?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
+    walk.push(oid(until)?)?;
+    walk.hide(oid(since)?)?;
+    let mut entries = Vec::new();
+    for id in walk.take(limit) {
+        let commit = repository.find_commit(id?)?;
+        let author = commit.author();
+        entries.push(LogEntry {
+            sha: commit.id().to_string(),
+            author: Author {
+                name: String::from_utf8_lossy(author.name_bytes()).into_owned(),
+                email: String::from_utf8_lossy(author.email_bytes()).into_owned(),
+            },
+            time: Timestamp::from_second(author.when().seconds()).unwrap_or_default(),
+            subject: String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default())
+                .into_owned(),
+        });
+    }
+    Ok(entries)
+}
+
+/// Name and address of the operator as Git's own configuration has them.
+pub(super) fn configured_author() -> Option<Author> {
+    let config = git2::Config::open_default().ok()?;
+    let value = |variable: &str, key: &str| {
+        std::env::var(variable)
+            .ok()
+            .or_else(|| config.get_string(key).ok())
+            .filter(|text| !text.trim().is_empty())
+    };
+    Some(Author {
+        name: value("GIT_AUTHOR_NAME", "user.name")?,
+        email: value("GIT_AUTHOR_EMAIL", "user.email")?,
+    })
+}
