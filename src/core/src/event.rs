@@ -598,4 +598,7 @@ pub enum Event {
     Closed {
         by: String,
     },
+    /// An event of a newer version; kept in the journal, ignored by the fold.
+    #[serde(other)]
+    Unknown,
 }

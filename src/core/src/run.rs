@@ -685,7 +685,8 @@ impl Run {
             }
             | Event::ActReread { .. }
             | Event::CommandRan { .. }
-            | Event::Revealed { .. } => {}
+            | Event::Revealed { .. }
+            | Event::Unknown => {}
         }
     }
 

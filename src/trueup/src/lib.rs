@@ -2,4 +2,5 @@
 
 pub mod adapters;
 pub mod engine;
+pub mod journal;
 pub mod ports;

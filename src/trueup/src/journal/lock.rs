@@ -1,0 +1,59 @@
+//! One process for each incident: an advisory lock that the kernel gives up with the process.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Who holds the lock.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Holder {
+    pub pid: u32,
+    pub host: String,
+    pub since: String,
+}
+
+/// The lock, for as long as the value lives.
+#[derive(Debug)]
+pub struct Locked {
+    _file: File,
+}
+
+/// Why the lock could not be had.
+#[derive(Debug)]
+pub enum NotLocked {
+    Held(Holder),
+    Failed(std::io::Error),
+}
+
+pub fn take(path: &Path, holder: &Holder) -> Result<Locked, NotLocked> {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(path)
+        .map_err(NotLocked::Failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let _ = file.read_to_string(&mut text);
+            return Err(NotLocked::Held(
+                serde_json::from_str(&text).unwrap_or_default(),
+            ));
+        }
+        Err(TryLockError::Error(error)) => return Err(NotLocked::Failed(error)),
+    }
+    // Who holds it is a courtesy to the next one; a full disk must not keep an incident from being read.
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| {
+        file.write_all(serde_json::to_string(holder).unwrap_or_default().as_bytes())
+    });
+    Ok(Locked { _file: file })
+}
