@@ -4,6 +4,7 @@
 //! arguments; events and plans go out as data.
 
 pub mod decision;
+pub mod drift;
 pub mod event;
 pub mod gate;
 pub mod ids;

@@ -1,0 +1,611 @@
+//! The rules, in order: the first that matches gives a difference its class, with the evidence in words.
+//!
+//! R1 untouchable · R2 equal · R3 bookkeeping · R4 default · R5 mutated · R6 delegated · R7 derived · R8 secrets go by
+//! the same rules, by digest · R9 reverted · R10 Git ahead · R11 live ahead · R12 both · R13 one side only ·
+//! R14 never took effect · R15 the same in another writing · R16 unknown. Without the rendering of the last synced
+//! revision no side is ever suggested.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::compare::Pair;
+use super::report::{Class, Confidence};
+use super::words::{ago, show};
+use super::{Reverted, report};
+use crate::object::defaults::is_allocated;
+use crate::object::diff::{FieldChange, same_meaning};
+use crate::object::identity::AppKey;
+use crate::object::listkeys::{from_pointer, is_builtin};
+use crate::object::managed::{Entry, ManagerClass};
+use crate::object::normalise::INSTANCE_LABEL;
+use crate::object::path::FieldPath;
+
+pub(super) const SERVER_NOISE: &str = "bookkeeping of the API server and of the tools that apply: status, versions, managed fields, last-applied, tracking";
+pub(super) const COSMETIC: &str =
+    "the same in another writing: quantities, the order of keyed lists, empty nodes";
+const DRY_RUN_DEFAULT: &str =
+    "the API server fills it in: a dry run of what Git says gives the same";
+const TABLE_DEFAULT: &str = "the API server's known defaults explain it (no dry run was made)";
+const ALLOCATED: &str = "the API server allocates it when the object is made";
+
+/// What one difference is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Verdict {
+    pub class: Class,
+    pub rule: &'static str,
+    pub confidence: Confidence,
+    pub evidence: Vec<String>,
+    /// Why it is hidden; none when it is asked.
+    pub noise: Option<&'static str>,
+}
+
+impl Verdict {
+    pub fn noise(class: Class, reason: &'static str) -> Self {
+        Verdict {
+            class,
+            rule: "R3",
+            confidence: Confidence::Sure,
+            evidence: Vec::new(),
+            noise: Some(reason),
+        }
+    }
+
+    fn new(
+        class: Class,
+        rule: &'static str,
+        confidence: Confidence,
+        evidence: Vec<String>,
+    ) -> Self {
+        Verdict {
+            class,
+            rule,
+            confidence,
+            evidence,
+            noise: None,
+        }
+    }
+}
+
+/// Everything that a rule may look at.
+pub(super) struct Context<'a> {
+    pub app: &'a AppKey,
+    pub pair: &'a Pair,
+    pub base_known: bool,
+    pub git_raw: Option<&'a Value>,
+    pub live_raw: Option<&'a Value>,
+    /// Git's object with the known defaults.
+    pub filled: Option<Value>,
+    /// What a dry-run create of Git's object gave.
+    pub dry_run: Option<Value>,
+    /// The object's last-applied annotation.
+    pub applied: Option<Value>,
+    pub autoscaled: bool,
+    pub reverted: &'a [Reverted],
+    pub application: &'a Value,
+    pub now: Timestamp,
+}
+
+/// The workloads (kind, namespace, name) that a HorizontalPodAutoscaler among the live objects scales.
+pub(super) fn autoscaled(live: &[Value]) -> BTreeSet<(String, String, String)> {
+    live.iter()
+        .filter(|o| o.get("kind").and_then(Value::as_str) == Some("HorizontalPodAutoscaler"))
+        .filter_map(|o| {
+            let text = |p: &str| o.pointer(p).and_then(Value::as_str).map(str::to_owned);
+            Some((
+                text("/spec/scaleTargetRef/kind")?,
+                text("/metadata/namespace").unwrap_or_default(),
+                text("/spec/scaleTargetRef/name")?,
+            ))
+        })
+        .collect()
+}
+
+/// The label or annotation that marks an object as not to be touched.
+fn protection(object: &Value) -> Option<String> {
+    for part in ["labels", "annotations"] {
+        let entries = object
+            .get("metadata")
+            .and_then(|m| m.get(part))
+            .and_then(Value::as_object);
+        for (name, value) in entries.into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            let last = name.rsplit('/').next().unwrap_or(name);
+            let marked = value == "protected"
+                || value == "canary"
+                || value.ends_with("-canary")
+                || (matches!(last, "protected" | "do-not-touch") && value == "true");
+            if marked {
+                return Some(format!("{} {name}: {value}", part.trim_end_matches('s')));
+            }
+        }
+    }
+    None
+}
+
+/// Fields and kinds where a wrong guess opens or closes a door: a person always chooses.
+fn is_delicate(kind: &str, path: &FieldPath, to: Option<&Value>) -> Option<&'static str> {
+    let names = path.schema_names();
+    if matches!(
+        kind,
+        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" | "ServiceAccount"
+    ) {
+        return Some("it is about permissions");
+    }
+    if matches!(kind, "NetworkPolicy" | "Ingress") {
+        return Some("it is about network policy");
+    }
+    if matches!(
+        kind,
+        "PersistentVolume" | "PersistentVolumeClaim" | "StorageClass"
+    ) {
+        return Some("it is about storage");
+    }
+    if kind == "Secret" {
+        return Some("it is a secret");
+    }
+    if names.ends_with(&["spec", "replicas"]) && to == Some(&Value::from(0)) {
+        return Some("it scales to nothing");
+    }
+    let text = names.join(".").to_ascii_lowercase();
+    [
+        "auth",
+        "jwt",
+        "token",
+        "oidc",
+        "saml",
+        "rbac",
+        "password",
+        "credential",
+        "certificate",
+    ]
+    .iter()
+    .any(|word| text.contains(word))
+    .then_some("it is about authentication")
+}
+
+impl Context<'_> {
+    fn kind(&self) -> &str {
+        &self.pair.object.kind
+    }
+
+    fn writer(&self, path: &FieldPath) -> Option<&Entry> {
+        self.pair.managed.writer(path)
+    }
+
+    fn by(&self, entry: &Entry) -> String {
+        match entry.time {
+            Some(time) => format!(
+                "{} changed it {}, at {time} or before",
+                entry.manager,
+                ago(time, self.now)
+            ),
+            None => format!("{} changed it at an unknown time", entry.manager),
+        }
+    }
+
+    fn human(&self, path: &FieldPath) -> bool {
+        self.writer(path)
+            .is_some_and(|w| w.class() == ManagerClass::Human)
+    }
+
+    /// R3, R4, R15: what nobody decided.
+    fn hidden(&self, change: &FieldChange) -> Option<Verdict> {
+        let path = &change.path;
+        let (git, live) = (change.from.as_ref(), change.to.as_ref());
+        let names = path.schema_names();
+        if names == ["metadata", "labels", INSTANCE_LABEL]
+            && git.is_none()
+            && live.and_then(Value::as_str) == Some(self.app.name.as_str())
+        {
+            return Some(Verdict::noise(Class::ServerNoise, SERVER_NOISE));
+        }
+        let predicts = |object: &Option<Value>| {
+            object
+                .as_ref()
+                .is_some_and(|o| same_meaning(self.kind(), path, path.get(o), live))
+        };
+        if !change.order_only && live.is_some() {
+            if predicts(&self.filled) {
+                let reason = if self.dry_run.is_some() {
+                    DRY_RUN_DEFAULT
+                } else {
+                    TABLE_DEFAULT
+                };
+                return Some(Verdict::noise(Class::ServerDefault, reason));
+            }
+            if git.is_none() && predicts(&self.dry_run) && !self.human(path) {
+                return Some(Verdict::noise(Class::ServerDefault, DRY_RUN_DEFAULT));
+            }
+            if git.is_none() && is_allocated(self.kind(), &names) && !self.human(path) {
+                return Some(Verdict::noise(Class::ServerDefault, ALLOCATED));
+            }
+        }
+        if live.is_none() && git.is_some_and(|g| self.is_dropped(path, g)) {
+            return Some(Verdict::noise(Class::Cosmetic, COSMETIC));
+        }
+        None
+    }
+
+    /// A zero value that the API server does not write back.
+    fn is_dropped(&self, path: &FieldPath, git: &Value) -> bool {
+        let names = path.schema_names();
+        let empty = match git {
+            Value::Bool(flag) => !flag,
+            Value::String(text) => text.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        if !empty {
+            return false;
+        }
+        if self.kind() == "CustomResourceDefinition" && names == ["spec", "preserveUnknownFields"] {
+            return true;
+        }
+        if self.dry_run.as_ref().is_some_and(|d| path.get(d).is_none()) {
+            return true;
+        }
+        let container = git.is_array() || git.is_object();
+        container
+            && is_builtin(self.kind())
+            && matches!(
+                names.last(),
+                Some(
+                    &("labels"
+                        | "annotations"
+                        | "finalizers"
+                        | "data"
+                        | "binaryData"
+                        | "args"
+                        | "command"
+                        | "env"
+                        | "envFrom"
+                        | "volumeMounts"
+                        | "volumes"
+                        | "ports"
+                        | "imagePullSecrets"
+                        | "initContainers"
+                        | "nodeSelector"
+                        | "tolerations"
+                        | "affinity"
+                        | "resources")
+                )
+            )
+    }
+
+    /// The class of one field that differs between Git (`from`) and live (`to`).
+    pub fn field(&self, change: &FieldChange) -> Verdict {
+        if let Some(mark) = self.live_raw.and_then(protection) {
+            return Verdict::new(
+                Class::Untouchable,
+                "R1",
+                Confidence::Ask,
+                vec![format!("the object is protected ({mark})")],
+            );
+        }
+        if let Some(hidden) = self.hidden(change) {
+            return hidden;
+        }
+        let mut verdict = self
+            .owned_elsewhere(change)
+            .unwrap_or_else(|| self.by_history(change));
+        let path = &change.path;
+        if let Some(why) = is_delicate(self.kind(), path, change.to.as_ref())
+            && verdict.confidence != Confidence::Ask
+        {
+            verdict.confidence = Confidence::Ask;
+            verdict
+                .evidence
+                .push(format!("nothing is suggested: {why}"));
+        }
+        if let Some(rule) = self.ignored(path) {
+            verdict.evidence.push(format!(
+                "Argo CD does not show it: ignoreDifferences has {rule}"
+            ));
+        }
+        if change.order_only {
+            verdict
+                .evidence
+                .push("only the order differs, and here the order has a meaning".to_owned());
+        }
+        verdict
+    }
+
+    /// R5, R6, R7, R9: somebody else decides this field.
+    fn owned_elsewhere(&self, change: &FieldChange) -> Option<Verdict> {
+        let path = &change.path;
+        let live = change.to.as_ref();
+        let names = path.schema_names();
+        if let Some(predicted) = self.dry_run.as_ref().map(|d| path.get(d))
+            && change.from.is_some()
+            && predicted != change.from.as_ref()
+            && predicted == live
+        {
+            return Some(Verdict::new(
+                Class::Mutated,
+                "R5",
+                Confidence::Likely,
+                vec![format!(
+                    "a dry run of what Git says gives {}: something in the cluster changes it on the way in",
+                    show(live)
+                )],
+            ));
+        }
+        if self.autoscaled && names == ["spec", "replicas"] {
+            return Some(Verdict::new(
+                Class::Delegated,
+                "R6",
+                Confidence::Likely,
+                vec!["a HorizontalPodAutoscaler sets it: take it out of Git, or ignore it from now on".to_owned()],
+            ));
+        }
+        let writer = self.writer(path);
+        if let Some(writer) = writer.filter(|w| w.class() == ManagerClass::Controller) {
+            return Some(Verdict::new(
+                Class::Delegated,
+                "R6",
+                Confidence::Likely,
+                vec![format!("a controller owns it: {}", self.by(writer))],
+            ));
+        }
+        let reflects = self
+            .live_raw
+            .and_then(|l| l.get("metadata")?.get("annotations")?.as_object())
+            .and_then(|a| {
+                a.iter()
+                    .find(|(k, _)| k.ends_with("emberstack.com/reflects"))
+            });
+        if let Some((_, source)) = reflects {
+            return Some(Verdict::new(
+                Class::DerivedCopy,
+                "R7",
+                Confidence::Likely,
+                vec![format!(
+                    "it is a copy of {}: fix the source",
+                    show(Some(source))
+                )],
+            ));
+        }
+        let reverted = self
+            .reverted
+            .iter()
+            .find(|r| r.object == self.pair.object && r.field.overlaps(path))?;
+        Some(Verdict::new(
+            Class::Reverted,
+            "R9",
+            Confidence::Ask,
+            vec![reverted.evidence.clone()],
+        ))
+    }
+
+    /// R10 to R14 and R16: what moved since the last sync. The last-applied annotation stands in for a missing base, but
+    /// then nothing is suggested.
+    fn by_history(&self, change: &FieldChange) -> Verdict {
+        let path = &change.path;
+        let (git, live) = (change.from.as_ref(), change.to.as_ref());
+        let (base, known, which) = match (&self.pair.base, self.base_known, &self.applied) {
+            (base, true, _) => (base.as_ref(), true, "the last sync"),
+            (_, false, Some(applied)) => (Some(applied), true, "the last apply"),
+            _ => (None, false, ""),
+        };
+        let cap = |c: Confidence| if self.base_known { c } else { Confidence::Ask };
+        let mut evidence = Vec::new();
+        if !self.base_known {
+            evidence.push("what was last synced is not known, so no side is suggested".to_owned());
+        }
+        let synced = base.and_then(|b| path.get(b));
+        let same = |a: Option<&Value>, b: Option<&Value>| same_meaning(self.kind(), path, a, b);
+        if change.order_only || !known {
+            return self.without_base(git, live, path, evidence);
+        }
+        let git_moved = !same(git, synced);
+        let live_moved = !same(live, synced);
+        match (git_moved, live_moved) {
+            (true, false) => {
+                evidence.push(format!(
+                    "live is as {which} left it ({}); Git has changed since, to {}",
+                    show(synced),
+                    show(git)
+                ));
+                Verdict::new(
+                    Class::PendingRollout,
+                    "R10",
+                    cap(Confidence::Likely),
+                    evidence,
+                )
+            }
+            (true, true) => {
+                evidence.push(format!(
+                    "both moved since {which} ({}): Git to {}, live to {}",
+                    show(synced),
+                    show(git),
+                    show(live)
+                ));
+                evidence.extend(self.writer(path).map(|w| self.by(w)));
+                Verdict::new(Class::Conflict, "R12", Confidence::Ask, evidence)
+            }
+            _ if live.is_none() => self.gone(path, git, which, evidence),
+            _ if git.is_none() => self.added(path, evidence),
+            _ => match self.writer(path) {
+                Some(writer) if writer.class() == ManagerClass::Human => {
+                    evidence.push(format!(
+                        "{}; Git has not changed since {which}",
+                        self.by(writer)
+                    ));
+                    Verdict::new(Class::Hotfix, "R11", cap(Confidence::Likely), evidence)
+                }
+                writer => {
+                    evidence.push(match writer {
+                        Some(w) => {
+                            format!("{}; whether a person did it cannot be told", self.by(w))
+                        }
+                        None => "nothing tells who changed it".to_owned(),
+                    });
+                    evidence.push(format!("Git has not changed since {which}"));
+                    Verdict::new(Class::Unknown, "R16", Confidence::Ask, evidence)
+                }
+            },
+        }
+    }
+
+    fn without_base(
+        &self,
+        git: Option<&Value>,
+        live: Option<&Value>,
+        path: &FieldPath,
+        mut evidence: Vec<String>,
+    ) -> Verdict {
+        evidence.extend(self.writer(path).map(|w| self.by(w)));
+        let (class, rule) = match (git, live) {
+            (None, Some(_)) => (Class::LiveOnly, "R13"),
+            (Some(_), None) => (Class::GitOnly, "R13"),
+            _ if self.human(path) => (Class::Hotfix, "R11"),
+            _ => (Class::Unknown, "R16"),
+        };
+        Verdict::new(class, rule, Confidence::Ask, evidence)
+    }
+
+    /// R13: a field that only lives live.
+    fn added(&self, path: &FieldPath, mut evidence: Vec<String>) -> Verdict {
+        evidence.extend(self.writer(path).map(|w| self.by(w)));
+        evidence.push("Git never had it: Argo CD neither shows it nor removes it, and a sync leaves it in place".to_owned());
+        Verdict::new(Class::LiveOnly, "R13", Confidence::Ask, evidence)
+    }
+
+    /// R13, R14: a field that Git has, a sync brought, and that is not there.
+    fn gone(
+        &self,
+        path: &FieldPath,
+        git: Option<&Value>,
+        which: &str,
+        mut evidence: Vec<String>,
+    ) -> Verdict {
+        if self.dry_run.as_ref().is_some_and(|d| path.get(d).is_none()) {
+            evidence.push("a dry run of what Git says drops it: the API does not know the field, or ignores it".to_owned());
+            return Verdict::new(Class::NeverTookEffect, "R14", Confidence::Likely, evidence);
+        }
+        evidence.push(format!(
+            "Git has {} and so had {which}; it was removed live, and a removal leaves no trace of who did it",
+            show(git)
+        ));
+        Verdict::new(Class::GitOnly, "R13", Confidence::Ask, evidence)
+    }
+
+    /// An object that is on one side only.
+    pub fn whole(&self) -> Verdict {
+        let object = &self.pair.object;
+        if let Some(mark) = self.live_raw.or(self.git_raw).and_then(protection) {
+            return Verdict::new(
+                Class::Untouchable,
+                "R1",
+                Confidence::Ask,
+                vec![format!("the object is protected ({mark})")],
+            );
+        }
+        let in_base = self.pair.base.is_some();
+        match (&self.pair.git, self.base_known, in_base) {
+            (Some(_), true, false) => Verdict::new(
+                Class::PendingRollout,
+                "R10",
+                Confidence::Likely,
+                vec![format!(
+                    "{object} is new in Git since the last sync and not there yet"
+                )],
+            ),
+            (Some(_), known, _) => Verdict::new(
+                Class::GitOnly,
+                "R13",
+                Confidence::Ask,
+                vec![match known {
+                    true => format!(
+                        "{object} was there at the last sync and is gone: somebody deleted it; a sync makes it again"
+                    ),
+                    false => format!("{object} is in Git and not in the cluster; a sync makes it"),
+                }],
+            ),
+            (None, true, true) => Verdict::new(
+                Class::PendingRollout,
+                "R10",
+                Confidence::Ask,
+                vec![format!(
+                    "{object} was taken out of Git since the last sync: a sync with prune deletes it"
+                )],
+            ),
+            (None, known, _) => {
+                let mut evidence = vec![format!(
+                    "{object} carries this Application's mark and Git does not have it: a sync with prune deletes it"
+                )];
+                if !known {
+                    evidence.push("what was last synced is not known".to_owned());
+                }
+                let human = self.pair.managed.newest(ManagerClass::Human);
+                evidence.extend(human.map(|w| self.by(w)));
+                Verdict::new(Class::LiveOnly, "R13", Confidence::Ask, evidence)
+            }
+        }
+    }
+
+    /// The ignoreDifferences entry of the Application that hides this field from Argo CD.
+    fn ignored(&self, path: &FieldPath) -> Option<String> {
+        let object = &self.pair.object;
+        let rules = self
+            .application
+            .pointer("/spec/ignoreDifferences")
+            .and_then(Value::as_array)?;
+        for rule in rules {
+            let text = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
+            let fits = |pattern: &str, value: &str| {
+                globset::Glob::new(pattern).is_ok_and(|g| g.compile_matcher().is_match(value))
+            };
+            // An omitted group is the core group (argo-cd#28590); an omitted name or namespace is any.
+            let any = |name: &str, value: &str| text(name).is_empty() || text(name) == value;
+            if !(fits(text("group"), &object.group)
+                && fits(text("kind"), &object.kind)
+                && any("name", &object.name)
+                && any("namespace", object.namespace.as_deref().unwrap_or_default()))
+            {
+                continue;
+            }
+            let list = |name: &str| {
+                rule.get(name)
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+            };
+            for pointer in list("jsonPointers") {
+                let sides = [&self.pair.live, &self.pair.git];
+                let hit = sides
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|o| from_pointer(self.kind(), o, pointer))
+                    .any(|p| p.is_prefix_of(path));
+                if hit {
+                    return Some(pointer.to_owned());
+                }
+            }
+            if let Some(writer) = self.writer(path)
+                && list("managedFieldsManagers").any(|m| m == writer.manager)
+            {
+                return Some(format!("the manager {}", writer.manager));
+            }
+        }
+        None
+    }
+}
+
+/// The side that a rule would take, where it would take one.
+pub(super) fn suggested(verdict: &Verdict, cell: &report::Cell) -> Option<crate::decision::Take> {
+    use crate::decision::{LiveOf, Take};
+    match verdict.class {
+        Class::PendingRollout => Some(Take::Git),
+        Class::Hotfix => Some(Take::Live(LiveOf {
+            application: None,
+            namespace: Some(cell.namespace.clone()).filter(|n| !n.is_empty()),
+        })),
+        Class::Delegated => Some(Take::Ignore),
+        _ => None,
+    }
+}

@@ -1,0 +1,414 @@
+//! One Application: its objects paired up, what differs in them, and what is hidden as noise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::classify::{self, Context, Verdict};
+use super::report::{Class, Noise, ReportError, Source};
+use super::{AppInput, Desired};
+use crate::object::diff::diff;
+use crate::object::identity::{AppKey, ObjectKey, ObjectRef};
+use crate::object::listkeys::order_matters;
+use crate::object::managed::{Managed, ManagerClass};
+use crate::object::normalise::{INSTANCE_LABEL, TRACKING_ID, strip};
+use crate::object::path::FieldPath;
+use crate::object::redact;
+use crate::policy::{self, AutoSync, StandingChange};
+
+/// One object on all its sides, without bookkeeping.
+pub(super) struct Pair {
+    pub object: ObjectRef,
+    pub git: Option<Value>,
+    pub base: Option<Value>,
+    pub live: Option<Value>,
+    pub managed: Managed,
+    pub source: Option<Source>,
+    /// The fields that differ and are no noise.
+    pub differs: BTreeMap<FieldPath, Verdict>,
+}
+
+impl Pair {
+    /// Both sides are there: the object can be compared with its copies field by field.
+    pub fn is_whole(&self) -> bool {
+        self.git.is_some() && self.live.is_some()
+    }
+}
+
+/// One Application, compared.
+pub(super) struct Compared<'a> {
+    pub key: AppKey,
+    pub input: &'a AppInput,
+    pub pairs: Vec<Pair>,
+    noise: BTreeMap<(Class, &'static str), usize>,
+}
+
+/// Takes the object apart from what names it: that is compared by pairing.
+fn content(object: &Value) -> (Value, Vec<FieldPath>) {
+    let stripped = strip(object);
+    let mut object = stripped.object;
+    for path in [
+        &["apiVersion"][..],
+        &["kind"],
+        &["metadata", "name"],
+        &["metadata", "namespace"],
+    ] {
+        FieldPath::keys(path.iter().copied()).remove(&mut object);
+    }
+    if object
+        .get("metadata")
+        .and_then(Value::as_object)
+        .is_some_and(|m| m.is_empty())
+    {
+        FieldPath::keys(["metadata"]).remove(&mut object);
+    }
+    (object, stripped.noise)
+}
+
+/// A Secret that came in unredacted gives no value away: what is in it is replaced.
+fn withhold(object: &Value, what: &ObjectRef, errors: &mut Vec<ReportError>) -> Option<Value> {
+    if what.kind != "Secret" || !what.group.is_empty() || redact::is_clean(object) {
+        return Some(object.clone());
+    }
+    errors.push(ReportError::new(
+        format!("compare {what}"),
+        "its values came in readable and are withheld",
+        "report this: secrets must be redacted where they are read",
+    ));
+    None
+}
+
+fn is_hook(object: &Value) -> bool {
+    let annotations = object.pointer("/metadata/annotations");
+    ["argocd.argoproj.io/hook", "helm.sh/hook"]
+        .iter()
+        .any(|name| annotations.and_then(|a| a.get(name)).is_some())
+}
+
+fn tracked_by(object: &Value, app: &AppKey) -> bool {
+    let of = |part: &str, name: &str| {
+        object
+            .get("metadata")
+            .and_then(|m| m.get(part))
+            .and_then(|p| p.get(name))
+            .and_then(Value::as_str)
+    };
+    let instances = [app.name.clone(), format!("{}_{}", app.namespace, app.name)];
+    match of("annotations", TRACKING_ID) {
+        Some(id) => id
+            .split_once(':')
+            .is_some_and(|(instance, _)| instances.iter().any(|i| i == instance)),
+        None => of("labels", INSTANCE_LABEL).is_some_and(|l| instances.iter().any(|i| i == l)),
+    }
+}
+
+struct Sides<'a> {
+    git: Option<(&'a Desired, ObjectRef)>,
+    base: Option<&'a Value>,
+    live: Option<&'a Value>,
+    defaulted: Option<&'a Value>,
+}
+
+/// Finds the objects of all sides by identity. An object that Git renders without namespace is looked up in the
+/// destination's when the live one has it.
+fn pair_up<'a>(
+    app: &'a AppInput,
+    destination: Option<&str>,
+    errors: &mut Vec<ReportError>,
+) -> BTreeMap<ObjectKey, Sides<'a>> {
+    let mut live: BTreeMap<ObjectKey, &Value> = BTreeMap::new();
+    for object in &app.live {
+        match ObjectRef::from_object(object) {
+            Ok(r) => drop(live.insert(r.key(), object)),
+            Err(why) => errors.push(ReportError::new(
+                "read a live object",
+                why,
+                "leave it out, or look at it with kubectl get -o yaml",
+            )),
+        }
+    }
+    let place = |mut r: ObjectRef| {
+        if r.namespace.is_none() && !live.contains_key(&r.key()) {
+            r.namespace = destination.map(str::to_owned);
+            if !live.contains_key(&r.key()) && is_cluster_scoped(&r) {
+                r.namespace = None;
+            }
+        }
+        r
+    };
+    let mut out: BTreeMap<ObjectKey, Sides> = BTreeMap::new();
+    let empty = || Sides {
+        git: None,
+        base: None,
+        live: None,
+        defaulted: None,
+    };
+    for desired in app.desired.iter().filter(|d| !is_hook(&d.object)) {
+        match ObjectRef::from_object(&desired.object) {
+            Ok(r) => {
+                let r = place(r);
+                // Of two sources that render one object the last one wins, as in Argo CD.
+                let key = r.key();
+                out.entry(key).or_insert_with(empty).git = Some((desired, r));
+            }
+            Err(why) => errors.push(ReportError::new(
+                format!("read {} in {}", desired.file, desired.repo),
+                why,
+                "every document must be a Kubernetes object",
+            )),
+        }
+    }
+    for base in app.base.iter().flatten().filter(|o| !is_hook(o)) {
+        if let Ok(r) = ObjectRef::from_object(base) {
+            out.entry(place(r).key()).or_insert_with(empty).base = Some(base);
+        }
+    }
+    for object in app.server_defaults.iter().flatten() {
+        if let Ok(r) = ObjectRef::from_object(object)
+            && let Some(sides) = out.get_mut(&place(r).key())
+        {
+            sides.defaulted = Some(object);
+        }
+    }
+    for (key, object) in live {
+        out.entry(key).or_insert_with(empty).live = Some(object);
+    }
+    out.retain(|_, sides| sides.git.is_some() || sides.live.is_some());
+    out
+}
+
+fn is_cluster_scoped(r: &ObjectRef) -> bool {
+    r.kind.starts_with("Cluster")
+        || matches!(
+            r.kind.as_str(),
+            "Namespace"
+                | "Node"
+                | "PersistentVolume"
+                | "StorageClass"
+                | "IngressClass"
+                | "PriorityClass"
+                | "CustomResourceDefinition"
+                | "APIService"
+                | "MutatingWebhookConfiguration"
+                | "ValidatingWebhookConfiguration"
+                | "ValidatingAdmissionPolicy"
+                | "ValidatingAdmissionPolicyBinding"
+        )
+}
+
+pub(super) fn compare<'a>(
+    key: AppKey,
+    input: &'a AppInput,
+    now: Timestamp,
+    errors: &mut Vec<ReportError>,
+) -> Compared<'a> {
+    let destination = input
+        .application
+        .pointer("/spec/destination/namespace")
+        .and_then(Value::as_str);
+    let mut compared = Compared {
+        key,
+        input,
+        pairs: Vec::new(),
+        noise: BTreeMap::new(),
+    };
+    let scaled = classify::autoscaled(&input.live);
+    for sides in pair_up(input, destination, errors).into_values() {
+        let Some(object) = sides
+            .git
+            .as_ref()
+            .map(|(_, r)| r.clone())
+            .or_else(|| sides.live.and_then(|l| ObjectRef::from_object(l).ok()))
+        else {
+            continue;
+        };
+        if sides.git.is_none() && !compared.is_own(&sides, &object) {
+            continue;
+        }
+        let pair = compared.pair(object, &sides, &scaled, now, errors);
+        compared.pairs.extend(pair);
+    }
+    compared
+}
+
+impl Compared<'_> {
+    /// A live object that Git does not have is ours when it carries our mark and nobody made it from another one.
+    fn is_own(&self, sides: &Sides, object: &ObjectRef) -> bool {
+        let Some(live) = sides.live else { return false };
+        let made = live
+            .pointer("/metadata/ownerReferences")
+            .and_then(Value::as_array)
+            .is_some_and(|o| !o.is_empty());
+        let prunable = self
+            .input
+            .application
+            .pointer("/status/resources")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .any(|r| {
+                let is = |name: &str, want: &str| {
+                    r.get(name).and_then(Value::as_str).unwrap_or_default() == want
+                };
+                r.get("requiresPruning") == Some(&Value::Bool(true))
+                    && is("kind", &object.kind)
+                    && is("name", &object.name)
+                    && is("group", &object.group)
+                    && is("namespace", object.namespace.as_deref().unwrap_or_default())
+            });
+        !made && !is_hook(live) && (prunable || tracked_by(live, &self.key))
+    }
+
+    fn count(&mut self, class: Class, reason: &'static str) {
+        *self.noise.entry((class, reason)).or_default() += 1;
+    }
+
+    fn pair(
+        &mut self,
+        object: ObjectRef,
+        sides: &Sides,
+        scaled: &BTreeSet<(String, String, String)>,
+        now: Timestamp,
+        errors: &mut Vec<ReportError>,
+    ) -> Option<Pair> {
+        let raw = |value: Option<&Value>, errors: &mut Vec<ReportError>| match value {
+            Some(v) => withhold(v, &object, errors).map(Some),
+            None => Some(None),
+        };
+        let git = raw(sides.git.as_ref().map(|(d, _)| &d.object), errors)?;
+        let live = raw(sides.live, errors)?;
+        let base = raw(sides.base, errors)?;
+        let defaulted = raw(sides.defaulted, errors)?;
+        if let (Some(git), Some(live)) = (&git, &live)
+            && git.get("apiVersion") != live.get("apiVersion")
+        {
+            errors.push(ReportError::new(
+                format!("compare {object}"),
+                format!(
+                    "Git says {} and the cluster was read at {}",
+                    super::show(git.get("apiVersion")),
+                    super::show(live.get("apiVersion"))
+                ),
+                "read the object at Git's version; fields that moved between versions are shown as differences",
+            ));
+        }
+        let mut pair = Pair {
+            managed: live.as_ref().map(Managed::read).unwrap_or_default(),
+            git: git.as_ref().map(|v| content(v).0),
+            base: base.as_ref().map(|v| content(v).0),
+            live: live.as_ref().map(|v| content(v).0),
+            source: sides.git.as_ref().map(|(d, _)| Source {
+                repo: d.repo.clone(),
+                path: d.file.clone(),
+                line: d.line,
+            }),
+            object,
+            differs: BTreeMap::new(),
+        };
+        let context = Context {
+            app: &self.key,
+            pair: &pair,
+            base_known: self.input.base.is_some(),
+            git_raw: git.as_ref(),
+            live_raw: live.as_ref(),
+            filled: git
+                .as_ref()
+                .map(|g| content(&crate::object::defaults::fill(g)).0),
+            dry_run: defaulted.as_ref().map(|v| content(v).0),
+            applied: live
+                .as_ref()
+                .and_then(policy::last_applied)
+                .map(|v| content(&v).0),
+            autoscaled: scaled.contains(&(
+                pair.object.kind.clone(),
+                pair.object.namespace.clone().unwrap_or_default(),
+                pair.object.name.clone(),
+            )),
+            reverted: &self.input.reverted,
+            application: &self.input.application,
+            now,
+        };
+        let mut noise = Vec::new();
+        let mut found = BTreeMap::new();
+        if let (Some(git), Some(live)) = (&pair.git, &pair.live) {
+            for change in diff(git, live, &pair.object.kind) {
+                let silent = change.is_cosmetic(&pair.object.kind)
+                    && !(change.order_only && order_matters(&pair.object.kind, &change.path));
+                let verdict = match silent {
+                    true => Verdict::noise(Class::Cosmetic, classify::COSMETIC),
+                    false => context.field(&change),
+                };
+                match verdict.noise {
+                    Some(reason) => noise.push((verdict.class, reason)),
+                    None => drop(found.insert(change.path, verdict)),
+                }
+            }
+        } else {
+            found.insert(FieldPath::root(), context.whole());
+        }
+        for path in live.as_ref().map(|v| content(v).1).unwrap_or_default() {
+            let in_git = git.as_ref().and_then(|g| path.get(g));
+            if in_git != live.as_ref().and_then(|l| path.get(l)) {
+                noise.push((Class::ServerNoise, classify::SERVER_NOISE));
+            }
+        }
+        pair.differs = found;
+        for (class, reason) in noise {
+            self.count(class, reason);
+        }
+        Some(pair)
+    }
+
+    pub fn status(&self, pointer: &str) -> String {
+        self.input
+            .application
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or("Unknown")
+            .to_owned()
+    }
+
+    pub fn noise(&self) -> Vec<Noise> {
+        self.noise
+            .iter()
+            .map(|((class, reason), count)| Noise {
+                class: *class,
+                count: *count,
+                reason: (*reason).to_owned(),
+            })
+            .collect()
+    }
+
+    /// The live changes that self-heal would have undone: fields that the last sync brought, changed by anybody but
+    /// Argo CD. Fields that only live live are invisible to it and prove nothing.
+    pub fn auto_sync(&self) -> AutoSync {
+        let mut standing = Vec::new();
+        for pair in &self.pairs {
+            let (Some(base), Some(live)) = (&pair.base, &pair.live) else {
+                continue;
+            };
+            for path in pair.differs.keys().filter(|p| !p.is_root()) {
+                let (Some(synced), Some(now)) = (path.get(base), path.get(live)) else {
+                    continue;
+                };
+                let writer = pair.managed.writer(path);
+                if synced == now || writer.is_none_or(|w| w.class() == ManagerClass::Gitops) {
+                    continue;
+                }
+                if let Some((writer, time)) = writer.and_then(|w| Some((w, w.time?))) {
+                    standing.push(StandingChange {
+                        time,
+                        manager: writer.manager.clone(),
+                        what: format!("{path} of {}", pair.object),
+                    });
+                }
+            }
+        }
+        policy::auto_sync(
+            &self.input.application,
+            self.input.declared.as_ref(),
+            &standing,
+        )
+    }
+}

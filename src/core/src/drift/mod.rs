@@ -1,0 +1,105 @@
+//! Drift: every field in which the cluster and Git disagree, who wrote it, what it most likely is, and as what question
+//! it is put to the operator.
+//!
+//! `compare` pairs Git's rendering with the live objects of one Application and finds what differs; `classify` gives
+//! each difference its class by the first rule that matches, with its evidence; `questions` gathers the copies of one
+//! ConfigMap or Secret and makes the questions; `report` is what scripts read.
+
+mod classify;
+mod compare;
+mod questions;
+pub mod report;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::object::identity::{AppKey, ObjectRef};
+use crate::object::path::FieldPath;
+use report::{AppReport, DriftReport, ReportError};
+
+pub use words::{ago, show};
+
+/// All that the comparison looks at. Secrets are expected redacted; what is not is withheld from the report.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub applications: Vec<AppInput>,
+    /// Only for saying how long ago something was.
+    pub now: Timestamp,
+}
+
+/// One object as Git renders it at the head of the tracked branch.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    pub object: Value,
+    pub repo: String,
+    pub file: String,
+    /// Where the object's document begins, from 1.
+    pub line: usize,
+}
+
+/// A field that something keeps writing back, seen under observation.
+#[derive(Debug, Clone)]
+pub struct Reverted {
+    pub object: ObjectRef,
+    pub field: FieldPath,
+    /// In words: who, how often.
+    pub evidence: String,
+}
+
+/// One Application and the objects that are its own.
+#[derive(Debug, Clone, Default)]
+pub struct AppInput {
+    /// The whole Application object.
+    pub application: Value,
+    pub desired: Vec<Desired>,
+    /// The rendering of the last successfully synced revision; none when it could not be had.
+    pub base: Option<Vec<Value>>,
+    /// The live objects that carry this Application's tracking mark or match one that Git renders.
+    pub live: Vec<Value>,
+    /// The Application as declared in Git, when it was found there.
+    pub declared: Option<Value>,
+    /// What the API server makes of the desired objects: dry-run *creates*. Never dry-run applies over the live
+    /// objects, which would repeat whatever is there.
+    pub server_defaults: Option<Vec<Value>>,
+    pub reverted: Vec<Reverted>,
+    pub errors: Vec<ReportError>,
+}
+
+/// Compares every Application of the input and asks what must be asked.
+pub fn report(input: &Input) -> DriftReport {
+    let mut errors = Vec::new();
+    let mut compared = Vec::new();
+    for app in &input.applications {
+        errors.extend(app.errors.iter().cloned());
+        match AppKey::from_object(&app.application) {
+            Ok(key) => compared.push(compare::compare(key, app, input.now, &mut errors)),
+            Err(why) => errors.push(ReportError::new(
+                "read an Application",
+                why,
+                "leave it out of the scope, or repair the object",
+            )),
+        }
+    }
+    let questions = questions::ask(&compared, input.now);
+    let applications = compared
+        .iter()
+        .map(|app| AppReport {
+            namespace: app.key.namespace.clone(),
+            name: app.key.name.clone(),
+            sync: app.status("/status/sync/status"),
+            health: app.status("/status/health/status"),
+            auto_sync: app.auto_sync(),
+            divergences: questions
+                .iter()
+                .flat_map(|q| &q.cells)
+                .filter(|c| c.differs && c.of(&app.key))
+                .count(),
+            noise: app.noise(),
+        })
+        .collect();
+    DriftReport::new(questions, applications, errors)
+}
