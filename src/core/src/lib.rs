@@ -14,6 +14,7 @@ pub mod plan;
 pub mod policy;
 pub mod run;
 pub mod sheet;
+pub mod source;
 pub mod span;
 pub mod text;
 pub mod workflow;

@@ -1,0 +1,21 @@
+//! Files as Git holds them: YAML as Kubernetes reads it, byte-exact edits, and where a field comes from.
+
+mod add;
+mod block;
+mod delete;
+pub mod edit;
+mod emit;
+mod flow;
+mod gate;
+mod helm;
+mod json;
+mod layout;
+mod lists;
+pub mod ops;
+mod replace;
+mod resolve;
+pub mod scalar;
+mod text;
+pub mod tree;
+mod typed;
+pub mod yaml;

@@ -1,0 +1,176 @@
+//! What an edit says, and how it is read from JSON.
+
+use serde_json::{Map, Value};
+
+/// One step of a path into a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EditElement {
+    /// A map key, as written, unquoted.
+    Key(String),
+    /// A list index.
+    Index(usize),
+    /// `"-"`: past the end of a list; as a key where there is a map.
+    End,
+    /// The one list item whose fields equal these.
+    Item(Map<String, Value>),
+}
+
+impl std::fmt::Display for EditElement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(k)
+                if !k.is_empty()
+                    && k.bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') =>
+            {
+                write!(f, ".{k}")
+            }
+            Self::Key(k) => write!(f, "[{}]", Value::from(k.as_str())),
+            Self::Index(i) => write!(f, "[{i}]"),
+            Self::End => write!(f, "[-]"),
+            Self::Item(fields) => {
+                let fields: Vec<String> = fields.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                write!(f, "[{}]", fields.join(","))
+            }
+        }
+    }
+}
+
+/// A path as people read it: `.spec.containers[name="app"].image`.
+pub fn show_path(path: &[EditElement]) -> String {
+    if path.is_empty() {
+        return ".".to_owned();
+    }
+    path.iter().map(ToString::to_string).collect()
+}
+
+/// What to do at the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// Give an existing node another value.
+    Set,
+    /// Make a missing node, and its missing parents; before a list index.
+    Add,
+    /// Take an existing node away.
+    Delete,
+}
+
+/// One edit of one document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    /// Index of the document in the stream.
+    pub doc: usize,
+    pub path: Vec<EditElement>,
+    pub op: Op,
+    /// The wanted value; null for a deletion.
+    pub value: Value,
+}
+
+/// Why the text is no list of edits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the edits cannot be read: {0}")]
+pub struct OpsError(pub String);
+
+/// Reads one edit, or `{"ops": […]}`. Unknown keys are ignored; wrong types are errors.
+pub fn parse_ops(json: &str) -> Result<Vec<Edit>, OpsError> {
+    let value: Value = serde_json::from_str(json).map_err(|e| OpsError(e.to_string()))?;
+    let Value::Object(top) = &value else {
+        return Err(OpsError("an object is wanted".to_owned()));
+    };
+    match top.get("ops") {
+        None => Ok(vec![parse_edit(top).map_err(OpsError)?]),
+        Some(Value::Array(list)) => list
+            .iter()
+            .enumerate()
+            .map(|(i, e)| {
+                e.as_object()
+                    .ok_or_else(|| "an object is wanted".to_owned())
+                    .and_then(parse_edit)
+                    .map_err(|why| OpsError(format!("edit {i}: {why}")))
+            })
+            .collect(),
+        Some(_) => Err(OpsError("\"ops\" must be a list".to_owned())),
+    }
+}
+
+fn parse_edit(edit: &Map<String, Value>) -> Result<Edit, String> {
+    let doc = match edit.get("doc") {
+        None => 0,
+        Some(d) => d
+            .as_u64()
+            .and_then(|d| usize::try_from(d).ok())
+            .ok_or_else(|| format!("\"doc\" must be an index from 0, not {d}"))?,
+    };
+    let op = match edit.get("op") {
+        Some(Value::String(s)) => match s.as_str() {
+            "set" => Op::Set,
+            "add" => Op::Add,
+            "delete" => Op::Delete,
+            other => return Err(format!("\"op\" must be set, add or delete, not {other:?}")),
+        },
+        Some(other) => return Err(format!("\"op\" must be text, not {other}")),
+        None => return Err("\"op\" is missing".to_owned()),
+    };
+    let path = match edit.get("path") {
+        Some(Value::Array(list)) => list.iter().map(parse_element).collect::<Result<_, _>>()?,
+        Some(other) => return Err(format!("\"path\" must be a list, not {other}")),
+        None => return Err("\"path\" is missing".to_owned()),
+    };
+    let value = match (op, edit.get("value")) {
+        (Op::Delete, _) => Value::Null,
+        (_, Some(v)) => v.clone(),
+        (_, None) => return Err("\"value\" is missing".to_owned()),
+    };
+    Ok(Edit {
+        doc,
+        path,
+        op,
+        value,
+    })
+}
+
+fn parse_element(element: &Value) -> Result<EditElement, String> {
+    match element {
+        Value::String(s) if s == "-" => Ok(EditElement::End),
+        Value::String(s) => Ok(EditElement::Key(s.clone())),
+        Value::Number(n) => n
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .map(EditElement::Index)
+            .ok_or_else(|| format!("a list index is a whole number from 0, not {n}")),
+        Value::Object(fields) if !fields.is_empty() => Ok(EditElement::Item(fields.clone())),
+        other => Err(format!(
+            "a path element is text, a number or an object with fields, not {other}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_are_read_and_wrong_types_are_named() {
+        let ops = parse_ops(
+            r#"{"doc":1,"path":["a",0,"-",{"name":"x"}],"op":"add","value":null,"note":"n","expect":"ok"}"#,
+        )
+        .unwrap();
+        assert_eq!(ops.len(), 1);
+        assert_eq!(show_path(&ops[0].path), ".a[0][-][name=\"x\"]");
+        for bad in [
+            "[]",
+            "{",
+            r#"{"ops":1}"#,
+            r#"{"path":[],"op":"set"}"#,
+            r#"{"path":[],"op":"put","value":1}"#,
+            r#"{"path":"a","op":"set","value":1}"#,
+            r#"{"path":[-1],"op":"set","value":1}"#,
+            r#"{"path":[1.5],"op":"set","value":1}"#,
+            r#"{"path":[true],"op":"set","value":1}"#,
+            r#"{"path":[],"op":"set","value":1,"doc":"0"}"#,
+            r#"{"path":[],"op":"set","value":1,"doc":-1}"#,
+        ] {
+            assert!(parse_ops(bad).is_err(), "{bad}");
+        }
+    }
+}
