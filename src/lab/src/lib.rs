@@ -1,1 +1,3 @@
 //! The embedded cluster.
+
+pub mod api;

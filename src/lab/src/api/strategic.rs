@@ -1,0 +1,184 @@
+//! The patch formats: strategic merge (`kubectl edit`, client-side apply), JSON merge (RFC 7396) and JSON Patch (RFC 6902).
+
+use serde_json::{Map, Value};
+
+use super::schema::Node;
+use super::status::Failure;
+
+/// RFC 7396.
+pub fn merge_patch(target: &mut Value, patch: &Value) {
+    json_patch::merge(target, patch);
+}
+
+/// RFC 6902. A failed `test` and a path that does not exist are one answer, as upstream.
+pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Failure> {
+    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
+        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+    if patch.0.len() > 10_000 {
+        return Err(Failure::too_large(format!(
+            "The allowed maximum operations in a JSON patch is 10000, got {}",
+            patch.0.len()
+        )));
+    }
+    json_patch::patch(target, &patch).map_err(|_| Failure::patch_refused())
+}
+
+/// Strategic merge patch: keyed lists merge by key; `$patch`, `$retainKeys`, `$setElementOrder`, `$deleteFromPrimitiveList` obeyed.
+pub fn strategic(target: &Value, patch: &Value, node: &Node) -> Result<Value, Failure> {
+    match (target, patch) {
+        (Value::Object(old), Value::Object(patch)) => {
+            merge_maps(old, patch, node).map(|m| m.map_or(Value::Null, Value::Object))
+        }
+        (_, Value::Object(patch)) => {
+            merge_maps(&Map::new(), patch, node).map(|m| m.map_or(Value::Null, Value::Object))
+        }
+        _ => Ok(patch.clone()),
+    }
+}
+
+/// `None` when the patch deletes the whole map.
+fn merge_maps(
+    old: &Map<String, Value>,
+    patch: &Map<String, Value>,
+    node: &Node,
+) -> Result<Option<Map<String, Value>>, Failure> {
+    match patch.get("$patch").and_then(Value::as_str) {
+        Some("replace") => {
+            let mut out = patch.clone();
+            out.remove("$patch");
+            return Ok(Some(out));
+        }
+        Some("delete") => return Ok(None),
+        Some("merge") | None => {}
+        Some(other) => {
+            return Err(Failure::bad_request(format!(
+                "unknown patch type: {other:?}"
+            )));
+        }
+    }
+    let mut out = old.clone();
+    if let Some(retain) = patch.get("$retainKeys").and_then(Value::as_array) {
+        out.retain(|key, _| retain.iter().any(|r| r.as_str() == Some(key)));
+    }
+    for (key, value) in patch {
+        if key == "$patch" || key == "$retainKeys" || key.starts_with("$setElementOrder/") {
+            continue;
+        }
+        if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
+            let drop = value.as_array().cloned().unwrap_or_default();
+            if let Some(items) = out.get_mut(list).and_then(Value::as_array_mut) {
+                items.retain(|item| !drop.contains(item));
+            }
+            continue;
+        }
+        if value.is_null() {
+            out.shift_remove(key);
+            continue;
+        }
+        let (shape, _) = node.field(key);
+        let merged = match (out.get(key), value) {
+            (_, Value::Array(items)) => {
+                let old = out
+                    .get(key)
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default();
+                merge_lists(&old, items, &shape, key)?
+            }
+            (Some(old), value) => strategic(old, value, &shape)?,
+            (None, value) => strategic(&Value::Null, value, &shape)?,
+        };
+        if merged.is_null() {
+            out.shift_remove(key);
+        } else {
+            out.insert(key.clone(), merged);
+        }
+    }
+    for (key, order) in patch {
+        let Some(list) = key.strip_prefix("$setElementOrder/") else {
+            continue;
+        };
+        let (shape, _) = node.field(list);
+        if let (Some(Value::Array(items)), Some(order)) = (out.get_mut(list), order.as_array()) {
+            reorder(items, order, merge_key(&shape));
+        }
+    }
+    Ok(Some(out))
+}
+
+fn merge_key(node: &Node) -> Option<&str> {
+    node.keys()
+        .and_then(|keys| keys.first())
+        .map(String::as_str)
+}
+
+fn merge_lists(old: &[Value], patch: &[Value], node: &Node, name: &str) -> Result<Value, Failure> {
+    use super::schema::Rule;
+    if node.rule == Rule::Set {
+        let mut out = old.to_vec();
+        for item in patch {
+            if !out.contains(item) {
+                out.push(item.clone());
+            }
+        }
+        return Ok(Value::Array(out));
+    }
+    let Some(key) = merge_key(node) else {
+        return Ok(Value::Array(patch.to_vec()));
+    };
+    let directive = |item: &Value| {
+        item.get("$patch")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    if patch
+        .iter()
+        .any(|item| directive(item).as_deref() == Some("replace"))
+    {
+        let only = patch
+            .iter()
+            .filter(|item| directive(item).is_none())
+            .cloned()
+            .collect();
+        return Ok(Value::Array(only));
+    }
+    let mut out = old.to_vec();
+    let shape = node.item();
+    for item in patch {
+        let Some(id) = item.get(key) else {
+            return Err(Failure::bad_request(format!(
+                "map: {item} does not contain declared merge key: {key} (list {name})"
+            )));
+        };
+        let at = out.iter().position(|o| o.get(key) == Some(id));
+        match (directive(item).as_deref(), at) {
+            (Some("delete"), _) => out.retain(|o| o.get(key) != Some(id)),
+            (_, Some(at)) => out[at] = strategic(&out[at], item, &shape)?,
+            (_, None) => out.push(strategic(&Value::Null, item, &shape)?),
+        }
+    }
+    Ok(Value::Array(out))
+}
+
+/// Items named by the order come in that order; the others keep their place relative to their predecessor.
+fn reorder(items: &mut [Value], order: &[Value], key: Option<&str>) {
+    let rank = |item: &Value| {
+        order.iter().position(|o| match key {
+            Some(key) => o.get(key).is_some() && o.get(key) == item.get(key),
+            None => o == item,
+        })
+    };
+    let mut named: Vec<(usize, Value)> = items
+        .iter()
+        .filter_map(|i| rank(i).map(|r| (r, i.clone())))
+        .collect();
+    named.sort_by_key(|(rank, _)| *rank);
+    let mut named = named.into_iter().map(|(_, item)| item);
+    for slot in items.iter_mut() {
+        if rank(slot).is_some()
+            && let Some(next) = named.next()
+        {
+            *slot = next;
+        }
+    }
+}

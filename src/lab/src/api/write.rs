@@ -1,0 +1,685 @@
+//! create, update, patch and apply: one pipeline from body to stored object.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::decode;
+use super::defaults;
+use super::delete;
+use super::fields;
+use super::kinds::Resource;
+use super::managed::{self, Writer};
+use super::prepare;
+use super::route::{Query, Target};
+use super::status::{Cause, Failure};
+use super::store::{self, Store};
+use super::strategic;
+
+/// An object larger than this does not fit into one request to etcd.
+const OBJECT_LIMIT: usize = 1_572_864;
+
+/// What every write of one request shares.
+#[derive(Debug)]
+pub struct Write<'a> {
+    pub target: &'a Target,
+    pub query: &'a Query,
+    pub agent: &'a str,
+    pub content_type: &'a str,
+    pub body: &'a [u8],
+    pub now: String,
+    pub warnings: Vec<String>,
+    /// The name that a create ended up with.
+    pub name: String,
+}
+
+/// Status code and object.
+pub type Answer = Result<(u16, Arc<Value>), Failure>;
+
+impl Write<'_> {
+    fn kind(&self) -> &Resource {
+        &self.target.kind
+    }
+
+    pub fn dry(&self) -> Result<bool, Failure> {
+        match self.query.get("dryRun") {
+            "" => Ok(false),
+            "All" => Ok(true),
+            other => {
+                let cause = Cause {
+                    reason: "FieldValueNotSupported",
+                    message: format!("Unsupported value: {other:?}: supported values: \"All\""),
+                    field: "dryRun".into(),
+                };
+                Err(Failure::invalid(
+                    "meta.k8s.io",
+                    "PatchOptions",
+                    "",
+                    vec![cause],
+                ))
+            }
+        }
+    }
+
+    pub fn writer(&self) -> Writer {
+        let named = self.query.get("fieldManager");
+        let agent: String = self
+            .agent
+            .split('/')
+            .next()
+            .unwrap_or("")
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(128)
+            .collect();
+        Writer {
+            manager: if named.is_empty() {
+                agent
+            } else {
+                named.to_owned()
+            },
+            api_version: self.kind().api_version(),
+            subresource: self.target.subresource.clone(),
+            now: self.now.clone(),
+        }
+    }
+
+    /// Field validation as asked for: refuse, warn or ignore.
+    pub fn unknown(&mut self, unknown: &[String]) -> Result<(), Failure> {
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let words: Vec<String> = unknown
+            .iter()
+            .map(|path| format!("unknown field {path:?}"))
+            .collect();
+        match self.query.get("fieldValidation") {
+            "Strict" => {
+                let kind = self.kind();
+                let message = if kind.is_custom()
+                    || matches!(
+                        self.query.get("fieldManager"),
+                        "kubectl-edit" | "kubectl-patch"
+                    ) {
+                    format!("strict decoding error: {}", words.join(", "))
+                } else {
+                    format!(
+                        "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
+                        kind.kind,
+                        kind.version,
+                        kind.kind,
+                        words.join(", ")
+                    )
+                };
+                Err(Failure::bad_request(message))
+            }
+            "Ignore" => Ok(()),
+            _ => {
+                self.warnings.extend(words);
+                Ok(())
+            }
+        }
+    }
+
+    fn same_type(&self, object: &Value) -> Result<(), Failure> {
+        let kind = self.kind();
+        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("");
+        let (have, want) = (text("apiVersion"), kind.api_version());
+        if !have.is_empty() && have != want {
+            return Err(Failure::bad_request(format!(
+                "the API version in the data ({have}) does not match the expected API version ({want})"
+            )));
+        }
+        if !text("kind").is_empty() && text("kind") != kind.kind {
+            return Err(Failure::bad_request(format!(
+                "{} in version {:?} cannot be handled as a {}: no kind {:?} is registered for this resource",
+                text("kind"),
+                kind.version,
+                kind.kind,
+                text("kind")
+            )));
+        }
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("");
+        if !namespace.is_empty() && namespace != self.target.namespace {
+            return Err(Failure::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        Ok(())
+    }
+
+    fn named(&self, object: &Value) -> Result<(), Failure> {
+        let name = object["metadata"]["name"].as_str().unwrap_or("");
+        if !name.is_empty() && name != self.target.name {
+            return Err(Failure::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                self.target.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// POST.
+    pub fn create(&mut self, store: &mut Store) -> Answer {
+        if !self.target.name.is_empty() {
+            return Err(Failure::method_not_allowed(self.kind()));
+        }
+        if self.kind().namespaced && self.target.namespace.is_empty() {
+            return Err(Failure::bad_request(
+                "an empty namespace may not be set during creation",
+            ));
+        }
+        let object = decode::body(self.body, self.content_type)?;
+        self.same_type(&object)?;
+        let decoded = decode::normalise(self.kind(), object)?;
+        self.unknown(&decoded.unknown)?;
+        let mut object = decoded.object;
+        let wanted = object["metadata"]["generateName"]
+            .as_str()
+            .map(str::to_owned);
+        if let (Some(prefix), true) = (
+            wanted,
+            object["metadata"]["name"]
+                .as_str()
+                .is_none_or(str::is_empty),
+        ) {
+            object["metadata"]["name"] = json!(format!("{prefix}{}", store::suffix()));
+        }
+        if object["metadata"]["resourceVersion"]
+            .as_str()
+            .is_some_and(|v| !v.is_empty())
+        {
+            return Err(Failure::plain(
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        self.insert(store, object, None)
+    }
+
+    /// Stores a new object. `managed`: server-side apply has already computed the owners.
+    fn insert(&mut self, store: &mut Store, mut object: Value, managed: Option<()>) -> Answer {
+        let target = self.target;
+        let kind = target.kind.clone();
+        let dry = self.dry()?;
+        let name = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
+        self.name.clone_from(&name);
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            for key in [
+                "uid",
+                "creationTimestamp",
+                "generation",
+                "resourceVersion",
+                "deletionTimestamp",
+                "selfLink",
+            ] {
+                metadata.shift_remove(key);
+            }
+            if kind.namespaced {
+                metadata.insert("namespace".into(), json!(target.namespace));
+            } else {
+                metadata.shift_remove("namespace");
+            }
+        }
+        let mut status = None;
+        if kind.has_status() {
+            status = object
+                .as_object_mut()
+                .and_then(|map| map.shift_remove("status"));
+        }
+        if kind.namespaced {
+            admit(store, &kind, &target.namespace, &name)?;
+        }
+        let key = Store::key(&kind, &target.namespace, &name);
+        defaults::fill(&kind, &mut object);
+        if managed.is_none() {
+            managed::update(
+                &defaults::skeleton(&kind),
+                &mut object,
+                &kind.shape,
+                &self.writer(),
+            );
+        }
+        drop(status);
+        prepare::on_create(store, &kind, &mut object, dry);
+        object["metadata"]["uid"] = json!(store::uid());
+        object["metadata"]["creationTimestamp"] = json!(self.now);
+        prepare::validate(&kind, &object, None)?;
+        if store.get(&key).is_some() {
+            return Err(Failure::already_exists(&kind, &name));
+        }
+        fits(&object)?;
+        tidy(&mut object);
+        if dry {
+            return Ok((201, Arc::new(object)));
+        }
+        let stored = store.commit(key, Some(object));
+        if kind.kind == "Namespace" && kind.group.is_empty() {
+            default_account(store, &name, &self.now);
+        }
+        Ok((201, stored))
+    }
+
+    /// PUT.
+    pub fn update(&mut self, store: &mut Store) -> Answer {
+        let object = decode::body(self.body, self.content_type)?;
+        self.same_type(&object)?;
+        self.named(&object)?;
+        let live = self.live(store)?;
+        let decoded = decode::normalise(self.kind(), object)?;
+        self.unknown(&decoded.unknown)?;
+        let sent = decoded.object["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or("");
+        let strict = self.kind().is_custom()
+            || matches!(
+                self.kind().kind.as_str(),
+                "Lease" | "CustomResourceDefinition"
+            );
+        if sent.is_empty() && strict {
+            let cause = Cause::invalid(
+                "metadata.resourceVersion",
+                &json!(0),
+                "must be specified for an update",
+            );
+            return Err(Failure::invalid(
+                &self.kind().group,
+                &self.kind().kind,
+                &self.target.name,
+                vec![cause],
+            ));
+        }
+        self.replace(store, &live, decoded.object, false)
+    }
+
+    fn live(&self, store: &Store) -> Result<Arc<Value>, Failure> {
+        let key = Store::key(self.kind(), &self.target.namespace, &self.target.name);
+        store
+            .get(&key)
+            .cloned()
+            .ok_or_else(|| Failure::not_found(self.kind(), &self.target.name))
+    }
+
+    /// PATCH, all four formats.
+    pub fn patch(&mut self, store: &mut Store) -> Answer {
+        let media = self.content_type.split(';').next().unwrap_or("").trim();
+        if media != "application/apply-patch+yaml" && !self.query.get("force").is_empty() {
+            let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
+            return Err(Failure::invalid(
+                "meta.k8s.io",
+                "PatchOptions",
+                "",
+                vec![cause],
+            ));
+        }
+        let patch = match media {
+            "application/apply-patch+yaml" => return self.apply(store),
+            "application/json-patch+json"
+            | "application/merge-patch+json"
+            | "application/strategic-merge-patch+json" => {
+                serde_json::from_slice::<Value>(self.body).map_err(|error| {
+                    Failure::bad_request(format!("error decoding patch: {error}"))
+                })?
+            }
+            _ => {
+                return Err(Failure::unsupported_media_type(
+                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+                ));
+            }
+        };
+        let live = self.live(store)?;
+        let mut object = (*live).clone();
+        match media {
+            "application/json-patch+json" => strategic::json_patch(&mut object, &patch)?,
+            "application/merge-patch+json" => strategic::merge_patch(&mut object, &patch),
+            _ if self.kind().is_custom() => {
+                return Err(Failure::unsupported_media_type(
+                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+                ));
+            }
+            _ => object = strategic::strategic(&object, &patch, &self.kind().shape)?,
+        }
+        if !object.is_object() {
+            return Err(Failure::bad_request("the patch does not leave an object"));
+        }
+        self.same_type(&object)?;
+        self.named(&object)?;
+        let decoded = decode::normalise(self.kind(), object)?;
+        self.unknown(&decoded.unknown)?;
+        self.replace(store, &live, decoded.object, false)
+    }
+
+    /// Server-side apply.
+    fn apply(&mut self, store: &mut Store) -> Answer {
+        let required = |field: &str, why: &str| {
+            Failure::invalid(
+                "meta.k8s.io",
+                "PatchOptions",
+                "",
+                vec![Cause::required(field, why)],
+            )
+        };
+        if self.query.get("fieldManager").is_empty() {
+            return Err(required("fieldManager", "is required for apply patch"));
+        }
+        let config = decode::body(self.body, "application/yaml")?;
+        let kind = self.target.kind.clone();
+        for key in ["apiVersion", "kind"] {
+            if config
+                .get(key)
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
+                return Err(Failure::bad_request(format!(
+                    "invalid object type: {key} must be set in an apply patch"
+                )));
+            }
+        }
+        self.same_type(&config)?;
+        self.named(&config)?;
+        if config
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array)
+            .is_some_and(|l| !l.is_empty())
+        {
+            return Err(Failure::bad_request("metadata.managedFields must be nil"));
+        }
+        let described = || {
+            format!(
+                "{}/{}; {}, Kind={}",
+                self.target.namespace,
+                self.target.name,
+                kind.api_version(),
+                kind.kind
+            )
+        };
+        let mut plain = config.clone();
+        let mut unknown = Vec::new();
+        if let Some(schema) = &kind.custom {
+            super::custom::prune(&mut plain, schema, "", &mut unknown);
+        } else {
+            let decoded = decode::normalise(&kind, plain)?;
+            plain = decoded.object;
+            unknown = decoded.unknown;
+        }
+        if let Some(path) = unknown.first() {
+            return Err(Failure::plain(format!(
+                "failed to create typed patch object ({}): .{path}: field not declared in schema",
+                described()
+            )));
+        }
+        if let Some(element) = fields::duplicate(&plain, &kind.shape) {
+            return Err(Failure::plain(format!(
+                "failed to create typed patch object ({}): {element}: duplicate entries for key",
+                described()
+            )));
+        }
+        plain["metadata"]["name"] = json!(self.target.name);
+        if kind.namespaced {
+            plain["metadata"]["namespace"] = json!(self.target.namespace);
+        }
+        if let Some(map) = plain.as_object_mut() {
+            if self.target.subresource == "status" {
+                map.retain(|key, _| {
+                    matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status")
+                });
+            } else if kind.has_status() {
+                map.shift_remove("status");
+            }
+        }
+        let writer = self.writer();
+        let force = self.query.flag("force");
+        let key = Store::key(&kind, &self.target.namespace, &self.target.name);
+        let Some(live) = store.get(&key).cloned() else {
+            if !self.target.subresource.is_empty() {
+                return Err(Failure::not_found(&kind, &self.target.name));
+            }
+            if plain.pointer("/metadata/uid").is_some() {
+                return Err(Failure::conflict(
+                    &kind,
+                    &self.target.name,
+                    "uid mismatch: the provided object specified uid, and no existing object was found",
+                ));
+            }
+            let merged = managed::apply(
+                &defaults::skeleton(&kind),
+                &plain,
+                &kind.shape,
+                &writer,
+                force,
+            )?;
+            let object = decode::normalise(&kind, merged)?.object;
+            return self.insert(store, object, Some(()));
+        };
+        self.check_identity(&live, &plain)?;
+        if let Some(metadata) = plain["metadata"].as_object_mut() {
+            metadata.retain(|key, _| {
+                !matches!(
+                    key.as_str(),
+                    "resourceVersion" | "uid" | "creationTimestamp" | "generation"
+                )
+            });
+        }
+        let merged = managed::apply(&live, &plain, &kind.shape, &writer, force)?;
+        let object = decode::normalise(&kind, merged)?.object;
+        self.replace(store, &live, object, true)
+    }
+
+    /// resourceVersion and uid of a body are preconditions.
+    fn check_identity(&self, live: &Value, object: &Value) -> Result<(), Failure> {
+        let differs = |key: &str| {
+            let sent = object["metadata"][key].as_str().unwrap_or("");
+            !sent.is_empty() && Some(sent) != live["metadata"][key].as_str()
+        };
+        if differs("uid") {
+            return Err(Failure::conflict(
+                self.kind(),
+                &self.target.name,
+                &format!(
+                    "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                    object["metadata"]["uid"].as_str().unwrap_or(""),
+                    live["metadata"]["uid"].as_str().unwrap_or("")
+                ),
+            ));
+        }
+        if differs("resourceVersion") {
+            return Err(Failure::modified(self.kind(), &self.target.name));
+        }
+        Ok(())
+    }
+
+    /// Takes a stored object to a new state. `managed`: the owners are already in `object`.
+    pub fn replace(
+        &mut self,
+        store: &mut Store,
+        live: &Arc<Value>,
+        mut object: Value,
+        managed: bool,
+    ) -> Answer {
+        let target = self.target;
+        let kind = target.kind.clone();
+        let dry = self.dry()?;
+        if !managed {
+            self.check_identity(live, &object)?;
+        }
+        let fixed = [
+            "name",
+            "namespace",
+            "uid",
+            "creationTimestamp",
+            "generation",
+            "resourceVersion",
+            "selfLink",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generateName",
+        ];
+        for field in fixed {
+            let stored = live["metadata"].get(field).cloned();
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                match stored {
+                    Some(value) => metadata.insert(field.into(), value),
+                    None => metadata.shift_remove(field),
+                };
+            }
+        }
+        if target.subresource == "status" {
+            let mut next = (**live).clone();
+            copy(&mut next, &object, "status");
+            if let Some(list) = object["metadata"].get("managedFields").filter(|_| managed) {
+                next["metadata"]["managedFields"] = list.clone();
+            }
+            // Controllers write their revision annotations along with the status of built-in kinds.
+            if !kind.is_custom() {
+                let annotations = object["metadata"].get("annotations").cloned();
+                if let (Some(annotations), Some(metadata)) =
+                    (annotations, next["metadata"].as_object_mut())
+                {
+                    metadata.insert("annotations".into(), annotations);
+                }
+            }
+            object = next;
+        } else if kind.has_status() {
+            copy(&mut object, live, "status");
+        }
+        defaults::fill(&kind, &mut object);
+        if !managed {
+            managed::update(live, &mut object, &kind.shape, &self.writer());
+        }
+        prepare::on_update(&kind, live, &mut object);
+        prepare::validate(&kind, &object, Some(live))?;
+        finalizers_only_shrink(&kind, live, &object)?;
+        fits(&object)?;
+        tidy(&mut object);
+        if object == **live || only_times_moved(&object, live) {
+            return Ok((200, live.clone()));
+        }
+        let key = Store::key(&kind, &target.namespace, &target.name);
+        if dry {
+            return Ok((200, Arc::new(object)));
+        }
+        let done = object["metadata"].get("deletionTimestamp").is_some() && !delete::held(&object);
+        let stored = store.commit(key.clone(), Some(object));
+        if done {
+            let gone = delete::remove(store, &key);
+            return Ok((200, gone.unwrap_or(stored)));
+        }
+        Ok((200, stored))
+    }
+}
+
+fn copy(into: &mut Value, from: &Value, key: &str) {
+    if let Some(map) = into.as_object_mut() {
+        match from.get(key) {
+            Some(value) => map.insert(key.to_owned(), value.clone()),
+            None => map.shift_remove(key),
+        };
+    }
+}
+
+/// Empty maps that a patch left behind in metadata are not stored.
+fn tidy(object: &mut Value) {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|_, value| match value {
+            Value::Null => false,
+            Value::Object(map) => !map.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            _ => true,
+        });
+    }
+}
+
+fn fits(object: &Value) -> Result<(), Failure> {
+    let size = object.to_string().len();
+    if size > OBJECT_LIMIT {
+        return Err(Failure::plain("etcdserver: request is too large"));
+    }
+    Ok(())
+}
+
+/// A write whose only effect would be newer managedFields times is no write.
+fn only_times_moved(object: &Value, live: &Value) -> bool {
+    let plain = |value: &Value| {
+        let mut value = value.clone();
+        for entry in value
+            .pointer_mut("/metadata/managedFields")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(entry) = entry.as_object_mut() {
+                entry.shift_remove("time");
+            }
+        }
+        value
+    };
+    // An explicit PUT of the list may backdate it: only times that move forward are noise.
+    let latest = |value: &Value| {
+        let list = value
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(|e| e["time"].as_str().map(str::to_owned))
+            .max()
+    };
+    latest(object) > latest(live) && plain(object) == plain(live)
+}
+
+fn finalizers_only_shrink(kind: &Resource, live: &Value, object: &Value) -> Result<(), Failure> {
+    if live["metadata"].get("deletionTimestamp").is_none() {
+        return Ok(());
+    }
+    let list = |value: &Value| {
+        value["metadata"]["finalizers"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
+    let old = list(live);
+    let added: Vec<Value> = list(object)
+        .into_iter()
+        .filter(|f| !old.contains(f))
+        .collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+    );
+    let name = live["metadata"]["name"].as_str().unwrap_or("");
+    Err(Failure::invalid(
+        &kind.group,
+        &kind.kind,
+        name,
+        vec![Cause::forbidden("metadata.finalizers", &why)],
+    ))
+}
+
+/// The namespace must be there and alive.
+fn admit(store: &Store, kind: &Resource, namespace: &str, name: &str) -> Result<(), Failure> {
+    let key = ("namespaces".to_owned(), String::new(), namespace.to_owned());
+    let Some(home) = store.get(&key) else {
+        let mut failure = Failure::not_found(kind, namespace);
+        failure.message = format!("namespaces {namespace:?} not found");
+        failure.details = json!({"name": namespace, "kind": "namespaces"});
+        return Err(failure);
+    };
+    if home["metadata"].get("deletionTimestamp").is_some() {
+        let message = format!(
+            "{} {name:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
+            kind.qualified()
+        );
+        return Err(Failure::forbidden(message, &kind.group, &kind.plural, name));
+    }
+    Ok(())
+}
+
+/// What the service-account controller makes in every namespace.
+pub fn default_account(store: &mut Store, namespace: &str, now: &str) {
+    let object = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": namespace, "uid": store::uid(), "creationTimestamp": now}});
+    store.commit(
+        ("serviceaccounts".into(), namespace.into(), "default".into()),
+        Some(object),
+    );
+}
