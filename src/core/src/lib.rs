@@ -3,10 +3,12 @@
 //! Nothing here waits, reads a clock, draws, or talks to a cluster or to Git. Times and observations come in as
 //! arguments; events and plans go out as data.
 
+pub mod apply;
 pub mod decision;
 pub mod drift;
 pub mod event;
 pub mod gate;
+pub mod health;
 pub mod ids;
 pub mod now;
 pub mod object;

@@ -190,6 +190,18 @@ impl Context<'_> {
             .is_some_and(|w| w.class() == ManagerClass::Human)
     }
 
+    /// A person changed this field by itself. Whoever creates an object owns its defaults too, so the managers that
+    /// create are no evidence.
+    fn edited(&self, path: &FieldPath) -> bool {
+        self.human(path)
+            && self.writer(path).is_some_and(|w| {
+                !matches!(
+                    w.manager.as_str(),
+                    "kubectl-client-side-apply" | "kubectl-create" | "helm"
+                )
+            })
+    }
+
     /// R3, R4, R15: what nobody decided.
     fn hidden(&self, change: &FieldChange) -> Option<Verdict> {
         let path = &change.path;
@@ -215,10 +227,10 @@ impl Context<'_> {
                 };
                 return Some(Verdict::noise(Class::ServerDefault, reason));
             }
-            if git.is_none() && predicts(&self.dry_run) && !self.human(path) {
+            if git.is_none() && predicts(&self.dry_run) && !self.edited(path) {
                 return Some(Verdict::noise(Class::ServerDefault, DRY_RUN_DEFAULT));
             }
-            if git.is_none() && is_allocated(self.kind(), &names) && !self.human(path) {
+            if git.is_none() && is_allocated(self.kind(), &names) && !self.edited(path) {
                 return Some(Verdict::noise(Class::ServerDefault, ALLOCATED));
             }
         }

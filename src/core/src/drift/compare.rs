@@ -293,11 +293,18 @@ impl Compared<'_> {
                 "read the object at Git's version; fields that moved between versions are shown as differences",
             ));
         }
+        let (stripped, bookkeeping) = match &live {
+            Some(v) => {
+                let (object, noise) = content(v);
+                (Some(object), noise)
+            }
+            None => (None, Vec::new()),
+        };
         let mut pair = Pair {
             managed: live.as_ref().map(Managed::read).unwrap_or_default(),
             git: git.as_ref().map(|v| content(v).0),
             base: base.as_ref().map(|v| content(v).0),
-            live: live.as_ref().map(|v| content(v).0),
+            live: stripped,
             source: sides.git.as_ref().map(|(d, _)| Source {
                 repo: d.repo.clone(),
                 path: d.file.clone(),
@@ -306,48 +313,56 @@ impl Compared<'_> {
             object,
             differs: BTreeMap::new(),
         };
-        let context = Context {
-            app: &self.key,
-            pair: &pair,
-            base_known: self.input.base.is_some(),
-            git_raw: git.as_ref(),
-            live_raw: live.as_ref(),
-            filled: git
-                .as_ref()
-                .map(|g| content(&crate::object::defaults::fill(g)).0),
-            dry_run: defaulted.as_ref().map(|v| content(v).0),
-            applied: live
-                .as_ref()
-                .and_then(policy::last_applied)
-                .map(|v| content(&v).0),
-            autoscaled: scaled.contains(&(
-                pair.object.kind.clone(),
-                pair.object.namespace.clone().unwrap_or_default(),
-                pair.object.name.clone(),
-            )),
-            reverted: &self.input.reverted,
-            application: &self.input.application,
-            now,
-        };
         let mut noise = Vec::new();
         let mut found = BTreeMap::new();
-        if let (Some(git), Some(live)) = (&pair.git, &pair.live) {
-            for change in diff(git, live, &pair.object.kind) {
-                let silent = change.is_cosmetic(&pair.object.kind)
-                    && !(change.order_only && order_matters(&pair.object.kind, &change.path));
-                let verdict = match silent {
-                    true => Verdict::noise(Class::Cosmetic, classify::COSMETIC),
-                    false => context.field(&change),
-                };
-                match verdict.noise {
-                    Some(reason) => noise.push((verdict.class, reason)),
-                    None => drop(found.insert(change.path, verdict)),
+        let changes = match (&pair.git, &pair.live) {
+            (Some(git), Some(live)) => Some(diff(git, live, &pair.object.kind)),
+            _ => None,
+        };
+        if changes.as_ref().is_none_or(|c| !c.is_empty()) {
+            let context = Context {
+                app: &self.key,
+                pair: &pair,
+                base_known: self.input.base.is_some(),
+                git_raw: git.as_ref(),
+                live_raw: live.as_ref(),
+                filled: git
+                    .as_ref()
+                    .map(|g| content(&crate::object::defaults::fill(g)).0),
+                dry_run: defaulted.as_ref().map(|v| content(v).0),
+                applied: live
+                    .as_ref()
+                    .and_then(policy::last_applied)
+                    .map(|v| content(&v).0),
+                autoscaled: scaled.contains(&(
+                    pair.object.kind.clone(),
+                    pair.object.namespace.clone().unwrap_or_default(),
+                    pair.object.name.clone(),
+                )),
+                reverted: &self.input.reverted,
+                application: &self.input.application,
+                now,
+            };
+            let kind = &pair.object.kind;
+            match changes {
+                None => drop(found.insert(FieldPath::root(), context.whole())),
+                Some(changes) => {
+                    for change in changes {
+                        let silent = change.is_cosmetic(kind)
+                            && !(change.order_only && order_matters(kind, &change.path));
+                        let verdict = match silent {
+                            true => Verdict::noise(Class::Cosmetic, classify::COSMETIC),
+                            false => context.field(&change),
+                        };
+                        match verdict.noise {
+                            Some(reason) => noise.push((verdict.class, reason)),
+                            None => drop(found.insert(change.path, verdict)),
+                        }
+                    }
                 }
             }
-        } else {
-            found.insert(FieldPath::root(), context.whole());
         }
-        for path in live.as_ref().map(|v| content(v).1).unwrap_or_default() {
+        for path in bookkeeping {
             let in_git = git.as_ref().and_then(|g| path.get(g));
             if in_git != live.as_ref().and_then(|l| path.get(l)) {
                 noise.push((Class::ServerNoise, classify::SERVER_NOISE));
