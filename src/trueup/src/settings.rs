@@ -267,7 +267,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// `ARGO_URL=URL`, where both may hold `=` in a query: split at the first `=` that a URL or a path follows.
 fn url_pair(text: &str) -> Result<(String, String), String> {
-    let starts = |rest: &str| rest.starts_with('/') || rest.contains("://") || rest.contains(':');
+    let starts = |rest: &str| {
+        let scheme = |head: &str| {
+            !head.is_empty()
+                && head
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "@.-_+".contains(c))
+        };
+        rest.starts_with('/') || rest.split_once(':').is_some_and(|(head, _)| scheme(head))
+    };
     text.match_indices('=')
         .map(|(at, _)| (&text[..at], &text[at + 1..]))
         .find(|(from, to)| !from.is_empty() && starts(to))

@@ -1,0 +1,436 @@
+//! The read side: one look at the world, everything in it read once, and what could not be read said by name.
+//!
+//! `desired` renders what Git says at the head and at the last synced revision, `live` lists each kind once per cluster,
+//! `declared` finds the Applications' own manifests, `scope` adds pods and permissions for the operator.
+
+mod declared;
+mod desired;
+mod live;
+mod plain;
+mod scope;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use trueup_core::drift::report::{DriftReport, ReportError};
+use trueup_core::drift::{self, AppInput, Desired, Input};
+use trueup_core::object::identity::{AppKey, ObjectRef};
+use trueup_core::object::redact::redact;
+
+use crate::ports::{
+    Clock, Cluster, ClusterPin, GitError, Grant, Kind, ReadError, ReadFailure, Repos, SourceFile,
+};
+
+pub use declared::DeclaredAt;
+pub use desired::{Rendered, Rendering};
+pub use live::is_tracked_by;
+pub use scope::{Need, PodSeen};
+
+/// What Argo CD calls the cluster that it runs on.
+const IN_CLUSTER: [&str; 3] = [
+    "https://kubernetes.default.svc",
+    "in-cluster",
+    "https://kubernetes.default.svc:443",
+];
+/// Questions to remotes in flight at once.
+const CONCURRENT: usize = 8;
+
+/// What to read beside the comparison.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LookOptions {
+    /// Pods of the applications' workloads.
+    pub pods: bool,
+    /// What this operator may do, one review per permission.
+    pub permissions: bool,
+    /// ApplicationSets and AppProjects that the applications belong to.
+    pub owners: bool,
+}
+
+/// Where an Application deploys to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// `spec.destination.name` or `.server`, as written.
+    pub cluster: String,
+    pub namespace: String,
+    /// The context that reaches it; `None` when no context is known to.
+    pub context: Option<String>,
+}
+
+/// One Application as this look found it.
+#[derive(Debug, Clone)]
+pub struct AppSeen {
+    pub key: AppKey,
+    pub object: Value,
+    /// The first source.
+    pub repo_url: String,
+    /// The tracked branch, or the revision as written when it is no branch.
+    pub branch: String,
+    pub path: String,
+    /// Where the tracked branch stands on the remote.
+    pub head: Option<String>,
+    /// The last revision that was synced in full and successfully.
+    pub base_revision: Option<String>,
+    pub destination: Destination,
+    /// ApplicationSet or parent, as `ApplicationSet/NAME` or `Application/NAME`.
+    pub owner: Option<String>,
+    /// Git at the head, hooks left out, secrets as digests.
+    pub desired: Vec<Desired>,
+    /// Objects of Git that run as hooks of a sync.
+    pub hooks: Vec<ObjectRef>,
+    /// Git at `base_revision`, secrets as digests.
+    pub base: Option<Vec<Value>>,
+    pub live: Vec<Value>,
+    /// The Application as Git declares it, and where.
+    pub declared: Option<DeclaredAt>,
+    /// The rendering at the head with its values as they stand in Git; for edits and proofs, never to be shown.
+    pub rendering: Option<Arc<Rendering>>,
+    /// The files below `path` at the head; for edits and proofs, never to be shown.
+    pub files: Arc<Vec<SourceFile>>,
+    pub pods: Vec<PodSeen>,
+    /// Whether all of this Application could be read: when not, the absence of a difference means nothing.
+    pub complete: bool,
+}
+
+/// Everything that one look at the world gave.
+#[derive(Debug, Clone)]
+pub struct World {
+    pub observed_at: Timestamp,
+    pub pin: Option<ClusterPin>,
+    pub applications: BTreeMap<AppKey, AppSeen>,
+    pub report: DriftReport,
+    /// `repoURL` and revision as the Applications have them → full commit id.
+    pub heads: BTreeMap<(String, String), String>,
+    pub permissions: Vec<(Need, Grant)>,
+    /// ApplicationSets and AppProjects, when asked for, whole.
+    pub sets: Vec<Value>,
+    pub projects: Vec<Value>,
+    /// What could not be read; the same as in the report.
+    pub errors: Vec<ReportError>,
+    /// Objects and answers read, for the status line.
+    pub bytes: u64,
+    pub requests: u32,
+}
+
+/// Looks at the world through the ports. Renderings are kept between looks, nothing else is.
+pub struct Reader {
+    hub: Arc<dyn Cluster>,
+    destinations: BTreeMap<String, Arc<dyn Cluster>>,
+    repos: Arc<dyn Repos>,
+    clock: Arc<dyn Clock>,
+    namespace: String,
+    secret_key: [u8; 32],
+    cache: Mutex<desired::Cache>,
+}
+
+impl Reader {
+    /// `destinations`: destination name or server URL → the cluster behind it; Argo CD's own needs no entry.
+    pub fn new(
+        hub: Arc<dyn Cluster>,
+        destinations: BTreeMap<String, Arc<dyn Cluster>>,
+        repos: Arc<dyn Repos>,
+        clock: Arc<dyn Clock>,
+        namespace: &str,
+        secret_key: [u8; 32],
+    ) -> Self {
+        Self {
+            hub,
+            destinations,
+            repos,
+            clock,
+            namespace: namespace.to_owned(),
+            secret_key,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// Argo CD's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The Application that a name on the command line means: `name`, or `namespace/name`.
+    pub fn app_key(&self, name: &str) -> AppKey {
+        match name.split_once('/') {
+            Some((namespace, name)) => AppKey::new(namespace, name),
+            None => AppKey::new(self.namespace.as_str(), name),
+        }
+    }
+
+    /// The cluster that an Application deploys to.
+    pub fn cluster_of(&self, destination: &Destination) -> Option<&Arc<dyn Cluster>> {
+        if let Some(cluster) = self.destinations.get(&destination.cluster) {
+            return Some(cluster);
+        }
+        IN_CLUSTER
+            .contains(&destination.cluster.as_str())
+            .then_some(&self.hub)
+    }
+
+    /// Every Application, or those of the scope. The error is that none could be listed.
+    pub async fn applications(
+        &self,
+        scope: Option<&[AppKey]>,
+    ) -> Result<(Vec<Value>, u64, u32), ReadError> {
+        let kind = Kind::new("argoproj.io", "v1alpha1", "Application");
+        let elsewhere =
+            scope.is_none_or(|scope| scope.iter().any(|key| key.namespace != self.namespace));
+        let listing = if elsewhere {
+            match self.hub.list(&kind, None).await {
+                Err(error) if error.failure == ReadFailure::Forbidden => {
+                    self.hub.list(&kind, Some(&self.namespace)).await?
+                }
+                other => other?,
+            }
+        } else {
+            self.hub.list(&kind, Some(&self.namespace)).await?
+        };
+        Ok((listing.items, listing.bytes, listing.requests))
+    }
+
+    /// One look at everything in the scope. What cannot be read is an entry in `errors`; the rest is still there.
+    pub async fn look(&self, scope: Option<&[AppKey]>, options: LookOptions) -> World {
+        let observed_at = self.clock.now();
+        let mut look = Look::default();
+        let pin = match self.hub.pin().await {
+            Ok(pin) => Some(pin),
+            Err(error) => {
+                look.errors.push(from_read(&error));
+                None
+            }
+        };
+        if pin.is_some() {
+            match self.applications(scope).await {
+                Ok((objects, bytes, requests)) => {
+                    look.bytes += bytes;
+                    look.requests += requests;
+                    self.select(objects, scope, &mut look);
+                }
+                Err(error) => look.errors.push(from_read(&error)),
+            }
+        }
+        self.find_heads(&mut look).await;
+        self.render_all(&mut look).await;
+        self.read_live(&mut look, options.pods).await;
+        let (mut sets, mut projects) = (Vec::new(), Vec::new());
+        if options.owners {
+            sets = self.optional_list("ApplicationSet", &mut look).await;
+            projects = self.optional_list("AppProject", &mut look).await;
+        }
+        let permissions = if options.permissions {
+            self.permissions(&look.apps).await
+        } else {
+            Vec::new()
+        };
+
+        let input = Input {
+            applications: look.apps.values().map(input_of).collect(),
+            now: observed_at,
+        };
+        let mut report = drift::report(&input);
+        report.errors.extend(look.errors.iter().cloned());
+        World {
+            observed_at,
+            pin,
+            applications: look.apps,
+            errors: report.errors.clone(),
+            report,
+            heads: look.heads,
+            permissions,
+            sets,
+            projects,
+            bytes: look.bytes,
+            requests: look.requests,
+        }
+    }
+
+    /// Keeps the Applications of the scope and names those that do not exist.
+    fn select(&self, objects: Vec<Value>, scope: Option<&[AppKey]>, look: &mut Look) {
+        for object in objects {
+            let Ok(key) = AppKey::from_object(&object) else {
+                continue;
+            };
+            if scope.is_some_and(|scope| !scope.contains(&key)) {
+                continue;
+            }
+            let destination = self.destination_of(&object);
+            let source = object
+                .pointer("/spec/source")
+                .or_else(|| object.pointer("/spec/sources/0"));
+            let text = |field: &str| {
+                source
+                    .and_then(|source| source.get(field))
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let revision = text("targetRevision");
+            let seen = AppSeen {
+                repo_url: text("repoURL"),
+                branch: if revision.is_empty() {
+                    "HEAD".to_owned()
+                } else {
+                    revision
+                },
+                path: text("path"),
+                head: None,
+                base_revision: desired::base_revision(&object),
+                owner: scope::owner(&object, &key, &self.namespace),
+                destination,
+                desired: Vec::new(),
+                hooks: Vec::new(),
+                base: None,
+                live: Vec::new(),
+                declared: None,
+                rendering: None,
+                files: Arc::default(),
+                pods: Vec::new(),
+                complete: true,
+                key: key.clone(),
+                object,
+            };
+            look.apps.insert(key, seen);
+        }
+        for key in scope.into_iter().flatten() {
+            if !look.apps.contains_key(key) {
+                look.errors.push(ReportError::new(
+                    format!("find Application {key}"),
+                    "there is no such Application",
+                    format!(
+                        "check the name with `kubectl get applications.argoproj.io -n {}`",
+                        key.namespace
+                    ),
+                ));
+            }
+        }
+    }
+
+    fn destination_of(&self, application: &Value) -> Destination {
+        let text = |field: &str| {
+            application
+                .pointer(&format!("/spec/destination/{field}"))
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let cluster = if text("name").is_empty() {
+            text("server")
+        } else {
+            text("name")
+        };
+        let mut destination = Destination {
+            cluster: cluster.to_owned(),
+            namespace: text("namespace").to_owned(),
+            context: None,
+        };
+        destination.context = self
+            .cluster_of(&destination)
+            .map(|cluster| cluster.context().to_owned());
+        destination
+    }
+
+    /// Asks each remote once for each revision that an Application tracks.
+    async fn find_heads(&self, look: &mut Look) {
+        let wanted: std::collections::BTreeSet<(String, String)> = look
+            .apps
+            .values()
+            .filter(|app| !app.repo_url.is_empty() && desired::unsupported(&app.object).is_none())
+            .map(|app| (app.repo_url.clone(), app.branch.clone()))
+            .collect();
+        let answers: Vec<_> = futures::stream::iter(wanted)
+            .map(|(url, revision)| async move {
+                let head = match self.repos.open(&url).await {
+                    Ok(repo) => repo.head(&revision).await,
+                    Err(error) => Err(error),
+                };
+                ((url, revision), head)
+            })
+            .buffer_unordered(CONCURRENT)
+            .collect()
+            .await;
+        for ((url, revision), head) in answers {
+            let tracks = |app: &AppSeen| app.repo_url == url && app.branch == revision;
+            match head {
+                Ok(head) => {
+                    for app in look.apps.values_mut().filter(|app| tracks(app)) {
+                        app.head = Some(head.sha.clone());
+                        if let Some(branch) = &head.branch {
+                            app.branch.clone_from(branch);
+                        }
+                    }
+                    look.heads.insert((url, revision), head.sha);
+                }
+                Err(error) => {
+                    look.errors.push(from_git(&error));
+                    look.apps
+                        .values_mut()
+                        .filter(|app| tracks(app))
+                        .for_each(|app| app.complete = false);
+                }
+            }
+        }
+    }
+
+    async fn optional_list(&self, kind: &str, look: &mut Look) -> Vec<Value> {
+        match self
+            .hub
+            .list(
+                &Kind::new("argoproj.io", "v1alpha1", kind),
+                Some(&self.namespace),
+            )
+            .await
+        {
+            Ok(listing) => {
+                look.bytes += listing.bytes;
+                look.requests += listing.requests;
+                listing.items
+            }
+            Err(error) => {
+                look.errors.push(from_read(&error));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Puts digests in place of secret values.
+    fn redacted(&self, mut object: Value) -> Value {
+        redact(&mut object, &self.secret_key);
+        object
+    }
+}
+
+/// What a look has gathered so far.
+#[derive(Default)]
+struct Look {
+    apps: BTreeMap<AppKey, AppSeen>,
+    heads: BTreeMap<(String, String), String>,
+    errors: Vec<ReportError>,
+    bytes: u64,
+    requests: u32,
+}
+
+fn input_of(app: &AppSeen) -> AppInput {
+    AppInput {
+        application: app.object.clone(),
+        desired: app.desired.clone(),
+        base: app.base.clone(),
+        live: app.live.clone(),
+        declared: app
+            .declared
+            .as_ref()
+            .map(|declared| declared.object.clone()),
+        ..AppInput::default()
+    }
+}
+
+/// A failed read as an entry of a report.
+pub fn from_read(error: &ReadError) -> ReportError {
+    ReportError::new(error.what.clone(), &error.why, error.hint.clone())
+}
+
+/// A failed Git operation as an entry of a report.
+pub fn from_git(error: &GitError) -> ReportError {
+    ReportError::new(error.what.clone(), &error.why, error.hint.clone())
+}

@@ -1,0 +1,386 @@
+//! What the clusters hold: each kind listed once per cluster, then dealt out to the Applications.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use serde_json::Value;
+use trueup_core::drift::report::ReportError;
+use trueup_core::object::identity::{AppKey, ObjectKey, ObjectRef};
+
+use super::{CONCURRENT, Look, Reader, from_read, scope};
+use crate::ports::{Cluster, Kind, Listing, ReadError, ReadFailure, Served};
+
+/// Argo CD's mark on the objects that it manages.
+const TRACKING: &str = "/metadata/annotations/argocd.argoproj.io~1tracking-id";
+
+/// Which namespaces of a kind are wanted on one cluster.
+type Wanted = BTreeMap<(String, String), (Kind, BTreeSet<String>)>;
+
+/// What one cluster gave.
+#[derive(Default)]
+struct ClusterState {
+    objects: BTreeMap<ObjectKey, Value>,
+    /// Instance name → objects that carry its tracking mark.
+    tracked: BTreeMap<String, Vec<ObjectKey>>,
+    served: BTreeMap<(String, String), Option<Served>>,
+    /// Kind, and namespace when only that one could not be read.
+    unread: BTreeSet<(String, String, Option<String>)>,
+    errors: Vec<ReportError>,
+    bytes: u64,
+    requests: u32,
+}
+
+impl ClusterState {
+    fn is_unread(&self, key: &ObjectKey) -> bool {
+        let kind = |namespace: Option<String>| (key.group.clone(), key.kind.clone(), namespace);
+        self.unread.contains(&kind(None)) || self.unread.contains(&kind(key.namespace.clone()))
+    }
+}
+
+impl Reader {
+    /// Lists what the Applications need and gives each its own objects, and its pods when asked to.
+    pub(super) async fn read_live(&self, look: &mut Look, pods: bool) {
+        let mut clusters: BTreeMap<String, (Arc<dyn Cluster>, Wanted)> = BTreeMap::new();
+        for app in look.apps.values_mut() {
+            let Some(cluster) = self.cluster_of(&app.destination) else {
+                app.complete = false;
+                app.desired.clear();
+                look.errors.push(ReportError::new(
+                    format!("read what {} deployed", app.key),
+                    format!(
+                        "no context is known for its destination {:?}",
+                        app.destination.cluster
+                    ),
+                    format!("pass --destination {}=CONTEXT", app.destination.cluster),
+                ));
+                continue;
+            };
+            // Without a rendering there is nothing to compare with: every live object would look like an extra one.
+            if app.rendering.is_none() {
+                continue;
+            }
+            let (_, wanted) = clusters
+                .entry(cluster.context().to_owned())
+                .or_insert_with(|| (cluster.clone(), Wanted::new()));
+            for desired in &app.desired {
+                if let (Some(kind), Ok(object)) = (
+                    Kind::of_object(&desired.object),
+                    ObjectRef::from_object(&desired.object),
+                ) {
+                    want(wanted, kind, object.namespace.as_deref());
+                }
+            }
+            for resource in app
+                .object
+                .pointer("/status/resources")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                let text = |field: &str| {
+                    resource
+                        .get(field)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                };
+                if resource.get("hook").and_then(Value::as_bool) == Some(true)
+                    || text("kind").is_empty()
+                {
+                    continue;
+                }
+                let kind = Kind::new(text("group"), text("version"), text("kind"));
+                want(
+                    wanted,
+                    kind,
+                    Some(text("namespace")).filter(|namespace| !namespace.is_empty()),
+                );
+            }
+            if pods && !app.destination.namespace.is_empty() {
+                want(
+                    wanted,
+                    Kind::new("", "v1", "Pod"),
+                    Some(&app.destination.namespace),
+                );
+            }
+        }
+        let mut states: BTreeMap<String, ClusterState> = BTreeMap::new();
+        for (context, (cluster, wanted)) in clusters {
+            let state = self.read_cluster(cluster.as_ref(), wanted).await;
+            look.bytes += state.bytes;
+            look.requests += state.requests;
+            look.errors.extend(state.errors.iter().cloned());
+            states.insert(context, state);
+        }
+        for app in look.apps.values_mut() {
+            let Some(state) = app
+                .destination
+                .context
+                .as_ref()
+                .and_then(|context| states.get(context))
+            else {
+                continue;
+            };
+            if app.rendering.is_none() {
+                continue;
+            }
+            deal_out(app, state, &app.key.instance(&self.namespace));
+            if pods {
+                let all = state
+                    .objects
+                    .iter()
+                    .filter(|(key, _)| key.kind == "Pod" && key.group.is_empty());
+                app.pods = scope::pods_of(&app.live, all.map(|(_, pod)| pod));
+            }
+        }
+    }
+
+    async fn read_cluster(&self, cluster: &dyn Cluster, wanted: Wanted) -> ClusterState {
+        let mut state = ClusterState::default();
+        let kinds: Vec<Kind> = wanted.values().map(|(kind, _)| kind.clone()).collect();
+        match cluster.served(&kinds).await {
+            Ok(served) => {
+                for (kind, served) in kinds.iter().zip(served) {
+                    state
+                        .served
+                        .insert((kind.group.clone(), kind.kind.clone()), served);
+                }
+            }
+            Err(error) => {
+                state.errors.push(from_read(&error));
+                state
+                    .unread
+                    .extend(kinds.into_iter().map(|kind| (kind.group, kind.kind, None)));
+                return state;
+            }
+        }
+        let mut readable = Vec::new();
+        for (name, (kind, namespaces)) in wanted {
+            match state.served.get(&name) {
+                Some(Some(served)) => readable.push((kind, namespaces, served.namespaced)),
+                _ => {
+                    state.errors.push(ReportError::new(
+                        format!(
+                            "list {} {} on {}",
+                            kind.api_version(),
+                            kind.kind,
+                            cluster.context()
+                        ),
+                        "the server does not serve this kind",
+                        "install its CRD, or correct the apiVersion in Git",
+                    ));
+                    state.unread.insert((kind.group, kind.kind, None));
+                }
+            }
+        }
+        let answers: Vec<_> = futures::stream::iter(readable)
+            .map(|(kind, namespaces, namespaced)| async move {
+                let parts = list_kind(cluster, &kind, &namespaces, namespaced).await;
+                (kind, parts)
+            })
+            .buffer_unordered(CONCURRENT)
+            .collect()
+            .await;
+        for (kind, parts) in answers {
+            for (namespace, part) in parts {
+                match part {
+                    Ok(listing) => take_listing(&mut state, listing),
+                    Err(error) => {
+                        state.errors.push(from_read(&error));
+                        state
+                            .unread
+                            .insert((kind.group.clone(), kind.kind.clone(), namespace));
+                    }
+                }
+            }
+        }
+        state
+    }
+}
+
+fn want(wanted: &mut Wanted, kind: Kind, namespace: Option<&str>) {
+    let (_, namespaces) = wanted
+        .entry((kind.group.clone(), kind.kind.clone()))
+        .or_insert_with(|| (kind, BTreeSet::new()));
+    namespaces.extend(namespace.map(str::to_owned));
+}
+
+/// All of a kind in one list; in a list per namespace where only that is allowed. Secrets are never asked for beyond the
+/// namespaces that are needed.
+async fn list_kind(
+    cluster: &dyn Cluster,
+    kind: &Kind,
+    namespaces: &BTreeSet<String>,
+    namespaced: bool,
+) -> Vec<(Option<String>, Result<Listing, ReadError>)> {
+    let narrow = kind.is_secret() && namespaces.len() <= CONCURRENT;
+    if !narrow || !namespaced {
+        match cluster.list(kind, None).await {
+            Err(error)
+                if error.failure == ReadFailure::Forbidden
+                    && namespaced
+                    && !namespaces.is_empty() => {}
+            other => return vec![(None, other)],
+        }
+    }
+    futures::stream::iter(namespaces.iter().cloned())
+        .map(|namespace| async move {
+            let listing = cluster.list(kind, Some(&namespace)).await;
+            (Some(namespace), listing)
+        })
+        .buffer_unordered(CONCURRENT)
+        .collect()
+        .await
+}
+
+fn take_listing(state: &mut ClusterState, listing: Listing) {
+    state.bytes += listing.bytes;
+    state.requests += listing.requests;
+    for item in listing.items {
+        let Ok(object) = ObjectRef::from_object(&item) else {
+            continue;
+        };
+        let key = object.key();
+        if let Some(instance) = item
+            .pointer(TRACKING)
+            .and_then(Value::as_str)
+            .and_then(|mark| owner_of(mark, &key))
+        {
+            state
+                .tracked
+                .entry(instance.to_owned())
+                .or_default()
+                .push(key.clone());
+        }
+        state.objects.insert(key, item);
+    }
+}
+
+/// The instance that a tracking mark names, when the mark is about this very object: a copied one is not.
+/// The form is `instance:group/kind:namespace/name`.
+fn owner_of<'a>(mark: &'a str, key: &ObjectKey) -> Option<&'a str> {
+    let (instance, rest) = mark.split_once(':')?;
+    let (kind, place) = rest.split_once(':')?;
+    let (namespace, name) = place.split_once('/')?;
+    let same_kind = kind == format!("{}/{}", key.group, key.kind);
+    // For a cluster-scoped object the namespace is the destination's.
+    let same_place =
+        name == key.name && key.namespace.as_deref().is_none_or(|own| own == namespace);
+    (same_kind && same_place).then_some(instance)
+}
+
+/// Gives an Application its live objects; what could not be read is taken out of the comparison on both sides.
+fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
+    let mut mine: BTreeSet<ObjectKey> = state
+        .tracked
+        .get(instance)
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    let mut complete = true;
+    let mut keep = |object: &mut Value| {
+        let Ok(named) = ObjectRef::from_object(object) else {
+            return true;
+        };
+        let cluster_scoped = state
+            .served
+            .get(&(named.group.clone(), named.kind.clone()))
+            .and_then(Option::as_ref)
+            .is_some_and(|served| !served.namespaced);
+        let mut key = named.key();
+        if cluster_scoped
+            && let Some(metadata) = object
+                .pointer_mut("/metadata")
+                .and_then(Value::as_object_mut)
+        {
+            metadata.shift_remove("namespace");
+            key.namespace = None;
+        }
+        if state.is_unread(&key) {
+            complete = false;
+            return false;
+        }
+        mine.insert(key);
+        true
+    };
+    app.desired.retain_mut(|desired| keep(&mut desired.object));
+    if let Some(base) = &mut app.base {
+        base.retain_mut(|object| {
+            let Ok(named) = ObjectRef::from_object(object) else {
+                return true;
+            };
+            !state.is_unread(&named.key())
+        });
+    }
+    for resource in app
+        .object
+        .pointer("/status/resources")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let text = |field: &str| {
+            resource
+                .get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        if resource.get("hook").and_then(Value::as_bool) != Some(true) {
+            mine.insert(ObjectKey {
+                group: text("group").to_owned(),
+                kind: text("kind").to_owned(),
+                namespace: Some(text("namespace").to_owned())
+                    .filter(|namespace| !namespace.is_empty()),
+                name: text("name").to_owned(),
+            });
+        }
+    }
+    app.complete &= complete;
+    app.live = mine
+        .iter()
+        .filter_map(|key| state.objects.get(key))
+        .cloned()
+        .collect();
+}
+
+/// Whether an Application owns an object by its tracking mark.
+pub fn is_tracked_by(object: &Value, application: &AppKey, control_namespace: &str) -> bool {
+    let Ok(named) = ObjectRef::from_object(object) else {
+        return false;
+    };
+    let mark = object.pointer(TRACKING).and_then(Value::as_str);
+    mark.and_then(|mark| owner_of(mark, &named.key()))
+        == Some(application.instance(control_namespace).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_copied_tracking_mark_is_no_ownership() {
+        let object = |name: &str, mark: &str| {
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "auth", "name": name,
+                   "annotations": {"argocd.argoproj.io/tracking-id": mark}}})
+        };
+        let app = AppKey::new("argocd", "auth-service");
+        assert!(is_tracked_by(
+            &object("auth", "auth-service:apps/Deployment:auth/auth"),
+            &app,
+            "argocd"
+        ));
+        assert!(!is_tracked_by(
+            &object("copy", "auth-service:apps/Deployment:auth/auth"),
+            &app,
+            "argocd"
+        ));
+        assert!(!is_tracked_by(
+            &object("auth", "other:apps/Deployment:auth/auth"),
+            &app,
+            "argocd"
+        ));
+        assert!(!is_tracked_by(&object("auth", "nonsense"), &app, "argocd"));
+    }
+}

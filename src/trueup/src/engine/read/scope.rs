@@ -1,0 +1,293 @@
+//! What the operator sees beside the comparison: owners, pods, and what may be done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use trueup_core::object::identity::AppKey;
+
+use super::{AppSeen, Reader};
+use crate::ports::{Grant, Kind, Permission};
+
+/// A pod of an Application's workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodSeen {
+    pub namespace: String,
+    pub name: String,
+    pub ready: bool,
+    pub started_at: Option<Timestamp>,
+    /// Why it is not ready, as the pod says: phase, or the reason a container waits for.
+    pub why: String,
+}
+
+/// A permission and what is not possible without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    pub permission: Permission,
+    pub needed_for: String,
+    /// The Applications that need it; empty: the walk itself.
+    pub applications: Vec<AppKey>,
+}
+
+/// Who makes the Application what it is: the ApplicationSet, or the Application that has it as an object.
+pub(super) fn owner(application: &Value, key: &AppKey, control_namespace: &str) -> Option<String> {
+    for owner in application
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+        if text("kind") == "ApplicationSet" && text("apiVersion").starts_with("argoproj.io/") {
+            return Some(format!("ApplicationSet/{}", text("name")));
+        }
+    }
+    let mark = application
+        .pointer("/metadata/annotations/argocd.argoproj.io~1tracking-id")
+        .and_then(Value::as_str)?;
+    let (instance, rest) = mark.split_once(':')?;
+    let own = key.instance(control_namespace);
+    let about_this = rest == format!("argoproj.io/Application:{}/{}", key.namespace, key.name);
+    (about_this && instance != own).then(|| format!("Application/{instance}"))
+}
+
+/// The pods that the selectors of the live workloads pick.
+pub(super) fn pods_of<'a>(live: &[Value], pods: impl Iterator<Item = &'a Value>) -> Vec<PodSeen> {
+    let selectors: Vec<(&str, BTreeMap<&str, &str>)> = live
+        .iter()
+        .filter(|object| {
+            matches!(
+                object.get("kind").and_then(Value::as_str),
+                Some("Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+            )
+        })
+        .filter_map(|object| {
+            let labels = object.pointer("/spec/selector/matchLabels")?.as_object()?;
+            let labels = labels
+                .iter()
+                .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+                .collect();
+            Some((object.pointer("/metadata/namespace")?.as_str()?, labels))
+        })
+        .filter(|(_, labels): &(&str, BTreeMap<&str, &str>)| !labels.is_empty())
+        .collect();
+    let mut seen = Vec::new();
+    for pod in pods {
+        let text = |pointer: &str| {
+            pod.pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let label = |key: &str| {
+            pod.pointer("/metadata/labels")
+                .and_then(|labels| labels.get(key))
+                .and_then(Value::as_str)
+        };
+        let namespace = text("/metadata/namespace");
+        let picked = selectors.iter().any(|(place, labels)| {
+            *place == namespace && labels.iter().all(|(key, value)| label(key) == Some(value))
+        });
+        if picked {
+            seen.push(pod_seen(pod, namespace));
+        }
+    }
+    seen
+}
+
+fn pod_seen(pod: &Value, namespace: &str) -> PodSeen {
+    let text = |pointer: &str| {
+        pod.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let ready = conditions.into_iter().flatten().any(|condition| {
+        condition.get("type").and_then(Value::as_str) == Some("Ready")
+            && condition.get("status").and_then(Value::as_str) == Some("True")
+    });
+    let containers = pod
+        .pointer("/status/containerStatuses")
+        .and_then(Value::as_array);
+    let waiting = containers.into_iter().flatten().find_map(|status| {
+        status
+            .pointer("/state/waiting/reason")
+            .and_then(Value::as_str)
+    });
+    let why = if ready {
+        ""
+    } else {
+        waiting.unwrap_or_else(|| text("/status/phase"))
+    };
+    PodSeen {
+        namespace: namespace.to_owned(),
+        name: text("/metadata/name").to_owned(),
+        ready,
+        started_at: text("/status/startTime").parse().ok(),
+        why: why.to_owned(),
+    }
+}
+
+impl Reader {
+    /// Every permission that the walk over these Applications needs, each with what it is for.
+    pub fn needs<'a>(
+        &self,
+        apps: impl Iterator<Item = &'a AppSeen> + Clone,
+    ) -> Vec<(Option<String>, Need)> {
+        let argo = "argoproj.io";
+        let mut needs: Vec<(Option<String>, Need)> = Vec::new();
+        let namespaces: BTreeSet<&str> = std::iter::once(self.namespace())
+            .chain(apps.clone().map(|app| app.key.namespace.as_str()))
+            .collect();
+        for namespace in namespaces {
+            let here: Vec<AppKey> = apps
+                .clone()
+                .filter(|app| app.key.namespace == namespace)
+                .map(|app| app.key.clone())
+                .collect();
+            let mut add = |verb: &str, group: &str, resource: &str, needed_for: &str| {
+                needs.push((
+                    None,
+                    Need {
+                        permission: Permission::new(verb, group, resource, Some(namespace)),
+                        needed_for: needed_for.to_owned(),
+                        applications: here.clone(),
+                    },
+                ));
+            };
+            for verb in ["get", "list", "watch"] {
+                add(verb, argo, "applications", "seeing the applications");
+            }
+            add(
+                "patch",
+                argo,
+                "applications",
+                "freeze, refresh, sync and thaw",
+            );
+            if namespace == self.namespace() {
+                for resource in ["applicationsets", "appprojects"] {
+                    add("list", argo, resource, "finding owners and sync windows");
+                }
+                for verb in ["get", "create", "update"] {
+                    add(
+                        verb,
+                        "coordination.k8s.io",
+                        "leases",
+                        "keeping a second operator from the same incident",
+                    );
+                }
+            }
+        }
+        // Per destination: seeing, and predicting, the kinds that are deployed there.
+        let mut kinds: BTreeMap<(Option<String>, String, Kind), Vec<AppKey>> = BTreeMap::new();
+        for app in apps {
+            for object in app
+                .desired
+                .iter()
+                .map(|desired| &desired.object)
+                .chain(&app.live)
+            {
+                let Some(kind) = Kind::of_object(object) else {
+                    continue;
+                };
+                let namespace = object
+                    .pointer("/metadata/namespace")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                let place = (app.destination.context.clone(), namespace.to_owned(), kind);
+                let apps = kinds.entry(place).or_default();
+                if !apps.contains(&app.key) {
+                    apps.push(app.key.clone());
+                }
+            }
+        }
+        for ((context, namespace, kind), applications) in kinds {
+            let place = Some(namespace.as_str()).filter(|namespace| !namespace.is_empty());
+            for (verb, needed_for) in [
+                ("list", "seeing what is live"),
+                ("patch", "predicting a sync by dry run, and live actions"),
+            ] {
+                needs.push((
+                    context.clone(),
+                    Need {
+                        // The plural comes with the review: only the server knows it.
+                        permission: Permission::new(verb, &kind.group, &kind.kind, place),
+                        needed_for: needed_for.to_owned(),
+                        applications: applications.clone(),
+                    },
+                ));
+            }
+        }
+        needs
+    }
+
+    /// Asks the clusters about every need of these Applications.
+    pub(super) async fn permissions(&self, apps: &BTreeMap<AppKey, AppSeen>) -> Vec<(Need, Grant)> {
+        let mut by_context: BTreeMap<Option<String>, Vec<Need>> = BTreeMap::new();
+        for (context, need) in self.needs(apps.values()) {
+            by_context
+                .entry(context.filter(|context| context != self.hub.context()))
+                .or_default()
+                .push(need);
+        }
+        let mut answers = Vec::new();
+        for (context, mut needs) in by_context {
+            let cluster = match &context {
+                None => &self.hub,
+                Some(name) => match self
+                    .destinations
+                    .values()
+                    .find(|cluster| cluster.context() == name)
+                {
+                    Some(cluster) => cluster,
+                    None => continue,
+                },
+            };
+            resolve_plurals(cluster.as_ref(), apps, &mut needs).await;
+            let permissions: Vec<Permission> =
+                needs.iter().map(|need| need.permission.clone()).collect();
+            answers.extend(needs.into_iter().zip(cluster.allowed(&permissions).await));
+        }
+        answers
+    }
+}
+
+/// Replaces kinds by the plurals that permissions speak of.
+async fn resolve_plurals(
+    cluster: &dyn crate::ports::Cluster,
+    apps: &BTreeMap<AppKey, AppSeen>,
+    needs: &mut [Need],
+) {
+    let mut kinds: BTreeMap<(String, String), Kind> = BTreeMap::new();
+    for app in apps.values() {
+        for object in app
+            .desired
+            .iter()
+            .map(|desired| &desired.object)
+            .chain(&app.live)
+        {
+            if let Some(kind) = Kind::of_object(object) {
+                kinds
+                    .entry((kind.group.clone(), kind.kind.clone()))
+                    .or_insert(kind);
+            }
+        }
+    }
+    let asked: Vec<Kind> = kinds.values().cloned().collect();
+    let Ok(served) = cluster.served(&asked).await else {
+        return;
+    };
+    let plurals: BTreeMap<(String, String), String> = asked
+        .into_iter()
+        .zip(served)
+        .filter_map(|(kind, served)| Some(((kind.group, kind.kind), served?.plural)))
+        .collect();
+    for need in needs {
+        let named = (
+            need.permission.group.clone(),
+            need.permission.resource.clone(),
+        );
+        if let Some(plural) = plurals.get(&named) {
+            need.permission.resource.clone_from(plural);
+        }
+    }
+}
