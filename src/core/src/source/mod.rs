@@ -2,6 +2,7 @@
 
 mod add;
 mod block;
+pub mod changes;
 mod delete;
 pub mod edit;
 mod emit;
@@ -12,6 +13,9 @@ mod json;
 mod layout;
 mod lists;
 pub mod ops;
+pub mod plain;
+pub mod proof;
+pub mod provenance;
 mod replace;
 mod resolve;
 pub mod scalar;
