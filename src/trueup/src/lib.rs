@@ -1,6 +1,7 @@
 //! The program.
 
 pub mod adapters;
+pub mod cli;
 pub mod engine;
 pub mod journal;
 pub mod ports;

@@ -1,0 +1,165 @@
+//! `trueup edit`: byte-exact edits of one YAML or JSON file.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use trueup_core::source::changes::unified_diff;
+use trueup_core::source::edit::{EditError, edit};
+use trueup_core::source::ops::parse_ops;
+
+/// Edit a YAML or JSON file and keep every byte that the edit does not name.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The file; JSON is recognised by its content.
+    pub file: PathBuf,
+    /// JSON file with one edit {"doc", "path", "op": "set|add|delete", "value"} or {"ops": [...]}.
+    #[arg(long, value_name = "OPS.json")]
+    pub ops: PathBuf,
+    /// Replace the file, at once and as a whole; nothing is printed.
+    #[arg(long, conflicts_with = "diff")]
+    pub in_place: bool,
+    /// Print a unified diff instead of the file.
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// Edited, or already so.
+const DONE: i32 = 0;
+/// Not readable, or bad edits.
+const ERROR: i32 = 2;
+/// A rule would be broken; the file is untouched.
+const REFUSED: i32 = 3;
+
+/// Runs the command. Returns the exit code; on anything but 0 nothing is on `out`.
+pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
+    match tried(args, out) {
+        Ok(()) => DONE,
+        Err((code, why)) => {
+            // One line, whatever the reason holds. Nobody can be told when stderr itself is gone.
+            let _ = writeln!(err, "{}", why.replace(['\n', '\r'], " "));
+            code
+        }
+    }
+}
+
+fn tried(args: &Args, out: &mut dyn Write) -> Result<(), (i32, String)> {
+    let read = |path: &Path, what: &str| {
+        std::fs::read(path).map_err(|e| (ERROR, format!("cannot read {what} {}: {e}", path.display())))
+    };
+    let ops = String::from_utf8(read(&args.ops, "the edits")?)
+        .map_err(|_| (ERROR, format!("the edits in {} are not UTF-8 text", args.ops.display())))?;
+    let edits = parse_ops(&ops).map_err(|e| (ERROR, format!("{}: {e}", args.ops.display())))?;
+    let before = read(&args.file, "the file")?;
+    let shown = args.file.display();
+    let after = edit(&before, &edits).map_err(|e| match e {
+        EditError::Refused { reason } => (REFUSED, format!("{shown}: refused: {reason}")),
+        EditError::Unreadable { reason } => (ERROR, format!("{shown}: not readable: {reason}")),
+    })?;
+    if args.in_place {
+        if after != before {
+            replace(&args.file, &before, &after)?;
+        }
+        return Ok(());
+    }
+    let printed = if args.diff {
+        unified_diff(&shown.to_string(), &before, &after).into_bytes()
+    } else {
+        after
+    };
+    out.write_all(&printed)
+        .and_then(|()| out.flush())
+        .map_err(|e| (ERROR, format!("cannot print the result: {e}")))
+}
+
+/// Replaces the file in one step and keeps its mode. A symbolic link stays: its target is replaced.
+fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), (i32, String)> {
+    let failed = |what: &str, e: std::io::Error| {
+        (ERROR, format!("cannot {what} {}: {e}; the file is as it was", path.display()))
+    };
+    let target = path.canonicalize().map_err(|e| failed("find", e))?;
+    let meta = std::fs::metadata(&target).map_err(|e| failed("read the mode of", e))?;
+    if meta.permissions().readonly() {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        return Err(failed("write", denied));
+    }
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new()
+        .prefix(".trueup-edit-")
+        .tempfile_in(folder)
+        .map_err(|e| failed("write beside", e))?;
+    new.write_all(after).map_err(|e| failed("write", e))?;
+    new.as_file().set_permissions(meta.permissions()).map_err(|e| failed("set the mode of", e))?;
+    new.as_file().sync_all().map_err(|e| failed("write", e))?;
+    // Somebody may have written meanwhile: what was checked is what is replaced.
+    if std::fs::read(&target).map_err(|e| failed("read again", e))? != before {
+        return Err((ERROR, format!("{} was changed meanwhile; nothing was written", path.display())));
+    }
+    new.persist(&target).map_err(|e| failed("replace", e.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    struct Ran {
+        code: i32,
+        out: String,
+        err: String,
+        file: Vec<u8>,
+    }
+
+    fn ran(file: &[u8], ops: &str, in_place: bool, diff: bool) -> Ran {
+        let dir = tempfile::tempdir().unwrap();
+        let args = Args { file: dir.path().join("f.yaml"), ops: dir.path().join("ops.json"), in_place, diff };
+        std::fs::write(&args.file, file).unwrap();
+        std::fs::set_permissions(&args.file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::fs::write(&args.ops, ops).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(&args, &mut out, &mut err);
+        let mode = std::fs::metadata(&args.file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+        Ran {
+            code,
+            out: String::from_utf8(out).unwrap(),
+            err: String::from_utf8(err).unwrap(),
+            file: std::fs::read(&args.file).unwrap(),
+        }
+    }
+
+    const SET: &str = r#"{"path": ["a"], "op": "set", "value": "on", "note": "ignored"}"#;
+
+    #[test]
+    fn the_file_is_printed_compared_or_replaced() {
+        let plain = ran(b"a: x # c\n", SET, false, false);
+        assert_eq!((plain.code, plain.out.as_str(), plain.file.as_slice()), (0, "a: \"on\" # c\n", &b"a: x # c\n"[..]));
+        let diff = ran(b"a: x # c\n", SET, false, true);
+        assert!(diff.code == 0 && diff.out.contains("\n-a: x # c\n+a: \"on\" # c\n"), "{}", diff.out);
+        let placed = ran(b"a: x # c\n", SET, true, false);
+        assert_eq!((placed.code, placed.out.as_str(), placed.file.as_slice()), (0, "", &b"a: \"on\" # c\n"[..]));
+        let same = ran(b"a: 'on'\n", SET, false, true);
+        assert_eq!((same.code, same.out.as_str()), (0, ""));
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_and_leaves_the_file() {
+        for (file, ops, code) in [
+            (&b"a: x\na: y\n"[..], SET, 3),
+            (b"b: x\n", SET, 3),
+            (b"a: [\n", SET, 3),
+            (b"a: x\n", r#"{"path": ["a"], "op": "add", "value": 1}"#, 3),
+            (b"a: x\n", r#"{"path": ["b"], "op": "delete"}"#, 3),
+            (b"a: \xff\n", SET, 2),
+            (b"a: x\n", r#"{"path": "a", "op": "set", "value": 1}"#, 2),
+            (b"a: x\n", "not json", 2),
+        ] {
+            let r = ran(file, ops, true, false);
+            assert_eq!(r.code, code, "{}", r.err);
+            assert_eq!(r.err.lines().count(), 1);
+            assert_eq!((r.out.as_str(), r.file.as_slice()), ("", file));
+        }
+    }
+}
