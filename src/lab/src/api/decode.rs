@@ -12,6 +12,8 @@ use super::kinds::Resource;
 use super::schema::{Node, Rule};
 use super::status::Failure;
 
+const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
 /// A decoded object, with the paths that the kind does not have.
 #[derive(Debug)]
 pub struct Decoded {
@@ -21,10 +23,12 @@ pub struct Decoded {
 
 /// Parses a request body: JSON, or YAML where the content type says so.
 pub fn body(bytes: &[u8], content_type: &str) -> Result<Value, Failure> {
-    if content_type.contains("protobuf") || content_type.contains("cbor") {
-        return Err(Failure::unsupported_media_type(
-            "application/json, application/yaml",
-        ));
+    if content_type.contains("protobuf") || bytes.starts_with(b"k8s\0") {
+        return super::protobuf::decode(bytes)
+            .ok_or_else(|| Failure::unsupported_media_type(ACCEPTED));
+    }
+    if content_type.contains("cbor") {
+        return Err(Failure::unsupported_media_type(ACCEPTED));
     }
     if let Ok(value) = serde_json::from_slice(bytes) {
         return Ok(value);

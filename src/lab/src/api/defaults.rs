@@ -138,13 +138,14 @@ pub fn fill(kind: &Resource, object: &mut Value) {
 /// Containers that are there in every stored object of the kind, so that nobody is recorded as their creator.
 pub fn skeleton(kind: &Resource) -> Value {
     let mut out = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {}});
-    let pod = || json!({"metadata": {}, "spec": {}});
+    let pod = || json!({"metadata": {}, "spec": {"containers": []}});
     let spec = match kind.kind.as_str() {
         "Deployment" => json!({"strategy": {}, "template": pod()}),
         "StatefulSet" | "DaemonSet" => json!({"updateStrategy": {}, "template": pod()}),
         "ReplicaSet" | "Job" => json!({"template": pod()}),
         "CronJob" => json!({"jobTemplate": {"metadata": {}, "spec": {"template": pod()}}}),
-        "Pod" | "Service" | "Namespace" | "Lease" | "HorizontalPodAutoscaler" => json!({}),
+        "Pod" => json!({"containers": []}),
+        "Service" | "Namespace" | "Lease" | "HorizontalPodAutoscaler" => json!({}),
         "CustomResourceDefinition" => json!({"names": {}}),
         _ => return out,
     };

@@ -30,8 +30,7 @@ impl Options {
         let body: Value = if body.is_empty() {
             json!({})
         } else {
-            serde_json::from_slice(body)
-                .map_err(|e| Failure::bad_request(format!("DeleteOptions cannot be read: {e}")))?
+            super::decode::body(body, "application/yaml")?
         };
         let policy = body["propagationPolicy"]
             .as_str()

@@ -16,6 +16,7 @@ mod managed;
 mod openapi;
 mod prepare;
 mod present;
+mod protobuf;
 mod read;
 mod route;
 mod schema;
@@ -34,6 +35,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+
+/// Manifests of Argo CD's custom kinds, to be created through the API by whoever fills the cluster.
+pub const ARGOCD_CRDS: [&str; 3] = [
+    include_str!("../../../../assets/lab/crds/application.yaml"),
+    include_str!("../../../../assets/lab/crds/appproject.yaml"),
+    include_str!("../../../../assets/lab/crds/applicationset.yaml"),
+];
 
 /// How a server is set up.
 #[derive(Debug, Clone)]

@@ -127,8 +127,7 @@ fn untimed(live: &Value, object: &mut Value, manager: &str) {
 
 /// POST of `/token`.
 pub fn token(store: &mut Store, target: &Target, body: &[u8]) -> Result<(u16, Value), Failure> {
-    let request: Value = serde_json::from_slice(body)
-        .map_err(|e| Failure::bad_request(format!("TokenRequest cannot be read: {e}")))?;
+    let request = decode::body(body, "application/yaml")?;
     let key = Store::key(&target.kind, &target.namespace, &target.name);
     let account = store
         .get(&key)
@@ -159,8 +158,7 @@ pub fn review(
     user: &User,
     body: &[u8],
 ) -> Result<(u16, Value), Failure> {
-    let mut review: Value = serde_json::from_slice(body)
-        .map_err(|e| Failure::bad_request(format!("{} cannot be read: {e}", kind.kind)))?;
+    let mut review = decode::body(body, "application/yaml")?;
     review["kind"] = json!(kind.kind);
     review["apiVersion"] = json!(kind.api_version());
     review["status"] = match kind.kind.as_str() {
@@ -177,7 +175,7 @@ pub fn review(
             if auth::allowed(store, user, &ask) {
                 json!({"allowed": true})
             } else {
-                json!({"allowed": false, "reason": "no RBAC policy matched"})
+                json!({"allowed": false})
             }
         }
     };
