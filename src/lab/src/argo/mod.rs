@@ -429,6 +429,15 @@ impl Worker {
     }
 }
 
+/// `kubectl apply` of one manifest, client-side, by the field manager of `cluster`; gives kubectl's words for what happened.
+pub async fn client_side_apply(
+    cluster: &Cluster,
+    id: &Ref,
+    manifest: &Value,
+) -> Result<String, ApiError> {
+    sync::apply(cluster, id, manifest).await
+}
+
 /// The time of now as Kubernetes writes it: RFC 3339 in UTC, whole seconds.
 pub(crate) fn now() -> String {
     stamp(jiff::Timestamp::now())

@@ -31,6 +31,7 @@ pub struct Settings {
 /// A running exporter and its query API.
 pub struct Metrics {
     address: SocketAddr,
+    store: Arc<Mutex<Store>>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -58,7 +59,10 @@ impl Metrics {
                     .add(at, counts.samples());
             }
         });
-        let router = http::router(http::State { store, exporter });
+        let router = http::router(http::State {
+            store: store.clone(),
+            exporter,
+        });
         let stopped = stop.clone();
         tasks.spawn(async move {
             let served = axum::serve(listener, router)
@@ -69,6 +73,7 @@ impl Metrics {
         });
         Ok(Metrics {
             address,
+            store,
             stop,
             tasks,
         })
@@ -76,6 +81,23 @@ impl Metrics {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Waits until a rate can be computed: two scrapes.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let have_two = || {
+            let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            let ready = store.series().all(|(_, samples)| samples.len() >= 2)
+                && store.series().next().is_some();
+            ready
+        };
+        while !have_two() {
+            if self.stop.is_cancelled() {
+                anyhow::bail!("the metrics were stopped before their second scrape");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 
     /// Stops answering; connections that a client keeps open are dropped.

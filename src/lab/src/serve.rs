@@ -1,0 +1,423 @@
+//! The lab as a process: starts every part, loads a scenario, says where all is in one line of JSON, and runs until it is told to stop.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use include_dir::{Dir, include_dir};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::argo::{self, Controller};
+use crate::cluster::{Cluster, Ref};
+use crate::loader::{self, Scenario, Target};
+use crate::metrics::{self, Lag, Metrics};
+use crate::workloads::Workloads;
+use crate::{api, durations, manifests, remote};
+
+static CRDS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../assets/lab/crds");
+
+/// Argo CD's namespace in the lab.
+const NAMESPACE: &str = "argocd";
+
+/// Name and one line of each scenario, the default first.
+pub fn scenarios() -> Vec<(String, String)> {
+    loader::scenarios()
+}
+
+/// What to serve.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// Empty: the default one.
+    pub scenario: String,
+    /// Where everything is kept. `None` is a folder of its own under the system's temporary one, removed at the end.
+    pub dir: Option<PathBuf>,
+    /// `scrape`, `lag`, `window` and `poll`, as `key=value` of the command line.
+    pub settings: Vec<(String, String)>,
+}
+
+/// The settings that `--set` takes. They are about the lab alone: what trueup waits for is in the config file.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Between two scrapes of the metrics.
+    pub scrape: Duration,
+    /// Until a changed ConfigMap is what the processes work with.
+    pub lag: Lag,
+    /// The window of the rates in the plan's queries.
+    pub window: String,
+    /// Between two looks of Argo CD at Git.
+    pub poll: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            scrape: Duration::from_secs(5),
+            lag: Lag {
+                least: Duration::from_secs(20),
+                most: Duration::from_secs(40),
+            },
+            window: "1m".to_owned(),
+            poll: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads `key`, `value` pairs over the defaults; an unknown key or an unreadable value is an error that lists what there is.
+    pub fn read(pairs: &[(String, String)]) -> anyhow::Result<Settings> {
+        let mut settings = Settings::default();
+        for (key, value) in pairs {
+            let duration = || {
+                durations::parse(value)
+                    .filter(|duration| !duration.is_zero())
+                    .ok_or_else(|| {
+                        anyhow!("--set {key}={value}: a duration such as 5s or 500ms is needed")
+                    })
+            };
+            match key.as_str() {
+                "scrape" => settings.scrape = duration()?,
+                "poll" => settings.poll = duration()?,
+                "window" => {
+                    duration()?;
+                    settings.window = value.clone();
+                }
+                "lag" => {
+                    settings.lag = Lag::parse(value).ok_or_else(|| {
+                        anyhow!("--set lag={value}: a duration or a span such as 20s-40s is needed")
+                    })?
+                }
+                _ => bail!(
+                    "--set {key}={value}: there is no such setting; there is: lag, poll, scrape, window"
+                ),
+            }
+        }
+        Ok(settings)
+    }
+}
+
+/// A whole lab, running in this process.
+pub struct Lab {
+    server: api::Server,
+    controller: Controller,
+    workloads: Workloads,
+    metrics: Metrics,
+    /// The administrator of the cluster, for tests and actors.
+    pub admin: Cluster,
+    /// Commit ids of the seeded branch, oldest first.
+    pub commits: Vec<String>,
+    /// The document that `--serve` prints.
+    pub document: Value,
+    dir: PathBuf,
+    own_dir: bool,
+}
+
+impl Lab {
+    /// Starts the parts, loads the scenario and waits until everything answers.
+    pub async fn start(options: &ServeOptions) -> anyhow::Result<Lab> {
+        let settings = Settings::read(&options.settings)?;
+        let name = if options.scenario.is_empty() {
+            loader::DEFAULT
+        } else {
+            &options.scenario
+        };
+        let scenario = Scenario::find(name)?;
+        let (dir, own_dir) = match &options.dir {
+            Some(dir) => (dir.clone(), false),
+            None => (
+                tempfile::Builder::new()
+                    .prefix("trueup-lab-")
+                    .tempdir()
+                    .context("making a folder for the lab")?
+                    .keep(),
+                true,
+            ),
+        };
+        let started = Parts {
+            dir: &dir,
+            settings: &settings,
+        }
+        .start(&scenario)
+        .await;
+        match started {
+            Ok(mut lab) => {
+                lab.own_dir = own_dir;
+                Ok(lab)
+            }
+            Err(error) => {
+                if own_dir {
+                    let _ = std::fs::remove_dir_all(&dir);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    pub fn prometheus(&self) -> String {
+        self.metrics.url()
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Stops every part and removes the folder, if it is the lab's own.
+    pub async fn stop(self) {
+        self.metrics.stop().await;
+        self.controller.stop().await;
+        self.workloads.stop().await;
+        self.server.stop().await;
+        if self.own_dir
+            && let Err(error) = std::fs::remove_dir_all(&self.dir)
+        {
+            tracing::warn!("removing {}: {error}", self.dir.display());
+        }
+    }
+}
+
+struct Parts<'a> {
+    dir: &'a Path,
+    settings: &'a Settings,
+}
+
+impl Parts<'_> {
+    fn sub(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.dir.join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.dir.join(name);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+
+    async fn start(&self, scenario: &Scenario) -> anyhow::Result<Lab> {
+        let repository = self
+            .sub("git")?
+            .join(format!("{}.git", scenario.repository.name));
+        if repository.exists() {
+            bail!(
+                "{} holds a lab already: remove it, or name another folder",
+                self.dir.display()
+            );
+        }
+        let config = api::Config {
+            dir: self.sub("api")?,
+            ..Default::default()
+        };
+        let server = api::Server::start(config)
+            .await
+            .context("starting the Kubernetes API")?;
+        let kubeconfig = server.kubeconfig(&[("admin", server.admin_token())], "admin");
+        let admin = Cluster::connect(&kubeconfig, None, "lab").await?;
+        install(&admin).await?;
+        let settings = metrics::Settings {
+            scrape: self.settings.scrape,
+            lag: self.settings.lag,
+            traffic: scenario.traffic.clone(),
+        };
+        let metrics = Metrics::start(&admin, settings).await?;
+        let workloads = Workloads::start(admin.clone())
+            .await
+            .context("starting the workload controllers")?;
+        let settings = argo::Settings {
+            namespace: NAMESPACE.to_owned(),
+            poll: self.settings.poll,
+            resync: Duration::from_secs(120),
+            directory: self.sub("argocd")?,
+        };
+        let controller = Controller::start(admin.clone(), settings)
+            .await
+            .context("starting the Argo CD controller")?;
+        remote::init_bare(&repository, &scenario.repository.branch).await?;
+        let url = remote::file_url(
+            &repository
+                .canonicalize()
+                .context("finding the repository")?,
+        );
+        let target = Target {
+            cluster: admin.clone(),
+            namespace: NAMESPACE.to_owned(),
+            repository: url.clone(),
+            scratch: self.dir.join("scratch"),
+            variables: BTreeMap::from([("WINDOW".to_owned(), self.settings.window.clone())]),
+        };
+        let loaded = loader::load(scenario, &target).await?;
+        let _ = std::fs::remove_dir_all(&target.scratch);
+        metrics.ready().await?;
+
+        let contexts: Vec<(&str, &str)> = loaded
+            .tokens
+            .iter()
+            .map(|(name, token)| (name.as_str(), token.as_str()))
+            .collect();
+        let current = contexts.first().map_or("", |(name, _)| *name);
+        let kubeconfig = self.write("kubeconfig", &server.kubeconfig(&contexts, current))?;
+        private(&kubeconfig)?;
+        self.write(
+            "admin.kubeconfig",
+            &server.kubeconfig(&[("admin", server.admin_token())], "admin"),
+        )
+        .and_then(|path| private(&path))?;
+        let names: BTreeMap<&str, &str> = contexts.iter().map(|(name, _)| (*name, *name)).collect();
+        let document = json!({
+            "apiVersion": "trueup.dev/v1",
+            "kind": "Lab",
+            "scenario": scenario.name,
+            "kubeconfig": kubeconfig,
+            "contexts": names,
+            "namespace": NAMESPACE,
+            "repositories": [{"url": url, "branch": scenario.repository.branch}],
+            "prometheus": metrics.url(),
+            "config": self.write("config.toml", CONFIG)?,
+            "plan": self.write("plan.yaml", &loaded.plan)?,
+            "stateDir": self.sub("state")?,
+            "auditLog": server.audit_log(),
+            "dir": self.dir,
+            "pid": std::process::id(),
+        });
+        Ok(Lab {
+            server,
+            controller,
+            workloads,
+            metrics,
+            admin,
+            commits: loaded.commits,
+            document,
+            dir: self.dir.to_owned(),
+            own_dir: false,
+        })
+    }
+}
+
+/// Waits short enough to play with. The gates' own times stay in the plan; these cap them.
+const CONFIG: &str =
+    "# Short waits for the lab. Each one that cuts a wait short is journaled as shortened.
+[waits]
+freeze_hold = \"1s\"
+gate_for = \"3s\"
+gate_every = \"500ms\"
+gate_within = \"3m\"
+refresh_deadline = \"20s\"
+sync_deadline = \"60s\"
+health_deadline = \"60s\"
+thaw_rounds_timeout = \"30s\"
+";
+
+/// The kubeconfig holds tokens.
+fn private(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("protecting {}", path.display()))
+}
+
+/// What an Argo CD installation brings: its CRDs, its namespace, its settings and the project `default`.
+async fn install(admin: &Cluster) -> anyhow::Result<()> {
+    for name in ["kube-system", "default", NAMESPACE] {
+        loader::ensure_namespace(admin, name).await?;
+    }
+    for file in CRDS.files() {
+        let name = file.path().display();
+        let text = file
+            .contents_utf8()
+            .with_context(|| format!("{name} is not text"))?;
+        for object in manifests::parse(text).map_err(|why| anyhow!("{name}: {why}"))? {
+            admin
+                .create(&object)
+                .await
+                .with_context(|| format!("creating the CRD of {name}"))?;
+        }
+    }
+    let settings = |name: &str, data: Value| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NAMESPACE,
+            "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}}, "data": data})
+    };
+    let objects = [
+        settings(
+            "argocd-cm",
+            json!({"application.resourceTrackingMethod": "annotation", "timeout.reconciliation": "120s"}),
+        ),
+        settings(
+            "argocd-cmd-params-cm",
+            json!({"controller.diff.server.side": "false"}),
+        ),
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default", "namespace": NAMESPACE},
+            "spec": {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}}),
+    ];
+    for object in objects {
+        let what = Ref::of(&object)
+            .map(|id| format!("{} {}", id.gvk.kind, id.name))
+            .unwrap_or_default();
+        admin
+            .create(&object)
+            .await
+            .with_context(|| format!("creating {what}"))?;
+    }
+    Ok(())
+}
+
+/// Serves a lab until SIGTERM or SIGINT. Prints its document on standard output, one line, when all of it is ready.
+pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    // Listening before the start: a signal during it must not leave the folder behind.
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut options = options;
+    let own = match &options.dir {
+        Some(_) => None,
+        None => {
+            let dir = tempfile::Builder::new()
+                .prefix("trueup-lab-")
+                .tempdir()
+                .context("making a folder for the lab")?;
+            options.dir = Some(dir.path().to_owned());
+            Some(dir)
+        }
+    };
+    let lab = tokio::select! {
+        lab = Lab::start(&options) => lab?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", lab.document)
+            .and_then(|()| out.flush())
+            .context("printing the lab's document")?;
+    }
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    lab.stop().await;
+    drop(own);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_and_misspelt_ones_refused() {
+        let pair = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+        let settings = Settings::read(&pair("lag", "1s-2s")).unwrap();
+        assert_eq!(
+            (settings.lag.least, settings.lag.most),
+            (Duration::from_secs(1), Duration::from_secs(2))
+        );
+        assert_eq!(
+            Settings::read(&pair("scrape", "500ms")).unwrap().scrape,
+            Duration::from_millis(500)
+        );
+        for (key, value) in [
+            ("scrap", "5s"),
+            ("scrape", "fast"),
+            ("scrape", "0"),
+            ("lag", "40s-20s"),
+            ("window", ""),
+        ] {
+            assert!(Settings::read(&pair(key, value)).is_err(), "{key}={value}");
+        }
+    }
+}
