@@ -326,10 +326,13 @@ async fn install(admin: &Cluster) -> anyhow::Result<()> {
             .contents_utf8()
             .with_context(|| format!("{name} is not text"))?;
         for object in manifests::parse(text).map_err(|why| anyhow!("{name}: {why}"))? {
-            admin
-                .create(&object)
-                .await
-                .with_context(|| format!("creating the CRD of {name}"))?;
+            match admin.create(&object).await {
+                // Two files may speak of one CRD: the first one counts.
+                Err(error) if error.code() != 409 => {
+                    return Err(error).with_context(|| format!("creating the CRD of {name}"));
+                }
+                _ => {}
+            }
         }
     }
     let settings = |name: &str, data: Value| {

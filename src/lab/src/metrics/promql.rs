@@ -20,7 +20,7 @@ pub struct Matcher {
 pub enum Test {
     Equals(String),
     /// Anchored at both ends.
-    Pattern(regex_lite::Regex),
+    Pattern(regex::Regex),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

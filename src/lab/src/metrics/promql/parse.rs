@@ -428,7 +428,7 @@ impl Parser {
                     }
                 };
                 let test = if pattern {
-                    let regex = regex_lite::Regex::new(&format!("^(?s:{text})$"))
+                    let regex = regex::Regex::new(&format!("^(?s:{text})$"))
                         .map_err(|error| format!("error parsing regexp: {error}"))?;
                     Test::Pattern(regex)
                 } else {
