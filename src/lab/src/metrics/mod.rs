@@ -87,9 +87,7 @@ impl Metrics {
     pub async fn ready(&self) -> anyhow::Result<()> {
         let have_two = || {
             let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-            let ready = store.series().all(|(_, samples)| samples.len() >= 2)
-                && store.series().next().is_some();
-            ready
+            store.series().all(|(_, samples)| samples.len() >= 2) && store.series().next().is_some()
         };
         while !have_two() {
             if self.stop.is_cancelled() {
