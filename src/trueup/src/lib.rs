@@ -6,3 +6,4 @@ pub mod engine;
 pub mod journal;
 pub mod ports;
 pub mod settings;
+pub mod wiring;

@@ -220,18 +220,17 @@ impl Reader {
             sets = self.optional_list("ApplicationSet", &mut look).await;
             projects = self.optional_list("AppProject", &mut look).await;
         }
-        let permissions = if options.permissions {
-            self.permissions(&look.apps).await
-        } else {
-            Vec::new()
-        };
-
         let input = Input {
             applications: look.apps.values().map(input_of).collect(),
             now: observed_at,
         };
         let mut report = drift::report(&input);
         report.errors.extend(look.errors.iter().cloned());
+        let permissions = if options.permissions {
+            self.permissions(&look.apps, &report.questions).await
+        } else {
+            Vec::new()
+        };
         World {
             observed_at,
             pin,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use trueup_core::drift::report::Question;
 use trueup_core::object::identity::AppKey;
 
 use super::{AppSeen, Reader};
@@ -27,6 +28,8 @@ pub struct Need {
     pub needed_for: String,
     /// The Applications that need it; empty: the walk itself.
     pub applications: Vec<AppKey>,
+    /// The walk goes on without it, with less to see or to predict.
+    pub optional: bool,
 }
 
 /// Who makes the Application what it is: the ApplicationSet, or the Application that has it as an object.
@@ -128,58 +131,78 @@ fn pod_seen(pod: &Value, namespace: &str) -> PodSeen {
 }
 
 impl Reader {
-    /// Every permission that the walk over these Applications needs, each with what it is for.
-    pub fn needs<'a>(
+    /// Every permission that the walk over these Applications needs, with the context to ask in (`None`: Argo CD's own
+    /// cluster). The resource of a target kind is still its kind: only the server knows the plural.
+    fn needs(
         &self,
-        apps: impl Iterator<Item = &'a AppSeen> + Clone,
+        apps: &BTreeMap<AppKey, AppSeen>,
+        questions: &[Question],
     ) -> Vec<(Option<String>, Need)> {
         let argo = "argoproj.io";
         let mut needs: Vec<(Option<String>, Need)> = Vec::new();
-        let namespaces: BTreeSet<&str> = std::iter::once(self.namespace())
-            .chain(apps.clone().map(|app| app.key.namespace.as_str()))
+        let own = self.namespace();
+        let namespaces: BTreeSet<&str> = std::iter::once(own)
+            .chain(apps.keys().map(|key| key.namespace.as_str()))
             .collect();
         for namespace in namespaces {
-            let here: Vec<AppKey> = apps
-                .clone()
-                .filter(|app| app.key.namespace == namespace)
-                .map(|app| app.key.clone())
+            let applications: Vec<AppKey> = apps
+                .keys()
+                .filter(|key| key.namespace == namespace)
+                .cloned()
                 .collect();
-            let mut add = |verb: &str, group: &str, resource: &str, needed_for: &str| {
-                needs.push((
-                    None,
-                    Need {
-                        permission: Permission::new(verb, group, resource, Some(namespace)),
-                        needed_for: needed_for.to_owned(),
-                        applications: here.clone(),
-                    },
-                ));
-            };
+            let mut add =
+                |verb: &str, group: &str, resource: &str, needed_for: &str, optional: bool| {
+                    let permission = Permission::new(verb, group, resource, Some(namespace));
+                    let needed_for = needed_for.to_owned();
+                    needs.push((
+                        None,
+                        Need {
+                            permission,
+                            needed_for,
+                            applications: applications.clone(),
+                            optional,
+                        },
+                    ));
+                };
             for verb in ["get", "list", "watch"] {
-                add(verb, argo, "applications", "seeing the applications");
+                add(verb, argo, "applications", "seeing the applications", false);
             }
             add(
                 "patch",
                 argo,
                 "applications",
                 "freeze, refresh, sync and thaw",
+                false,
             );
-            if namespace == self.namespace() {
+            if namespace == own {
                 for resource in ["applicationsets", "appprojects"] {
-                    add("list", argo, resource, "finding owners and sync windows");
+                    add(
+                        "list",
+                        argo,
+                        resource,
+                        "finding owners and sync windows",
+                        true,
+                    );
                 }
                 for verb in ["get", "create", "update"] {
                     add(
                         verb,
                         "coordination.k8s.io",
                         "leases",
-                        "keeping a second operator from the same incident",
+                        "keeping a second operator out of the incident",
+                        false,
                     );
                 }
             }
         }
-        // Per destination: seeing, and predicting, the kinds that are deployed there.
-        let mut kinds: BTreeMap<(Option<String>, String, Kind), Vec<AppKey>> = BTreeMap::new();
-        for app in apps {
+        let disputed: BTreeSet<(String, Option<String>)> = questions
+            .iter()
+            .flat_map(|question| &question.cells)
+            .map(|cell| (cell.object.kind.clone(), cell.object.namespace.clone()))
+            .collect();
+        let mut kinds: BTreeMap<(Option<String>, Option<String>, Kind), Vec<AppKey>> =
+            BTreeMap::new();
+        for app in apps.values() {
             for object in app
                 .desired
                 .iter()
@@ -192,27 +215,34 @@ impl Reader {
                 let namespace = object
                     .pointer("/metadata/namespace")
                     .and_then(Value::as_str)
-                    .unwrap_or_default();
-                let place = (app.destination.context.clone(), namespace.to_owned(), kind);
-                let apps = kinds.entry(place).or_default();
-                if !apps.contains(&app.key) {
-                    apps.push(app.key.clone());
+                    .map(str::to_owned);
+                let context = app.destination.context.clone();
+                let applications = kinds.entry((context, namespace, kind)).or_default();
+                if applications.last() != Some(&app.key) {
+                    applications.push(app.key.clone());
                 }
             }
         }
         for ((context, namespace, kind), applications) in kinds {
-            let place = Some(namespace.as_str()).filter(|namespace| !namespace.is_empty());
-            for (verb, needed_for) in [
-                ("list", "seeing what is live"),
-                ("patch", "predicting a sync by dry run, and live actions"),
+            let in_question = disputed.contains(&(kind.kind.clone(), namespace.clone()));
+            for (verb, needed_for, optional) in [
+                ("list", "seeing what is live", false),
+                (
+                    "patch",
+                    "predicting a sync by dry run, and live actions",
+                    !in_question,
+                ),
             ] {
+                let permission =
+                    Permission::new(verb, &kind.group, &kind.kind, namespace.as_deref());
+                let needed_for = needed_for.to_owned();
                 needs.push((
                     context.clone(),
                     Need {
-                        // The plural comes with the review: only the server knows it.
-                        permission: Permission::new(verb, &kind.group, &kind.kind, place),
-                        needed_for: needed_for.to_owned(),
+                        permission,
+                        needed_for,
                         applications: applications.clone(),
+                        optional,
                     },
                 ));
             }
@@ -221,9 +251,13 @@ impl Reader {
     }
 
     /// Asks the clusters about every need of these Applications.
-    pub(super) async fn permissions(&self, apps: &BTreeMap<AppKey, AppSeen>) -> Vec<(Need, Grant)> {
+    pub(super) async fn permissions(
+        &self,
+        apps: &BTreeMap<AppKey, AppSeen>,
+        questions: &[Question],
+    ) -> Vec<(Need, Grant)> {
         let mut by_context: BTreeMap<Option<String>, Vec<Need>> = BTreeMap::new();
-        for (context, need) in self.needs(apps.values()) {
+        for (context, need) in self.needs(apps, questions) {
             by_context
                 .entry(context.filter(|context| context != self.hub.context()))
                 .or_default()

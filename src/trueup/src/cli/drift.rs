@@ -1,0 +1,204 @@
+//! `trueup drift`: every open question over the Applications.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use trueup_core::drift::report::{Cell, DriftReport};
+use trueup_core::text;
+
+use super::output::{self, exit, say};
+use crate::adapters::clock::random_key;
+use crate::engine::read::{LookOptions, from_read};
+use crate::ports::no_log;
+use crate::settings::{Output, Settings};
+use crate::wiring::wire;
+
+/// Arguments of `trueup drift`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// Applications to look at, as NAME or NAMESPACE/NAME [default: all]
+    #[arg(value_name = "APP")]
+    pub apps: Vec<String>,
+}
+
+/// Looks once and prints. 0: nothing open; 1: open questions; 2: something could not be read.
+pub async fn run(
+    settings: &Settings,
+    args: &Args,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+) -> i32 {
+    let report = match look(settings, &args.apps).await {
+        Ok(report) => report,
+        Err(report) => *report,
+    };
+    match settings.output {
+        Output::Json => output::json(out, &serde_json::to_value(&report).unwrap_or(Value::Null)),
+        Output::Table => print(out, &report, Timestamp::now()),
+    }
+    output::errors(err, &report.errors);
+    match (report.errors.is_empty(), report.questions.is_empty()) {
+        (false, _) => exit::ERROR,
+        (true, false) => exit::SOMETHING,
+        (true, true) => exit::DONE,
+    }
+}
+
+/// The report of one look; the error is a report of nothing but why.
+pub(super) async fn look(
+    settings: &Settings,
+    apps: &[String],
+) -> Result<DriftReport, Box<DriftReport>> {
+    let wired = wire(settings, random_key(), no_log())
+        .await
+        .map_err(|error| {
+            Box::new(DriftReport::new(
+                Vec::new(),
+                Vec::new(),
+                vec![from_read(&error)],
+            ))
+        })?;
+    let keys: Vec<_> = apps.iter().map(|name| wired.reader.app_key(name)).collect();
+    let scope = (!keys.is_empty()).then_some(keys.as_slice());
+    Ok(wired
+        .reader
+        .look(scope, LookOptions::default())
+        .await
+        .report)
+}
+
+fn print(out: &mut (dyn Write + Send), report: &DriftReport, now: Timestamp) {
+    let count = report.questions.len();
+    let cells: usize = report
+        .questions
+        .iter()
+        .map(|question| question.cells.len())
+        .sum();
+    let plural =
+        |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    if count == 0 {
+        say(out, "No open question.");
+    } else {
+        say(
+            out,
+            &format!(
+                "{} over {}.",
+                plural(count, "open question"),
+                plural(cells, "cell")
+            ),
+        );
+    }
+    for question in &report.questions {
+        say(out, "");
+        let title = format!("{}/{}  {}", question.kind, question.name, question.field);
+        say(
+            out,
+            &format!(
+                "{}  [{}, {}]",
+                text::line(&title),
+                question.class.name(),
+                question.confidence.name()
+            ),
+        );
+        let rows: Vec<Vec<String>> = question.cells.iter().map(|cell| row(cell, now)).collect();
+        output::table(
+            out,
+            2,
+            &[
+                "APPLICATION",
+                "NAMESPACE",
+                "GIT",
+                "LAST SYNCED",
+                "LIVE",
+                "",
+                "WRITTEN BY",
+                "SOURCE",
+            ],
+            &rows,
+        );
+        for line in &question.evidence {
+            say(out, &format!("  - {}", text::line(line)));
+        }
+        if let Some(suggestion) = &question.suggestion {
+            let take = serde_json::to_value(&suggestion.take).unwrap_or(Value::Null);
+            say(
+                out,
+                &format!("  suggestion ({}): {}", suggestion.rule, text::value(&take)),
+            );
+        }
+        if !question.decide_with.is_empty() {
+            say(
+                out,
+                &format!(
+                    "  decide together with: {}",
+                    text::line(&question.decide_with.join(", "))
+                ),
+            );
+        }
+    }
+    if report.applications.is_empty() {
+        return;
+    }
+    say(out, "");
+    let rows: Vec<Vec<String>> = report
+        .applications
+        .iter()
+        .map(|app| {
+            let noise: Vec<String> = app
+                .noise
+                .iter()
+                .map(|noise| format!("{} {}", noise.count, noise.class.name()))
+                .collect();
+            vec![
+                format!("{}/{}", app.namespace, app.name),
+                app.sync.clone(),
+                app.health.clone(),
+                output::auto_sync(app, now),
+                app.divergences.to_string(),
+                noise.join(", "),
+            ]
+        })
+        .collect();
+    output::table(
+        out,
+        0,
+        &[
+            "APPLICATION",
+            "SYNC",
+            "HEALTH",
+            "AUTO-SYNC",
+            "DIVERGENCES",
+            "NOISE",
+        ],
+        &rows,
+    );
+}
+
+fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
+    let side = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), text::value);
+    let writer = cell
+        .writer
+        .as_ref()
+        .map_or(String::new(), |writer| match writer.time {
+            Some(time) => format!("{}, {} ago", writer.manager, output::age(time, now)),
+            None => writer.manager.clone(),
+        });
+    let source = cell.source.as_ref().map_or(String::new(), |source| {
+        format!("{}:{}", source.path, source.line)
+    });
+    vec![
+        cell.application.clone(),
+        cell.namespace.clone(),
+        side(&cell.git),
+        side(&cell.last_synced),
+        side(&cell.live),
+        if cell.differs {
+            "differs".to_owned()
+        } else {
+            String::new()
+        },
+        writer,
+        source,
+    ]
+}
