@@ -44,10 +44,15 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
 
 fn tried(args: &Args, out: &mut dyn Write) -> Result<(), (i32, String)> {
     let read = |path: &Path, what: &str| {
-        std::fs::read(path).map_err(|e| (ERROR, format!("cannot read {what} {}: {e}", path.display())))
+        std::fs::read(path)
+            .map_err(|e| (ERROR, format!("cannot read {what} {}: {e}", path.display())))
     };
-    let ops = String::from_utf8(read(&args.ops, "the edits")?)
-        .map_err(|_| (ERROR, format!("the edits in {} are not UTF-8 text", args.ops.display())))?;
+    let ops = String::from_utf8(read(&args.ops, "the edits")?).map_err(|_| {
+        (
+            ERROR,
+            format!("the edits in {} are not UTF-8 text", args.ops.display()),
+        )
+    })?;
     let edits = parse_ops(&ops).map_err(|e| (ERROR, format!("{}: {e}", args.ops.display())))?;
     let before = read(&args.file, "the file")?;
     let shown = args.file.display();
@@ -74,7 +79,13 @@ fn tried(args: &Args, out: &mut dyn Write) -> Result<(), (i32, String)> {
 /// Replaces the file in one step and keeps its mode. A symbolic link stays: its target is replaced.
 fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), (i32, String)> {
     let failed = |what: &str, e: std::io::Error| {
-        (ERROR, format!("cannot {what} {}: {e}; the file is as it was", path.display()))
+        (
+            ERROR,
+            format!(
+                "cannot {what} {}: {e}; the file is as it was",
+                path.display()
+            ),
+        )
     };
     let target = path.canonicalize().map_err(|e| failed("find", e))?;
     let meta = std::fs::metadata(&target).map_err(|e| failed("read the mode of", e))?;
@@ -88,13 +99,22 @@ fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), (i32, String)
         .tempfile_in(folder)
         .map_err(|e| failed("write beside", e))?;
     new.write_all(after).map_err(|e| failed("write", e))?;
-    new.as_file().set_permissions(meta.permissions()).map_err(|e| failed("set the mode of", e))?;
+    new.as_file()
+        .set_permissions(meta.permissions())
+        .map_err(|e| failed("set the mode of", e))?;
     new.as_file().sync_all().map_err(|e| failed("write", e))?;
     // Somebody may have written meanwhile: what was checked is what is replaced.
     if std::fs::read(&target).map_err(|e| failed("read again", e))? != before {
-        return Err((ERROR, format!("{} was changed meanwhile; nothing was written", path.display())));
+        return Err((
+            ERROR,
+            format!(
+                "{} was changed meanwhile; nothing was written",
+                path.display()
+            ),
+        ));
     }
-    new.persist(&target).map_err(|e| failed("replace", e.error))?;
+    new.persist(&target)
+        .map_err(|e| failed("replace", e.error))?;
     Ok(())
 }
 
@@ -113,7 +133,12 @@ mod tests {
 
     fn ran(file: &[u8], ops: &str, in_place: bool, diff: bool) -> Ran {
         let dir = tempfile::tempdir().unwrap();
-        let args = Args { file: dir.path().join("f.yaml"), ops: dir.path().join("ops.json"), in_place, diff };
+        let args = Args {
+            file: dir.path().join("f.yaml"),
+            ops: dir.path().join("ops.json"),
+            in_place,
+            diff,
+        };
         std::fs::write(&args.file, file).unwrap();
         std::fs::set_permissions(&args.file, std::fs::Permissions::from_mode(0o640)).unwrap();
         std::fs::write(&args.ops, ops).unwrap();
@@ -121,7 +146,11 @@ mod tests {
         let code = run(&args, &mut out, &mut err);
         let mode = std::fs::metadata(&args.file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            2,
+            "nothing is left behind"
+        );
         Ran {
             code,
             out: String::from_utf8(out).unwrap(),
@@ -135,11 +164,21 @@ mod tests {
     #[test]
     fn the_file_is_printed_compared_or_replaced() {
         let plain = ran(b"a: x # c\n", SET, false, false);
-        assert_eq!((plain.code, plain.out.as_str(), plain.file.as_slice()), (0, "a: \"on\" # c\n", &b"a: x # c\n"[..]));
+        assert_eq!(
+            (plain.code, plain.out.as_str(), plain.file.as_slice()),
+            (0, "a: \"on\" # c\n", &b"a: x # c\n"[..])
+        );
         let diff = ran(b"a: x # c\n", SET, false, true);
-        assert!(diff.code == 0 && diff.out.contains("\n-a: x # c\n+a: \"on\" # c\n"), "{}", diff.out);
+        assert!(
+            diff.code == 0 && diff.out.contains("\n-a: x # c\n+a: \"on\" # c\n"),
+            "{}",
+            diff.out
+        );
         let placed = ran(b"a: x # c\n", SET, true, false);
-        assert_eq!((placed.code, placed.out.as_str(), placed.file.as_slice()), (0, "", &b"a: \"on\" # c\n"[..]));
+        assert_eq!(
+            (placed.code, placed.out.as_str(), placed.file.as_slice()),
+            (0, "", &b"a: \"on\" # c\n"[..])
+        );
         let same = ran(b"a: 'on'\n", SET, false, true);
         assert_eq!((same.code, same.out.as_str()), (0, ""));
     }
