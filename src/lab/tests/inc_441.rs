@@ -1,0 +1,617 @@
+//! The default scenario: the world as it is found, and what the Argo CD double does to it.
+
+mod common;
+
+use common::{
+    application, config, content, get, lab, push, push_fix, refresh, sync, until, writers,
+};
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::{Value, json};
+use trueup_lab::cluster::{PatchKind, Ref};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_world_is_found_as_the_incident_tells_it() {
+    let lab = lab().await;
+    let head = lab.commits.last().unwrap().as_str();
+    let now = Timestamp::now();
+    let ago = |text: &str| {
+        now.duration_since(text.parse::<Timestamp>().unwrap())
+            .as_hours()
+            / 24
+    };
+    for (namespace, algorithm, key, hotfixed, status) in [
+        ("auth", "RS256", "key-2024-11-rot", true, "OutOfSync"),
+        ("like", "RS256", "key-2024-09", true, "OutOfSync"),
+        ("profile", "HS256", "key-2024-09", false, "Synced"),
+    ] {
+        let live = get(&lab.admin, &config(namespace)).await;
+        assert_eq!(
+            live["data"],
+            json!({"JWT_ALGORITHM": algorithm, "JWT_PUBLIC_KEY_ID": key}),
+            "{namespace}"
+        );
+        let writers = writers(&live);
+        let human: Vec<_> = writers
+            .iter()
+            .filter(|(manager, _)| manager == "kubectl-edit")
+            .collect();
+        assert_eq!(
+            human.len(),
+            usize::from(hotfixed),
+            "{namespace}: {writers:?}"
+        );
+        if hotfixed {
+            assert_eq!(ago(&human[0].1), 7);
+        }
+        assert_eq!(
+            writers
+                .iter()
+                .filter(|(manager, _)| manager == "argocd-controller")
+                .count(),
+            1
+        );
+
+        let app = get(&lab.admin, &application(&format!("{namespace}-service"))).await;
+        assert!(app["spec"].get("syncPolicy").is_none(), "{}", app["spec"]);
+        assert!(app.get("operation").is_none());
+        assert_eq!(
+            app["metadata"]["annotations"]["note"],
+            "INC-437, off until the rotation is done"
+        );
+        let last =
+            app["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+                .as_str()
+                .unwrap();
+        assert!(
+            last.contains(r#""syncPolicy":{"automated":{"prune":true,"selfHeal":true}}"#),
+            "{last}"
+        );
+        let note = common::writers(&app)
+            .into_iter()
+            .find(|(manager, _)| manager == "kubectl-edit")
+            .unwrap();
+        assert_eq!(ago(&note.1), 7);
+        if hotfixed {
+            assert!(human[0].1 > note.1, "auto-sync went off before the hotfix");
+        }
+        let state = &app["status"];
+        assert_eq!(state["sync"]["status"], status);
+        assert_eq!(state["sync"]["revision"], head);
+        assert_eq!(state["health"]["status"], "Healthy");
+        assert_eq!(state["sourceType"], "Directory");
+        assert_eq!(state["resources"].as_array().unwrap().len(), 3);
+        let history = state["history"].as_array().unwrap();
+        let last = history.last().unwrap();
+        assert_eq!(
+            (&last["revision"], &last["initiatedBy"]),
+            (&json!(head), &json!({"automated": true}))
+        );
+        assert_eq!(ago(last["deployedAt"].as_str().unwrap()), 8);
+        assert_eq!(state["operationState"]["finishedAt"], last["deployedAt"]);
+        assert!(state.get("conditions").is_none(), "{}", state["conditions"]);
+    }
+    let kubeconfig = std::fs::read_to_string(lab.document["kubeconfig"].as_str().unwrap()).unwrap();
+    assert!(kubeconfig.contains("operator") && !kubeconfig.contains("admin"));
+    let reader = trueup_lab::cluster::Cluster::connect(&kubeconfig, Some("reader"), "t")
+        .await
+        .unwrap();
+    assert!(reader.get(&config("auth")).await.unwrap().is_some());
+    let refused = reader
+        .patch(
+            &config("auth"),
+            "",
+            PatchKind::Merge,
+            &json!({"data": {"x": "y"}}),
+        )
+        .await;
+    assert_eq!(refused.unwrap_err().code(), 403);
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn syncing_like_from_todays_git_moves_exactly_one_field() {
+    let lab = lab().await;
+    let before = get(&lab.admin, &config("like")).await;
+    let app = sync(
+        &lab.admin,
+        "like-service",
+        lab.commits.last().unwrap(),
+        &json!({}),
+    )
+    .await;
+    let state = &app["status"]["operationState"];
+    assert_eq!(state["phase"], "Succeeded", "{state:#}");
+    // What was asked for comes back, but for the false that is left out.
+    assert_eq!(
+        state["operation"]["sync"],
+        json!({"revision": lab.commits.last(), "syncStrategy": {"hook": {}}})
+    );
+    assert_eq!(state["operation"]["initiatedBy"]["username"], "tester");
+    assert_eq!(state["operation"]["info"][0]["name"], "op");
+    let messages: Vec<&str> = state["syncResult"]["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["message"].as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "configmap/auth-config configured",
+            "service/like-service unchanged",
+            "deployment.apps/like-service unchanged"
+        ]
+    );
+    let after = get(&lab.admin, &config("like")).await;
+    let mut expected = content(&before);
+    expected["data"]["JWT_ALGORITHM"] = json!("HS256");
+    assert_eq!(content(&after), expected);
+    assert_eq!(app["status"]["sync"]["status"], "Synced");
+    let history = app["status"]["history"].as_array().unwrap();
+    assert_eq!(history.len(), 4);
+    assert_eq!(history[3]["initiatedBy"]["username"], "tester");
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_changes_nothing_moves_only_bookkeeping() {
+    let lab = lab().await;
+    let fix = push_fix(&lab).await;
+    let app = refresh(&lab.admin, "auth-service").await;
+    assert_eq!(
+        (
+            &app["status"]["sync"]["revision"],
+            &app["status"]["sync"]["status"]
+        ),
+        (&json!(fix), &json!("Synced"))
+    );
+    let before = get(&lab.admin, &config("auth")).await;
+    let app = sync(&lab.admin, "auth-service", &fix, &json!({})).await;
+    let messages = &app["status"]["operationState"]["syncResult"]["resources"];
+    assert_eq!(messages[0]["message"], "configmap/auth-config configured");
+    let after = get(&lab.admin, &config("auth")).await;
+    assert_eq!(content(&after), content(&before));
+    assert_ne!(
+        after["metadata"]["resourceVersion"],
+        before["metadata"]["resourceVersion"]
+    );
+    let time = |object: &Value, manager: &str| {
+        writers(object)
+            .into_iter()
+            .find(|(found, _)| found == manager)
+            .unwrap()
+            .1
+    };
+    assert_eq!(time(&after, "kubectl-edit"), time(&before, "kubectl-edit"));
+    assert!(time(&after, "argocd-controller") > time(&before, "argocd-controller"));
+    let last = after["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+        .as_str()
+        .unwrap();
+    assert!(last.contains("key-2024-11-rot"));
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn self_heal_undoes_a_change_and_does_not_see_an_addition() {
+    let lab = lab().await;
+    let human = lab.admin.speaking_as("kubectl-edit");
+    let policy = json!({"spec": {"syncPolicy": {"automated": {"prune": true, "selfHeal": true}}}});
+    human
+        .patch(
+            &application("profile-service"),
+            "",
+            PatchKind::Merge,
+            &policy,
+        )
+        .await
+        .unwrap();
+    human
+        .patch(
+            &config("profile"),
+            "",
+            PatchKind::Merge,
+            &json!({"data": {"JWT_ALGORITHM": "RS256", "EXTRA": "1"}}),
+        )
+        .await
+        .unwrap();
+    let healed = until(&lab.admin, &config("profile"), "the heal", |found| {
+        found["data"]["JWT_ALGORITHM"] == "HS256"
+    })
+    .await;
+    assert_eq!(healed["data"]["EXTRA"], "1");
+    let app = until(
+        &lab.admin,
+        &application("profile-service"),
+        "Synced",
+        |found| found["operation"].is_null() && found["status"]["sync"]["status"] == "Synced",
+    )
+    .await;
+    let operation = &app["status"]["operationState"]["operation"];
+    assert_eq!(operation["initiatedBy"]["automated"], true);
+    assert_eq!(operation["sync"]["resources"][0]["name"], "auth-config");
+    // A partial sync leaves no history.
+    assert_eq!(app["status"]["history"].as_array().unwrap().len(), 3);
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turning_auto_sync_on_first_breaks_production_again() {
+    let lab = lab().await;
+    let policy = json!([{"op": "add", "path": "/spec/syncPolicy", "value": {"automated": {"prune": true, "selfHeal": true}}}]);
+    lab.admin
+        .patch(&application("auth-service"), "", PatchKind::Json, &policy)
+        .await
+        .unwrap();
+    let broken = until(&lab.admin, &config("auth"), "the sync", |found| {
+        found["data"]["JWT_ALGORITHM"] == "HS256"
+    })
+    .await;
+    assert_eq!(broken["data"]["JWT_PUBLIC_KEY_ID"], "key-2024-09");
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_that_say_nothing_are_dropped_and_a_switched_off_one_stays() {
+    let lab = lab().await;
+    let id = application("auth-service");
+    for (policy, kept) in [
+        (json!({}), Value::Null),
+        (
+            json!({"automated": {"enabled": false, "prune": true, "selfHeal": true}}),
+            json!({"automated": {"enabled": false, "prune": true, "selfHeal": true}}),
+        ),
+    ] {
+        let patch = json!([{"op": "add", "path": "/spec/syncPolicy", "value": policy}]);
+        lab.admin
+            .patch(&id, "", PatchKind::Json, &patch)
+            .await
+            .unwrap();
+        let app = refresh(&lab.admin, "auth-service").await;
+        assert_eq!(app["spec"]["syncPolicy"], kept);
+        assert!(app["operation"].is_null());
+        assert_eq!(app["status"]["sync"]["status"], "OutOfSync");
+    }
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_left_git_is_pruned_only_when_asked() {
+    let lab = lab().await;
+    push(
+        &lab,
+        &[(
+            "deploy/like/extra.yaml",
+            "",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: extra\ndata: {a: b}\n",
+        )],
+    )
+    .await;
+    let extra = Ref {
+        name: "extra".into(),
+        ..config("like")
+    };
+    let head = refresh(&lab.admin, "like-service").await["status"]["sync"]["revision"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    sync(&lab.admin, "like-service", &head, &json!({})).await;
+    let made = get(&lab.admin, &extra).await;
+    assert_eq!(
+        made["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"],
+        "like-service:/ConfigMap:like/extra"
+    );
+    let old = lab.commits.last().unwrap();
+    let app = sync(&lab.admin, "like-service", old, &json!({})).await;
+    let results = app["status"]["operationState"]["syncResult"]["resources"]
+        .as_array()
+        .unwrap();
+    assert!(
+        results
+            .iter()
+            .any(|entry| entry["name"] == "extra" && entry["status"] == "PruneSkipped"),
+        "{results:#?}"
+    );
+    assert_eq!(app["status"]["operationState"]["phase"], "Succeeded");
+    assert!(!get(&lab.admin, &extra).await.is_null());
+    // A pinned commit does not move the target revision: the head is newer.
+    assert_eq!(app["status"]["sync"]["revision"], head.as_str());
+    sync(&lab.admin, "like-service", old, &json!({"prune": true})).await;
+    assert!(get(&lab.admin, &extra).await.is_null());
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn malformed_applications_get_a_condition_and_harm_nobody() {
+    let lab = lab().await;
+    let url = lab.document["repositories"][0]["url"].clone();
+    let base = |name: &str, source: Value, destination: Value, project: &str| {
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": name, "namespace": "argocd"},
+            "spec": {"project": project, "source": source, "destination": destination}})
+    };
+    let here = json!({"server": "https://kubernetes.default.svc", "namespace": "like"});
+    let source = |path: &str, revision: &str| json!({"repoURL": url, "path": path, "targetRevision": revision});
+    push(
+        &lab,
+        &[
+            ("deploy/broken/a.yaml", "", "a: [1, 2\nb: }\n"),
+            ("deploy/nothing/a.yaml", "", "just: text\n"),
+            (
+                "deploy/unserved/a.yaml",
+                "",
+                "apiVersion: nowhere.example/v1\nkind: Ghost\nmetadata: {name: x}\n",
+            ),
+        ],
+    )
+    .await;
+    for (name, object, condition) in [
+        (
+            "no-path",
+            base(
+                "no-path",
+                source("deploy/none", "main"),
+                here.clone(),
+                "default",
+            ),
+            "ComparisonError",
+        ),
+        (
+            "climbs",
+            base(
+                "climbs",
+                source("../../etc", "main"),
+                here.clone(),
+                "default",
+            ),
+            "ComparisonError",
+        ),
+        (
+            "no-branch",
+            base(
+                "no-branch",
+                source("deploy/like", "--upload-pack=true"),
+                here.clone(),
+                "default",
+            ),
+            "ComparisonError",
+        ),
+        (
+            "ext",
+            base(
+                "ext",
+                json!({"repoURL": "ext::sh -c 'touch /tmp/no'", "path": "x"}),
+                here.clone(),
+                "default",
+            ),
+            "ComparisonError",
+        ),
+        (
+            "broken",
+            base(
+                "broken",
+                source("deploy/broken", "main"),
+                here.clone(),
+                "default",
+            ),
+            "ComparisonError",
+        ),
+        (
+            "nothing",
+            base(
+                "nothing",
+                source("deploy/nothing", "main"),
+                here.clone(),
+                "default",
+            ),
+            "ComparisonError",
+        ),
+        (
+            "helm",
+            base(
+                "helm",
+                json!({"repoURL": url, "path": "deploy/like", "helm": {"releaseName": "x"}}),
+                here.clone(),
+                "default",
+            ),
+            "ComparisonError",
+        ),
+        (
+            "no-project",
+            base(
+                "no-project",
+                source("deploy/like", "main"),
+                here.clone(),
+                "none",
+            ),
+            "InvalidSpecError",
+        ),
+        (
+            "elsewhere",
+            base(
+                "elsewhere",
+                source("deploy/like", "main"),
+                json!({"server": "https://other", "namespace": "x"}),
+                "default",
+            ),
+            "InvalidSpecError",
+        ),
+    ] {
+        lab.admin
+            .create(&object)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let app = until(&lab.admin, &application(name), "a comparison", |found| {
+            found["status"]["sync"]["status"].is_string()
+        })
+        .await;
+        assert_eq!(app["status"]["sync"]["status"], "Unknown", "{name}");
+        assert_eq!(
+            app["status"]["conditions"][0]["type"], condition,
+            "{name}: {}",
+            app["status"]["conditions"]
+        );
+    }
+    let ghost = base(
+        "unserved",
+        source("deploy/unserved", "main"),
+        here,
+        "default",
+    );
+    lab.admin.create(&ghost).await.unwrap();
+    until(
+        &lab.admin,
+        &application("unserved"),
+        "a comparison",
+        |found| found["status"]["sync"]["status"] == "OutOfSync",
+    )
+    .await;
+    let app = sync(&lab.admin, "unserved", "main", &json!({})).await;
+    assert_eq!(app["status"]["operationState"]["phase"], "Failed");
+    // The others go on as before.
+    let app = refresh(&lab.admin, "profile-service").await;
+    assert_eq!(app["status"]["sync"]["status"], "Synced");
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_over_an_uncleared_state_is_blended_with_it() {
+    let lab = lab().await;
+    let id = application("like-service");
+    let head = lab.commits.last().unwrap();
+    sync(
+        &lab.admin,
+        "like-service",
+        head,
+        &json!({"resources": [{"kind": "Service", "name": "like-service"}]}),
+    )
+    .await;
+    assert_eq!(
+        get(&lab.admin, &config("like")).await["data"]["JWT_ALGORITHM"],
+        "RS256"
+    );
+    let patch = json!({"operation": {"sync": {"revision": head}, "info": [{"name": "op", "value": "second"}]}});
+    lab.admin
+        .patch(&id, "", PatchKind::Merge, &patch)
+        .await
+        .unwrap();
+    let app = until(&lab.admin, &id, "the second operation", |found| {
+        found["operation"].is_null()
+            && found["status"]["operationState"]["operation"]["info"][0]["value"] == "second"
+    })
+    .await;
+    let state = &app["status"]["operationState"];
+    assert_eq!(
+        state["operation"]["sync"]["resources"][0]["name"], "like-service",
+        "{state:#}"
+    );
+    assert_eq!(
+        get(&lab.admin, &config("like")).await["data"]["JWT_ALGORITHM"],
+        "RS256",
+        "a full sync became a partial one"
+    );
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_template_rolls_the_pods_and_health_follows() {
+    let lab = lab().await;
+    let pods = |found: Vec<Value>| {
+        found
+            .into_iter()
+            .map(|pod| {
+                pod["spec"]["containers"][0]["image"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect::<Vec<_>>()
+    };
+    let kind = trueup_lab::cluster::Gvk::new("", "v1", "Pod");
+    assert_eq!(lab.admin.list(&kind, "profile").await.unwrap().len(), 3);
+    let head = push(
+        &lab,
+        &[(
+            "deploy/profile/deployment.yaml",
+            "profile-service:3.8.1",
+            "profile-service:3.9.0",
+        )],
+    )
+    .await;
+    let app = sync(&lab.admin, "profile-service", &head, &json!({})).await;
+    assert_eq!(app["status"]["operationState"]["phase"], "Succeeded");
+    until(
+        &lab.admin,
+        &application("profile-service"),
+        "Healthy",
+        |found| {
+            found["status"]["health"]["status"] == "Healthy"
+                && found["status"]["sync"]["status"] == "Synced"
+        },
+    )
+    .await;
+    let deployment = Ref::new(
+        trueup_lab::cluster::Gvk::new("apps", "v1", "Deployment"),
+        "profile",
+        "profile-service",
+    );
+    until(&lab.admin, &deployment, "the rollout", |found| {
+        found["status"]["replicas"] == 3 && found["status"]["updatedReplicas"] == 3
+    })
+    .await;
+    let images = pods(lab.admin.list(&kind, "profile").await.unwrap());
+    assert_eq!(
+        images,
+        vec!["registry.example.com/identity/profile-service:3.9.0"; 3]
+    );
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_refused_requests_stop_when_the_copy_of_profile_is_right() {
+    let lab = lab().await;
+    let share = r#"sum(rate(http_requests_total{service="profile-service",code="401"}[2s])) / sum(rate(http_requests_total{service="profile-service"}[2s]))"#;
+    let before = metric(&lab, share).await.unwrap();
+    assert!((before - 0.31).abs() < 0.02, "{before}");
+    assert_eq!(
+        metric(&lab, "sum(rate(http_request_total[2s]))").await,
+        None
+    );
+    let fix = push_fix(&lab).await;
+    sync(&lab.admin, "profile-service", &fix, &json!({})).await;
+    let since = Timestamp::now();
+    let rate = r#"sum(rate(http_requests_total{service="profile-service",code="401"}[2s]))"#;
+    while metric(&lab, rate).await != Some(0.0) {
+        assert!(Timestamp::now() < since + 60.seconds(), "the 401s go on");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(
+        metric(
+            &lab,
+            r#"sum(rate(http_requests_total{service="profile-service"}[2s]))"#
+        )
+        .await
+        .unwrap()
+            > 10.0
+    );
+    lab.stop().await;
+}
+
+/// The one number of an instant query, asked for with POST as clients with long queries do.
+async fn metric(lab: &trueup_lab::serve::Lab, query: &str) -> Option<f64> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let address = lab.prometheus().trim_start_matches("http://").to_owned();
+    let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let body = format!("query={escaped}");
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/query HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["status"], "success");
+    body["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+}
