@@ -1,5 +1,10 @@
 //! The default scenario: the world as it is found, and what the Argo CD double does to it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 mod common;
 
 use common::{
@@ -90,6 +95,12 @@ async fn the_world_is_found_as_the_incident_tells_it() {
         assert_eq!(state["operationState"]["finishedAt"], last["deployedAt"]);
         assert!(state.get("conditions").is_none(), "{}", state["conditions"]);
     }
+    let events = lab
+        .admin
+        .list(&trueup_lab::cluster::Gvk::new("", "v1", "Event"), "argocd")
+        .await
+        .unwrap();
+    assert!(events.is_empty(), "{events:#?}");
     let kubeconfig = std::fs::read_to_string(lab.document["kubeconfig"].as_str().unwrap()).unwrap();
     assert!(kubeconfig.contains("operator") && !kubeconfig.contains("admin"));
     let reader = trueup_lab::cluster::Cluster::connect(&kubeconfig, Some("reader"), "t")

@@ -132,6 +132,21 @@ impl Loader<'_> {
                 }
                 Ok(())
             }
+            Step::ForgetEvents(namespaces) => {
+                for namespace in namespaces {
+                    for event in self
+                        .target
+                        .cluster
+                        .list(&Gvk::new("", "v1", "Event"), namespace)
+                        .await?
+                    {
+                        if let Some(id) = Ref::of(&event) {
+                            self.target.cluster.delete(&id, "Background").await?;
+                        }
+                    }
+                }
+                Ok(())
+            }
             Step::Backdate {
                 manager,
                 ago,

@@ -94,6 +94,8 @@ pub enum Step {
         applications: Vec<String>,
         syncs: Vec<Sync>,
     },
+    /// Deletes the Events of these namespaces: what happened long ago has none any more.
+    ForgetEvents(Vec<String>),
     /// Dates a manager's entry back.
     Backdate {
         manager: String,
