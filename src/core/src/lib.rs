@@ -19,6 +19,7 @@ pub mod sheet;
 pub mod source;
 pub mod span;
 pub mod text;
+pub mod transcript;
 pub mod workflow;
 
 /// The version of every document that trueup writes for other programs.

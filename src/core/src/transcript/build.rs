@@ -1,0 +1,567 @@
+//! From the records to the transcript.
+
+use super::{
+    chain::{Chain, Line},
+    model::*,
+    quote::{block, say},
+    timeline::timeline,
+    words::{self, app, between},
+};
+use crate::{
+    event::{Effect, Event, Outcome, Prediction, Proposal, Record},
+    ids::OpId,
+    object::identity::AppKey,
+    plan,
+    run::Run,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+impl Transcript {
+    /// The transcript of a journal. `run` is the fold of the same lines.
+    pub fn of(lines: &[Line], run: &Run) -> Self {
+        let records: Vec<&Record> = lines.iter().map(|line| &line.record).collect();
+        let mut builder = Builder::new(run);
+        for record in &records {
+            builder.take(record);
+        }
+        builder.finish();
+        let last_at = run.last.map(|(_, at)| at);
+        let end = run.closed.as_ref().map(|(_, at)| *at).or(last_at);
+        Self {
+            api_version: crate::API_VERSION,
+            kind: "Transcript",
+            made_by: concat!("trueup ", env!("CARGO_PKG_VERSION")).into(),
+            incident: say(run.id()),
+            operators: builder.operators,
+            cluster: Cluster {
+                context: say(&run.pin.context),
+                server: say(&run.pin.server),
+                uid: say(&run.pin.uid),
+                version: say(&run.pin.version),
+            },
+            opened_at: run.opened_at,
+            last_at,
+            duration: run
+                .opened_at
+                .zip(end)
+                .map(|(from, to)| between(from, to))
+                .unwrap_or_default(),
+            outcome: outcome(run),
+            scope: run.scope.iter().map(|key| app(run, key)).collect(),
+            found: super::found::groups(&records),
+            applications: super::found::applications(&records, run),
+            decisions: decisions(run),
+            commits: builder.commits,
+            syncs: builder.syncs,
+            freezes: builder.freezes,
+            acts: builder.acts.into_iter().map(|(_, act)| act).collect(),
+            attested: builder.attested,
+            adopted: builder.adopted,
+            glass: run
+                .broken_glass
+                .iter()
+                .map(|glass| Glass {
+                    application: glass
+                        .application
+                        .as_ref()
+                        .map_or_else(String::new, |key| app(run, key)),
+                    what: say(&glass.what),
+                    reason: say(&glass.reason),
+                    by: say(&glass.by),
+                    reviewed: glass.reviewed.as_deref().map_or_else(String::new, say),
+                })
+                .collect(),
+            shortened: run
+                .shortened
+                .iter()
+                .map(|(wait, from, to)| Shortened {
+                    wait: say(wait),
+                    from: say(from),
+                    to: say(to),
+                })
+                .collect(),
+            owed: run
+                .obligations()
+                .iter()
+                .map(|owed| Owed {
+                    what: say(&owed.what),
+                    owner: owed.owner.as_deref().map_or_else(String::new, say),
+                    until: owed.until.as_deref().map_or_else(String::new, say),
+                    blocks_close: owed.blocks_close,
+                })
+                .collect(),
+            by_hand: super::by_hand(run, &records),
+            timeline: timeline(&records, run),
+            chain: Chain::of(lines),
+        }
+    }
+}
+
+fn outcome(run: &Run) -> String {
+    let owed = run.obligations().len();
+    let owing = match owed {
+        0 => "nothing is owed".to_owned(),
+        1 => "1 thing is owed".to_owned(),
+        n => format!("{n} things are owed"),
+    };
+    match (&run.closed, &run.stopped) {
+        (Some((by, _)), _) => format!("closed by {}; {owing}", say(by)),
+        (None, Some(stop)) => format!(
+            "open, stopped by rule {}: {}; {owing}",
+            stop.rule,
+            say(&stop.reason)
+        ),
+        (None, None) => format!("open; {owing}"),
+    }
+}
+
+fn decisions(run: &Run) -> Vec<Decided> {
+    let mut all: Vec<_> = run.decisions.values().collect();
+    all.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.cell.cmp(&b.cell)));
+    all.into_iter()
+        .map(|decision| Decided {
+            application: app(run, &decision.cell.application),
+            object: say(&decision.cell.object.to_string()),
+            field: say(&decision.cell.field.to_string()),
+            take: words::take(&decision.take),
+            git: words::side(decision.seen.git.as_ref()),
+            live: words::side(decision.seen.live.as_ref()),
+            git_wanted: words::wanted(&decision.git),
+            live_wanted: words::wanted(&decision.live),
+            reason: say(&decision.reason),
+            by: say(&decision.by),
+            at: decision.at,
+        })
+        .collect()
+}
+
+/// What has to be remembered while going through the records.
+struct Builder<'a> {
+    run: &'a Run,
+    last_at: Option<Timestamp>,
+    operators: Vec<String>,
+    proposals: BTreeMap<&'a str, &'a Proposal>,
+    predictions: BTreeMap<&'a AppKey, &'a Prediction>,
+    ops: BTreeMap<&'a OpId, &'a Effect>,
+    commits: Vec<Commit>,
+    syncs: Vec<Sync>,
+    /// The newest sync of each Application, as an index.
+    newest: BTreeMap<&'a AppKey, usize>,
+    freezes: Vec<Freeze>,
+    /// The freeze of each Application that stands now, as an index.
+    frozen: BTreeMap<&'a AppKey, usize>,
+    acts: Vec<(&'a OpId, Act)>,
+    attested: Vec<Attested>,
+    adopted: Vec<Adopted>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(run: &'a Run) -> Self {
+        Self {
+            run,
+            last_at: None,
+            operators: Vec::new(),
+            proposals: BTreeMap::new(),
+            predictions: BTreeMap::new(),
+            ops: BTreeMap::new(),
+            commits: Vec::new(),
+            syncs: Vec::new(),
+            newest: BTreeMap::new(),
+            freezes: Vec::new(),
+            frozen: BTreeMap::new(),
+            acts: Vec::new(),
+            attested: Vec::new(),
+            adopted: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, record: &'a Record) {
+        let at = record.time;
+        self.last_at = Some(at);
+        match &record.event {
+            Event::IncidentOpened { operator, .. } | Event::Resumed { operator, .. } => {
+                let operator = say(operator);
+                if !self.operators.contains(&operator) {
+                    self.operators.push(operator);
+                }
+            }
+            Event::Proposed { proposal } => {
+                self.proposals.insert(proposal.commit.as_str(), proposal);
+            }
+            Event::Predicted {
+                application,
+                prediction,
+                ..
+            } => {
+                self.predictions.insert(application, prediction);
+            }
+            Event::Intended { op, effect, by, .. } => {
+                self.ops.insert(op, effect);
+                self.intended(op, effect, by, at);
+            }
+            Event::Ended { op, outcome } => self.ended(op, outcome, at),
+            Event::FreezeProven { application } => {
+                if let Some(freeze) = self.freeze(application) {
+                    freeze.proven_at.get_or_insert(at);
+                }
+            }
+            Event::FreezeLost { application, why } => {
+                self.end_freeze(application, at, &format!("lost: {}", say(why)));
+            }
+            Event::Landed { revision, how, .. } => {
+                let landed = format!("{} ({})", say(revision.as_str()), say(how));
+                for commit in self.commits.iter_mut().filter(|c| c.landed.is_empty()) {
+                    commit.landed.clone_from(&landed);
+                }
+            }
+            Event::Attested { gate, who, saw } => self.attested.push(Attested {
+                gate: say(gate),
+                who: say(who),
+                saw: say(saw),
+                at,
+            }),
+            Event::Adopted {
+                application,
+                what,
+                who,
+            } => self.adopted.push(Adopted {
+                at,
+                application: application
+                    .as_ref()
+                    .map_or_else(String::new, |key| app(self.run, key)),
+                what: say(what),
+                who: say(who),
+            }),
+            Event::ActReread {
+                op,
+                after,
+                holds,
+                why,
+            } => {
+                for (_, act) in self.acts.iter_mut().filter(|(id, _)| *id == op) {
+                    let held = if *holds { "holds" } else { "does not hold" };
+                    act.rereads
+                        .push(format!("after {after}: {held} {}", say(why)));
+                }
+            }
+            event => self.synced(event, at),
+        }
+    }
+
+    fn intended(&mut self, op: &'a OpId, effect: &'a Effect, by: &str, at: Timestamp) {
+        let by = say(by);
+        match effect {
+            Effect::Push {
+                repository,
+                branch,
+                commit,
+                parent,
+                tracked,
+                ..
+            } => {
+                let proposal = self.proposals.get(commit.as_str());
+                self.commits.push(Commit {
+                    repository: say(repository),
+                    branch: say(branch),
+                    tracked: *tracked,
+                    commit: say(commit.as_str()),
+                    parent: say(parent.as_str()),
+                    message: proposal.map_or_else(String::new, |p| block(&p.message)),
+                    author: proposal.map_or_else(String::new, |p| say(&p.author)),
+                    by,
+                    at,
+                    outcome: words::outcome(None),
+                    landed: String::new(),
+                    files: proposal.map_or_else(Vec::new, |p| files(p)),
+                    proof: proposal.map_or_else(Vec::new, |p| self.proof(p)),
+                });
+            }
+            Effect::Sync {
+                application,
+                revision,
+                ..
+            } => {
+                let prediction = self.predictions.get(application);
+                self.newest.insert(application, self.syncs.len());
+                self.syncs.push(Sync {
+                    application: app(self.run, application),
+                    revision: say(revision.as_str()),
+                    op: say(op.as_str()),
+                    by,
+                    at,
+                    outcome: words::outcome(None),
+                    phase: String::new(),
+                    message: String::new(),
+                    predicted: prediction.map(|p| predicted(p)),
+                    expected: prediction.map_or_else(Vec::new, |p| words::expected(p)),
+                    real: None,
+                    surprises: Vec::new(),
+                    gates: Vec::new(),
+                });
+            }
+            Effect::Act {
+                application,
+                object,
+                action,
+                inverse,
+                ..
+            } => self.acts.push((
+                op,
+                Act {
+                    application: app(self.run, application),
+                    object: say(&object.to_string()),
+                    what: words::action(action),
+                    by,
+                    at,
+                    outcome: words::outcome(None),
+                    rereads: Vec::new(),
+                    inverse: say(&inverse.to_string()),
+                },
+            )),
+            Effect::Freeze { .. } | Effect::Thaw { .. } => {}
+        }
+    }
+
+    fn ended(&mut self, op: &'a OpId, outcome: &Outcome, at: Timestamp) {
+        let Some(effect) = self.ops.get(op).copied() else {
+            return;
+        };
+        let words = words::outcome(Some(outcome));
+        let done = matches!(outcome, Outcome::Done { .. });
+        match effect {
+            Effect::Push { commit, .. } => {
+                let commit = say(commit.as_str());
+                for push in self.commits.iter_mut().filter(|c| c.commit == commit) {
+                    push.outcome.clone_from(&words);
+                }
+            }
+            Effect::Sync { .. } => {
+                let op = say(op.as_str());
+                for sync in self.syncs.iter_mut().filter(|s| s.op == op) {
+                    sync.outcome.clone_from(&words);
+                }
+            }
+            Effect::Act { .. } => {
+                for (_, act) in self.acts.iter_mut().filter(|(id, _)| *id == op) {
+                    act.outcome.clone_from(&words);
+                }
+            }
+            Effect::Freeze {
+                application,
+                mechanism,
+                found,
+                ..
+            } if done => {
+                self.end_freeze(application, at, "frozen again");
+                self.frozen.insert(application, self.freezes.len());
+                self.freezes.push(Freeze {
+                    application: app(self.run, application),
+                    mechanism: words::mechanism(*mechanism).into(),
+                    set_at: at,
+                    proven_at: None,
+                    ended_at: None,
+                    lasted: crate::span::Span::default(),
+                    end: "still frozen".into(),
+                    found: words::policy(found),
+                    left: String::new(),
+                });
+            }
+            Effect::Thaw {
+                application,
+                automated,
+                ..
+            } if done => {
+                let left = words::policy(automated);
+                if let Some(freeze) = self.freeze(application) {
+                    freeze.left = left;
+                }
+                self.end_freeze(application, at, "thawed");
+            }
+            Effect::Freeze { .. } | Effect::Thaw { .. } => {}
+        }
+    }
+
+    fn freeze(&mut self, application: &AppKey) -> Option<&mut Freeze> {
+        let index = *self.frozen.get(application)?;
+        self.freezes.get_mut(index)
+    }
+
+    fn end_freeze(&mut self, application: &AppKey, at: Timestamp, end: &str) {
+        if let Some(freeze) = self.freeze(application) {
+            freeze.ended_at = Some(at);
+            freeze.end = end.to_owned();
+        }
+        self.frozen.remove(application);
+    }
+
+    /// What follows a sync request.
+    fn synced(&mut self, event: &'a Event, at: Timestamp) {
+        let run = self.run;
+        let (application, gate) = match event {
+            Event::OperationFinished { application, .. }
+            | Event::SyncVerified { application, .. } => (application, None),
+            Event::GateStarted {
+                application, gate, ..
+            }
+            | Event::GateSampled {
+                application, gate, ..
+            }
+            | Event::GatePassed { application, gate }
+            | Event::GateTimedOut {
+                application, gate, ..
+            } => (application, Some(say(gate))),
+            _ => return,
+        };
+        let newest = self.newest.get(application).copied();
+        let Some(sync) = newest.and_then(|index| self.syncs.get_mut(index)) else {
+            return;
+        };
+        match event {
+            Event::OperationFinished { phase, message, .. } => {
+                sync.phase = say(phase);
+                sync.message = say(message);
+            }
+            Event::SyncVerified {
+                changes, surprises, ..
+            } => {
+                sync.real = Some(words::changes(changes));
+                sync.surprises = words::changes(surprises);
+            }
+            Event::GateStarted {
+                gate: name,
+                spec,
+                hold,
+                every,
+                within,
+                ..
+            } => sync.gates.push(Gate {
+                name: say(name),
+                what: words::gate(spec),
+                hold: *hold,
+                every: *every,
+                within: *within,
+                baseline: run.baselines.get(name).map(words::sample),
+                samples: Vec::new(),
+                outcome: "not settled".into(),
+            }),
+            event => {
+                let Some(gate) = gate
+                    .and_then(|name| sync.gates.iter_mut().rev().find(|gate| gate.name == name))
+                else {
+                    return;
+                };
+                match event {
+                    Event::GateSampled { sample, .. } => gate.samples.push(words::sample(sample)),
+                    Event::GatePassed { .. } => gate.outcome = passed(gate, at),
+                    Event::GateTimedOut { why, .. } => {
+                        gate.outcome = format!("timed out: {}", say(why));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn proof(&self, proposal: &Proposal) -> Vec<Proof> {
+        proposal
+            .proof
+            .iter()
+            .map(|line| Proof {
+                application: app(self.run, &line.application),
+                decided: words::changes(&line.decided),
+                undecided: words::changes(&line.undecided),
+                errors: line.errors.iter().map(|e| say(e)).collect(),
+            })
+            .collect()
+    }
+
+    /// What only the end tells: how long freezes lasted, manual gates, gates that were overridden.
+    fn finish(&mut self) {
+        let run = self.run;
+        for freeze in &mut self.freezes {
+            let end = freeze.ended_at.or(self.last_at).unwrap_or(freeze.set_at);
+            freeze.lasted = between(freeze.set_at, end);
+        }
+        for (key, index) in &self.newest {
+            let Some(sync) = self.syncs.get_mut(*index) else {
+                continue;
+            };
+            for name in run.gates_after(key) {
+                if let Some(spec @ plan::Gate::Manual(_)) = run.gates.get(&name) {
+                    let outcome = match run.attested.get(&name) {
+                        Some((who, saw, _)) => format!("attested by {}: {}", say(who), say(saw)),
+                        None => "not attested".into(),
+                    };
+                    sync.gates.push(Gate {
+                        name: say(&name),
+                        what: words::gate(spec),
+                        outcome,
+                        ..Gate::default()
+                    });
+                }
+            }
+            for gate in &mut sync.gates {
+                let glass = run.broken_glass.iter().find(|g| say(&g.what) == gate.name);
+                if let Some(glass) = glass.filter(|_| !gate.outcome.starts_with("passed")) {
+                    gate.outcome = format!(
+                        "overridden by {}: {} ({})",
+                        say(&glass.by),
+                        say(&glass.reason),
+                        gate.outcome
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn passed(gate: &Gate, at: Timestamp) -> String {
+    let streak = gate
+        .samples
+        .iter()
+        .rev()
+        .take_while(|s| s.verdict == crate::gate::Verdict::Green)
+        .last()
+        .map_or(at, |first| first.at);
+    format!(
+        "passed: green for {} of {}, {} samples",
+        between(streak, at),
+        gate.hold,
+        gate.samples.len()
+    )
+}
+
+fn predicted(p: &Prediction) -> Predicted {
+    let lines = |texts: &[String]| texts.iter().map(|t| say(t)).collect::<Vec<_>>();
+    Predicted {
+        changes: words::changes(&p.changes),
+        creates: p.creates.iter().map(|o| say(&o.to_string())).collect(),
+        extra: p.extra.iter().map(|o| say(&o.to_string())).collect(),
+        hooks: lines(&p.hooks),
+        bookkeeping: lines(&p.bookkeeping),
+        unexpected: words::changes(&p.unexpected),
+        missing: words::changes(&p.missing),
+        unknown: p
+            .unknown
+            .iter()
+            .map(|u| say(&format!("{}: {}", u.object, u.why)))
+            .collect(),
+    }
+}
+
+fn files(proposal: &Proposal) -> Vec<File> {
+    proposal
+        .files
+        .iter()
+        .map(|file| File {
+            path: say(&file.path),
+            fields: file.fields,
+            diff: if super::by_hand::shows_secret(&file.diff) {
+                "(not shown: it holds a secret)\n".into()
+            } else {
+                block(&file.diff)
+            },
+        })
+        .collect()
+}

@@ -1,0 +1,133 @@
+//! One line for the channel.
+
+use super::{quote::say, timeline::verdict, words::between};
+use crate::{
+    object::identity::AppKey,
+    plan::Gate,
+    run::{AppRun, Freeze, GateRun, Run, Sync},
+    span::Span,
+    workflow::Stage,
+};
+use serde_json::Value;
+
+/// The incident in one line: `INC-441 · Sync 2/3 · 3 frozen · 0 open · gate no-401 green 3m12s/10m · owed 3`.
+///
+/// The stage is told from the journal alone, so it can lag behind a look at the world.
+pub fn status_line(run: &Run) -> String {
+    let mut parts = vec![say(run.id()), stage(run)];
+    if let Some(stop) = &run.stopped {
+        parts.push(format!(
+            "STOPPED by rule {}: {}",
+            stop.rule,
+            say(&stop.reason)
+        ));
+    }
+    if run.closed.is_none() {
+        let frozen = run.apps.values().filter(|a| a.freeze.is_set()).count();
+        parts.push(format!("{frozen} frozen"));
+        parts.push(format!("{} open", open(run)));
+        parts.extend(gate(run));
+    }
+    let lost: Vec<_> = run
+        .apps
+        .iter()
+        .filter(|(_, app)| matches!(app.freeze, Freeze::Lost { .. }))
+        .map(|(key, _)| say(&key.name))
+        .collect();
+    if !lost.is_empty() {
+        parts.push(format!("freeze LOST: {}", lost.join(", ")));
+    }
+    parts.push(format!("owed {}", run.obligations().len()));
+    parts.join(" · ")
+}
+
+fn stage(run: &Run) -> String {
+    let walking: Vec<_> = run.walking().map(|(_, app)| app).collect();
+    let all = walking.len();
+    let count = |what: &dyn Fn(&AppRun) -> bool| walking.iter().filter(|a| what(a)).count();
+    let proven = count(&|app| app.freeze.proven() || app.freeze == Freeze::Thawed);
+    let synced = run.walking().filter(|(key, app)| synced(run, key, app));
+    let synced = synced.count();
+    let thawed = count(&|app| app.freeze == Freeze::Thawed);
+    let of = |stage: Stage, done: usize| format!("{} {done}/{all}", stage.name());
+    if run.closed.is_some() {
+        "closed".to_owned()
+    } else if all > 0 && thawed == all {
+        Stage::Close.name().to_owned()
+    } else if all > 0 && synced == all || thawed > 0 {
+        of(Stage::Thaw, thawed)
+    } else if !run.landed.is_empty() {
+        of(Stage::Sync, synced)
+    } else if run.snapshots == 0 || walking.iter().any(|app| app.target.is_none()) {
+        Stage::Scope.name().to_owned()
+    } else if proven < all {
+        of(Stage::Freeze, proven)
+    } else if run.snapshots < 2 {
+        Stage::Snapshot.name().to_owned()
+    } else if open(run) > 0 {
+        let asked = run.questions.len();
+        format!("{} {}/{asked}", Stage::Decide.name(), asked - open(run))
+    } else {
+        Stage::Commit.name().to_owned()
+    }
+}
+
+/// Synced as shown, and all its gates settled.
+fn synced(run: &Run, key: &AppKey, app: &AppRun) -> bool {
+    let settled = |name: &String| match run.gates.get(name) {
+        Some(Gate::Manual(_)) => run.attested.contains_key(name),
+        _ => {
+            let passed = app.gates.get(name).is_some_and(|g| g.passed.is_some());
+            passed || run.broken_glass.iter().any(|glass| glass.what == *name)
+        }
+    };
+    matches!(app.sync, Sync::Verified { .. }) && run.gates_after(key).iter().all(settled)
+}
+
+/// Questions of the last snapshot with a cell that has no decision.
+fn open(run: &Run) -> usize {
+    let text = |value: &Value, name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let undecided = |question: &&Value| {
+        let cells = question.get("cells").and_then(Value::as_array);
+        cells.into_iter().flatten().any(|cell| {
+            let (application, namespace) = (text(cell, "application"), text(cell, "namespace"));
+            !run.decisions.keys().any(|key| {
+                key.object.kind == text(question, "kind")
+                    && key.object.name == text(question, "name")
+                    && key.field.to_string() == text(question, "field")
+                    && (key.application.name == application
+                        || key.application.to_string() == application)
+                    && key.object.namespace.as_deref().unwrap_or_default() == namespace
+            })
+        })
+    };
+    run.questions.iter().filter(undecided).count()
+}
+
+/// The gate that is looked at now.
+fn gate(run: &Run) -> Option<String> {
+    let running = |state: &GateRun| state.passed.is_none() && state.started_at.is_some();
+    let (name, state) = run
+        .sync_order()
+        .iter()
+        .filter_map(|key| run.apps.get(key))
+        .flat_map(|app| &app.gates)
+        .rfind(|(_, state)| running(state))?;
+    let look = state.samples.last();
+    let word = match (&state.timed_out, look) {
+        (Some(_), _) => "TIMED OUT",
+        (None, Some(sample)) => verdict(sample.verdict),
+        (None, None) => "begun",
+    };
+    let green = match (state.green_since, look) {
+        (Some(since), Some(last)) => between(since, last.at),
+        _ => Span::default(),
+    };
+    Some(format!("gate {} {word} {green}/{}", say(name), state.hold))
+}

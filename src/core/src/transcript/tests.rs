@@ -1,0 +1,316 @@
+//! The transcript of the sample, and of hostile copies of it.
+
+use super::*;
+use crate::{
+    event::{Event, Record},
+    run::Run,
+};
+
+fn transcript(records: &[Record]) -> (Run, Transcript) {
+    let run = Run::fold(records);
+    let transcript = Transcript::of(&Line::chain(records), &run);
+    (run, transcript)
+}
+
+#[test]
+fn markdown_of_the_sample() {
+    let (_, t) = transcript(&sample::records());
+    insta::assert_snapshot!(markdown(&t));
+}
+
+#[test]
+fn html_of_the_sample() {
+    let (_, t) = transcript(&sample::records());
+    insta::assert_snapshot!(html(&t));
+}
+
+#[test]
+fn every_beginning_of_a_journal_has_a_transcript_and_a_status() {
+    let records = sample::records();
+    let mut lines: Vec<String> = Vec::new();
+    for end in 0..=records.len() {
+        let (run, t) = transcript(&records[..end]);
+        markdown(&t);
+        html(&t);
+        verify(&t.json()).unwrap();
+        let line = status_line(&run);
+        if lines.last() != Some(&line) {
+            lines.push(line);
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn an_export_that_was_touched_is_broken() {
+    let (_, t) = transcript(&sample::records());
+    let good = t.json();
+    let verified = verify(&good).unwrap();
+    assert_eq!(
+        (verified.records, verified.head),
+        (t.chain.count, t.chain.head.clone())
+    );
+    let broken = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        verify(&good.replacen(from, to, 1)).unwrap_err()
+    };
+    assert!(matches!(
+        broken(r#"by\":\"mara"#, r#"by\":\"evil"#),
+        Broken::Chain { .. }
+    ));
+    assert_eq!(
+        broken(
+            r#""outcome": "closed by mara"#,
+            r#""outcome": "closed by eve"#
+        ),
+        Broken::Summary {
+            what: "`outcome`".into()
+        }
+    );
+    let mut cut = t.clone();
+    cut.chain.records.pop();
+    assert!(matches!(verify(&cut.json()), Err(Broken::Chain { .. })));
+    assert!(matches!(verify(&markdown(&t)), Err(Broken::NotAnExport(_))));
+}
+
+const HOSTILE: &str = "x\u{1b}]52;c;aGk=\u{7}\u{9b}2J\u{202e}\u{200b}</script><script>alert(1)</script>``` ` | [a](javascript:1) <img src=x> www.evil.example https://u:CANARY@evil.example/ @all '\"$(touch /tmp/x)`id`\\ {{ 7*7 }}\nend";
+
+/// Puts a text into every text of the records that is not a name, a time or a digest.
+fn poison(value: &mut serde_json::Value, key: &str) {
+    use serde_json::Value;
+    let texts = [
+        "operator",
+        "by",
+        "host",
+        "reason",
+        "message",
+        "why",
+        "who",
+        "saw",
+        "context",
+        "server",
+        "version",
+        "evidence",
+        "JWT_ALGORITHM",
+        "live",
+        "git",
+        "manager",
+        "path",
+        "phase",
+        "diff",
+        "author",
+        "how",
+        "unread",
+        "bookkeeping",
+        "class",
+        "value_text",
+        "manual",
+        "to",
+        "from",
+    ];
+    match value {
+        Value::String(text) if texts.contains(&key) => *text = format!("{text} {HOSTILE}"),
+        Value::Array(items) => items.iter_mut().for_each(|item| poison(item, key)),
+        Value::Object(map) => {
+            for (key, value) in map {
+                // `by` of a decision and the like; `path` of a patch is a pointer that the world takes as it is.
+                if key != "patch" {
+                    poison(value, &key.clone());
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn poisoned() -> Vec<Record> {
+    sample::records()
+        .iter()
+        .map(|record| {
+            let mut value = serde_json::to_value(record).unwrap();
+            poison(&mut value, "");
+            serde_json::from_value(value).unwrap_or_else(|_| record.clone())
+        })
+        .collect()
+}
+
+#[test]
+fn hostile_text_is_inert_everywhere() {
+    let records = poisoned();
+    let hit = records
+        .iter()
+        .zip(sample::records())
+        .filter(|(a, b)| **a != *b)
+        .count();
+    assert!(hit > 60, "only {hit} records were poisoned");
+    let (run, t) = transcript(&records);
+    let (md, page, json) = (markdown(&t), html(&t), t.json());
+    for (what, text) in [
+        ("markdown", &md),
+        ("html", &page),
+        ("json", &json),
+        ("script", &t.by_hand),
+        ("status", &status_line(&run)),
+    ] {
+        for line in text.lines() {
+            assert!(quote::harmless(line), "{what}: {line:?}");
+        }
+    }
+    for tag in page.split('<').skip(1) {
+        let tag = tag.split('>').next().unwrap();
+        let name = tag
+            .split([' ', '\n'])
+            .next()
+            .unwrap()
+            .trim_start_matches('/');
+        let known = [
+            "!doctype",
+            "html",
+            "head",
+            "meta",
+            "title",
+            "style",
+            "body",
+            "h1",
+            "h2",
+            "h3",
+            "p",
+            "table",
+            "tr",
+            "th",
+            "td",
+            "ul",
+            "li",
+            "dl",
+            "dt",
+            "dd",
+            "code",
+            "pre",
+            "span",
+            "br",
+            "figure",
+            "figcaption",
+            "svg",
+            "line",
+            "path",
+            "rect",
+            "footer",
+        ];
+        assert!(known.contains(&name), "{tag}");
+        assert!(
+            !tag.contains("href") && !tag.contains("src=") && !tag.contains(" on"),
+            "{tag}"
+        );
+    }
+    // Outside code nothing of Markdown is left alive.
+    let mut fence: Option<String> = None;
+    for line in md.lines() {
+        let ticks = line.len() - line.trim_start_matches('`').len();
+        match &fence {
+            Some(open) if line == open => fence = None,
+            Some(_) => {}
+            None if ticks >= 3 && !line[ticks..].contains('`') => fence = Some("`".repeat(ticks)),
+            None => {
+                let bare = outside_code_spans(line);
+                for alive in ["<script", "<img", "](", "https://", "www.", "@all"] {
+                    assert!(
+                        !bare.replace("\\<", "").replace("\\]", "").contains(alive),
+                        "{alive}: {line}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(fence.is_none());
+    for text in [&md, &page] {
+        assert!(!text.contains("CANARY"), "a password of a URL");
+    }
+    verify(&json).unwrap();
+}
+
+/// A line of Markdown without its code spans, as CommonMark pairs them.
+fn outside_code_spans(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find('`') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        if before.ends_with('\\') {
+            out.push('`');
+            rest = &from[1..];
+            continue;
+        }
+        let ticks = from.len() - from.trim_start_matches('`').len();
+        let after = &from[ticks..];
+        let mut search = 0;
+        let end = loop {
+            let Some(found) = after[search..].find('`') else {
+                break None;
+            };
+            let begin = search + found;
+            let run = after[begin..].len() - after[begin..].trim_start_matches('`').len();
+            if run == ticks {
+                break Some(begin + run);
+            }
+            search = begin + run;
+        };
+        match end {
+            Some(end) => rest = &after[end..],
+            None => {
+                out.push_str(&from[..ticks]);
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+#[test]
+fn a_secret_stays_a_digest() {
+    let mut records = sample::records();
+    for record in &mut records {
+        if let Event::Decided { decisions } = &mut record.event {
+            decisions[0].seen.live = Some(serde_json::json!({"secret": "hmac:abc"}));
+        }
+        if let Event::Proposed { proposal } = &mut record.event {
+            proposal.files[0].diff =
+                "@@ -1,3 +1,3 @@\n kind: Secret\n stringData:\n-  a: CANARY\n+  a: b\n".into();
+        }
+    }
+    let (_, t) = transcript(&records);
+    let md = markdown(&t);
+    assert!(md.contains("•••••• (hmac:abc)"));
+    for text in [md, html(&t), t.by_hand] {
+        assert!(!text.contains("CANARY"));
+    }
+}
+
+/// `sh -n` where there is a shell: the script is a script whatever the journal holds.
+#[test]
+fn the_script_is_a_script() {
+    for records in [sample::records(), poisoned()] {
+        let (_, t) = transcript(&records);
+        use std::{io::Write, process::*};
+        let child = Command::new("sh")
+            .arg("-n")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else { return };
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(t.by_hand.as_bytes())
+            .unwrap();
+        let out = child.wait_with_output().unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        for old in ["4711", "9be41c2aaaa", "resourceVersion\"", "sync-auth"] {
+            assert!(!t.by_hand.contains(old), "{old} belongs to the old world");
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The records as sentences.
+
+use super::{
+    model::Moment,
+    quote::say,
+    words::{self, app},
+};
+use crate::{
+    event::{Armed, Event, Record},
+    gate::Verdict,
+    object::identity::AppKey,
+    run::Run,
+};
+use std::collections::BTreeMap;
+
+/// One line a record; requests are left out, and of a gate's samples only those where the verdict changes are kept.
+pub(super) fn timeline(records: &[&Record], run: &Run) -> Vec<Moment> {
+    let mut last: BTreeMap<(AppKey, String), Verdict> = BTreeMap::new();
+    records
+        .iter()
+        .filter_map(|record| {
+            if let Event::GateSampled {
+                application,
+                gate,
+                sample,
+            } = &record.event
+            {
+                let key = (application.clone(), gate.clone());
+                if last.insert(key, sample.verdict) == Some(sample.verdict) {
+                    return None;
+                }
+            }
+            Some(Moment {
+                seq: record.seq,
+                at: record.time,
+                what: sentence(&record.event, run)?,
+            })
+        })
+        .collect()
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn apps(run: &Run, keys: &[AppKey]) -> String {
+    let names: Vec<_> = keys.iter().map(|key| app(run, key)).collect();
+    names.join(", ")
+}
+
+fn because(why: &str) -> String {
+    if why.trim().is_empty() {
+        String::new()
+    } else {
+        format!(": {}", say(why))
+    }
+}
+
+fn sentence(event: &Event, run: &Run) -> Option<String> {
+    walk(event, run)
+        .or_else(|| gates_and_writes(event, run))
+        .or_else(|| people(event, run))
+}
+
+fn walk(event: &Event, run: &Run) -> Option<String> {
+    Some(match event {
+        Event::IncidentOpened {
+            incident,
+            operator,
+            host,
+            scope,
+            ..
+        } => format!(
+            "{incident} opened by {} on {}; scope: {}",
+            say(operator),
+            say(host),
+            apps(run, scope)
+        ),
+        Event::Resumed {
+            operator,
+            host,
+            recovered,
+            ..
+        } => format!(
+            "resumed by {} on {}{}",
+            say(operator),
+            say(host),
+            because(recovered)
+        ),
+        Event::ScopeSet { scope, by } => {
+            format!("scope set by {}: {}", say(by), apps(run, scope))
+        }
+        Event::Armed { write, by } => {
+            let what = match write {
+                Armed::Nothing => "nothing",
+                Armed::Git => "Git only",
+                Armed::Cluster => "the cluster",
+                Armed::All => "all",
+            };
+            format!("armed for {what} by {}", say(by))
+        }
+        Event::WaitShortened { wait, from, to } => {
+            format!("wait shortened: {} {} → {}", say(wait), say(from), say(to))
+        }
+        Event::TargetSet {
+            application,
+            target,
+            automated,
+            by,
+            ..
+        } => format!(
+            "target policy of {}: {}, automated {} (by {})",
+            app(run, application),
+            words::target(target),
+            words::policy(automated),
+            say(by)
+        ),
+        Event::SnapshotTaken {
+            number,
+            questions,
+            unread,
+            ..
+        } => format!(
+            "snapshot {number} taken: {}{}",
+            plural(questions.len(), "open question"),
+            match unread.len() {
+                0 => String::new(),
+                n => format!(", {n} not read ({})", say(&unread.join(", "))),
+            }
+        ),
+        Event::Decided { decisions } => {
+            let first = decisions.first()?;
+            format!(
+                "{} decided by {}: {}{}",
+                plural(decisions.len(), "cell"),
+                say(&first.by),
+                words::take(&first.take),
+                because(&first.reason)
+            )
+        }
+        Event::DecisionWithdrawn { cells, why, by } => format!(
+            "{} withdrawn by {}{}",
+            plural(cells.len(), "decision"),
+            say(by),
+            because(why)
+        ),
+        Event::Proposed { proposal } => format!(
+            "commit {} prepared: {}",
+            say(proposal.commit.short()),
+            plural(proposal.files.len(), "file")
+        ),
+        Event::MessageSet { by, .. } => format!("commit message set by {}", say(by)),
+        Event::CommitSet {
+            branch,
+            pull_request,
+            by,
+        } => format!(
+            "commit goes to {}{} (by {})",
+            say(branch.as_deref().unwrap_or("the tracked branch")),
+            if *pull_request {
+                " as a pull request"
+            } else {
+                ""
+            },
+            say(by)
+        ),
+        Event::Landed {
+            branch,
+            revision,
+            how,
+            ..
+        } => format!(
+            "{} holds {} ({})",
+            say(branch),
+            say(revision.short()),
+            say(how)
+        ),
+        Event::OrderSet { order, by } => {
+            format!("order set by {}: {}", say(by), apps(run, order))
+        }
+        _ => return None,
+    })
+}
+
+fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
+    Some(match event {
+        Event::Intended { effect, by, op, .. } => format!(
+            "{} is going to: {} (op {})",
+            say(by),
+            words::effect(run, effect),
+            say(op.as_str())
+        ),
+        Event::Ended { op, outcome } => {
+            let what = run
+                .ops
+                .get(op)
+                .map_or_else(|| say(op.as_str()), |op| words::effect(run, &op.effect));
+            format!("{what}: {}", words::outcome(Some(outcome)))
+        }
+        Event::FreezeSampled {
+            application,
+            sample,
+        } => format!(
+            "freeze of {}: {}{}",
+            app(run, application),
+            if sample.holds {
+                "holds"
+            } else {
+                "does not hold"
+            },
+            because(&sample.why)
+        ),
+        Event::FreezeProven { application } => {
+            format!("freeze of {} proven", app(run, application))
+        }
+        Event::FreezeLost { application, why } => {
+            format!("freeze of {} lost{}", app(run, application), because(why))
+        }
+        Event::GateAdded { gate, by, .. } => {
+            format!("gate {} added by {}", say(gate), say(by))
+        }
+        Event::BaselineTaken { gate, sample } => format!(
+            "gate {} tried out before the first change{}",
+            say(gate),
+            because(&sample.why)
+        ),
+        Event::Predicted {
+            application,
+            prediction,
+            ..
+        } => {
+            let effect = if prediction.no_change() {
+                "no change".to_owned()
+            } else {
+                plural(prediction.changes.len(), "field")
+            };
+            let verdict = if prediction.as_expected() {
+                "as expected"
+            } else {
+                "not as expected"
+            };
+            format!(
+                "sync of {} predicted: {effect}, {verdict}",
+                app(run, application)
+            )
+        }
+        Event::OperationFinished {
+            application,
+            phase,
+            message,
+            ..
+        } => format!(
+            "operation on {} ended: {}{}",
+            app(run, application),
+            say(phase),
+            because(message)
+        ),
+        Event::SyncVerified {
+            application,
+            changes,
+            surprises,
+            ..
+        } => format!(
+            "sync of {} verified: {} changed, {}",
+            app(run, application),
+            plural(changes.len(), "field"),
+            plural(surprises.len(), "surprise")
+        ),
+        Event::GateStarted {
+            application,
+            gate,
+            hold,
+            ..
+        } => format!(
+            "gate {} after {} begun, for {hold}",
+            say(gate),
+            app(run, application)
+        ),
+        Event::GateSampled {
+            application,
+            gate,
+            sample,
+        } => format!(
+            "gate {} after {} is {}{}",
+            say(gate),
+            app(run, application),
+            verdict(sample.verdict),
+            because(&sample.why)
+        ),
+        Event::GatePassed { application, gate } => {
+            format!("gate {} after {} passed", say(gate), app(run, application))
+        }
+        Event::GateTimedOut {
+            application,
+            gate,
+            why,
+        } => format!(
+            "gate {} after {} timed out{}",
+            say(gate),
+            app(run, application),
+            because(why)
+        ),
+        Event::ThawWatched {
+            application,
+            round,
+            holds,
+            why,
+        } => format!(
+            "thaw of {}, round {round}: {}{}",
+            app(run, application),
+            if *holds { "holds" } else { "does not hold" },
+            because(why)
+        ),
+        Event::ActReread {
+            after, holds, why, ..
+        } => format!(
+            "live action read again after {after}: {}{}",
+            if *holds { "holds" } else { "does not hold" },
+            because(why)
+        ),
+        _ => return None,
+    })
+}
+
+fn people(event: &Event, run: &Run) -> Option<String> {
+    let about = |key: &Option<AppKey>| {
+        key.as_ref()
+            .map_or_else(String::new, |key| format!("{}: ", app(run, key)))
+    };
+    Some(match event {
+        Event::Attested { gate, who, saw } => {
+            format!("gate {} attested by {}: {}", say(gate), say(who), say(saw))
+        }
+        Event::Adopted {
+            application,
+            what,
+            who,
+        } => format!(
+            "adopted: {}{} (by {})",
+            about(application),
+            say(what),
+            say(who)
+        ),
+        Event::GlassBroken {
+            application,
+            what,
+            reason,
+            by,
+        } => format!(
+            "glass broken by {}: {}{}{}",
+            say(by),
+            about(application),
+            say(what),
+            because(reason)
+        ),
+        Event::GlassReviewed { what, found, by } => {
+            format!(
+                "broken glass reviewed by {}: {}{}",
+                say(by),
+                say(what),
+                because(found)
+            )
+        }
+        Event::Parked {
+            application,
+            owner,
+            until,
+            reason,
+            by,
+        } => format!(
+            "{} parked by {} for {} until {}{}",
+            app(run, application),
+            say(by),
+            say(owner),
+            say(until),
+            because(reason)
+        ),
+        Event::Unparked { application, by } => {
+            format!("{} goes on (by {})", app(run, application), say(by))
+        }
+        Event::Stopped {
+            rule,
+            application,
+            reason,
+        } => format!(
+            "stopped by rule {rule}: {}{}",
+            about(application),
+            say(reason)
+        ),
+        Event::Revealed { what, by } => {
+            format!("{} revealed on the screen by {}", say(what), say(by))
+        }
+        Event::Exported { format, .. } => format!("exported as {}", say(format)),
+        Event::Closed { by } => format!("closed by {}", say(by)),
+        _ => return None,
+    })
+}
+
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Green => "green",
+        Verdict::Red => "red",
+        Verdict::Inconclusive => "inconclusive",
+    }
+}

@@ -1,0 +1,251 @@
+//! Types of the domain in words, inert.
+
+use super::{model::Change, quote::say};
+use crate::{
+    decision::{How, Take, Wanted},
+    event::{Changed, Effect, Mechanism, Outcome, Prediction},
+    gate::Sample,
+    object::identity::AppKey,
+    plan::{Action, Gate, Target, TargetKind},
+    run::Run,
+    span::Span,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::time::Duration;
+
+/// An Application as people call it: without the namespace when it is Argo CD's own.
+pub(super) fn app(run: &Run, key: &AppKey) -> String {
+    if key.namespace == run.connection.namespace {
+        say(&key.name)
+    } else {
+        say(&key.to_string())
+    }
+}
+
+/// A value; secrets stay digests, an absent one is an empty text.
+pub(super) fn side(value: Option<&Value>) -> String {
+    value.map_or_else(String::new, |v| say(&crate::text::value(v)))
+}
+
+pub(super) fn wanted(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Value(value) => side(Some(value)),
+        Wanted::Absent => "nothing".into(),
+        Wanted::AsIs => "as it is".into(),
+    }
+}
+
+pub(super) fn take(take: &Take) -> String {
+    match take {
+        Take::Git => "Git".into(),
+        Take::LastSynced => "last synced".into(),
+        Take::Live(of) => match (&of.application, &of.namespace) {
+            (None, None) => "live".into(),
+            (application, namespace) => {
+                let of = [application, namespace];
+                let names: Vec<_> = of.into_iter().flatten().map(|n| say(n)).collect();
+                format!("live of {}", names.join(" in "))
+            }
+        },
+        Take::Value(value) => format!("the value {}", side(Some(value))),
+        Take::Ignore => "ignore from now on".into(),
+        Take::Remove => "remove".into(),
+        Take::Later(later) => {
+            let how = match later.how {
+                How::KeepLive => "keep live for now",
+                How::GitNow => "let Git win now",
+                How::StayFrozen => "stay frozen",
+            };
+            format!(
+                "later: {how}, owed by {} until {}",
+                say(&later.owner),
+                say(&later.until)
+            )
+        }
+    }
+}
+
+pub(super) fn change(changed: &Changed) -> Change {
+    Change {
+        object: say(&changed.object.to_string()),
+        field: say(&changed.field.to_string()),
+        from: side(changed.from.as_ref()),
+        to: side(changed.to.as_ref()),
+    }
+}
+
+pub(super) fn changes(all: &[Changed]) -> Vec<Change> {
+    all.iter().map(change).collect()
+}
+
+/// The decided fields and their named consequences: what the prediction has, less what nobody decided, and what it lacks.
+pub(super) fn expected(prediction: &Prediction) -> Vec<Change> {
+    prediction
+        .changes
+        .iter()
+        .filter(|c| !prediction.unexpected.contains(c))
+        .chain(&prediction.missing)
+        .map(change)
+        .collect()
+}
+
+pub(super) fn outcome(outcome: Option<&Outcome>) -> String {
+    match outcome {
+        None => "not known yet".into(),
+        Some(Outcome::Done { found: true, .. }) => "done, as found in the world on resume".into(),
+        Some(Outcome::Done { .. }) => "done".into(),
+        Some(Outcome::NotDone { why }) => format!("not done: {}", say(why)),
+        Some(Outcome::Unknown { why }) => format!("unknown: {}", say(why)),
+    }
+}
+
+pub(super) fn mechanism(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::NoteOnly => "note only: nothing to switch off",
+        Mechanism::Disable => "automated.enabled: false",
+        Mechanism::Remove => "automated taken out",
+    }
+}
+
+pub(super) fn action(action: &Action) -> String {
+    match action {
+        Action::Patch { field, value } => {
+            format!("set {} to {}", say(field), side(Some(value)))
+        }
+        Action::Remove { field } => format!("remove {}", say(field)),
+        Action::Scale { replicas } => format!("scale to {replicas}"),
+        Action::Restart {} => "restart".into(),
+        Action::Suspend {} => "suspend".into(),
+    }
+}
+
+pub(super) fn target(target: &Target) -> String {
+    let words = match (target.policy, &target.automated) {
+        (Some(TargetKind::Found), _) => "as found".to_owned(),
+        (Some(TargetKind::Declared), _) => "as declared".to_owned(),
+        (None, Some(automated)) => format!("automated: {}", side(Some(automated))),
+        (None, None) => "not chosen".to_owned(),
+    };
+    match &target.reason {
+        Some(reason) => format!("{words} ({})", say(reason)),
+        None => words,
+    }
+}
+
+/// A policy or its `automated` block; off when there is none.
+pub(super) fn policy(value: &Value) -> String {
+    match value {
+        Value::Null => "none".into(),
+        Value::Object(map) if map.is_empty() => "empty".into(),
+        value => side(Some(value)),
+    }
+}
+
+pub(super) fn gate(gate: &Gate) -> String {
+    let gate = match gate {
+        Gate::Manual(manual) => return format!("a person looks: {}", say(&manual.manual)),
+        Gate::Measured(gate) => gate,
+    };
+    if let Some(p) = &gate.prometheus {
+        let traffic = match (&p.traffic, p.floor) {
+            (None, _) => String::new(),
+            (Some(traffic), floor) => {
+                format!(", while {} > {}", say(traffic), floor.unwrap_or(0.0))
+            }
+        };
+        return format!("{} {}{traffic}", say(&p.value), say(&p.is));
+    }
+    if let Some(h) = &gate.http {
+        return format!("{} answers {}", say(&h.url), h.status);
+    }
+    if let Some(c) = &gate.command {
+        return format!("{} ends with 0", say(&c.argv.join(" ")));
+    }
+    if let Some(f) = &gate.field {
+        return say(&format!(
+            "{}/{} in {}: {} is {}",
+            f.kind, f.name, f.namespace, f.field, f.is
+        ));
+    }
+    if let Some(h) = &gate.health {
+        return match &h.application {
+            Some(name) => format!("{} is Healthy", say(name)),
+            None => "Healthy after the operation".into(),
+        };
+    }
+    "no foreign write".into()
+}
+
+pub(super) fn effect(run: &Run, effect: &Effect) -> String {
+    match effect {
+        Effect::Freeze {
+            application,
+            mechanism: how,
+            ..
+        } => format!("freeze {} ({})", app(run, application), mechanism(*how)),
+        Effect::Push {
+            branch,
+            commit,
+            tracked,
+            ..
+        } => format!(
+            "push {} to {}{}",
+            say(commit.short()),
+            say(branch),
+            if *tracked { "" } else { " (not tracked)" }
+        ),
+        Effect::Sync {
+            application,
+            revision,
+            ..
+        } => format!(
+            "sync {} to {}",
+            app(run, application),
+            say(revision.short())
+        ),
+        Effect::Thaw {
+            application,
+            automated,
+            ..
+        } => format!(
+            "thaw {} (automated: {})",
+            app(run, application),
+            policy(automated)
+        ),
+        Effect::Act {
+            application,
+            object,
+            action: what,
+            ..
+        } => format!(
+            "{}: {} of {}",
+            action(what),
+            say(&object.to_string()),
+            app(run, application)
+        ),
+    }
+}
+
+/// From one time to another, in whole seconds; nothing when time went backwards.
+pub(super) fn between(from: Timestamp, to: Timestamp) -> Span {
+    let seconds = to.duration_since(from).as_secs();
+    Span(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
+/// A time as people read it, in UTC.
+pub(super) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// The same without the day.
+pub(super) fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
+
+pub(super) fn sample(sample: &Sample) -> Sample {
+    Sample {
+        why: say(&sample.why),
+        ..sample.clone()
+    }
+}
