@@ -5,19 +5,18 @@
 //! R14 never took effect · R15 the same in another writing · R16 unknown. Without the rendering of the last synced
 //! revision no side is ever suggested.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::compare::Pair;
+use super::marks::{ignored, is_delicate, protection};
 use super::report::{Class, Confidence};
 use super::words::{ago, show};
 use super::{Reverted, report};
 use crate::object::defaults::is_allocated;
 use crate::object::diff::{FieldChange, same_meaning};
 use crate::object::identity::AppKey;
-use crate::object::listkeys::{from_pointer, is_builtin};
+use crate::object::listkeys::is_builtin;
 use crate::object::managed::{Entry, ManagerClass};
 use crate::object::normalise::INSTANCE_LABEL;
 use crate::object::path::FieldPath;
@@ -85,84 +84,6 @@ pub(super) struct Context<'a> {
     pub reverted: &'a [Reverted],
     pub application: &'a Value,
     pub now: Timestamp,
-}
-
-/// The workloads (kind, namespace, name) that a HorizontalPodAutoscaler among the live objects scales.
-pub(super) fn autoscaled(live: &[Value]) -> BTreeSet<(String, String, String)> {
-    live.iter()
-        .filter(|o| o.get("kind").and_then(Value::as_str) == Some("HorizontalPodAutoscaler"))
-        .filter_map(|o| {
-            let text = |p: &str| o.pointer(p).and_then(Value::as_str).map(str::to_owned);
-            Some((
-                text("/spec/scaleTargetRef/kind")?,
-                text("/metadata/namespace").unwrap_or_default(),
-                text("/spec/scaleTargetRef/name")?,
-            ))
-        })
-        .collect()
-}
-
-/// The label or annotation that marks an object as not to be touched.
-fn protection(object: &Value) -> Option<String> {
-    for part in ["labels", "annotations"] {
-        let entries = object
-            .get("metadata")
-            .and_then(|m| m.get(part))
-            .and_then(Value::as_object);
-        for (name, value) in entries.into_iter().flatten() {
-            let value = value.as_str().unwrap_or_default();
-            let last = name.rsplit('/').next().unwrap_or(name);
-            let marked = value == "protected"
-                || value == "canary"
-                || value.ends_with("-canary")
-                || (matches!(last, "protected" | "do-not-touch") && value == "true");
-            if marked {
-                return Some(format!("{} {name}: {value}", part.trim_end_matches('s')));
-            }
-        }
-    }
-    None
-}
-
-/// Fields and kinds where a wrong guess opens or closes a door: a person always chooses.
-fn is_delicate(kind: &str, path: &FieldPath, to: Option<&Value>) -> Option<&'static str> {
-    let names = path.schema_names();
-    if matches!(
-        kind,
-        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" | "ServiceAccount"
-    ) {
-        return Some("it is about permissions");
-    }
-    if matches!(kind, "NetworkPolicy" | "Ingress") {
-        return Some("it is about network policy");
-    }
-    if matches!(
-        kind,
-        "PersistentVolume" | "PersistentVolumeClaim" | "StorageClass"
-    ) {
-        return Some("it is about storage");
-    }
-    if kind == "Secret" {
-        return Some("it is a secret");
-    }
-    if names.ends_with(&["spec", "replicas"]) && to == Some(&Value::from(0)) {
-        return Some("it scales to nothing");
-    }
-    let text = names.join(".").to_ascii_lowercase();
-    [
-        "auth",
-        "jwt",
-        "token",
-        "oidc",
-        "saml",
-        "rbac",
-        "password",
-        "credential",
-        "certificate",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
-    .then_some("it is about authentication")
 }
 
 impl Context<'_> {
@@ -312,7 +233,7 @@ impl Context<'_> {
                 .evidence
                 .push(format!("nothing is suggested: {why}"));
         }
-        if let Some(rule) = self.ignored(path) {
+        if let Some(rule) = ignored(self.application, self.pair, path) {
             verdict.evidence.push(format!(
                 "Argo CD does not show it: ignoreDifferences has {rule}"
             ));
@@ -557,54 +478,6 @@ impl Context<'_> {
                 Verdict::new(Class::LiveOnly, "R13", Confidence::Ask, evidence)
             }
         }
-    }
-
-    /// The ignoreDifferences entry of the Application that hides this field from Argo CD.
-    fn ignored(&self, path: &FieldPath) -> Option<String> {
-        let object = &self.pair.object;
-        let rules = self
-            .application
-            .pointer("/spec/ignoreDifferences")
-            .and_then(Value::as_array)?;
-        for rule in rules {
-            let text = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
-            let fits = |pattern: &str, value: &str| {
-                globset::Glob::new(pattern).is_ok_and(|g| g.compile_matcher().is_match(value))
-            };
-            // An omitted group is the core group (argo-cd#28590); an omitted name or namespace is any.
-            let any = |name: &str, value: &str| text(name).is_empty() || text(name) == value;
-            if !(fits(text("group"), &object.group)
-                && fits(text("kind"), &object.kind)
-                && any("name", &object.name)
-                && any("namespace", object.namespace.as_deref().unwrap_or_default()))
-            {
-                continue;
-            }
-            let list = |name: &str| {
-                rule.get(name)
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str)
-            };
-            for pointer in list("jsonPointers") {
-                let sides = [&self.pair.live, &self.pair.git];
-                let hit = sides
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|o| from_pointer(self.kind(), o, pointer))
-                    .any(|p| p.is_prefix_of(path));
-                if hit {
-                    return Some(pointer.to_owned());
-                }
-            }
-            if let Some(writer) = self.writer(path)
-                && list("managedFieldsManagers").any(|m| m == writer.manager)
-            {
-                return Some(format!("the manager {}", writer.manager));
-            }
-        }
-        None
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::classify::{self, Context, Verdict};
+use super::marks;
 use super::report::{Class, Noise, ReportError, Source};
 use super::{AppInput, Desired};
 use crate::object::diff::diff;
@@ -213,7 +214,7 @@ pub(super) fn compare<'a>(
         pairs: Vec::new(),
         noise: BTreeMap::new(),
     };
-    let scaled = classify::autoscaled(&input.live);
+    let scaled = marks::autoscaled(&input.live);
     for sides in pair_up(input, destination, errors).into_values() {
         let Some(object) = sides
             .git

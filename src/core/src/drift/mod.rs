@@ -7,6 +7,7 @@
 
 mod classify;
 mod compare;
+mod marks;
 mod questions;
 pub mod report;
 mod words;

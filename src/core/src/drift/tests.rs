@@ -445,3 +445,43 @@ fn copies_that_share_little_are_no_group() {
     assert!(report.questions.iter().all(|q| q.group.is_none()));
     assert_ne!(report.questions[0].id, report.questions[1].id);
 }
+
+#[test]
+fn a_definition_that_the_server_writes_its_own_way_is_noise_only() {
+    let crd = |spec: Value| {
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "certificates.cert-manager.io", "namespace": null}, "spec": spec})
+    };
+    let schema =
+        json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object"}}}});
+    let git = crd(
+        json!({"group": "cert-manager.io", "preserveUnknownFields": false, "scope": "Namespaced",
+        "names": {"kind": "Certificate", "plural": "certificates"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}),
+    );
+    let mut live = crd(
+        json!({"conversion": {"strategy": "None"}, "group": "cert-manager.io",
+        "names": {"plural": "certificates", "kind": "Certificate", "listKind": "CertificateList", "singular": "certificate"},
+        "scope": "Namespaced", "versions": [{"schema": schema, "storage": true, "served": true, "name": "v1"}]}),
+    );
+    live["status"] = json!({"acceptedNames": {}});
+    let mut app = service("cert-manager", "HS256", "key-2024-09", &[]);
+    app.desired = vec![desired(git.clone(), "crd.yaml")];
+    app.base = Some(vec![git]);
+    app.live = vec![live];
+    let report = ask(vec![app]);
+    assert_eq!(report.questions, []);
+    let noise: Vec<(Class, usize)> = report.applications[0]
+        .noise
+        .iter()
+        .map(|n| (n.class, n.count))
+        .collect();
+    assert_eq!(
+        noise,
+        [
+            (Class::ServerNoise, 1),
+            (Class::ServerDefault, 3),
+            (Class::Cosmetic, 1)
+        ]
+    );
+}

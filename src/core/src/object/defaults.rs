@@ -86,6 +86,14 @@ fn container(c: &mut Map<String, Value>) {
     }
 }
 
+fn field_refs(downward: &mut Map<String, Value>) {
+    for item in each(downward, "items") {
+        if let Some(field) = inner(item, "fieldRef") {
+            put(field, "apiVersion", json!("v1"));
+        }
+    }
+}
+
 fn volume(v: &mut Map<String, Value>) {
     if v.len() == 1 && v.contains_key("name") {
         put(v, "emptyDir", json!({}));
@@ -94,6 +102,19 @@ fn volume(v: &mut Map<String, Value>) {
         if let Some(source) = inner(v, source) {
             put(source, "defaultMode", json!(420));
         }
+    }
+    if let Some(projected) = inner(v, "projected") {
+        for source in each(projected, "sources") {
+            if let Some(token) = inner(source, "serviceAccountToken") {
+                put(token, "expirationSeconds", json!(3600));
+            }
+            if let Some(downward) = inner(source, "downwardAPI") {
+                field_refs(downward);
+            }
+        }
+    }
+    if let Some(downward) = inner(v, "downwardAPI") {
+        field_refs(downward);
     }
     if let Some(host) = inner(v, "hostPath") {
         put(host, "type", json!(""));
@@ -139,6 +160,7 @@ fn deployment(spec: &mut Map<String, Value>) {
 
 fn stateful_set(spec: &mut Map<String, Value>) {
     template(spec);
+    claim_templates(spec);
     put(spec, "replicas", json!(1));
     put(spec, "podManagementPolicy", json!("OrderedReady"));
     put(spec, "revisionHistoryLimit", json!(10));
@@ -153,6 +175,17 @@ fn stateful_set(spec: &mut Map<String, Value>) {
             && let Some(rolling) = made(strategy, "rollingUpdate")
         {
             put(rolling, "partition", json!(0));
+        }
+    }
+}
+
+fn claim_templates(spec: &mut Map<String, Value>) {
+    for claim in each(spec, "volumeClaimTemplates") {
+        put(claim, "apiVersion", json!("v1"));
+        put(claim, "kind", json!("PersistentVolumeClaim"));
+        put(claim, "status", json!({"phase": "Pending"}));
+        if let Some(spec) = inner(claim, "spec") {
+            put(spec, "volumeMode", json!("Filesystem"));
         }
     }
 }
@@ -207,6 +240,64 @@ fn service(spec: &mut Map<String, Value>) {
     }
 }
 
+fn webhook(hook: &mut Map<String, Value>, mutating: bool) {
+    for (name, value) in [
+        ("failurePolicy", json!("Fail")),
+        ("matchPolicy", json!("Equivalent")),
+        ("namespaceSelector", json!({})),
+        ("objectSelector", json!({})),
+        ("timeoutSeconds", json!(10)),
+    ] {
+        put(hook, name, value);
+    }
+    if mutating {
+        put(hook, "reinvocationPolicy", json!("Never"));
+    }
+    if let Some(service) = inner(hook, "clientConfig").and_then(|c| inner(c, "service")) {
+        put(service, "port", json!(443));
+    }
+    for rule in each(hook, "rules") {
+        put(rule, "scope", json!("*"));
+    }
+}
+
+fn binding(map: &mut Map<String, Value>) {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    if let Some(role) = inner(map, "roleRef") {
+        put(role, "apiGroup", json!(GROUP));
+    }
+    for subject in each(map, "subjects") {
+        if subject.get("kind").and_then(Value::as_str) != Some("ServiceAccount") {
+            put(subject, "apiGroup", json!(GROUP));
+        }
+    }
+}
+
+fn network_policy(spec: &mut Map<String, Value>) {
+    let types = match spec.contains_key("egress") {
+        true => json!(["Ingress", "Egress"]),
+        false => json!(["Ingress"]),
+    };
+    put(spec, "policyTypes", types);
+    for list in ["ingress", "egress"] {
+        for rule in each(spec, list) {
+            for port in each(rule, "ports") {
+                put(port, "protocol", json!("TCP"));
+            }
+        }
+    }
+}
+
+fn definition(spec: &mut Map<String, Value>) {
+    put(spec, "conversion", json!({"strategy": "None"}));
+    if let Some(names) = inner(spec, "names")
+        && let Some(kind) = names.get("kind").and_then(Value::as_str).map(str::to_owned)
+    {
+        put(names, "listKind", json!(format!("{kind}List")));
+        put(names, "singular", json!(kind.to_lowercase()));
+    }
+}
+
 /// The object with the API server's defaults filled in, as far as the table knows its kind.
 pub fn fill(object: &Value) -> Value {
     let mut object = object.clone();
@@ -229,6 +320,9 @@ pub fn fill(object: &Value) -> Value {
                 put(labels, "kubernetes.io/metadata.name", name);
             }
         }
+        "RoleBinding" | "ClusterRoleBinding" => binding(map),
+        "MutatingWebhookConfiguration" => each(map, "webhooks").for_each(|h| webhook(h, true)),
+        "ValidatingWebhookConfiguration" => each(map, "webhooks").for_each(|h| webhook(h, false)),
         _ => {}
     }
     let Some(spec) = inner(map, "spec") else {
@@ -263,7 +357,8 @@ pub fn fill(object: &Value) -> Value {
             put(spec, "persistentVolumeReclaimPolicy", json!("Retain"));
         }
         "HorizontalPodAutoscaler" => put(spec, "minReplicas", json!(1)),
-        "CustomResourceDefinition" => put(spec, "conversion", json!({"strategy": "None"})),
+        "NetworkPolicy" => network_policy(spec),
+        "CustomResourceDefinition" => definition(spec),
         _ => {}
     }
     object

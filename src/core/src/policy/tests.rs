@@ -1,0 +1,108 @@
+//! Patches on whole Applications: freezing, thawing, and what counts as one policy.
+
+use super::*;
+
+fn patched(application: &Value, ops: &[Value]) -> Value {
+    let mut out = application.clone();
+    let patch: json_patch::Patch = serde_json::from_value(Value::Array(ops.to_vec())).unwrap();
+    json_patch::patch(&mut out, &patch).unwrap();
+    out
+}
+
+fn application(policy: Option<Value>) -> Value {
+    let mut app = json!({"metadata": {"name": "a", "namespace": "argocd", "resourceVersion": "7"}, "spec": {"project": "p"}});
+    if let Some(policy) = policy {
+        app["spec"]["syncPolicy"] = policy;
+    }
+    app
+}
+
+#[test]
+fn nothing_null_and_empty_are_one_policy() {
+    let all = [None, Some(Value::Null), Some(json!({}))].map(|p| Policy::of(&application(p)));
+    assert!(all.iter().all(|p| *p == Policy::default() && p.is_absent()));
+    assert!(Policy::new(Some(json!({"automated": {}}))).is_on());
+    assert!(!Policy::new(Some(json!({"automated": {"enabled": false}}))).is_on());
+    assert!(!Policy::new(Some(json!({"automated": null}))).is_on());
+}
+
+#[test]
+fn freezing_and_thawing_as_found_is_the_identity() {
+    let at = "2026-11-21T08:00:00Z".parse().unwrap();
+    for policy in [
+        json!({"automated": {"prune": true, "selfHeal": true}, "syncOptions": ["CreateNamespace=true"]}),
+        json!({"automated": {}}),
+        json!({"automated": {"enabled": true}}),
+        json!({"syncOptions": ["A=true"]}),
+    ] {
+        for crd in [true, false] {
+            let before = application(Some(policy.clone()));
+            let found = Policy::of(&before);
+            let how = freeze_how(&found, crd);
+            let note = Note::new(&before, how, "INC-1", "ann", at);
+            let frozen = patched(&before, &freeze_ops(&before, how, &note));
+            assert!(!Policy::of(&frozen).is_on());
+            assert_eq!(Note::of(&frozen), Some(note.clone()));
+            assert!(note.text().starts_with(r#"{"restore":{"#));
+            let mut by_hand = frozen.clone();
+            json_patch::merge(&mut by_hand, &note.restore);
+            let thawed = patched(&frozen, &thaw_ops(&frozen, &note.found_policy()));
+            for after in [by_hand, thawed] {
+                assert_eq!(after["spec"], before["spec"], "{how:?}");
+                assert!(after["metadata"]["annotations"].get(NOTE).is_none());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_declared_policy_comes_back_whole_where_none_stands() {
+    let declared = json!({"automated": {"prune": true, "selfHeal": true}, "retry": {"limit": 3}});
+    let bare = application(None);
+    let ops = thaw_ops(&bare, &Policy::new(Some(declared.clone())));
+    assert_eq!(
+        ops[0],
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": "7"})
+    );
+    assert_eq!(
+        ops[1],
+        json!({"op": "add", "path": "/spec/syncPolicy", "value": declared})
+    );
+    let with = application(Some(json!({"syncOptions": ["A=true"]})));
+    let after = patched(&with, &thaw_ops(&with, &Policy::new(Some(declared))));
+    assert_eq!(
+        after["spec"]["syncPolicy"],
+        json!({"syncOptions": ["A=true"], "automated": {"prune": true, "selfHeal": true}})
+    );
+}
+
+#[test]
+fn never_seen_on_is_absent_and_rolling_sync_is_no_proof() {
+    let mut app = application(None);
+    assert_eq!(auto_sync(&app, None, &[]).state, State::Absent);
+    app["metadata"]["ownerReferences"] = json!([{"kind": "ApplicationSet"}]);
+    app["spec"]["syncPolicy"] = json!({"automated": {"enabled": false}});
+    app["status"] = json!({"operationState": {"startedAt": "2026-11-20T00:00:00Z",
+        "operation": {"initiatedBy": {"username": "applicationset-controller", "automated": true}}}});
+    let auto = auto_sync(&app, None, &[]);
+    assert_eq!(
+        (auto.state, auto.frozen_by.as_deref()),
+        (State::Off, Some("rollingsync"))
+    );
+    assert_eq!(auto.off_not_before, None);
+}
+
+#[test]
+fn targets_read_as_plans_write_them() {
+    for (text, want) in [
+        (json!("found"), Target::Found),
+        (json!("declared"), Target::Declared),
+        (
+            json!({"automated": {"prune": true}}),
+            Target::Typed(Policy::new(Some(json!({"automated": {"prune": true}})))),
+        ),
+    ] {
+        assert_eq!(serde_json::from_value::<Target>(text).unwrap(), want);
+    }
+    assert!(target(&Target::Declared, &Policy::default(), None).is_err());
+}
