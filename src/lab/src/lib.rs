@@ -4,6 +4,7 @@ pub mod api;
 pub mod argo;
 pub mod cluster;
 mod durations;
+mod install;
 pub mod loader;
 mod manifests;
 pub mod metrics;

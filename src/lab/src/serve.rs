@@ -6,21 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use include_dir::{Dir, include_dir};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::argo::{self, Controller};
-use crate::cluster::{Cluster, Ref};
+use crate::cluster::Cluster;
+use crate::install::{self, NAMESPACE};
 use crate::loader::{self, Scenario, Target};
 use crate::metrics::{self, Lag, Metrics};
 use crate::workloads::Workloads;
-use crate::{api, durations, manifests, remote};
-
-static CRDS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../assets/lab/crds");
-
-/// Argo CD's namespace in the lab.
-const NAMESPACE: &str = "argocd";
+use crate::{api, durations, remote};
 
 /// Name and one line of each scenario, the default first.
 pub fn scenarios() -> Vec<(String, String)> {
@@ -125,7 +120,10 @@ impl Lab {
         };
         let scenario = Scenario::find(name)?;
         let (dir, own_dir) = match &options.dir {
-            Some(dir) => (dir.clone(), false),
+            Some(dir) => (
+                std::path::absolute(dir).context("finding the lab's folder")?,
+                false,
+            ),
             None => (
                 tempfile::Builder::new()
                     .prefix("trueup-lab-")
@@ -214,14 +212,27 @@ impl Parts<'_> {
             .context("starting the Kubernetes API")?;
         let kubeconfig = server.kubeconfig(&[("admin", server.admin_token())], "admin");
         let admin = Cluster::connect(&kubeconfig, None, "lab").await?;
-        install(&admin).await?;
+        install::argocd(&admin).await?;
         let settings = metrics::Settings {
             scrape: self.settings.scrape,
             lag: self.settings.lag,
             traffic: scenario.traffic.clone(),
         };
         let metrics = Metrics::start(&admin, settings).await?;
-        let workloads = Workloads::start(admin.clone())
+        // Each actor has a name of its own, so that the audit log tells them from the operator.
+        let mut actors = Vec::new();
+        for (namespace, name) in [
+            ("kube-system", "workload-controllers"),
+            (NAMESPACE, "argocd-application-controller"),
+        ] {
+            let token = install::account(&admin, namespace, name).await?;
+            let kubeconfig = server.kubeconfig(&[(name, &token)], name);
+            actors.push(Cluster::connect(&kubeconfig, None, name).await?);
+        }
+        let [workers, argocd] = actors
+            .try_into()
+            .map_err(|_| anyhow!("two actors were just made"))?;
+        let workloads = Workloads::start(workers)
             .await
             .context("starting the workload controllers")?;
         let settings = argo::Settings {
@@ -230,7 +241,7 @@ impl Parts<'_> {
             resync: Duration::from_secs(120),
             directory: self.sub("argocd")?,
         };
-        let controller = Controller::start(admin.clone(), settings)
+        let controller = Controller::start(argocd, settings)
             .await
             .context("starting the Argo CD controller")?;
         remote::init_bare(&repository, &scenario.repository.branch).await?;
@@ -313,54 +324,6 @@ fn private(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("protecting {}", path.display()))
-}
-
-/// What an Argo CD installation brings: its CRDs, its namespace, its settings and the project `default`.
-async fn install(admin: &Cluster) -> anyhow::Result<()> {
-    for name in ["kube-system", "default", NAMESPACE] {
-        loader::ensure_namespace(admin, name).await?;
-    }
-    for file in CRDS.files() {
-        let name = file.path().display();
-        let text = file
-            .contents_utf8()
-            .with_context(|| format!("{name} is not text"))?;
-        for object in manifests::parse(text).map_err(|why| anyhow!("{name}: {why}"))? {
-            match admin.create(&object).await {
-                // Two files may speak of one CRD: the first one counts.
-                Err(error) if error.code() != 409 => {
-                    return Err(error).with_context(|| format!("creating the CRD of {name}"));
-                }
-                _ => {}
-            }
-        }
-    }
-    let settings = |name: &str, data: Value| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NAMESPACE,
-            "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}}, "data": data})
-    };
-    let objects = [
-        settings(
-            "argocd-cm",
-            json!({"application.resourceTrackingMethod": "annotation", "timeout.reconciliation": "120s"}),
-        ),
-        settings(
-            "argocd-cmd-params-cm",
-            json!({"controller.diff.server.side": "false"}),
-        ),
-        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default", "namespace": NAMESPACE},
-            "spec": {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}}),
-    ];
-    for object in objects {
-        let what = Ref::of(&object)
-            .map(|id| format!("{} {}", id.gvk.kind, id.name))
-            .unwrap_or_default();
-        admin
-            .create(&object)
-            .await
-            .with_context(|| format!("creating {what}"))?;
-    }
-    Ok(())
 }
 
 /// Serves a lab until SIGTERM or SIGINT. Prints its document on standard output, one line, when all of it is ready.

@@ -1,0 +1,78 @@
+//! What a cluster has before a scenario: an Argo CD installation, and accounts for the actors.
+
+use anyhow::{Context as _, anyhow};
+use include_dir::{Dir, include_dir};
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Ref};
+use crate::{loader, manifests};
+
+static CRDS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../assets/lab/crds");
+
+/// Argo CD's namespace in the lab.
+pub const NAMESPACE: &str = "argocd";
+
+/// What an Argo CD installation brings: its CRDs, its namespace, its settings and the project `default`.
+pub async fn argocd(admin: &Cluster) -> anyhow::Result<()> {
+    for name in ["kube-system", "default", NAMESPACE] {
+        loader::ensure_namespace(admin, name).await?;
+    }
+    for file in CRDS.files() {
+        let name = file.path().display();
+        let text = file
+            .contents_utf8()
+            .with_context(|| format!("{name} is not text"))?;
+        for object in manifests::parse(text).map_err(|why| anyhow!("{name}: {why}"))? {
+            match admin.create(&object).await {
+                // Two files may speak of one CRD: the first one counts.
+                Err(error) if error.code() != 409 => {
+                    return Err(error).with_context(|| format!("creating the CRD of {name}"));
+                }
+                _ => {}
+            }
+        }
+    }
+    let settings = |name: &str, data: Value| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NAMESPACE,
+            "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}}, "data": data})
+    };
+    let objects = [
+        settings(
+            "argocd-cm",
+            json!({"application.resourceTrackingMethod": "annotation", "timeout.reconciliation": "120s"}),
+        ),
+        settings(
+            "argocd-cmd-params-cm",
+            json!({"controller.diff.server.side": "false"}),
+        ),
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default", "namespace": NAMESPACE},
+            "spec": {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}}),
+    ];
+    for object in objects {
+        let what = Ref::of(&object)
+            .map(|id| format!("{} {}", id.gvk.kind, id.name))
+            .unwrap_or_default();
+        admin
+            .create(&object)
+            .await
+            .with_context(|| format!("creating {what}"))?;
+    }
+    Ok(())
+}
+
+/// Makes a ServiceAccount that may do everything, and gives a token of it.
+pub async fn account(admin: &Cluster, namespace: &str, name: &str) -> anyhow::Result<String> {
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}]}),
+    ];
+    for object in objects {
+        admin
+            .create(&object)
+            .await
+            .with_context(|| format!("making the account {namespace}/{name}"))?;
+    }
+    admin.service_account_token(namespace, name).await
+}
