@@ -1,7 +1,7 @@
 //! Entries and items taken away, with the comments that are theirs.
 
 use super::flow;
-use super::layout::{self, column, is_flow};
+use super::layout::{self, is_flow};
 use super::resolve::{Link, Slot};
 use super::text::{self, Splice};
 use super::tree::{Kind, NodeId, Style, Tree};
@@ -45,8 +45,32 @@ pub fn delete(tree: &Tree<'_>, links: &[Link]) -> Result<Vec<Splice>, String> {
     ])
 }
 
-/// The last byte of a member: for a block scalar the blank lines that are its content count.
+/// The last byte of a member: the blank lines that are a block scalar's content count, and the comment lines right
+/// behind a block collection at its own indent or deeper.
 fn end_of_member(tree: &Tree<'_>, link: &Link, end: usize) -> usize {
+    let end = end_of_content(tree, link, end);
+    let inner = layout::slot_node(tree, link).and_then(|id| layout::column(tree, id));
+    let outer = layout::column(tree, link.container);
+    let (Some(inner), Some(outer)) = (inner, outer) else {
+        return end;
+    };
+    if inner <= outer {
+        return end;
+    }
+    let mut end = end;
+    loop {
+        let next = text::next_line(tree.text, end);
+        if next >= tree.text.len()
+            || !text::is_comment(tree.text, next)
+            || text::indent(tree.text, next) < inner
+        {
+            return end;
+        }
+        end = next;
+    }
+}
+
+fn end_of_content(tree: &Tree<'_>, link: &Link, end: usize) -> usize {
     let keeps = layout::slot_node(tree, link).and_then(|mut id| {
         loop {
             match &tree.node(id).kind {
@@ -106,7 +130,7 @@ fn cut_lines(source: &str, from: usize, end: usize, opens: bool) -> Splice {
     }
     if to == source.len() && !source.ends_with('\n') && from > 0 {
         // The file had no final line break, so none stays.
-        return Splice::new(text::line_end(source, from - 1), to, "");
+        return Splice::new(text::previous_end(source, from), to, "");
     }
     Splice::new(from, to, "")
 }
@@ -153,7 +177,7 @@ fn sole(
         return Err("anchor or tag stand on a line of their own".to_owned());
     }
     // Cut from the line break before the first line, so that a missing final one stays missing.
-    let cut_from = text::line_end(source, from.saturating_sub(1));
+    let cut_from = text::previous_end(source, from);
     Ok(vec![
         Splice::insert(head_end, format!(" {empty}")),
         Splice::new(cut_from.max(head_end), last, ""),
@@ -175,33 +199,18 @@ fn props_end(tree: &Tree<'_>, id: NodeId) -> Option<usize> {
     anchor.max(tag)
 }
 
-/// A list item whose value was replaced by another loses the comments of the old one.
-pub fn item_comments(tree: &Tree<'_>, link: &Link) -> Vec<Splice> {
-    let Some(span) = layout::member_spans(tree, link.container)
+/// The end-of-line comment of a list item: it was about the old value.
+pub fn item_comment(tree: &Tree<'_>, link: &Link) -> Option<Splice> {
+    let (Slot::Entry(i) | Slot::Item(i)) = link.slot;
+    let span = layout::member_spans(tree, link.container)
         .into_iter()
-        .nth(match link.slot {
-            Slot::Entry(i) | Slot::Item(i) => i,
-        })
-    else {
-        return Vec::new();
-    };
+        .nth(i)?;
     if is_flow(tree, link.container) {
-        return Vec::new();
+        return None;
     }
-    let source = tree.text;
-    let mut splices = Vec::new();
-    let end = text::line_end(source, span.end);
-    if source[span.end..end].trim_start().starts_with('#') {
-        splices.push(Splice::new(span.end, end, ""));
-    }
-    if text::is_first_on_line(source, span.start)
-        && let Some(col) = column(tree, link.container)
-    {
-        let line = text::line_start(source, span.start);
-        let from = leading_comments(source, line, col);
-        if from < line {
-            splices.push(Splice::new(from, line, ""));
-        }
-    }
-    splices
+    let end = text::line_end(tree.text, span.end);
+    tree.text[span.end..end]
+        .trim_start()
+        .starts_with('#')
+        .then(|| Splice::new(span.end, end, ""))
 }

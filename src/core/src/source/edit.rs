@@ -6,7 +6,6 @@ use super::add;
 use super::delete;
 use super::gate;
 use super::helm;
-use super::layout;
 use super::ops::{Edit, EditElement, Op, show_path};
 use super::replace::replace;
 use super::resolve::{self, At, Slot, Target, TypedStep, resolve};
@@ -348,7 +347,7 @@ pub(super) fn primitive(
     made(&tree, add::add(&tree, &d, links, below, last, value)?)
 }
 
-/// A scalar item of a list changed into another: its bytes, without the old one's comments.
+/// A scalar item of a list changed into another: its bytes, without the end-of-line comment of the old one.
 pub(super) fn set_item(
     before: &str,
     doc: usize,
@@ -362,10 +361,9 @@ pub(super) fn set_item(
         return Err("no such item".to_owned());
     };
     debug_assert!(matches!(link.slot, Slot::Item(_)));
-    let comments = delete::item_comments(&tree, link);
-    if comments.is_empty() || layout::is_flow(&tree, link.container) {
+    let Some(comment) = delete::item_comment(&tree, link) else {
         return made(&tree, replace(&tree, &target.links, *node, value)?);
-    }
-    let without = made(&tree, comments)?;
+    };
+    let without = made(&tree, vec![comment])?;
     set(&without, doc, path, value)
 }

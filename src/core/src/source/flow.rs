@@ -162,12 +162,6 @@ pub fn add(
     }
     let text = written(near.start);
     if !own_line || !ends_its_line(tree, near.end) {
-        if own_line && !source[near.end..node.end].contains('\n') && !tree.json {
-            return Ok(vec![Splice::insert(
-                near.end,
-                format!("{}{text}", style.comma),
-            )]);
-        }
         return Ok(vec![Splice::insert(
             near.end,
             format!("{}{text}", style.comma),
@@ -180,13 +174,15 @@ pub fn add(
         None => (false, near.end),
     };
     let end = text::line_end(source, line_of);
-    let mut splices = vec![Splice::insert(
-        end,
-        format!("{newline}{indent}{text}{}", if comma { "," } else { "" }),
-    )];
+    let mut splices = Vec::new();
     if !comma {
         splices.push(Splice::insert(near.end, ","));
     }
+    // The same position as the comma's when nothing stands behind: the order of the two counts.
+    splices.push(Splice::insert(
+        end,
+        format!("{newline}{indent}{text}{}", if comma { "," } else { "" }),
+    ));
     Ok(splices)
 }
 

@@ -87,10 +87,16 @@ pub fn check(
         || !after.starts_with(before)
         || !after.ends_with(behind)
         || !siblings_stand(old, &tree, doc, target)
+        || stray_returns(after) > stray_returns(old.text)
     {
         return Err("bytes outside the entry would change; nothing was changed".to_owned());
     }
     Ok(())
+}
+
+/// Carriage returns that are no part of a line break.
+fn stray_returns(text: &str) -> usize {
+    text.matches('\r').count() - text.matches("\r\n").count()
 }
 
 /// The other members of the touched collection have the bytes that they had, in their order.

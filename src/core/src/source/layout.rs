@@ -160,7 +160,11 @@ pub fn member_spans(tree: &Tree<'_>, id: NodeId) -> Vec<std::ops::Range<usize>> 
 
 /// Spacing of the flow collection, or of the first of the file that shows it.
 pub fn flow_style(tree: &Tree<'_>, here: Option<NodeId>) -> FlowStyle {
-    let order: Vec<NodeId> = here.into_iter().chain(0..tree.nodes.len()).collect();
+    // First the collection itself, then what is inside it, then the rest of the file.
+    let inside = here.map_or(0..0, |id| tree.node(id).start..tree.node(id).end);
+    let (within, rest): (Vec<NodeId>, Vec<NodeId>) =
+        (0..tree.nodes.len()).partition(|id| inside.contains(&tree.node(*id).start));
+    let order: Vec<NodeId> = here.into_iter().chain(within).chain(rest).collect();
     let padded = |map: bool| {
         order
             .iter()

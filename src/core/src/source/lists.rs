@@ -63,7 +63,7 @@ pub fn set_list(
                     continue;
                 }
                 let scalar = !matches!(have[i], Value::Object(_) | Value::Array(_));
-                text = if scalar {
+                text = if scalar && !alike(&have[i], &want[j]) {
                     set_item(&text, doc, &at(i), &want[j])?
                 } else {
                     primitive(&text, doc, &at(i), Op::Set, &want[j])?
@@ -87,6 +87,23 @@ pub fn set_list(
         text = primitive(&text, doc, &at(*i), Op::Delete, &Value::Null)?;
     }
     Ok(text)
+}
+
+/// Two texts that share at least half: the same item with another value, whose comment still fits.
+fn alike(a: &Value, b: &Value) -> bool {
+    let (Some(a), Some(b)) = (a.as_str(), b.as_str()) else {
+        return false;
+    };
+    let head = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
+    let left = a.len().min(b.len()) - head;
+    let tail = a
+        .bytes()
+        .rev()
+        .zip(b.bytes().rev())
+        .take(left)
+        .take_while(|(x, y)| x == y)
+        .count();
+    (head + tail) * 2 >= a.len().max(b.len())
 }
 
 /// How well one item may become the other, in place. 0: not at all.

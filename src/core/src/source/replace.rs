@@ -235,7 +235,7 @@ fn splice_in(
             if head.is_empty() && !same_line(place.indicator, node.outer) {
                 // The old value stands on a line of its own: the new lines take its place.
                 let from = text::line_start(source, node.outer);
-                let before = text::line_end(source, from.saturating_sub(1));
+                let before = text::previous_end(source, from);
                 return Ok(vec![Splice::new(before, end, below(tree, new, end))]);
             }
             let start = if head.is_empty() {

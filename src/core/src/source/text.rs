@@ -1,13 +1,25 @@
 //! Lines of a text, by byte position: where they start and end, what kind they are.
 
+// Searches go by byte: `at` may lie inside a character, a line break never does.
+
 /// Start of the line that holds byte `at`.
 pub fn line_start(text: &str, at: usize) -> usize {
-    text[..at].rfind('\n').map_or(0, |i| i + 1)
+    let before = &text.as_bytes()[..at];
+    before
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |i| i + 1)
+}
+
+/// Position of the line feed at or after `at`.
+fn line_feed(text: &str, at: usize) -> Option<usize> {
+    let rest = &text.as_bytes()[at..];
+    rest.iter().position(|b| *b == b'\n').map(|i| at + i)
 }
 
 /// End of the line that holds byte `at`, before its line break.
 pub fn line_end(text: &str, at: usize) -> usize {
-    let end = text[at..].find('\n').map_or(text.len(), |i| at + i);
+    let end = line_feed(text, at).unwrap_or(text.len());
     if end > at && text.as_bytes()[end - 1] == b'\r' && end < text.len() {
         end - 1
     } else {
@@ -17,12 +29,17 @@ pub fn line_end(text: &str, at: usize) -> usize {
 
 /// Start of the line after the one that holds byte `at`, or the end of the text.
 pub fn next_line(text: &str, at: usize) -> usize {
-    text[at..].find('\n').map_or(text.len(), |i| at + i + 1)
+    line_feed(text, at).map_or(text.len(), |i| i + 1)
 }
 
 /// Start of the line before the one that starts at `start`.
 pub fn previous_line(text: &str, start: usize) -> Option<usize> {
     (start > 0).then(|| line_start(text, start - 1))
+}
+
+/// End of the line before the one that starts at `start`, before its line break; 0 on the first line.
+pub fn previous_end(text: &str, start: usize) -> usize {
+    previous_line(text, start).map_or(0, |p| line_end(text, p))
 }
 
 /// The content of the line that starts at `start`, without its line break.
