@@ -2,6 +2,13 @@
 //!
 //! Unknown fields are an error: a misspelt `expect` that is ignored would be a check that never runs.
 
+mod export;
+mod schema;
+mod take;
+
+pub use export::export;
+pub use schema::schema;
+
 use crate::{decision::Take, ids::IncidentId, span::Span};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,6 +81,7 @@ pub struct PlannedDecision {
     pub on: On,
     /// Field patterns; `*` stands for one path element.
     pub fields: Vec<String>,
+    #[serde(with = "take")]
     pub take: Take,
     /// Stop if the world does not say so: field pattern to value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -116,12 +124,25 @@ pub struct CommitPlan {
 }
 
 /// A value, a comparison, and a time to stay green.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Gate {
     /// The short form of a manual gate: what has to be looked at.
     Manual(ManualGate),
     Measured(MeasuredGate),
+}
+
+impl<'de> Deserialize<'de> for Gate {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        // Told apart by its key, so that an error names the field that is wrong.
+        let value = Value::deserialize(d)?;
+        let gate = if value.get("manual").is_some() {
+            serde_json::from_value(value).map(Self::Manual)
+        } else {
+            serde_json::from_value(value).map(Self::Measured)
+        };
+        gate.map_err(|why| serde::de::Error::custom(format!("gate: {why}")))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

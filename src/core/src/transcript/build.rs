@@ -3,6 +3,7 @@
 use super::{
     chain::{Chain, Line},
     model::*,
+    parts::{decisions, files, outcome, passed, predicted},
     quote::{block, say},
     timeline::timeline,
     words::{self, app, between},
@@ -96,44 +97,6 @@ impl Transcript {
             chain: Chain::of(lines),
         }
     }
-}
-
-fn outcome(run: &Run) -> String {
-    let owed = run.obligations().len();
-    let owing = match owed {
-        0 => "nothing is owed".to_owned(),
-        1 => "1 thing is owed".to_owned(),
-        n => format!("{n} things are owed"),
-    };
-    match (&run.closed, &run.stopped) {
-        (Some((by, _)), _) => format!("closed by {}; {owing}", say(by)),
-        (None, Some(stop)) => format!(
-            "open, stopped by rule {}: {}; {owing}",
-            stop.rule,
-            say(&stop.reason)
-        ),
-        (None, None) => format!("open; {owing}"),
-    }
-}
-
-fn decisions(run: &Run) -> Vec<Decided> {
-    let mut all: Vec<_> = run.decisions.values().collect();
-    all.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.cell.cmp(&b.cell)));
-    all.into_iter()
-        .map(|decision| Decided {
-            application: app(run, &decision.cell.application),
-            object: say(&decision.cell.object.to_string()),
-            field: say(&decision.cell.field.to_string()),
-            take: words::take(&decision.take),
-            git: words::side(decision.seen.git.as_ref()),
-            live: words::side(decision.seen.live.as_ref()),
-            git_wanted: words::wanted(&decision.git),
-            live_wanted: words::wanted(&decision.live),
-            reason: say(&decision.reason),
-            by: say(&decision.by),
-            at: decision.at,
-        })
-        .collect()
 }
 
 /// What has to be remembered while going through the records.
@@ -514,54 +477,4 @@ impl<'a> Builder<'a> {
             }
         }
     }
-}
-
-fn passed(gate: &Gate, at: Timestamp) -> String {
-    let streak = gate
-        .samples
-        .iter()
-        .rev()
-        .take_while(|s| s.verdict == crate::gate::Verdict::Green)
-        .last()
-        .map_or(at, |first| first.at);
-    format!(
-        "passed: green for {} of {}, {} samples",
-        between(streak, at),
-        gate.hold,
-        gate.samples.len()
-    )
-}
-
-fn predicted(p: &Prediction) -> Predicted {
-    let lines = |texts: &[String]| texts.iter().map(|t| say(t)).collect::<Vec<_>>();
-    Predicted {
-        changes: words::changes(&p.changes),
-        creates: p.creates.iter().map(|o| say(&o.to_string())).collect(),
-        extra: p.extra.iter().map(|o| say(&o.to_string())).collect(),
-        hooks: lines(&p.hooks),
-        bookkeeping: lines(&p.bookkeeping),
-        unexpected: words::changes(&p.unexpected),
-        missing: words::changes(&p.missing),
-        unknown: p
-            .unknown
-            .iter()
-            .map(|u| say(&format!("{}: {}", u.object, u.why)))
-            .collect(),
-    }
-}
-
-fn files(proposal: &Proposal) -> Vec<File> {
-    proposal
-        .files
-        .iter()
-        .map(|file| File {
-            path: say(&file.path),
-            fields: file.fields,
-            diff: if super::by_hand::shows_secret(&file.diff) {
-                "(not shown: it holds a secret)\n".into()
-            } else {
-                block(&file.diff)
-            },
-        })
-        .collect()
 }

@@ -4,6 +4,7 @@
 //! one would not have: no resourceVersion, no op-id, no commit id. The revision is taken from the push.
 
 use super::{
+    diff::{git_diff, shows_secret},
     quote::{escapes, harmless, say, shell, without_userinfo},
     words::{self, app},
 };
@@ -15,7 +16,7 @@ use crate::{
     run::Run,
 };
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 const FUNCTIONS: &str = include_str!("../../../../assets/transcript/by-hand.sh");
 const APPLICATION: &str = "applications.argoproj.io";
@@ -439,77 +440,4 @@ fn operation(patch: &Value, variable: &str) -> String {
         shell(r#"{"sync":{"revision":""#),
         shell(&format!("\"{}{}", rest(sync), rest(operation)))
     )
-}
-
-/// Whether a diff is of the manifest of a Secret, whose values stand in the lines around a change, or holds a URL with a
-/// password.
-pub(super) fn shows_secret(diff: &str) -> bool {
-    if without_userinfo(diff) != diff {
-        return true;
-    }
-    diff.lines().any(|line| {
-        let line: String = line
-            .trim_start_matches(['+', '-', ' '])
-            .chars()
-            .filter(|c| !c.is_whitespace() && !"\"',".contains(*c))
-            .collect();
-        line == "kind:Secret"
-    })
-}
-
-/// A unified diff as `git apply` takes it, whatever header it came with.
-fn git_diff(file: &FileDiff) -> String {
-    let hunks = file
-        .diff
-        .find("@@ ")
-        .filter(|at| *at == 0 || file.diff[..*at].ends_with('\n'));
-    let (head, body) = file.diff.split_at(hunks.unwrap_or(0));
-    let (a, b) = (
-        git_path(&format!("a/{}", file.path)),
-        git_path(&format!("b/{}", file.path)),
-    );
-    let (mut from, mut to) = (a.clone(), b.clone());
-    let mut out = format!("diff --git {a} {b}\n");
-    if head.contains("--- /dev/null") {
-        out.push_str("new file mode 100644\n");
-        from = "/dev/null".into();
-    }
-    if head.contains("+++ /dev/null") {
-        out.push_str("deleted file mode 100644\n");
-        to = "/dev/null".into();
-    }
-    let _ = write!(out, "--- {from}\n+++ {to}\n{body}");
-    if !out.ends_with('\n') {
-        out.push('\n');
-    }
-    out
-}
-
-/// A path as Git quotes it (`core.quotePath`), where it has to.
-fn git_path(path: &str) -> String {
-    if path
-        .bytes()
-        .all(|b| (b.is_ascii_graphic() || b == b' ') && b != b'"' && b != b'\\')
-    {
-        return if path.contains(' ') {
-            format!("\"{path}\"")
-        } else {
-            path.to_owned()
-        };
-    }
-    let mut out = String::from("\"");
-    for byte in path.bytes() {
-        match byte {
-            b'"' | b'\\' => {
-                out.push('\\');
-                out.push(char::from(byte));
-            }
-            b if b.is_ascii_graphic() || b == b' ' => out.push(char::from(b)),
-            b => {
-                let _ = write!(out, "\\{b:03o}");
-            }
-        }
-    }
-    out.push('"');
-    out
 }

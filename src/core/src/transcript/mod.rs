@@ -7,10 +7,12 @@ mod build;
 mod by_hand;
 mod chain;
 mod chart;
+mod diff;
 mod found;
 mod html;
 mod markdown;
 mod model;
+mod parts;
 mod quote;
 #[doc(hidden)]
 pub mod sample;
