@@ -36,6 +36,8 @@ pub(super) struct Verdict {
     pub rule: &'static str,
     pub confidence: Confidence,
     pub evidence: Vec<String>,
+    /// Why a person must choose whatever the rule says.
+    pub delicate: Option<&'static str>,
     /// Why it is hidden; none when it is asked.
     pub noise: Option<&'static str>,
 }
@@ -47,6 +49,7 @@ impl Verdict {
             rule: "R3",
             confidence: Confidence::Sure,
             evidence: Vec::new(),
+            delicate: None,
             noise: Some(reason),
         }
     }
@@ -62,6 +65,7 @@ impl Verdict {
             rule,
             confidence,
             evidence,
+            delicate: None,
             noise: None,
         }
     }
@@ -229,9 +233,7 @@ impl Context<'_> {
             && verdict.confidence != Confidence::Ask
         {
             verdict.confidence = Confidence::Ask;
-            verdict
-                .evidence
-                .push(format!("nothing is suggested: {why}"));
+            verdict.delicate = Some(why);
         }
         if let Some(rule) = ignored(self.application, self.pair, path) {
             verdict.evidence.push(format!(

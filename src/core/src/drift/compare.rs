@@ -385,15 +385,23 @@ impl Compared<'_> {
             .to_owned()
     }
 
+    /// One entry for each class, with all reasons.
     pub fn noise(&self) -> Vec<Noise> {
-        self.noise
-            .iter()
-            .map(|((class, reason), count)| Noise {
-                class: *class,
-                count: *count,
-                reason: (*reason).to_owned(),
-            })
-            .collect()
+        let mut out: Vec<Noise> = Vec::new();
+        for ((class, reason), count) in &self.noise {
+            match out.last_mut().filter(|n| n.class == *class) {
+                Some(noise) => {
+                    noise.count += count;
+                    noise.reason = format!("{}; {reason}", noise.reason);
+                }
+                None => out.push(Noise {
+                    class: *class,
+                    count: *count,
+                    reason: (*reason).to_owned(),
+                }),
+            }
+        }
+        out
     }
 
     /// The live changes that self-heal would have undone: fields that the last sync brought, changed by anybody but

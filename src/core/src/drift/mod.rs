@@ -85,7 +85,7 @@ pub fn report(input: &Input) -> DriftReport {
             )),
         }
     }
-    let questions = questions::ask(&compared, input.now);
+    let questions = questions::ask(&compared);
     let applications = compared
         .iter()
         .map(|app| AppReport {

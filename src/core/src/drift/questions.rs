@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -241,6 +240,9 @@ fn question(table: &Table, field: &FieldPath) -> Option<Question> {
                 }),
         );
     }
+    if let Some(why) = verdicts.iter().find_map(|(_, v)| v.delicate) {
+        evidence.push(format!("nothing is suggested: {why}"));
+    }
     if table.group.is_some() {
         evidence.extend(between_copies(table, field, &cells));
     }
@@ -269,7 +271,7 @@ fn question(table: &Table, field: &FieldPath) -> Option<Question> {
 }
 
 /// All questions, in the order of tables and fields.
-pub(super) fn ask(apps: &[Compared], _now: Timestamp) -> Vec<Question> {
+pub(super) fn ask(apps: &[Compared]) -> Vec<Question> {
     let mut out = Vec::new();
     for table in tables(apps) {
         let fields: BTreeSet<&FieldPath> = table

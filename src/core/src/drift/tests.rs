@@ -150,6 +150,13 @@ fn inc_441_is_two_questions_over_six_cells() {
     );
     let counts: Vec<usize> = report.applications.iter().map(|a| a.divergences).collect();
     assert_eq!(counts, [2, 1, 0]);
+    let asked = |q: &super::report::Question| {
+        q.evidence
+            .iter()
+            .filter(|e| e.contains("nothing is suggested"))
+            .count()
+    };
+    assert!(report.questions.iter().all(|q| asked(q) == 1));
     let writer = report.questions[0].cells[0].writer.as_ref().unwrap();
     assert_eq!(
         (writer.manager.as_str(), writer.bound),
@@ -166,6 +173,7 @@ fn inc_441_is_two_questions_over_six_cells() {
         "auth: kubectl-edit changed it 7 days ago, at 2026-11-14T07:00:00Z",
         "Git has not changed since the last sync",
         "RS256 in auth, like; HS256 in profile",
+        "nothing is suggested: it is about authentication",
         "like has the value of auth in .data.JWT_ALGORITHM but not in .data.JWT_PUBLIC_KEY_ID",
     ] {
         assert!(said.contains(part), "{part} is not in\n{said}");

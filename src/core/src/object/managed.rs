@@ -89,10 +89,18 @@ impl Entry {
         classify(&self.manager, &self.operation, self.subresource.as_deref())
     }
 
+    /// True when the entry names this very field.
+    pub fn names(&self, path: &FieldPath) -> bool {
+        self.containers.contains(path) || self.fields.contains(path)
+    }
+
     /// True when the entry owns the field itself, or an atomic node that contains it.
     pub fn owns(&self, path: &FieldPath) -> bool {
-        self.containers.contains(path)
-            || (1..=path.0.len()).any(|n| self.fields.contains(&FieldPath(path.0[..n].to_vec())))
+        self.names(path)
+            || (1..path.0.len()).any(|n| {
+                let above = FieldPath(path.0[..n].to_vec());
+                !is_granular(&above) && self.fields.contains(&above)
+            })
     }
 
     /// True when the entry owns the field, what contains it, or something inside it.
@@ -104,6 +112,15 @@ impl Entry {
         };
         self.owns(path) || inside(&self.fields) || inside(&self.containers)
     }
+}
+
+/// Maps that are never owned as a whole: `f:data: {}` is what is left of an entry whose keys others took over, not the
+/// ownership of every key.
+fn is_granular(path: &FieldPath) -> bool {
+    matches!(
+        path.schema_names().as_slice(),
+        ["data" | "binaryData" | "stringData"] | ["metadata", "labels" | "annotations"]
+    )
 }
 
 /// All that managed fields say about one object.
@@ -207,12 +224,21 @@ impl Managed {
         managed
     }
 
-    /// The entries that own this field, newest first; an entry without time last.
+    /// The entries that own this field, newest first, an entry without time last. Those that name the field outrank
+    /// those that own what contains it, and these outrank those that own something inside it.
     pub fn owners(&self, path: &FieldPath) -> Vec<&Entry> {
-        let mut owners: Vec<&Entry> = self.entries.iter().filter(|e| e.owns(path)).collect();
-        if owners.is_empty() {
-            owners = self.entries.iter().filter(|e| e.touches(path)).collect();
-        }
+        let rules: [fn(&Entry, &FieldPath) -> bool; 3] =
+            [Entry::names, Entry::owns, Entry::touches];
+        let mut owners: Vec<&Entry> = rules
+            .iter()
+            .map(|owns| {
+                self.entries
+                    .iter()
+                    .filter(|e| owns(e, path))
+                    .collect::<Vec<_>>()
+            })
+            .find(|found| !found.is_empty())
+            .unwrap_or_default();
         owners.sort_by_key(|e| std::cmp::Reverse((e.time, e.operation == "Update")));
         owners
     }
@@ -285,6 +311,21 @@ mod tests {
         assert_eq!(by(".data.other"), None);
         assert!(managed.incomplete);
         assert_eq!(managed.entries[1].opaque, 1);
+    }
+
+    #[test]
+    fn what_is_left_of_an_entry_owns_no_key() {
+        let left = json!({"manager": "argocd-controller", "operation": "Update", "time": "2026-01-02T00:00:00Z",
+            "fieldsV1": {"f:data": {}}});
+        let hand = json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z",
+            "fieldsV1": {"f:data": {"f:a": {}}}});
+        let managed = Managed::read(&json!({"metadata": {"managedFields": [left, hand]}}));
+        let by = |text: &str| {
+            managed
+                .writer(&text.parse().unwrap())
+                .map(|e| e.manager.as_str())
+        };
+        assert_eq!((by(".data.a"), by(".data.b")), (Some("kubectl-edit"), None));
     }
 
     #[test]
