@@ -80,6 +80,7 @@ async fn kubectl_works_unchanged() {
         return;
     };
     kubectl.file("d.yaml", DEPLOYMENT);
+    kubectl.file("d3.yaml", &DEPLOYMENT.replace("nginx:1", "nginx:3"));
     kubectl.file(
         "d2.yaml",
         &DEPLOYMENT.replace("{name: B, value: \"2\"}", "{name: C, value: \"3\"}"),
@@ -134,10 +135,10 @@ async fn kubectl_works_unchanged() {
         ),
         "A C"
     );
+    let conflict = kubectl.fails("apply --server-side --field-manager=other -f d3.yaml");
     assert!(
-        kubectl
-            .fails("apply --server-side --field-manager=other -f d3.yaml")
-            .contains("kubectl-client-side-apply")
+        conflict.contains("conflict with \"kubectl-client-side-apply\""),
+        "{conflict}"
     );
     kubectl.ok("apply --server-side --force-conflicts -f d.yaml");
     kubectl.ok("scale deploy api -n shop --replicas=3");
