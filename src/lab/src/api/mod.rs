@@ -14,6 +14,7 @@ mod fields;
 mod kinds;
 mod managed;
 mod openapi;
+mod patch;
 mod prepare;
 mod present;
 mod protobuf;

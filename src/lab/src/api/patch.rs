@@ -1,0 +1,179 @@
+//! PATCH: which of the four formats, and server-side apply from body to stored object.
+
+use serde_json::{Value, json};
+
+use super::decode;
+use super::defaults;
+use super::fields;
+use super::managed;
+use super::status::{Cause, Failure};
+use super::store::Store;
+use super::strategic;
+use super::write::{Answer, Write};
+
+impl Write<'_> {
+    /// PATCH, all four formats.
+    pub fn patch(&mut self, store: &mut Store) -> Answer {
+        let media = self.content_type.split(';').next().unwrap_or("").trim();
+        if media != "application/apply-patch+yaml" && !self.query.get("force").is_empty() {
+            let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
+            return Err(Failure::invalid(
+                "meta.k8s.io",
+                "PatchOptions",
+                "",
+                vec![cause],
+            ));
+        }
+        let patch = match media {
+            "application/apply-patch+yaml" => return self.apply(store),
+            "application/json-patch+json"
+            | "application/merge-patch+json"
+            | "application/strategic-merge-patch+json" => {
+                serde_json::from_slice::<Value>(self.body).map_err(|error| {
+                    Failure::bad_request(format!("error decoding patch: {error}"))
+                })?
+            }
+            _ => {
+                return Err(Failure::unsupported_media_type(
+                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+                ));
+            }
+        };
+        let live = self.live(store)?;
+        let mut object = (*live).clone();
+        match media {
+            "application/json-patch+json" => strategic::json_patch(&mut object, &patch)?,
+            "application/merge-patch+json" => strategic::merge_patch(&mut object, &patch),
+            _ if self.kind().is_custom() => {
+                return Err(Failure::unsupported_media_type(
+                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+                ));
+            }
+            _ => object = strategic::strategic(&object, &patch, &self.kind().shape)?,
+        }
+        if !object.is_object() {
+            return Err(Failure::bad_request("the patch does not leave an object"));
+        }
+        self.same_type(&object)?;
+        self.named(&object)?;
+        let decoded = decode::normalise(self.kind(), object)?;
+        self.unknown(&decoded.unknown)?;
+        self.replace(store, &live, decoded.object, false)
+    }
+
+    /// Server-side apply.
+    fn apply(&mut self, store: &mut Store) -> Answer {
+        let required = |field: &str, why: &str| {
+            Failure::invalid(
+                "meta.k8s.io",
+                "PatchOptions",
+                "",
+                vec![Cause::required(field, why)],
+            )
+        };
+        if self.query.get("fieldManager").is_empty() {
+            return Err(required("fieldManager", "is required for apply patch"));
+        }
+        let config = decode::body(self.body, "application/yaml")?;
+        let kind = self.target.kind.clone();
+        for key in ["apiVersion", "kind"] {
+            if config
+                .get(key)
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
+                return Err(Failure::bad_request(format!(
+                    "invalid object type: {key} must be set in an apply patch"
+                )));
+            }
+        }
+        self.same_type(&config)?;
+        self.named(&config)?;
+        if config
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array)
+            .is_some_and(|l| !l.is_empty())
+        {
+            return Err(Failure::bad_request("metadata.managedFields must be nil"));
+        }
+        let described = || {
+            format!(
+                "{}/{}; {}, Kind={}",
+                self.target.namespace,
+                self.target.name,
+                kind.api_version(),
+                kind.kind
+            )
+        };
+        let mut plain = config.clone();
+        let mut unknown = Vec::new();
+        if let Some(schema) = &kind.custom {
+            super::custom::prune(&mut plain, schema, "", &mut unknown);
+        } else {
+            let decoded = decode::normalise(&kind, plain)?;
+            plain = decoded.object;
+            unknown = decoded.unknown;
+        }
+        if let Some(path) = unknown.first() {
+            return Err(Failure::plain(format!(
+                "failed to create typed patch object ({}): .{path}: field not declared in schema",
+                described()
+            )));
+        }
+        if let Some(element) = fields::duplicate(&plain, &kind.shape) {
+            return Err(Failure::plain(format!(
+                "failed to create typed patch object ({}): {element}: duplicate entries for key",
+                described()
+            )));
+        }
+        plain["metadata"]["name"] = json!(self.target.name);
+        if kind.namespaced {
+            plain["metadata"]["namespace"] = json!(self.target.namespace);
+        }
+        if let Some(map) = plain.as_object_mut() {
+            if self.target.subresource == "status" {
+                map.retain(|key, _| {
+                    matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status")
+                });
+            } else if kind.has_status() {
+                map.shift_remove("status");
+            }
+        }
+        let writer = self.writer();
+        let force = self.query.flag("force");
+        let key = Store::key(&kind, &self.target.namespace, &self.target.name);
+        let Some(live) = store.get(&key).cloned() else {
+            if !self.target.subresource.is_empty() {
+                return Err(Failure::not_found(&kind, &self.target.name));
+            }
+            if plain.pointer("/metadata/uid").is_some() {
+                return Err(Failure::conflict(
+                    &kind,
+                    &self.target.name,
+                    "uid mismatch: the provided object specified uid, and no existing object was found",
+                ));
+            }
+            let merged = managed::apply(
+                &defaults::skeleton(&kind),
+                &plain,
+                &kind.shape,
+                &writer,
+                force,
+            )?;
+            let object = decode::normalise(&kind, merged)?.object;
+            return self.insert(store, object, Some(()));
+        };
+        self.check_identity(&live, &plain)?;
+        if let Some(metadata) = plain["metadata"].as_object_mut() {
+            metadata.retain(|key, _| {
+                !matches!(
+                    key.as_str(),
+                    "resourceVersion" | "uid" | "creationTimestamp" | "generation"
+                )
+            });
+        }
+        let merged = managed::apply(&live, &plain, &kind.shape, &writer, force)?;
+        let object = decode::normalise(&kind, merged)?.object;
+        self.replace(store, &live, object, true)
+    }
+}
