@@ -1,13 +1,11 @@
 //! What a cluster has before a scenario: an Argo CD installation, and accounts for the actors.
 
 use anyhow::{Context as _, anyhow};
-use include_dir::{Dir, include_dir};
 use serde_json::{Value, json};
 
+use crate::api::ARGOCD_CRDS;
 use crate::cluster::{Cluster, Ref};
 use crate::{loader, manifests};
-
-static CRDS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../assets/lab/crds");
 
 /// Argo CD's namespace in the lab.
 pub const NAMESPACE: &str = "argocd";
@@ -17,19 +15,12 @@ pub async fn argocd(admin: &Cluster) -> anyhow::Result<()> {
     for name in ["kube-system", "default", NAMESPACE] {
         loader::ensure_namespace(admin, name).await?;
     }
-    for file in CRDS.files() {
-        let name = file.path().display();
-        let text = file
-            .contents_utf8()
-            .with_context(|| format!("{name} is not text"))?;
-        for object in manifests::parse(text).map_err(|why| anyhow!("{name}: {why}"))? {
-            match admin.create(&object).await {
-                // Two files may speak of one CRD: the first one counts.
-                Err(error) if error.code() != 409 => {
-                    return Err(error).with_context(|| format!("creating the CRD of {name}"));
-                }
-                _ => {}
-            }
+    for text in ARGOCD_CRDS {
+        for object in manifests::parse(text).map_err(|why| anyhow!("an embedded CRD: {why}"))? {
+            admin
+                .create(&object)
+                .await
+                .context("creating a CRD of Argo CD")?;
         }
     }
     let settings = |name: &str, data: Value| {

@@ -77,7 +77,6 @@ pub async fn refresh(cluster: &Cluster, name: &str) -> Value {
 /// A sync as a client of the Kubernetes API requests it: guarded, the earlier state cleared, the commit pinned.
 pub async fn sync(cluster: &Cluster, name: &str, revision: &str, extra: &Value) -> Value {
     let id = application(name);
-    let now = get(cluster, &id).await;
     let mut operation = json!({
         "initiatedBy": {"username": "tester"},
         "info": [{"name": "op", "value": format!("{name}@{revision}")}],
@@ -86,24 +85,28 @@ pub async fn sync(cluster: &Cluster, name: &str, revision: &str, extra: &Value) 
     for (key, value) in extra.as_object().into_iter().flatten() {
         operation["sync"][key] = value.clone();
     }
-    let mut patch = vec![
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": now["metadata"]["resourceVersion"]}),
-    ];
-    if !now["status"]["operationState"].is_null() {
-        patch.push(json!({"op": "remove", "path": "/status/operationState"}));
+    loop {
+        let now = get(cluster, &id).await;
+        let mut patch = vec![
+            json!({"op": "test", "path": "/metadata/resourceVersion", "value": now["metadata"]["resourceVersion"]}),
+        ];
+        if !now["status"]["operationState"].is_null() {
+            patch.push(json!({"op": "remove", "path": "/status/operationState"}));
+        }
+        patch.push(json!({"op": "add", "path": "/operation", "value": operation}));
+        match cluster.patch(&id, "", PatchKind::Json, &json!(patch)).await {
+            Ok(_) => break,
+            // The controller was faster with its status: the guard did its work.
+            Err(error) if error.code() == 422 => {}
+            Err(error) => panic!("the operation of {name} cannot be written: {error}"),
+        }
     }
-    patch.push(json!({"op": "add", "path": "/operation", "value": operation}));
-    cluster
-        .patch(&id, "", PatchKind::Json, &json!(patch))
-        .await
-        .expect("the operation can be written");
     until(cluster, &id, "the end of the operation", |found| {
-        let state = &found["status"]["operationState"];
-        found["operation"].is_null()
-            && state["finishedAt"].is_string()
-            && found["status"]["reconciledAt"].as_str() >= state["finishedAt"].as_str()
+        found["operation"].is_null() && found["status"]["operationState"]["finishedAt"].is_string()
     })
-    .await
+    .await;
+    // A comparison of the same second may be older than the end of the operation: only a new one tells.
+    refresh(cluster, name).await
 }
 
 /// Replaces text in files of the branch, commits and pushes; gives the new commit.
