@@ -19,7 +19,7 @@ use crate::object::identity::AppKey;
 use crate::object::listkeys::is_builtin;
 use crate::object::managed::{Entry, ManagerClass};
 use crate::object::normalise::INSTANCE_LABEL;
-use crate::object::path::FieldPath;
+use crate::object::path::{Element, FieldPath};
 
 pub(super) const SERVER_NOISE: &str = "bookkeeping of the API server and of the tools that apply: status, versions, managed fields, last-applied, tracking";
 pub(super) const COSMETIC: &str =
@@ -155,7 +155,15 @@ impl Context<'_> {
             if git.is_none() && predicts(&self.dry_run) && !self.edited(path) {
                 return Some(Verdict::noise(Class::ServerDefault, DRY_RUN_DEFAULT));
             }
-            if git.is_none() && is_allocated(self.kind(), &names) && !self.edited(path) {
+            let kept = match path.0.last() {
+                // The control plane keeps what is in use: pvc-protection, pv-protection.
+                Some(Element::SetValue(Value::String(name))) => {
+                    names[..names.len() - 1] == ["metadata", "finalizers"]
+                        && name.starts_with("kubernetes.io/")
+                }
+                _ => false,
+            };
+            if git.is_none() && (kept || is_allocated(self.kind(), &names)) && !self.edited(path) {
                 return Some(Verdict::noise(Class::ServerDefault, ALLOCATED));
             }
         }
@@ -405,6 +413,9 @@ impl Context<'_> {
     /// R13: a field that only lives live.
     fn added(&self, path: &FieldPath, mut evidence: Vec<String>) -> Verdict {
         evidence.extend(self.writer(path).map(|w| self.by(w)));
+        if path.schema_names().last() == Some(&"kubectl.kubernetes.io/restartedAt") {
+            evidence.push("a restart left it behind: it changes nothing by itself, and removing it restarts the pods".to_owned());
+        }
         evidence.push("Git never had it: Argo CD neither shows it nor removes it, and a sync leaves it in place".to_owned());
         Verdict::new(Class::LiveOnly, "R13", Confidence::Ask, evidence)
     }

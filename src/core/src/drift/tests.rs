@@ -493,3 +493,24 @@ fn a_definition_that_the_server_writes_its_own_way_is_noise_only() {
         ]
     );
 }
+
+#[test]
+fn what_the_control_plane_keeps_on_a_claim_is_noise_and_a_persons_finalizer_is_not() {
+    let git = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "n"},
+        "spec": {"resources": {"requests": {"storage": "1Gi"}}}});
+    let mut now = crate::object::defaults::fill(&git);
+    now["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection", "example.org/keep"]);
+    now["spec"]["resources"]["requests"]["storage"] = json!("1024Mi");
+    now["spec"]["volumeName"] = json!("pv-1");
+    let mut app = service("one", "HS256", "key-2024-09", &[]);
+    app.application["spec"]["destination"]["namespace"] = json!("n");
+    app.desired = vec![desired(git.clone(), "pvc.yaml")];
+    app.base = Some(vec![git.clone()]);
+    app.live = vec![live(now, "one", &git, Vec::new())];
+    let fields: Vec<String> = ask(vec![app])
+        .questions
+        .iter()
+        .map(|q| q.field.to_string())
+        .collect();
+    assert_eq!(fields, [r#".metadata.finalizers[="example.org/keep"]"#]);
+}
