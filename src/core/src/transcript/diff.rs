@@ -76,3 +76,42 @@ fn git_path(path: &str) -> String {
     out.push('"');
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_header_it_came_with_git_reads_it() {
+        let body = "@@ -1 +1 @@\n-a\n+b\n";
+        for (path, head, want) in [
+            (
+                "x/y.yaml",
+                "",
+                "diff --git a/x/y.yaml b/x/y.yaml\n--- a/x/y.yaml\n+++ b/x/y.yaml\n",
+            ),
+            (
+                "y",
+                "--- y\n+++ y\n",
+                "diff --git a/y b/y\n--- a/y\n+++ b/y\n",
+            ),
+            (
+                "n",
+                "--- /dev/null\n+++ b/n\n",
+                "diff --git a/n b/n\nnew file mode 100644\n--- /dev/null\n+++ b/n\n",
+            ),
+            (
+                "ü\"",
+                "",
+                "diff --git \"a/\\303\\274\\\"\" \"b/\\303\\274\\\"\"\n--- \"a/\\303\\274\\\"\"\n+++ \"b/\\303\\274\\\"\"\n",
+            ),
+        ] {
+            let file = FileDiff {
+                path: path.into(),
+                diff: format!("{head}{body}"),
+                fields: 1,
+            };
+            assert_eq!(git_diff(&file), format!("{want}{body}"));
+        }
+    }
+}

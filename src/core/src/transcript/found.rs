@@ -122,9 +122,7 @@ fn states(all: &[Asked]) -> Vec<State> {
                     .collect();
                 let mut notes: Vec<String> = Vec::new();
                 for text in cells.iter().flatten().map(|cell| note(cell)) {
-                    if !text.is_empty() && !notes.contains(&text) {
-                        notes.push(text);
-                    }
+                    add_note(&mut notes, text);
                 }
                 State {
                     place: format!("{what} {member}"),
@@ -151,6 +149,22 @@ fn states(all: &[Asked]) -> Vec<State> {
     }
     out.extend(rows("live in", &|c| c.live.as_ref(), &written));
     out
+}
+
+/// Adds a note once; lines of one file stand together.
+fn add_note(notes: &mut Vec<String>, text: String) {
+    if text.is_empty() || notes.contains(&text) {
+        return;
+    }
+    if let (Some((path, line)), Some(last)) = (text.rsplit_once(':'), notes.last_mut())
+        && !line.is_empty()
+        && line.chars().all(|c| c.is_ascii_digit())
+        && last.starts_with(&format!("{path}:"))
+    {
+        last.push_str(&format!(",{line}"));
+        return;
+    }
+    notes.push(text);
 }
 
 /// One row where all say the same.

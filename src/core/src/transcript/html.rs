@@ -3,16 +3,33 @@
 use super::{chart, model::Transcript, words};
 use jiff::Timestamp;
 use minijinja::{
-    Environment, context,
+    AutoEscape, Environment, context,
     value::{Serde, Value},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 const TEMPLATE: &str = include_str!("../../../../assets/transcript/transcript.html");
 
 /// The transcript as one HTML page.
 pub fn html(t: &Transcript) -> String {
     let mut environment = Environment::new();
+    // As the default, but a slash stays a slash: paths and URLs are found by searching.
+    environment.set_formatter(|out, state, value| {
+        if value.is_safe() || *state.auto_escape() == AutoEscape::None {
+            return write!(out, "{value}").map_err(Into::into);
+        }
+        for c in value.to_string().chars() {
+            match c {
+                '&' => out.write_str("&amp;"),
+                '<' => out.write_str("&lt;"),
+                '>' => out.write_str("&gt;"),
+                '"' => out.write_str("&quot;"),
+                '\'' => out.write_str("&#39;"),
+                c => out.write_char(c),
+            }?;
+        }
+        Ok(())
+    });
     environment.add_filter("time", |value: &Value| at(value, words::time));
     environment.add_filter("clock", |value: &Value| {
         let when = value.get_attr("at").unwrap_or_default();

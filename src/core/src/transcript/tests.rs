@@ -314,3 +314,37 @@ fn the_script_is_a_script() {
         }
     }
 }
+
+#[test]
+fn a_merge_is_waited_for_and_gives_the_revision() {
+    use crate::{event::Effect, ids::Commit};
+    let merged = Commit::from("2222222222222222222222222222222222222222");
+    let mut records = sample::records();
+    for record in &mut records {
+        match &mut record.event {
+            Event::Intended {
+                effect: Effect::Push {
+                    branch, tracked, ..
+                },
+                ..
+            } => {
+                *branch = "trueup/INC-441".into();
+                *tracked = false;
+            }
+            Event::Intended {
+                effect: Effect::Sync { revision, .. },
+                ..
+            } => *revision = merged.clone(),
+            Event::Landed { revision, .. } => *revision = merged.clone(),
+            _ => {}
+        }
+    }
+    let (_, t) = transcript(&records);
+    let at = |what: &str| {
+        t.by_hand
+            .find(what)
+            .unwrap_or_else(|| panic!("{what}: {}", t.by_hand))
+    };
+    assert!(at("HEAD:refs/heads/trueup/INC-441") < at("await 'somebody merges it' merged"));
+    assert!(at("REVISION=$(git ls-remote \"$REPO\" refs/heads/main") < at("start_sync argocd"));
+}
