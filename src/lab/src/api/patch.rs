@@ -105,6 +105,9 @@ impl Write<'_> {
                 kind.kind
             )
         };
+        if !config.get("metadata").is_none_or(Value::is_object) {
+            return Err(Failure::bad_request("metadata must be an object"));
+        }
         let mut plain = config.clone();
         let mut unknown = Vec::new();
         if let Some(schema) = &kind.custom {

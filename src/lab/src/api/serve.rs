@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::auth::{self, Attributes, User};
@@ -106,7 +106,10 @@ pub async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
         .header(header::CACHE_CONTROL, "no-cache, private");
     for warning in &reply.warnings {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
-        response = response.header(header::WARNING, format!("299 - \"{quoted}\""));
+        // A field name may hold characters that no header carries.
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response = response.header(header::WARNING, value);
+        }
     }
     if reply.code == 504 || reply.code == 429 {
         response = response.header(header::RETRY_AFTER, "1");
@@ -287,6 +290,15 @@ fn authorise(api: &Api, user: &User, call: &Call, target: &Target) -> Result<(),
         name: target.name.clone(),
         path: String::new(),
     };
+    // A list or watch of one name is a question about that object.
+    if target.name.is_empty() && matches!(call.verb.as_str(), "list" | "watch" | "deletecollection")
+    {
+        let fields = call.query.get("fieldSelector").split(',');
+        let named = fields
+            .filter_map(|f| f.strip_prefix("metadata.name="))
+            .next();
+        ask.name = named.unwrap_or("").trim_start_matches('=').to_owned();
+    }
     // A get, list or watch of one Namespace is a question inside that namespace.
     if target.kind.plural == "namespaces" && target.kind.group.is_empty() {
         ask.namespace.clone_from(&target.name);

@@ -159,6 +159,12 @@ pub fn review(
     body: &[u8],
 ) -> Result<(u16, Value), Failure> {
     let mut review = decode::body(body, "application/yaml")?;
+    if !review.is_object() {
+        return Err(Failure::bad_request(format!(
+            "{} must be an object",
+            kind.kind
+        )));
+    }
     review["kind"] = json!(kind.kind);
     review["apiVersion"] = json!(kind.api_version());
     review["status"] = match kind.kind.as_str() {

@@ -284,3 +284,59 @@ async fn dry_runs_answer_and_store_nothing() {
         "the counter stands still"
     );
 }
+
+#[tokio::test]
+async fn odd_bodies_are_refused_and_hurt_nobody() {
+    let lab = Lab::start().await.with_argocd().await;
+    lab.config_map("c", json!({"a": "1"})).await;
+    lab.post(APPS, application("auth")).await;
+    let apply = "application/apply-patch+yaml";
+    let odd = [
+        json!([]),
+        json!("x"),
+        json!(3),
+        json!({"metadata": "x"}),
+        json!({"metadata": {"name": 5}}),
+        json!({"metadata": {"labels": [1], "managedFields": "x"}}),
+        json!({"spec": [], "data": [], "status": 4}),
+        json!([{"op": "replace", "path": "", "value": 7}]),
+        json!([{"op": "remove", "path": "/metadata"}]),
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": [], "spec": []}),
+    ];
+    for body in odd {
+        for path in [
+            format!("{CM}/c"),
+            format!("{APPS}/auth"),
+            format!("{DEPLOY}/none/scale"),
+        ] {
+            for media in [MERGE, PATCH, STRATEGIC, apply] {
+                let (code, answer) = lab
+                    .send(
+                        "PATCH",
+                        &format!("{path}?fieldManager=x"),
+                        media,
+                        body.clone(),
+                    )
+                    .await;
+                assert!(
+                    (200..=500).contains(&code),
+                    "{media} {path} {body}: {code} {answer}"
+                );
+            }
+        }
+        for path in [
+            CM,
+            APPS,
+            DEPLOY,
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        ] {
+            let (code, answer) = lab.post(path, body.clone()).await;
+            assert!((400..500).contains(&code), "{path} {body}: {code} {answer}");
+        }
+    }
+    assert_eq!(lab.get(&format!("{CM}/c")).await.0, 200);
+    assert_eq!(
+        lab.get(&format!("{APPS}/auth")).await.1["spec"]["project"],
+        "default"
+    );
+}
