@@ -6,7 +6,7 @@
 mod declared;
 mod desired;
 mod live;
-mod plain;
+mod predict;
 mod scope;
 
 use std::collections::BTreeMap;
@@ -18,15 +18,16 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use trueup_core::drift::report::{DriftReport, ReportError};
 use trueup_core::drift::{self, AppInput, Desired, Input};
+use trueup_core::event::Prediction;
 use trueup_core::object::identity::{AppKey, ObjectRef};
 use trueup_core::object::redact::redact;
+use trueup_core::source::plain::Rendering;
 
 use crate::ports::{
-    Clock, Cluster, ClusterPin, GitError, Grant, Kind, ReadError, ReadFailure, Repos, SourceFile,
+    Clock, Cluster, ClusterPin, GitError, Grant, Kind, ReadError, ReadFailure, Repos,
 };
 
 pub use declared::DeclaredAt;
-pub use desired::{Rendered, Rendering};
 pub use live::is_tracked_by;
 pub use scope::{Need, PodSeen};
 
@@ -36,6 +37,9 @@ const IN_CLUSTER: [&str; 3] = [
     "in-cluster",
     "https://kubernetes.default.svc:443",
 ];
+/// Files of a repository: path from its root, and bytes.
+pub type Files = Vec<(String, Vec<u8>)>;
+
 /// Questions to remotes in flight at once.
 const CONCURRENT: usize = 8;
 
@@ -48,6 +52,8 @@ pub struct LookOptions {
     pub permissions: bool,
     /// ApplicationSets and AppProjects that the applications belong to.
     pub owners: bool,
+    /// What a sync of each application would do, by dry runs.
+    pub predictions: bool,
 }
 
 /// Where an Application deploys to.
@@ -89,7 +95,9 @@ pub struct AppSeen {
     /// The rendering at the head with its values as they stand in Git; for edits and proofs, never to be shown.
     pub rendering: Option<Arc<Rendering>>,
     /// The files below `path` at the head; for edits and proofs, never to be shown.
-    pub files: Arc<Vec<SourceFile>>,
+    pub files: Arc<Files>,
+    /// What a sync at the head would do now, when asked for.
+    pub if_synced: Option<Prediction>,
     pub pods: Vec<PodSeen>,
     /// Whether all of this Application could be read: when not, the absence of a difference means nothing.
     pub complete: bool,
@@ -215,6 +223,9 @@ impl Reader {
         self.find_heads(&mut look).await;
         self.render_all(&mut look).await;
         self.read_live(&mut look, options.pods).await;
+        if options.predictions {
+            self.predict_all(&mut look).await;
+        }
         let (mut sets, mut projects) = (Vec::new(), Vec::new());
         if options.owners {
             sets = self.optional_list("ApplicationSet", &mut look).await;
@@ -286,6 +297,7 @@ impl Reader {
                 declared: None,
                 rendering: None,
                 files: Arc::default(),
+                if_synced: None,
                 pods: Vec::new(),
                 complete: true,
                 key: key.clone(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use trueup_core::object::identity::AppKey;
+use trueup_core::source::yaml;
 
-use super::plain::documents;
 use crate::ports::SourceFile;
 
 /// A manifest larger than this is not looked into.
@@ -54,11 +54,25 @@ pub(super) fn scan(repo: &str, files: &[SourceFile]) -> Found {
         if !manifest || !mentions || file.bytes.len() > MAX_MANIFEST {
             continue;
         }
-        for (_, line, value) in documents(&file.bytes).unwrap_or_default() {
+        for (line, value) in documents(&file.bytes).unwrap_or_default() {
             collect(&mut found, repo, file, line, value);
         }
     }
     found
+}
+
+/// The documents of a YAML or JSON file, each with its first line; empty ones are left out.
+fn documents(bytes: &[u8]) -> Option<Vec<(usize, Value)>> {
+    let (text, _) = yaml::decode(bytes).ok()?;
+    let tree = yaml::parse(text).ok()?;
+    let values = tree.values().ok()?;
+    let documents = tree.docs.iter().zip(values);
+    let line = |root| tree.line_of(tree.node(root).start);
+    Some(
+        documents
+            .filter_map(|(doc, value)| Some((line(doc.root?), value)))
+            .collect(),
+    )
 }
 
 const APPLICATION: &[u8] = b"argoproj.io/";

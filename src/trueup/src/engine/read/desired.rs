@@ -8,10 +8,10 @@ use serde_json::Value;
 use trueup_core::drift::Desired;
 use trueup_core::drift::report::ReportError;
 use trueup_core::object::identity::{AppKey, ObjectRef};
+use trueup_core::source::plain::{self, DirectoryOptions, Rendering};
 
-pub use super::plain::{Rendered, Rendering};
-use super::{AppSeen, CONCURRENT, Look, Reader, declared, from_git, plain};
-use crate::ports::{GitError, GitFailure, Repo, SourceFile};
+use super::{AppSeen, CONCURRENT, Files, Look, Reader, declared, from_git};
+use crate::ports::{GitError, GitFailure, Repo};
 
 /// Renderings and declared Applications, by what they were made from.
 #[derive(Default)]
@@ -24,15 +24,15 @@ pub(super) struct Cache {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct FolderKey {
     url: String,
-    path: String,
     tree: String,
-    recurse: bool,
+    /// Path, recursion and patterns, as text.
+    options: String,
     namespace: String,
 }
 
 struct Folder {
     rendering: Arc<Rendering>,
-    files: Arc<Vec<SourceFile>>,
+    files: Arc<Files>,
     /// Why this is no plain directory.
     unsupported: Option<String>,
 }
@@ -42,8 +42,7 @@ struct Folder {
 struct Job {
     key: AppKey,
     url: String,
-    path: String,
-    recurse: bool,
+    options: DirectoryOptions,
     namespace: String,
     head: String,
     base: Option<String>,
@@ -98,17 +97,6 @@ pub(super) fn unsupported(application: &Value) -> Option<String> {
         .is_some_and(|value| !value.is_null())
     {
         return Some("its source uses Jsonnet, which is not supported here".to_owned());
-    }
-    for pattern in ["include", "exclude"] {
-        if directory
-            .and_then(|directory| directory.get(pattern))
-            .and_then(Value::as_str)
-            .is_some_and(|p| !p.is_empty())
-        {
-            return Some(format!(
-                "its directory source has an {pattern} pattern, which is not supported here"
-            ));
-        }
     }
     match application
         .pointer("/status/sourceType")
@@ -190,15 +178,26 @@ impl Reader {
                 .object
                 .pointer("/spec/source")
                 .or_else(|| app.object.pointer("/spec/sources/0"));
-            let recurse = source
-                .and_then(|s| s.pointer("/directory/recurse"))
-                .and_then(Value::as_bool)
-                .unwrap_or(false);
+            let directory = source.and_then(|source| source.get("directory"));
+            let pattern = |field: &str| {
+                let text = directory
+                    .and_then(|directory| directory.get(field))
+                    .and_then(Value::as_str);
+                text.unwrap_or_default().to_owned()
+            };
+            let options = DirectoryOptions {
+                recurse: directory
+                    .and_then(|d| d.get("recurse"))
+                    .and_then(Value::as_bool)
+                    .unwrap_or(false),
+                include: pattern("include"),
+                exclude: pattern("exclude"),
+                path: folder_path(&app.path),
+            };
             jobs.push(Job {
                 key: app.key.clone(),
                 url: app.repo_url.clone(),
-                path: app.path.clone(),
-                recurse,
+                options,
                 namespace: app.destination.namespace.clone(),
                 head,
                 base: app.base_revision.clone(),
@@ -251,19 +250,18 @@ impl Reader {
 
     async fn folder(&self, job: &Job, sha: &str) -> Result<Arc<Folder>, GitError> {
         let repo = self.repos.open(&job.url).await?;
-        let Some(tree) = repo.tree_id(sha, &job.path).await? else {
+        let Some(tree) = repo.tree_id(sha, &job.options.path).await? else {
             return Err(GitError {
                 failure: GitFailure::NoSuchRevision,
-                what: format!("read {:?} at {sha} ({})", job.path, job.url),
+                what: format!("read {:?} at {sha} ({})", job.options.path, job.url),
                 why: "there is no such folder at this commit".to_owned(),
                 hint: "check the Application's path".to_owned(),
             });
         };
         let key = FolderKey {
             url: job.url.clone(),
-            path: job.path.clone(),
             tree,
-            recurse: job.recurse,
+            options: format!("{:?}", job.options),
             namespace: job.namespace.clone(),
         };
         if let Some(folder) = self.cache.lock().await.folders.get(&key) {
@@ -382,42 +380,47 @@ impl Reader {
     }
 }
 
+/// A source's path as files are named by: without `./` and slashes at the ends, empty for the root.
+fn folder_path(path: &str) -> String {
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    parts.join("/")
+}
+
 async fn read_folder(repo: &dyn Repo, job: &Job, sha: &str) -> Result<Folder, GitError> {
-    let files = repo.files(sha, &job.path).await?;
-    let base = job
-        .path
-        .trim_matches('/')
-        .trim_start_matches("./")
-        .trim_matches('.');
-    let name = |file: &SourceFile| {
-        file.path
-            .strip_prefix(base)
-            .unwrap_or(&file.path)
-            .trim_start_matches('/')
-            .to_owned()
-    };
-    let names: BTreeSet<String> = files.iter().map(name).collect();
-    let has = |wanted: &str| names.contains(wanted);
-    let unsupported = if has("Chart.yaml") {
-        Some("the folder is a Helm chart (Chart.yaml), which is not supported here".to_owned())
-    } else if has("kustomization.yaml") || has("kustomization.yml") || has("Kustomization") {
-        Some("the folder is a Kustomize one, which is not supported here".to_owned())
-    } else if let Some(file) = names
+    let base = &job.options.path;
+    let files = repo.files(sha, base).await?;
+    let names: BTreeSet<&str> = files
         .iter()
-        .find(|name| name.starts_with(".argocd-source") && !name.contains('/'))
+        .map(|file| {
+            file.path
+                .strip_prefix(base.as_str())
+                .unwrap_or(&file.path)
+                .trim_start_matches('/')
+        })
+        .collect();
+    let unsupported = if names.contains("Chart.yaml") {
+        Some("the folder is a Helm chart (Chart.yaml), which is not supported here".to_owned())
+    } else if ["kustomization.yaml", "kustomization.yml", "Kustomization"]
+        .iter()
+        .any(|name| names.contains(name))
     {
-        Some(format!(
-            "the file {file} overrides the Application's source, which is not supported here"
-        ))
+        Some("the folder is a Kustomize one, which is not supported here".to_owned())
     } else {
         names
             .iter()
-            .find(|name| name.ends_with(".jsonnet") && (job.recurse || !name.contains('/')))
-            .map(|file| format!("the file {file} is Jsonnet, which is not supported here"))
+            .find(|name| name.starts_with(".argocd-source") && !name.contains('/'))
+            .map(|file| format!("the file {file} overrides the Application's source, which is not supported here"))
     };
+    let files: Files = files
+        .into_iter()
+        .map(|file| (file.path, file.bytes))
+        .collect();
     let rendering = match unsupported {
         Some(_) => Rendering::default(),
-        None => plain::render(&files, base, job.recurse, &job.namespace),
+        None => plain::render(&files, &job.options, &job.namespace),
     };
     Ok(Folder {
         rendering: Arc::new(rendering),

@@ -1,0 +1,270 @@
+//! What a sync will do, found out by sending the server the very patch that Argo CD would send, as a dry run.
+//!
+//! Client-side syncs send the three-way patch, server-side ones an apply with force; anything else is named as
+//! unpredictable. What a dry run cannot tell (later waves, hooks, webhooks with side effects) stays untold.
+
+use futures::StreamExt;
+use serde_json::Value;
+use trueup_core::apply::{PatchType, desired_for_apply, effect, predict, three_way_patch};
+use trueup_core::event::{Changed, Prediction, Unpredicted};
+use trueup_core::object::identity::{ObjectKey, ObjectRef};
+use trueup_core::object::normalise::is_bookkeeping;
+use trueup_core::policy::last_applied;
+
+use super::{AppSeen, Look, Reader, is_tracked_by};
+use crate::ports::{Cluster, WriteError, WriteKind, WriteRequest};
+
+/// Dry runs in flight at once.
+const CONCURRENT: usize = 4;
+/// What Argo CD calls itself as a field manager, on both ways of syncing.
+const ARGO_MANAGER: &str = "argocd-controller";
+const SYNC_OPTIONS: &str = "/metadata/annotations/argocd.argoproj.io~1sync-options";
+
+/// What one object's sync would do.
+#[derive(Default)]
+struct Effect {
+    changes: Vec<Changed>,
+    creates: bool,
+    bookkeeping: Vec<String>,
+    unknown: Option<String>,
+}
+
+impl Reader {
+    /// What a sync of this Application to `desired` would do now. Every live object is read again from the server.
+    /// `unexpected` and `missing` are left empty: they need the decisions.
+    pub async fn predict(&self, app: &AppSeen, desired: &[Value]) -> Prediction {
+        self.predict_from(app, desired, true).await
+    }
+
+    /// What a sync to the head would do, for every Application of the look.
+    pub(super) async fn predict_all(&self, look: &mut Look) {
+        let mut predictions = Vec::new();
+        for app in look.apps.values().filter(|app| app.complete) {
+            let desired: Vec<Value> = app
+                .desired
+                .iter()
+                .map(|desired| desired.object.clone())
+                .collect();
+            predictions.push((
+                app.key.clone(),
+                self.predict_from(app, &desired, false).await,
+            ));
+        }
+        for (key, prediction) in predictions {
+            if let Some(app) = look.apps.get_mut(&key) {
+                app.if_synced = Some(prediction);
+            }
+        }
+    }
+
+    async fn predict_from(&self, app: &AppSeen, desired: &[Value], fresh: bool) -> Prediction {
+        let mut prediction = Prediction {
+            hooks: app.hooks.iter().map(ToString::to_string).collect(),
+            ..Prediction::default()
+        };
+        let Some(cluster) = self.cluster_of(&app.destination) else {
+            let why = format!(
+                "no context is known for the destination {:?}",
+                app.destination.cluster
+            );
+            prediction
+                .unknown
+                .extend(desired.iter().filter_map(|object| {
+                    Some(Unpredicted {
+                        object: ObjectRef::from_object(object).ok()?,
+                        why: why.clone(),
+                    })
+                }));
+            return prediction;
+        };
+        let objects = desired
+            .iter()
+            .filter_map(|object| Some((ObjectRef::from_object(object).ok()?, object)));
+        let effects: Vec<(ObjectRef, Effect)> = futures::stream::iter(objects)
+            .map(|(named, object)| async move {
+                let effect = self
+                    .predict_one(cluster.as_ref(), app, &named, object, fresh)
+                    .await;
+                (
+                    named,
+                    effect.unwrap_or_else(|why| Effect {
+                        unknown: Some(why),
+                        ..Effect::default()
+                    }),
+                )
+            })
+            .buffered(CONCURRENT)
+            .collect()
+            .await;
+        for (object, effect) in effects {
+            prediction.changes.extend(effect.changes);
+            prediction.bookkeeping.extend(effect.bookkeeping);
+            if effect.creates {
+                prediction.creates.push(object.clone());
+            }
+            if let Some(why) = effect.unknown {
+                prediction.unknown.push(Unpredicted { object, why });
+            }
+        }
+        let wanted: Vec<ObjectKey> = desired
+            .iter()
+            .filter_map(|object| Some(ObjectRef::from_object(object).ok()?.key()))
+            .collect();
+        prediction.extra = app
+            .live
+            .iter()
+            .filter(|object| is_tracked_by(object, &app.key, self.namespace()))
+            .filter_map(|object| ObjectRef::from_object(object).ok())
+            .filter(|object| !wanted.contains(&object.key()))
+            .collect();
+        prediction
+    }
+
+    async fn predict_one(
+        &self,
+        cluster: &dyn Cluster,
+        app: &AppSeen,
+        named: &ObjectRef,
+        desired: &Value,
+        fresh: bool,
+    ) -> Result<Effect, String> {
+        let options = sync_options(app, desired);
+        if let Some(option) = ["Replace=true", "Force=true"]
+            .into_iter()
+            .find(|wanted| options.iter().any(|o| o == wanted))
+        {
+            return Err(format!(
+                "it is synced with {option}, which replaces the object whole"
+            ));
+        }
+        let live = if fresh {
+            cluster
+                .get(named)
+                .await
+                .map_err(|error| error.to_string())?
+        } else {
+            let same = |object: &&Value| {
+                ObjectRef::from_object(object).is_ok_and(|other| other.key() == named.key())
+            };
+            app.live.iter().find(same).cloned()
+        };
+        let wanted = desired_for_apply(
+            desired,
+            &app.key.instance(self.namespace()),
+            &app.destination.namespace,
+        )
+        .map_err(|error| error.to_string())?;
+        let secret = named.kind == "Secret" && named.group.is_empty();
+        let dry = |kind, body| WriteRequest {
+            object: named.clone(),
+            kind,
+            body,
+            dry_run: true,
+            field_manager: ARGO_MANAGER.to_owned(),
+            subresource: None,
+        };
+        let Some(live) = live else {
+            if secret {
+                let why = Some("a Secret would be created; its values are not read here, so this was not tried".to_owned());
+                return Ok(Effect {
+                    creates: true,
+                    unknown: why,
+                    ..Effect::default()
+                });
+            }
+            let tried = cluster.write(&dry(WriteKind::Create, wanted)).await;
+            return Ok(Effect {
+                creates: true,
+                unknown: tried.err().map(|error| reason(&error)),
+                ..Effect::default()
+            });
+        };
+        let applied = last_applied(&live);
+        if secret {
+            // Digests cannot be sent; whether anything would move can be told from them all the same.
+            let after = predict(applied.as_ref(), desired, &live, &named.kind);
+            let moved = effect(&live, &after, &named.kind)
+                .iter()
+                .any(|change| !is_bookkeeping(&change.path));
+            let why =
+                "a Secret would change; its values are not read here, so the change was not tried"
+                    .to_owned();
+            return Ok(Effect {
+                unknown: moved.then_some(why),
+                ..Effect::default()
+            });
+        }
+        let request = if options
+            .iter()
+            .any(|option| option == "ServerSideApply=true")
+        {
+            let mut body = wanted;
+            if let Some(annotations) = body
+                .pointer_mut("/metadata/annotations")
+                .and_then(Value::as_object_mut)
+            {
+                annotations.shift_remove(trueup_core::object::redact::LAST_APPLIED);
+            }
+            dry(WriteKind::Apply { force: true }, body)
+        } else {
+            let patch = three_way_patch(applied.as_ref(), &wanted, &live, &named.kind);
+            if patch.body.as_object().is_none_or(serde_json::Map::is_empty) {
+                return Ok(Effect::default());
+            }
+            let kind = match patch.patch_type {
+                PatchType::Strategic => WriteKind::StrategicMerge,
+                PatchType::Merge => WriteKind::MergePatch,
+            };
+            dry(kind, patch.body)
+        };
+        let after = cluster
+            .write(&request)
+            .await
+            .map_err(|error| reason(&error))?;
+        let mut effect_of = Effect::default();
+        for change in effect(&live, &after, &named.kind) {
+            if is_bookkeeping(&change.path) {
+                effect_of
+                    .bookkeeping
+                    .push(format!("{named} {}", change.path));
+            } else {
+                let (from, to) = (change.from, change.to);
+                effect_of.changes.push(Changed {
+                    object: named.clone(),
+                    field: change.path,
+                    from,
+                    to,
+                });
+            }
+        }
+        Ok(effect_of)
+    }
+}
+
+/// The options of the Application and of the object itself, `Key=value` each.
+fn sync_options(app: &AppSeen, object: &Value) -> Vec<String> {
+    let of_app = app
+        .object
+        .pointer("/spec/syncPolicy/syncOptions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let of_object = object
+        .pointer(SYNC_OPTIONS)
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    of_app
+        .filter_map(Value::as_str)
+        .chain(of_object.split(','))
+        .map(|option| option.trim().to_owned())
+        .collect()
+}
+
+fn reason(error: &WriteError) -> String {
+    match error {
+        WriteError::Refused {
+            code: 403, message, ..
+        } => format!("the dry run is not allowed: {message}"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,441 @@
+//! The read side against the lab: what a look finds, how the API server's answers are told apart, what commands print.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use trueup::adapters::kube::{ConnectOptions, KubeCluster};
+use trueup::cli;
+use trueup::engine::read::LookOptions;
+use trueup::ports::{
+    Cluster, Kind, Permission, ReadFailure, WatchEvent, WriteError, WriteKind, WriteRequest, no_log,
+};
+use trueup::settings::{GlobalArgs, Output, Settings};
+use trueup::wiring::wire;
+use trueup_core::object::identity::ObjectRef;
+use trueup_lab::serve::{Lab, ServeOptions};
+
+struct World {
+    lab: Lab,
+    state: tempfile::TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let lab = Lab::start(&ServeOptions::default()).await.unwrap();
+        Self {
+            lab,
+            state: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn settings(&self, context: &str) -> Settings {
+        let text = |key: &str| self.lab.document[key].as_str().unwrap().to_owned();
+        Settings::resolve(GlobalArgs {
+            kubeconfig: Some(text("kubeconfig").into()),
+            context: Some(
+                self.lab.document["contexts"][context]
+                    .as_str()
+                    .unwrap()
+                    .to_owned(),
+            ),
+            prometheus: Some(text("prometheus")),
+            config: Some(text("config").into()),
+            state_dir: Some(self.state.path().to_owned()),
+            output: Output::Json,
+            ..GlobalArgs::default()
+        })
+        .unwrap()
+    }
+
+    async fn cluster(&self, context: &str) -> KubeCluster {
+        let settings = self.settings(context);
+        let mut options = ConnectOptions::new([7; 32], no_log());
+        options.kubeconfig = settings.kubeconfig;
+        options.context = settings.context;
+        KubeCluster::connect(options).await.unwrap()
+    }
+}
+
+fn object(group: &str, version: &str, kind: &str, namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef {
+        group: group.into(),
+        version: version.into(),
+        kind: kind.into(),
+        namespace: Some(namespace.into()),
+        name: name.into(),
+    }
+}
+
+fn patch(object: &ObjectRef, kind: WriteKind, body: Value) -> WriteRequest {
+    WriteRequest {
+        object: object.clone(),
+        kind,
+        body,
+        dry_run: false,
+        field_manager: "trueup".into(),
+        subresource: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_finds_the_two_questions_of_inc_441() {
+    let world = World::start().await;
+    let settings = world.settings("reader");
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = cli::drift::run(&settings, &cli::drift::Args::default(), &mut out, &mut err).await;
+    let report: Value = serde_json::from_slice(&out).unwrap();
+    println!("{report:#}\n{}", String::from_utf8_lossy(&err));
+    assert_eq!(code, 1);
+    assert_eq!(report["kind"], "DriftReport");
+    let questions = report["questions"].as_array().unwrap();
+    let fields: Vec<&str> = questions
+        .iter()
+        .map(|q| q["field"].as_str().unwrap())
+        .collect();
+    assert_eq!(fields, [".data.JWT_ALGORITHM", ".data.JWT_PUBLIC_KEY_ID"]);
+    for question in questions {
+        assert_eq!(
+            (&question["class"], &question["confidence"]),
+            (&json!("hotfix"), &json!("ask"))
+        );
+        assert_eq!(question["suggestion"], Value::Null);
+        assert_eq!(question["cells"].as_array().unwrap().len(), 3);
+        for cell in question["cells"].as_array().unwrap() {
+            assert!(cell["source"]["line"].as_u64().unwrap() > 0);
+            assert!(
+                cell["source"]["path"]
+                    .as_str()
+                    .unwrap()
+                    .ends_with("auth-config.yaml")
+            );
+        }
+    }
+    let apps: BTreeMap<&str, &Value> = report["applications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|app| (app["name"].as_str().unwrap(), app))
+        .collect();
+    for (name, divergences) in [
+        ("auth-service", 2),
+        ("like-service", 1),
+        ("profile-service", 0),
+    ] {
+        assert_eq!(apps[name]["divergences"], divergences, "{name}");
+        assert_eq!(apps[name]["autoSync"]["state"], "off", "{name}");
+        assert!(apps[name]["autoSync"]["offNotBefore"].is_string(), "{name}");
+        assert!(apps[name]["autoSync"]["offNotAfter"].is_string(), "{name}");
+    }
+
+    // The same question has the same id the next time, and a scope is only its own.
+    let mut again = Vec::new();
+    let args = cli::drift::Args {
+        apps: vec![
+            "auth-service".into(),
+            "like-service".into(),
+            "profile-service".into(),
+        ],
+    };
+    cli::drift::run(&settings, &args, &mut again, &mut err).await;
+    let again: Value = serde_json::from_slice(&again).unwrap();
+    assert_eq!(again["questions"][0]["id"], report["questions"][0]["id"]);
+
+    // An application that does not exist is named, and the rest is reported all the same.
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = cli::drift::Args {
+        apps: vec!["auth-service".into(), "no-such".into()],
+    };
+    assert_eq!(
+        cli::drift::run(&settings, &args, &mut out, &mut err).await,
+        2
+    );
+    let partial: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(partial["applications"].as_array().unwrap().len(), 1);
+    assert!(
+        partial["errors"][0]["what"]
+            .as_str()
+            .unwrap()
+            .contains("no-such")
+    );
+
+    // A table for people.
+    let mut table = Vec::new();
+    let people = Settings {
+        output: Output::Table,
+        ..settings.clone()
+    };
+    cli::drift::run(&people, &cli::drift::Args::default(), &mut table, &mut err).await;
+    let table = String::from_utf8(table).unwrap();
+    println!("{table}");
+    assert!(table.contains("2 open questions over 6 cells."));
+
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = cli::watchdog::Args {
+        older_than: "4h".parse().unwrap(),
+    };
+    assert_eq!(
+        cli::watchdog::run(&settings, &args, &mut out, &mut err).await,
+        1
+    );
+    let late: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(late["kind"], "WatchdogReport");
+    assert_eq!(late["applications"].as_array().unwrap().len(), 3);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = cli::watchdog::Args {
+        older_than: "30d".parse().unwrap(),
+    };
+    assert_eq!(
+        cli::watchdog::run(&settings, &args, &mut out, &mut err).await,
+        0
+    );
+
+    for (context, code) in [("reader", 1), ("operator", 0)] {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let got = cli::doctor::run(
+            &world.settings(context),
+            &cli::doctor::Args::default(),
+            &mut out,
+            &mut err,
+        )
+        .await;
+        let report: Value = serde_json::from_slice(&out).unwrap();
+        println!("{}", serde_json::to_string(&report["missing"]).unwrap());
+        assert_eq!(got, code, "{context}: {report:#}");
+        let missing = report["missing"].as_array().unwrap();
+        assert_eq!(
+            missing.contains(&json!("patch applications.argoproj.io in argocd")),
+            context == "reader"
+        );
+    }
+    world.lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_gives_the_engine_what_it_needs_and_lists_each_kind_once() {
+    let world = World::start().await;
+    let log: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let sink = log.clone();
+    let wired = wire(
+        &world.settings("operator"),
+        [7; 32],
+        Arc::new(move |line| sink.lock().unwrap().push(line.what)),
+    )
+    .await
+    .unwrap();
+    let options = LookOptions {
+        pods: true,
+        permissions: true,
+        owners: true,
+        predictions: true,
+    };
+    let seen = wired.reader.look(None, options).await;
+    assert!(seen.errors.is_empty(), "{:?}", seen.errors);
+    let auth = &seen.applications[&wired.reader.app_key("auth-service")];
+    assert_eq!(auth.branch, "main");
+    assert_eq!(auth.pods.len(), 3);
+    assert!(
+        auth.pods
+            .iter()
+            .all(|pod| pod.ready && pod.started_at.is_some())
+    );
+    assert!(
+        auth.declared
+            .as_ref()
+            .unwrap()
+            .file
+            .ends_with("applications.yaml")
+    );
+    assert!(auth.base.is_some() && auth.complete);
+    assert_eq!(seen.projects.is_empty(), false);
+    assert!(seen.permissions.iter().any(|(need, grant)| {
+        need.permission.to_string() == "patch applications.argoproj.io in argocd"
+            && grant.allowed == Some(true)
+    }));
+    let lists = log
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|what| what.starts_with("list configmaps"))
+        .count();
+    assert_eq!(lists, 1);
+    world.lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_tell_a_lost_guard_from_a_wrong_patch_and_a_refusal() {
+    let world = World::start().await;
+    let operator = world.cluster("operator").await;
+    let app = object(
+        "argoproj.io",
+        "v1alpha1",
+        "Application",
+        "argocd",
+        "like-service",
+    );
+    let live = operator.get(&app).await.unwrap().unwrap();
+    let version = live.pointer("/metadata/resourceVersion").unwrap().clone();
+    let guarded = |version: &Value, op: Value| json!([{"op": "test", "path": "/metadata/resourceVersion", "value": version}, op]);
+    let note = json!({"op": "add", "path": "/metadata/annotations/probe", "value": "1"});
+
+    let dry = WriteRequest {
+        dry_run: true,
+        ..patch(&app, WriteKind::JsonPatch, guarded(&version, note.clone()))
+    };
+    let answer = operator.write(&dry).await.unwrap();
+    assert_eq!(
+        answer.pointer("/metadata/annotations/probe"),
+        Some(&json!("1"))
+    );
+    assert_eq!(
+        operator
+            .get(&app)
+            .await
+            .unwrap()
+            .unwrap()
+            .pointer("/metadata/annotations/probe"),
+        None
+    );
+
+    operator
+        .write(&patch(
+            &app,
+            WriteKind::JsonPatch,
+            guarded(&version, note.clone()),
+        ))
+        .await
+        .unwrap();
+    let stale = operator
+        .write(&patch(&app, WriteKind::JsonPatch, guarded(&version, note)))
+        .await;
+    assert!(
+        matches!(stale, Err(WriteError::LostGuard { .. })),
+        "{stale:?}"
+    );
+
+    let now = operator.get(&app).await.unwrap().unwrap();
+    let version = now.pointer("/metadata/resourceVersion").unwrap();
+    let wrong = json!({"op": "remove", "path": "/spec/not-there"});
+    let wrong = operator
+        .write(&patch(&app, WriteKind::JsonPatch, guarded(version, wrong)))
+        .await;
+    assert!(
+        matches!(wrong, Err(WriteError::Refused { code: 422, .. })),
+        "{wrong:?}"
+    );
+
+    let merge = json!({"metadata": {"resourceVersion": "1", "annotations": {"x": "y"}}});
+    let stale = operator
+        .write(&patch(&app, WriteKind::MergePatch, merge))
+        .await;
+    assert!(
+        matches!(stale, Err(WriteError::LostGuard { .. })),
+        "{stale:?}"
+    );
+
+    let reader = world.cluster("reader").await;
+    let refused = reader
+        .write(&patch(
+            &app,
+            WriteKind::MergePatch,
+            json!({"metadata": {"annotations": {"x": "y"}}}),
+        ))
+        .await;
+    assert!(
+        matches!(refused, Err(WriteError::Refused { code: 403, .. })),
+        "{refused:?}"
+    );
+
+    let config = object("", "v1", "ConfigMap", "auth", "auth-config");
+    let redacted = json!({"data": {"x": {"secret": "hmac:0123456789ab"}}});
+    let kept = operator
+        .write(&patch(&config, WriteKind::MergePatch, redacted))
+        .await;
+    assert!(matches!(kept, Err(WriteError::NotSent { .. })), "{kept:?}");
+
+    let grants = reader
+        .allowed(&[
+            Permission::new("list", "", "configmaps", Some("auth")),
+            Permission::new("patch", "argoproj.io", "applications", Some("argocd")),
+        ])
+        .await;
+    assert_eq!(
+        grants.iter().map(|grant| grant.allowed).collect::<Vec<_>>(),
+        [Some(true), Some(false)]
+    );
+    let unknown = operator
+        .list(&Kind::new("example.com", "v1", "Widget"), None)
+        .await;
+    assert_eq!(unknown.unwrap_err().failure, ReadFailure::NotServed);
+
+    // The server goes away: nothing was sent.
+    world.lab.stop().await;
+    let gone = operator.get(&config).await.unwrap_err();
+    assert_eq!(gone.failure, ReadFailure::Unreachable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_brings_changes_and_secrets_only_as_digests() {
+    let world = World::start().await;
+    let operator = world.cluster("operator").await;
+    let kind = Kind::new("", "v1", "ConfigMap");
+    let listing = operator.list(&kind, Some("auth")).await.unwrap();
+    assert!(
+        listing
+            .items
+            .iter()
+            .all(|item| item["kind"] == "ConfigMap" && item["apiVersion"] == "v1")
+    );
+    let mut watch = operator
+        .watch(&kind, Some("auth"), &listing.resource_version)
+        .await
+        .unwrap();
+    let config = object("", "v1", "ConfigMap", "auth", "auth-config");
+    operator
+        .write(&patch(
+            &config,
+            WriteKind::MergePatch,
+            json!({"data": {"seen": "yes"}}),
+        ))
+        .await
+        .unwrap();
+    let changed = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            match watch.events.recv().await.unwrap() {
+                WatchEvent::Changed(object) if object.pointer("/data/seen").is_some() => {
+                    break object;
+                }
+                _ => {}
+            }
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(changed["kind"], "ConfigMap");
+    assert!(watch.health.silent_for() < Duration::from_secs(10));
+
+    let canary = "c4n4ry-value";
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "auth", "name": "keys",
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": json!({"kind": "Secret", "stringData": {"k": canary}}).to_string()}},
+        "stringData": {"k": canary}});
+    world.lab.admin.create(&secret).await.unwrap();
+    let keys = object("", "v1", "Secret", "auth", "keys");
+    let read = operator.get(&keys).await.unwrap().unwrap().to_string();
+    let listed = format!(
+        "{:?}",
+        operator
+            .list(&Kind::new("", "v1", "Secret"), Some("auth"))
+            .await
+            .unwrap()
+            .items
+    );
+    for text in [&read, &listed] {
+        assert!(
+            text.contains("hmac:") && !text.contains(canary) && !text.contains("YzRuNHJ5"),
+            "{text}"
+        );
+    }
+    world.lab.stop().await;
+}
