@@ -1,4 +1,5 @@
 //! The read side against the lab: what a look finds, how the API server's answers are told apart, what commands print.
+#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,6 +60,25 @@ impl World {
     }
 }
 
+/// The line of a file at the head of `main` on which a ConfigMap's key stands.
+fn line_in_git(world: &World, path: &str, field: &str) -> u64 {
+    let url = world.lab.document["repositories"][0]["url"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("file://");
+    let shown = std::process::Command::new("git")
+        .args(["--git-dir", url, "show", &format!("main:{path}")])
+        .output()
+        .unwrap();
+    let key = field.rsplit('.').next().unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    let line = text
+        .lines()
+        .position(|line| line.trim_start().starts_with(&format!("{key}:")))
+        .unwrap();
+    line as u64 + 1
+}
+
 fn object(group: &str, version: &str, kind: &str, namespace: &str, name: &str) -> ObjectRef {
     ObjectRef {
         group: group.into(),
@@ -104,7 +124,15 @@ async fn a_look_finds_the_two_questions_of_inc_441() {
         assert_eq!(question["suggestion"], Value::Null);
         assert_eq!(question["cells"].as_array().unwrap().len(), 3);
         for cell in question["cells"].as_array().unwrap() {
-            assert!(cell["source"]["line"].as_u64().unwrap() > 0);
+            let source = &cell["source"];
+            assert_eq!(
+                source["line"].as_u64().unwrap(),
+                line_in_git(
+                    &world,
+                    source["path"].as_str().unwrap(),
+                    question["field"].as_str().unwrap()
+                )
+            );
             assert!(
                 cell["source"]["path"]
                     .as_str()
@@ -192,6 +220,29 @@ async fn a_look_finds_the_two_questions_of_inc_441() {
         0
     );
 
+    let args = |field: &str| cli::trace::Args {
+        app: "auth-service".into(),
+        object: "ConfigMap/auth-config".into(),
+        field: field.into(),
+    };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    assert_eq!(
+        cli::trace::run(&settings, &args(".data.JWT_ALGORITHM"), &mut out, &mut err).await,
+        0
+    );
+    let traced: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(
+        (&traced["kind"], &traced["value"]),
+        (&json!("Provenance"), &json!("HS256"))
+    );
+    assert_eq!(traced["source"]["path"], "deploy/auth/auth-config.yaml");
+    for field in [".data.NOT_THERE", "no path"] {
+        assert_eq!(
+            cli::trace::run(&settings, &args(field), &mut Vec::new(), &mut err).await,
+            2
+        );
+    }
+
     for (context, code) in [("reader", 1), ("operator", 0)] {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let got = cli::doctor::run(
@@ -230,6 +281,7 @@ async fn a_look_gives_the_engine_what_it_needs_and_lists_each_kind_once() {
         permissions: true,
         owners: true,
         predictions: true,
+        git_only: false,
     };
     let seen = wired.reader.look(None, options).await;
     assert!(seen.errors.is_empty(), "{:?}", seen.errors);
@@ -249,11 +301,35 @@ async fn a_look_gives_the_engine_what_it_needs_and_lists_each_kind_once() {
             .ends_with("applications.yaml")
     );
     assert!(auth.base.is_some() && auth.complete);
-    assert_eq!(seen.projects.is_empty(), false);
+    assert!(!seen.projects.is_empty());
     assert!(seen.permissions.iter().any(|(need, grant)| {
         need.permission.to_string() == "patch applications.argoproj.io in argocd"
             && grant.allowed == Some(true)
     }));
+    // What a sync from today's Git would do: break auth, half-break like, nothing to profile.
+    let moved = |name: &str| {
+        let prediction = seen.applications[&wired.reader.app_key(name)]
+            .if_synced
+            .as_ref()
+            .unwrap();
+        assert!(
+            prediction.unknown.is_empty()
+                && prediction.creates.is_empty()
+                && prediction.extra.is_empty(),
+            "{prediction:?}"
+        );
+        prediction
+            .changes
+            .iter()
+            .map(|change| change.field.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        moved("auth-service"),
+        [".data.JWT_ALGORITHM", ".data.JWT_PUBLIC_KEY_ID"]
+    );
+    assert_eq!(moved("like-service"), [".data.JWT_ALGORITHM"]);
+    assert!(moved("profile-service").is_empty());
     let lists = log
         .lock()
         .unwrap()

@@ -4,4 +4,5 @@ pub mod doctor;
 pub mod drift;
 pub mod edit;
 pub mod output;
+pub mod trace;
 pub mod watchdog;

@@ -1,5 +1,6 @@
 //! `trueup drift`: every open question over the Applications.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use jiff::Timestamp;
@@ -145,10 +146,13 @@ fn print(out: &mut (dyn Write + Send), report: &DriftReport, now: Timestamp) {
         .applications
         .iter()
         .map(|app| {
-            let noise: Vec<String> = app
-                .noise
+            let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+            for noise in &app.noise {
+                *counts.entry(noise.class).or_default() += noise.count;
+            }
+            let noise: Vec<String> = counts
                 .iter()
-                .map(|noise| format!("{} {}", noise.count, noise.class.name()))
+                .map(|(class, count)| format!("{count} {}", class.name()))
                 .collect();
             vec![
                 format!("{}/{}", app.namespace, app.name),

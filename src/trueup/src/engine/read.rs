@@ -8,6 +8,7 @@ mod desired;
 mod live;
 mod predict;
 mod scope;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::ports::{
 pub use declared::DeclaredAt;
 pub use live::is_tracked_by;
 pub use scope::{Need, PodSeen};
+pub use trace::{Traced, Untraced};
 
 /// What Argo CD calls the cluster that it runs on.
 const IN_CLUSTER: [&str; 3] = [
@@ -54,6 +56,8 @@ pub struct LookOptions {
     pub owners: bool,
     /// What a sync of each application would do, by dry runs.
     pub predictions: bool,
+    /// Only what Git says: nothing deployed is read, and the report has no questions.
+    pub git_only: bool,
 }
 
 /// Where an Application deploys to.
@@ -222,7 +226,9 @@ impl Reader {
         }
         self.find_heads(&mut look).await;
         self.render_all(&mut look).await;
-        self.read_live(&mut look, options.pods).await;
+        if !options.git_only {
+            self.read_live(&mut look, options.pods).await;
+        }
         if options.predictions {
             self.predict_all(&mut look).await;
         }
@@ -232,11 +238,18 @@ impl Reader {
             projects = self.optional_list("AppProject", &mut look).await;
         }
         let input = Input {
-            applications: look.apps.values().map(input_of).collect(),
+            // Without the live side there is nothing to compare.
+            applications: look
+                .apps
+                .values()
+                .filter(|_| !options.git_only)
+                .map(input_of)
+                .collect(),
             now: observed_at,
         };
         let mut report = drift::report(&input);
         report.errors.extend(look.errors.iter().cloned());
+        trace::sharpen(&mut report, &look.apps);
         let permissions = if options.permissions {
             self.permissions(&look.apps, &report.questions).await
         } else {
