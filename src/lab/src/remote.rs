@@ -294,3 +294,65 @@ impl Mirror {
         git(&self.path, &["cat-file", "blob", id], &[], b"").await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(text: &str, at: &str) -> Commit {
+        Commit {
+            files: BTreeMap::from([("deploy/a b.yaml".to_owned(), text.as_bytes().to_vec())]),
+            message: format!("say {text}"),
+            author: "Mira Okafor <mira@example.com>".to_owned(),
+            at: at.parse().unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn pushes_are_logged_and_history_is_never_rewritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let bare = dir.path().join("b.git");
+        init_bare(&bare, "main").await.unwrap();
+        let url = file_url(&bare);
+        let first = [
+            commit("one", "2024-09-01T10:00:00Z"),
+            commit("two", "2024-10-01T10:00:00Z"),
+        ];
+        let ids = push_history(&url, "main", &dir.path().join("s1"), &first)
+            .await
+            .unwrap();
+        let other = [commit("other", "2024-10-01T10:00:00Z")];
+        let refused = push_history(&url, "main", &dir.path().join("s2"), &other)
+            .await
+            .unwrap_err();
+        assert!(format!("{refused:#}").contains("rejected"), "{refused:#}");
+        let log = std::fs::read_to_string(bare.join("logs/refs/heads/main")).unwrap();
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(log.contains(&ids[1]));
+
+        let mut mirror = Mirror::new(&dir.path().join("m.git"), &url).await.unwrap();
+        assert!(mirror.look().await.unwrap());
+        assert!(!mirror.look().await.unwrap());
+        for revision in ["main", "HEAD", "", ids[1].as_str()] {
+            assert_eq!(
+                mirror.resolve(revision).await.unwrap(),
+                ids[1],
+                "{revision}"
+            );
+        }
+        assert!(mirror.resolve("--upload-pack=x").await.is_err());
+        let files = mirror.files(&ids[0], "deploy").await.unwrap();
+        assert_eq!(
+            mirror.blob(&files["deploy/a b.yaml"]).await.unwrap(),
+            b"one"
+        );
+        let dates = git(&bare, &["log", "--format=%an %aI", "main"], &[], b"")
+            .await
+            .unwrap();
+        let dates = String::from_utf8(dates).unwrap();
+        assert_eq!(
+            dates,
+            "Mira Okafor 2024-10-01T10:00:00+00:00\nMira Okafor 2024-09-01T10:00:00+00:00\n"
+        );
+    }
+}

@@ -468,3 +468,34 @@ async fn a_failed_automated_sync_is_retried_and_then_left_alone() {
     assert!(app["operation"].is_null());
     lab.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ignored_field_is_synced_all_the_same_unless_that_is_respected() {
+    let lab = lab().await;
+    let id = application("like-service");
+    let ignore = json!({"spec": {"ignoreDifferences": [{"kind": "ConfigMap", "jsonPointers": ["/data/JWT_ALGORITHM"]}]}});
+    lab.admin
+        .patch(&id, "", PatchKind::Merge, &ignore)
+        .await
+        .unwrap();
+    let app = refresh(&lab.admin, "like-service").await;
+    assert_eq!(app["status"]["sync"]["status"], "Synced");
+    let head = lab.commits.last().unwrap();
+    sync(
+        &lab.admin,
+        "like-service",
+        head,
+        &json!({"syncOptions": ["RespectIgnoreDifferences=true"]}),
+    )
+    .await;
+    assert_eq!(
+        get(&lab.admin, &config("like")).await["data"]["JWT_ALGORITHM"],
+        "RS256"
+    );
+    sync(&lab.admin, "like-service", head, &json!({})).await;
+    assert_eq!(
+        get(&lab.admin, &config("like")).await["data"]["JWT_ALGORITHM"],
+        "HS256"
+    );
+    lab.stop().await;
+}

@@ -8,7 +8,7 @@ use super::health::Health;
 use super::merge::{self, Style};
 use super::source::{Source, Sources};
 use super::tracking::{Tracked, TrackingId};
-use super::{LAST_APPLIED, TRACKING, health};
+use super::{LAST_APPLIED, TRACKING, health, ignore};
 use crate::cluster::{Cluster, Ref};
 
 /// An error or a warning that the Application's status shows.
@@ -192,8 +192,12 @@ fn drop_nulls(value: &mut Value) {
 }
 
 /// True if applying `target` would change nothing that counts: bookkeeping and status do not.
-pub fn is_synced(target: &Value, live: &Value, style: Style) -> bool {
-    normal(&predicted(target, live, style)) == normal(live)
+pub fn is_synced(target: &Value, live: &Value, style: Style, ignored: &[String]) -> bool {
+    let mut sides = [normal(&predicted(target, live, style)), normal(live)];
+    for side in &mut sides {
+        ignore::remove(side, ignored);
+    }
+    sides[0] == sides[1]
 }
 
 fn normal(object: &Value) -> Value {
@@ -282,6 +286,9 @@ async fn targets(
         let why = "this controller handles one plain-directory source: spec.sources and spec.sourceHydrator are not served";
         return Err(Condition::new("ComparisonError", why));
     }
+    if let Some(condition) = ignore::unsupported(application) {
+        return Err(condition);
+    }
     super::project::check(application, at.source, cluster).await?;
     let failed = |error: anyhow::Error| {
         let why = format!(
@@ -353,6 +360,7 @@ async fn add_target(
         target["metadata"]["annotations"] = json!({});
     }
     target["metadata"]["annotations"][TRACKING] = json!(tracking);
+    let ignored = ignore::pointers(application, &id);
     if let Some(earlier) = comparison
         .items
         .iter_mut()
@@ -368,7 +376,7 @@ async fn add_target(
         earlier.synced = earlier
             .live
             .as_ref()
-            .is_some_and(|live| is_synced(&target, live, style(&id)));
+            .is_some_and(|live| is_synced(&target, live, style(&id), &ignored));
         earlier.target = Some(target);
         return Ok(());
     }
@@ -393,7 +401,7 @@ async fn add_target(
     comparison.items.push(Item {
         synced: live
             .as_ref()
-            .is_some_and(|live| is_synced(&target, live, style(&id))),
+            .is_some_and(|live| is_synced(&target, live, style(&id), &ignored)),
         wave: target["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]
             .as_str()
             .and_then(|wave| wave.parse().ok())

@@ -6,6 +6,7 @@
 mod autosync;
 mod compare;
 mod health;
+mod ignore;
 mod merge;
 mod operation;
 mod project;

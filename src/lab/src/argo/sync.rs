@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::compare::{Comparison, Item, last_applied, predicted, reference};
 use super::health::{self, Health};
 use super::merge::{self, Style};
-use super::{LAST_APPLIED, compare};
+use super::{LAST_APPLIED, compare, ignore};
 use crate::cluster::{ApiError, Cluster, Gvk, PatchKind, Ref};
 
 /// What one pass came to.
@@ -228,7 +228,16 @@ impl Run<'_> {
     /// One object: its `status` in the result and what to say about it. A refusal of the API server is a result, not an error of the pass.
     async fn task(&self, item: &Item, dry: bool) -> Result<(&'static str, String), ApiError> {
         let id = &item.target_ref;
-        let outcome = match &item.target {
+        let ignored = ignore::pointers(self.application, id);
+        let respected = match (&item.target, &item.live) {
+            (Some(target), Some(live))
+                if !ignored.is_empty() && self.option(None, "RespectIgnoreDifferences=true") =>
+            {
+                Some(ignore::respected(target, live, &ignored))
+            }
+            (target, _) => target.clone(),
+        };
+        let outcome = match &respected {
             None => return self.prune(item, dry).await,
             Some(_) if dry => Ok(format!("{} (dry run)", named(id))),
             Some(_) if item.synced && self.option(None, "ApplyOutOfSyncOnly=true") => {
