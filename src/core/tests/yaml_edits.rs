@@ -1,5 +1,7 @@
 //! Random files and random edits: the value is as wanted or the edit is refused, and nothing panics.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use trueup_core::source::edit::{EditError, edit};
@@ -241,12 +243,12 @@ fn path(v: &Value, dice: &mut Dice) -> (Vec<EditElement>, Value) {
     let mut path = Vec::new();
     loop {
         match here {
-            Value::Object(m) if !m.is_empty() && !(dice.one_in(4) && !path.is_empty()) => {
+            Value::Object(m) if !m.is_empty() && (path.is_empty() || !dice.one_in(4)) => {
                 let (k, inner) = m.iter().nth(dice.roll(m.len())).unwrap();
                 path.push(EditElement::Key(k.clone()));
                 here = inner;
             }
-            Value::Array(a) if !a.is_empty() && !(dice.one_in(4) && !path.is_empty()) => {
+            Value::Array(a) if !a.is_empty() && (path.is_empty() || !dice.one_in(4)) => {
                 let i = dice.roll(a.len());
                 path.push(EditElement::Index(i));
                 here = &a[i];

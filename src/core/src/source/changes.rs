@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::edit::{EditError, edit};
+use super::edit::{EditError, edit_file};
 use super::ops::{Edit, EditElement, Op};
 use super::plain::{Rendered, Rendering};
 use super::provenance::edit_path;
@@ -186,9 +186,10 @@ fn file_change(
     for wish in kept {
         let done = one_edit(&current, wish).and_then(|one| {
             let Some(one) = one else { return Ok(()) };
-            current = edit(&current, std::slice::from_ref(&one)).map_err(|e| match e {
-                EditError::Refused { reason } | EditError::Unreadable { reason } => reason,
-            })?;
+            current =
+                edit_file(path, &current, std::slice::from_ref(&one)).map_err(|e| match e {
+                    EditError::Refused { reason } | EditError::Unreadable { reason } => reason,
+                })?;
             edits.push(one);
             Ok(())
         });

@@ -11,7 +11,7 @@ use super::replace::replace;
 use super::resolve::{self, At, Slot, Target, TypedStep, resolve};
 use super::scalar::same;
 use super::text::{self, Splice};
-use super::tree::{Kind, NodeId, Tree};
+use super::tree::{Kind, NodeId, Style, Tree};
 use super::yaml::{self, YamlError};
 
 /// Why a file was left alone.
@@ -63,6 +63,16 @@ pub fn edit(input: &[u8], edits: &[Edit]) -> Result<Vec<u8>, EditError> {
     Ok(out)
 }
 
+/// [`edit`] of a file with a name: what is called `.json` and was JSON stays JSON.
+pub fn edit_file(name: &str, input: &[u8], edits: &[Edit]) -> Result<Vec<u8>, EditError> {
+    let after = edit(input, edits)?;
+    let is_json = |bytes: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+    if name.to_ascii_lowercase().ends_with(".json") && is_json(input) && !is_json(&after) {
+        return Err(refused("the result would be YAML in a .json file"));
+    }
+    Ok(after)
+}
+
 /// A file that can be edited: read, without duplicate keys, every document typed.
 fn open(text: &str) -> Result<(Tree<'_>, Vec<Value>), String> {
     let tree = yaml::parse(text).map_err(|e| match helm::mentions_template(text) {
@@ -73,6 +83,15 @@ fn open(text: &str) -> Result<(Tree<'_>, Vec<Value>), String> {
         return Err(format!(
             "the key {:?} stands twice in one map (line {}): readers disagree on which counts",
             twice.key, twice.line
+        ));
+    }
+    let templated = tree.nodes.iter().find(|n| {
+        matches!(&n.kind, Kind::Scalar { value, style: Style::Plain } if helm::is_templated_plain(value))
+    });
+    if let Some(node) = templated {
+        let line = tree.line_of(node.start);
+        return Err(format!(
+            "line {line} is part of a Helm template: edit the chart's values instead"
         ));
     }
     let values = tree.values().map_err(|e: YamlError| e.to_string())?;

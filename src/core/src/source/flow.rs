@@ -77,7 +77,7 @@ pub fn delete(tree: &Tree<'_>, link: &Link) -> Result<Vec<Splice>, String> {
     if !last {
         let next = spans[i + 1].start;
         let between = &source[span.end..next];
-        if !between.contains(['\n', '#']) {
+        if !between.contains('#') && (i == 0 || !between.contains('\n')) {
             return Ok(vec![Splice::new(span.start, next, "")]);
         }
     }

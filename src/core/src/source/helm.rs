@@ -50,6 +50,14 @@ pub fn template_reason(text: &str) -> Option<String> {
     None
 }
 
+/// Whether an unquoted value is made of an action: text for Helm, not for a YAML reader.
+pub fn is_templated_plain(value: &str) -> bool {
+    value.find("{{").is_some_and(|at| {
+        let inner = value[at + 2..].trim_start_matches('-');
+        OBJECTS.iter().any(|o| inner.contains(o)) || is_include(inner)
+    })
+}
+
 fn is_include(inner: &str) -> bool {
     let inner = inner.trim();
     inner.starts_with("include \"") || inner.starts_with("template \"")
@@ -57,4 +65,46 @@ fn is_include(inner: &str) -> bool {
 
 fn has_root_key(text: &str, key: &str) -> bool {
     text.lines().any(|l| l.starts_with(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::edit::edit;
+    use super::super::ops::parse_ops;
+
+    /// Templates are refused; data that only looks like one is edited.
+    #[test]
+    fn templates_are_told_from_data() {
+        let manifest = "apiVersion: v1\nkind: ConfigMap\n";
+        for (text, refused) in [
+            (
+                format!("{manifest}metadata:\n  name: {{{{ include \"x\" . }}}}\nx: 1\n"),
+                true,
+            ),
+            (
+                format!("{manifest}metadata:\n  name: \"{{{{ .Release.Name }}}}\"\nx: 1\n"),
+                true,
+            ),
+            ("name: a-{{ .Values.b }}\nx: 1\n".to_owned(), true),
+            ("{{- if .Values.a }}\nx: 1\n{{- end }}\n".to_owned(), true),
+            (
+                "labels:\n  {{- toYaml .Values.labels | nindent 2 }}\nx: 1\n".to_owned(),
+                true,
+            ),
+            (
+                "host: \"{{ .Values.global.host }}\"\nx: 1\n".to_owned(),
+                false,
+            ),
+            ("name: '{{path.basename}}'\nx: 1\n".to_owned(), false),
+            (
+                format!(
+                    "{manifest}data:\n  t: |\n    {{{{ range .Alerts }}}}{{{{ end }}}}\nx: 1\n"
+                ),
+                false,
+            ),
+        ] {
+            let ops = parse_ops(r#"{"path": ["x"], "op": "set", "value": 2}"#).unwrap();
+            assert_eq!(edit(text.as_bytes(), &ops).is_err(), refused, "{text}");
+        }
+    }
 }

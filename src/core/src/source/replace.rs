@@ -42,7 +42,13 @@ pub fn replace(
         return Ok(splices);
     }
     let text_tag = keeps_text_tag(tree, id, value);
-    let rendered = render(tree, links, id, value, text_tag);
+    let mut rendered = render(tree, links, id, value, text_tag);
+    if let Value::String(s) = value
+        && !rendered.rest.is_empty()
+        && comment_follows(tree, link, node.end)
+    {
+        rendered = Rendered::inline(super::scalar::double_quoted(s));
+    }
     let place = Place {
         indicator: match link {
             Some(l) => layout::indicator_end(tree, l)
@@ -55,6 +61,17 @@ pub fn replace(
         return at_root(tree, id, &rendered, &place);
     }
     splice_in(tree, id, &rendered, &place)
+}
+
+/// A comment that a block scalar in this place would swallow.
+fn comment_follows(tree: &Tree<'_>, link: Option<&Link>, end: usize) -> bool {
+    let mut next = text::next_line(tree.text, end);
+    while next < tree.text.len() && text::is_blank(tree.text, next) {
+        next = text::next_line(tree.text, next);
+    }
+    next < tree.text.len()
+        && text::is_comment(tree.text, next)
+        && text::indent(tree.text, next) > layout::slot_column(tree, link)
 }
 
 fn keeps_text_tag(tree: &Tree<'_>, id: NodeId, value: &Value) -> bool {

@@ -67,7 +67,9 @@ pub fn parse(source: &str) -> Result<Tree<'_>, YamlError> {
             "more than {MAX_BYTES} bytes are not read"
         )));
     }
+    // A bare `{}` or `[]` says nothing about the format, and YAML opens it into block style.
     if source.trim_start().starts_with(['{', '['])
+        && !matches!(source.trim(), "{}" | "[]")
         && let Some(tree) = super::json::parse(source)
     {
         return tree;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use trueup_core::source::changes::unified_diff;
-use trueup_core::source::edit::{EditError, edit};
+use trueup_core::source::edit::{EditError, edit_file};
 use trueup_core::source::ops::parse_ops;
 
 /// Edit a YAML or JSON file and keep every byte that the edit does not name.
@@ -56,7 +56,7 @@ fn tried(args: &Args, out: &mut dyn Write) -> Result<(), (i32, String)> {
     let edits = parse_ops(&ops).map_err(|e| (ERROR, format!("{}: {e}", args.ops.display())))?;
     let before = read(&args.file, "the file")?;
     let shown = args.file.display();
-    let after = edit(&before, &edits).map_err(|e| match e {
+    let after = edit_file(&shown.to_string(), &before, &edits).map_err(|e| match e {
         EditError::Refused { reason } => (REFUSED, format!("{shown}: refused: {reason}")),
         EditError::Unreadable { reason } => (ERROR, format!("{shown}: not readable: {reason}")),
     })?;
