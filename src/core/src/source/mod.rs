@@ -19,6 +19,7 @@ pub mod provenance;
 mod replace;
 mod resolve;
 pub mod scalar;
+mod spans;
 mod text;
 pub mod tree;
 mod typed;
