@@ -515,3 +515,71 @@ async fn a_watch_brings_changes_and_secrets_only_as_digests() {
     }
     world.lab.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_watch_did_not_see_is_a_gap_and_not_silence() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let config = trueup_lab::api::Config {
+        dir: dir.path().to_owned(),
+        watch_log: 3,
+    };
+    let server = trueup_lab::api::Server::start(config).await.unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    std::fs::write(
+        &kubeconfig,
+        server.kubeconfig(&[("admin", server.admin_token())], "admin"),
+    )
+    .unwrap();
+    let mut options = ConnectOptions::new([7; 32], no_log());
+    options.kubeconfig = Some(kubeconfig);
+    let cluster = KubeCluster::connect(options).await.unwrap();
+    assert!(cluster.pin().await.unwrap().version.starts_with('v'));
+
+    let config = |name: &str| object("", "v1", "ConfigMap", "default", name);
+    let kind = Kind::new("", "v1", "ConfigMap");
+    let make = |name: String| {
+        let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "default", "name": name}});
+        patch(&config(&name), WriteKind::Create, body)
+    };
+    cluster.write(&make("c0".into())).await.unwrap();
+    let again = cluster.write(&make("c0".into())).await;
+    assert!(
+        matches!(again, Err(WriteError::LostGuard { .. })),
+        "{again:?}"
+    );
+    let before = cluster.list(&kind, Some("default")).await.unwrap();
+    for n in 1..10 {
+        cluster.write(&make(format!("c{n}"))).await.unwrap();
+    }
+    let mut watch = cluster
+        .watch(&kind, Some("default"), &before.resource_version)
+        .await
+        .unwrap();
+    let event = tokio::time::timeout(Duration::from_secs(20), watch.events.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    let WatchEvent::Gap { from, items, .. } = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!(from, before.resource_version);
+    assert!(items.len() >= 10);
+
+    // What comes after the gap is seen again, deletions included.
+    let doomed = WriteRequest {
+        kind: WriteKind::Delete,
+        body: json!({}),
+        ..patch(&config("c5"), WriteKind::Delete, json!({}))
+    };
+    cluster.write(&doomed).await.unwrap();
+    let deleted = tokio::time::timeout(Duration::from_secs(20), watch.events.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        matches!(&deleted, WatchEvent::Deleted(gone) if gone["metadata"]["name"] == "c5"),
+        "{deleted:?}"
+    );
+    server.stop().await;
+}

@@ -359,6 +359,16 @@ impl Repo for GitRepo {
         .await
     }
 
+    async fn manifests_with(&self, sha: &str, needle: &str) -> Result<Vec<SourceFile>, GitError> {
+        self.ensure(sha).await?;
+        let (id, needle) = (sha.to_owned(), needle.to_owned());
+        self.local(
+            &format!("look through the files at {sha}"),
+            move |repository| objects::manifests_with(repository, &id, needle.as_bytes()),
+        )
+        .await
+    }
+
     async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError> {
         self.ensure(sha).await?;
         let (id, folder) = (sha.to_owned(), prefix.to_owned());

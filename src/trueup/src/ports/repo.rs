@@ -48,6 +48,24 @@ pub struct SourceFile {
     pub bytes: Vec<u8>,
 }
 
+impl SourceFile {
+    /// Whether its name is one that manifests have.
+    pub fn is_manifest(&self) -> bool {
+        [".yaml", ".yml", ".json"]
+            .iter()
+            .any(|end| self.path.ends_with(end))
+    }
+
+    /// Whether its bytes contain `needle`.
+    pub fn holds(&self, needle: &[u8]) -> bool {
+        !needle.is_empty()
+            && self
+                .bytes
+                .windows(needle.len())
+                .any(|window| window == needle)
+    }
+}
+
 /// The new bytes of a file; the file is made when it is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileChange {
@@ -117,6 +135,13 @@ pub trait Repo: Send + Sync {
     /// The regular files below a folder at a commit; symlinks and submodules are left out. The commit is fetched when
     /// the mirror lacks it.
     async fn files(&self, sha: &str, prefix: &str) -> Result<Vec<SourceFile>, GitError>;
+    /// The YAML and JSON files of the whole tree at a commit that hold `needle`; for looking through a large repository
+    /// without reading it into memory.
+    async fn manifests_with(&self, sha: &str, needle: &str) -> Result<Vec<SourceFile>, GitError> {
+        let mut files = self.files(sha, "").await?;
+        files.retain(|file| file.is_manifest() && file.holds(needle.as_bytes()));
+        Ok(files)
+    }
     /// The id of the folder's tree at a commit; equal ids mean equal content. `None` when there is no such folder.
     async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError>;
     /// A commit of the changes on top of `parent`, without a checkout. The same arguments give the same commit.

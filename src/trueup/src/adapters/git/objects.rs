@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::names::path_parts;
 use crate::ports::{Author, FileChange, GitFailure, Landed, LogEntry, SourceFile};
 
-/// A manifest larger than this is none.
+/// The reader of manifests refuses a larger one.
 const MAX_FILE: usize = 8 << 20;
 const MAX_FILES: usize = 50_000;
 const SYMLINK: i32 = 0o120_000;
@@ -112,44 +112,64 @@ pub(super) fn files(
     let base = path_parts(prefix)
         .map_err(|why| Trouble::new(GitFailure::BadName, why))?
         .join("/");
+    let mut files = Vec::new();
+    for (path, id) in blobs(&tree, &base, MAX_FILES)? {
+        let bytes = content(repository, id)?;
+        files.push(SourceFile { path, bytes });
+    }
+    Ok(files)
+}
+
+pub(super) fn manifests_with(
+    repository: &Repository,
+    sha: &str,
+    needle: &[u8],
+) -> Result<Vec<SourceFile>, Trouble> {
+    let mut files = Vec::new();
+    for (path, id) in blobs(&tree(repository, sha)?, "", usize::MAX)? {
+        let mut file = SourceFile {
+            path,
+            bytes: Vec::new(),
+        };
+        if file.is_manifest() {
+            file.bytes = content(repository, id)?;
+            if file.holds(needle) {
+                files.push(file);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The bytes of a file; of one that is too large for a manifest, just enough to be found too large.
+fn content(repository: &Repository, id: Oid) -> Result<Vec<u8>, Trouble> {
+    let blob = repository.find_blob(id)?;
+    Ok(blob.content()[..blob.size().min(MAX_FILE + 1)].to_vec())
+}
+
+/// Path and id of every regular file of a tree. A name that is not UTF-8 is no manifest that anything could refer to.
+fn blobs(tree: &Tree<'_>, base: &str, most: usize) -> Result<Vec<(String, Oid)>, Trouble> {
     let mut found: Vec<(String, Oid)> = Vec::new();
-    tree.walk(TreeWalkMode::PreOrder, |below, entry| {
+    let walked = tree.walk(TreeWalkMode::PreOrder, |below, entry| {
         let regular = entry.kind() == Some(ObjectType::Blob) && entry.filemode() != SYMLINK;
-        // A name that is not UTF-8 is no manifest that anything could refer to.
         if regular && let Ok(name) = entry.name() {
             let slash = if base.is_empty() { "" } else { "/" };
             found.push((format!("{base}{slash}{below}{name}"), entry.id()));
         }
-        if found.len() > MAX_FILES {
+        if found.len() > most {
             TreeWalkResult::Abort
         } else {
             TreeWalkResult::Ok
         }
-    })
-    .or_else(|error| {
-        if found.len() > MAX_FILES {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    })?;
-    if found.len() > MAX_FILES {
+    });
+    if found.len() > most {
         return Err(Trouble::new(
             GitFailure::Unsupported,
-            format!("there are more than {MAX_FILES} files"),
+            format!("there are more than {most} files"),
         ));
     }
-    let mut files = Vec::with_capacity(found.len());
-    for (path, id) in found {
-        let blob = repository.find_blob(id)?;
-        if blob.size() <= MAX_FILE {
-            files.push(SourceFile {
-                path,
-                bytes: blob.content().to_vec(),
-            });
-        }
-    }
-    Ok(files)
+    walked?;
+    Ok(found)
 }
 
 pub(super) fn commit(

@@ -8,8 +8,8 @@ use trueup_core::source::yaml;
 
 use crate::ports::SourceFile;
 
-/// A manifest larger than this is not looked into.
-const MAX_MANIFEST: usize = 2 << 20;
+/// What every file that declares an Application holds.
+pub(super) const NEEDLE: &str = "argoproj.io/";
 
 /// An Application as a file of Git declares it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,20 +40,10 @@ impl Found {
     }
 }
 
-/// Looks through the manifests of a tree. Files that cannot be read declare nothing.
+/// Looks through those manifests of a tree that hold [`NEEDLE`]. Files that cannot be read declare nothing.
 pub(super) fn scan(repo: &str, files: &[SourceFile]) -> Found {
     let mut found = Found::default();
     for file in files {
-        let manifest = [".yaml", ".yml", ".json"]
-            .iter()
-            .any(|end| file.path.ends_with(end));
-        let mentions = file
-            .bytes
-            .windows(APPLICATION.len())
-            .any(|window| window == APPLICATION);
-        if !manifest || !mentions || file.bytes.len() > MAX_MANIFEST {
-            continue;
-        }
         for (line, value) in documents(&file.bytes).unwrap_or_default() {
             collect(&mut found, repo, file, line, value);
         }
@@ -74,8 +64,6 @@ fn documents(bytes: &[u8]) -> Option<Vec<(usize, Value)>> {
             .collect(),
     )
 }
-
-const APPLICATION: &[u8] = b"argoproj.io/";
 
 fn collect(found: &mut Found, repo: &str, file: &SourceFile, line: usize, value: Value) {
     let text = |pointer: &str| {

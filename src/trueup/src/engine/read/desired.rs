@@ -373,7 +373,7 @@ impl Reader {
         if let Some(found) = self.cache.lock().await.declared.get(&key) {
             return Ok(found.clone());
         }
-        let files = repo.files(sha, "").await?;
+        let files = repo.manifests_with(sha, declared::NEEDLE).await?;
         let found = Arc::new(declared::scan(url, &files));
         self.cache.lock().await.declared.insert(key, found.clone());
         Ok(found)

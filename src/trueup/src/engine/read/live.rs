@@ -32,6 +32,25 @@ struct ClusterState {
 }
 
 impl ClusterState {
+    /// The pods of one namespace: keys are ordered by it.
+    fn pods_in(&self, namespace: &str) -> impl Iterator<Item = &Value> + use<'_> {
+        let namespace = namespace.to_owned();
+        let from = ObjectKey {
+            namespace: Some(namespace.clone()),
+            group: String::new(),
+            kind: "Pod".to_owned(),
+            name: String::new(),
+        };
+        self.objects
+            .range(from..)
+            .take_while(move |(key, _)| {
+                key.namespace.as_deref() == Some(namespace.as_str())
+                    && key.group.is_empty()
+                    && key.kind == "Pod"
+            })
+            .map(|(_, pod)| pod)
+    }
+
     fn is_unread(&self, key: &ObjectKey) -> bool {
         let kind = |namespace: Option<String>| (key.group.clone(), key.kind.clone(), namespace);
         self.unread.contains(&kind(None)) || self.unread.contains(&kind(key.namespace.clone()))
@@ -46,6 +65,7 @@ impl Reader {
             let Some(cluster) = self.cluster_of(&app.destination) else {
                 app.complete = false;
                 app.desired.clear();
+                app.base = None;
                 look.errors.push(ReportError::new(
                     format!("read what {} deployed", app.key),
                     format!(
@@ -126,11 +146,8 @@ impl Reader {
             }
             deal_out(app, state, &app.key.instance(&self.namespace));
             if pods {
-                let all = state
-                    .objects
-                    .iter()
-                    .filter(|(key, _)| key.kind == "Pod" && key.group.is_empty());
-                app.pods = scope::pods_of(&app.live, all.map(|(_, pod)| pod));
+                let here = state.pods_in(&app.destination.namespace);
+                app.pods = scope::pods_of(&app.live, here);
             }
         }
     }
