@@ -273,6 +273,9 @@ pub struct Prediction {
     pub missing: Vec<Changed>,
     /// Objects whose effect cannot be predicted, with the reason.
     pub unknown: Vec<Unpredicted>,
+    /// The blob with the live objects that it was computed from, to compare with afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,6 +14,7 @@ pub mod now;
 pub mod object;
 pub mod plan;
 pub mod policy;
+pub mod rules;
 pub mod run;
 pub mod sheet;
 pub mod source;

@@ -173,6 +173,9 @@ pub struct Note {
     pub at: Timestamp,
     /// `spec.syncPolicy` as it was found; null when there was none.
     pub found: Value,
+    /// The write that put the note there, so that it can be found again.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub op: String,
 }
 
 impl Note {
@@ -207,7 +210,14 @@ impl Note {
             by: by.into(),
             at,
             found: found.value().cloned().unwrap_or(Value::Null),
+            op: String::new(),
         }
+    }
+
+    /// The same note, naming the write that puts it there.
+    pub fn with_op(mut self, op: impl Into<String>) -> Self {
+        self.op = op.into();
+        self
     }
 
     /// The note that an Application carries; none when there is none or it cannot be read.

@@ -1,0 +1,355 @@
+//! The rules that are never broken, asked before a command is shown as a sheet and again before it is done.
+
+use crate::{
+    now::Now,
+    object::identity::AppKey,
+    plan::Action,
+    run::{Freeze, Run, Sync},
+    sheet::{Command, Refusal},
+    text,
+};
+
+/// Whether the command may go ahead as things stand.
+pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
+    if run.closed.is_some()
+        && !matches!(
+            command,
+            Command::Look | Command::Export { .. } | Command::CancelWait
+        )
+    {
+        return Err(Refusal::new(
+            0,
+            "the incident is closed",
+            "open a new one with `trueup start --incident ID`",
+        ));
+    }
+    armed(run, command)?;
+    match command {
+        Command::Freeze { applications } => freeze(run, now, applications),
+        Command::Push => push(run, now),
+        Command::Sync { application } => sync(run, now, application),
+        Command::Thaw { applications } => thaw(run, now, applications),
+        Command::Act {
+            application,
+            action,
+            ..
+        } => act(run, application, action),
+        Command::Close => close(run),
+        Command::Park { owner, until, .. }
+            if owner.trim().is_empty() || until.trim().is_empty() =>
+        {
+            Err(Refusal::new(
+                10,
+                "a parked Application needs an owner and a time until when",
+                "name both",
+            ))
+        }
+        Command::BreakGlass { reason, .. } if reason.trim().is_empty() => Err(Refusal::new(
+            3,
+            "breaking glass needs a reason",
+            "say why, and who decided it",
+        )),
+        Command::Attest { who, saw, .. } if who.trim().is_empty() || saw.trim().is_empty() => {
+            Err(Refusal::new(
+                0,
+                "an attestation says who looked and what they saw",
+                "name both",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn armed(run: &Run, command: &Command) -> Result<(), Refusal> {
+    let missing = match command {
+        Command::Push if !run.armed.git() => "git",
+        Command::Freeze { .. }
+        | Command::Sync { .. }
+        | Command::Thaw { .. }
+        | Command::Act { .. }
+            if !run.armed.cluster() =>
+        {
+            "cluster"
+        }
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(
+        1,
+        format!(
+            "not armed: this writes to {}",
+            if missing == "git" {
+                "Git"
+            } else {
+                "the cluster"
+            }
+        ),
+        format!("arm with `W` on the screen, or with --write {missing} (or all)"),
+    ))
+}
+
+fn known<'a>(run: &'a Run, key: &AppKey) -> Result<&'a crate::run::AppRun, Refusal> {
+    run.apps
+        .get(key)
+        .filter(|_| run.scope.contains(key))
+        .ok_or_else(|| {
+            Refusal::new(
+                0,
+                text::line(&format!("{key} is not in the scope of this incident")),
+                "add it to the scope first",
+            )
+        })
+}
+
+fn freeze(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
+    if applications.is_empty() {
+        return Err(Refusal::new(
+            0,
+            "no Application to freeze",
+            "mark at least one",
+        ));
+    }
+    for key in applications {
+        known(run, key)?;
+        let foreign = now
+            .apps
+            .get(key)
+            .and_then(|app| app.note.as_ref())
+            .and_then(|note| note.get("incident"))
+            .and_then(|incident| incident.as_str())
+            .filter(|incident| *incident != run.id());
+        if let Some(incident) = foreign {
+            return Err(Refusal::new(
+                2,
+                text::line(&format!("{key} is frozen by incident {incident} already")),
+                "talk to its operator, or take that incident over",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
+    let mut cells = now.undecided(run);
+    let Some((first, _)) = cells.next() else {
+        return Ok(());
+    };
+    let more = cells.count();
+    Err(Refusal::new(
+        3,
+        text::line(&format!(
+            "{} cell{} not decided yet: {} {} of {}{}",
+            more + 1,
+            if more == 0 { " is" } else { "s are" },
+            first.object,
+            first.field,
+            first.application.name,
+            if more == 0 {
+                String::new()
+            } else {
+                format!(" and {more} more")
+            },
+        )),
+        "decide each of them, or put it off with an owner and a date",
+    ))
+}
+
+fn frozen(run: &Run) -> Result<(), Refusal> {
+    match run
+        .walking()
+        .find(|(_, app)| !app.freeze.proven() && app.freeze != Freeze::Thawed)
+    {
+        None => Ok(()),
+        Some((key, app)) => Err(Refusal::new(
+            4,
+            format!("the freeze of {key} is not proven ({})", app.freeze.word()),
+            "freeze it, and wait until it was seen to hold twice",
+        )),
+    }
+}
+
+fn push(run: &Run, now: &Now) -> Result<(), Refusal> {
+    undecided(run, now)?;
+    let Some(proposal) = &run.proposal else {
+        return Err(Refusal::new(
+            6,
+            "there is no proven commit to push",
+            "decide, then look at the proof",
+        ));
+    };
+    let unproven = proposal
+        .proof
+        .iter()
+        .find(|line| !line.undecided.is_empty() || !line.errors.is_empty());
+    if let Some(line) = unproven {
+        return Err(Refusal::new(
+            6,
+            format!(
+                "the commit is not proven: it changes {} field(s) of {} that nobody decided",
+                line.undecided.len(),
+                line.application
+            ),
+            "look at the proof; decide those fields too, or change the decision",
+        ));
+    }
+    // A branch of our own moves no Application: it needs no freeze.
+    if proposal.branch == proposal.tracked {
+        frozen(run)?;
+    }
+    Ok(())
+}
+
+fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
+    let app = known(run, key)?;
+    undecided(run, now)?;
+    if !app.freeze.proven() {
+        return Err(Refusal::new(
+            4,
+            format!("the freeze of {key} is not proven ({})", app.freeze.word()),
+            "freeze it, and wait until it was seen to hold twice",
+        ));
+    }
+    let revision = match now.apps.get(key) {
+        Some(seen) => run.landed.get(&seen.repository),
+        None => None,
+    };
+    let Some(landed) = revision else {
+        return Err(Refusal::new(
+            6,
+            "no proven revision has landed on the tracked branch yet",
+            "commit first: a sync goes to a revision that renders as decided",
+        ));
+    };
+    let before = run.sync_order().into_iter().take_while(|other| other != key).find(|other| {
+        run.apps.get(other).is_some_and(|app| {
+            app.parked.is_none()
+                && app.freeze.is_set()
+                && !matches!(&app.sync, Sync::Verified { revision, .. } if *revision == landed.revision)
+        })
+    });
+    if let Some(other) = before {
+        return Err(Refusal::new(
+            3,
+            format!("{other} comes before {key} in the order of syncs and is not verified"),
+            "sync it first, park it, or change the order",
+        ));
+    }
+    match &app.prediction {
+        Some((at, prediction)) if *at == landed.revision => {
+            let only_unknown = prediction.unexpected.is_empty() && prediction.missing.is_empty();
+            let glass = run
+                .broken_glass
+                .iter()
+                .any(|g| g.application.as_ref() == Some(key));
+            if prediction.as_expected() || (only_unknown && glass) {
+                Ok(())
+            } else {
+                Err(Refusal::new(
+                    3,
+                    crate::workflow::differs(key, prediction),
+                    "decide the difference, look again, or park the Application",
+                ))
+            }
+        }
+        _ => Err(Refusal::new(
+            3,
+            format!("what a sync of {key} would do is not known yet"),
+            "look again: the prediction comes first",
+        )),
+    }
+}
+
+fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
+    undecided(run, now)?;
+    for key in applications {
+        let app = known(run, key)?;
+        if app.target.is_none() {
+            return Err(Refusal::new(
+                0,
+                format!("no target policy is chosen for {key}"),
+                "choose as found, as declared, or type one",
+            ));
+        }
+        if !app.freeze.is_set() && !matches!(app.freeze, Freeze::Lost { .. }) {
+            return Err(Refusal::new(
+                0,
+                format!("{key} is not frozen by this incident"),
+                "there is nothing to thaw",
+            ));
+        }
+        if !matches!(app.sync, Sync::Verified { .. }) {
+            return Err(Refusal::new(
+                3,
+                format!(
+                    "{key} is not synced and verified: with auto-sync on, Argo CD would do what nobody was shown"
+                ),
+                "sync it first",
+            ));
+        }
+        let red = run.gates_after(key).into_iter().find(|gate| {
+            let passed = app
+                .gates
+                .get(gate)
+                .is_some_and(|state| state.passed.is_some());
+            let glass = run.broken_glass.iter().any(|g| g.what == *gate);
+            !passed && !run.attested.contains_key(gate) && !glass
+        });
+        if let Some(gate) = red {
+            return Err(Refusal::new(
+                10,
+                format!("gate {gate} after {key} is not green"),
+                "wait for it, attest it, or break glass with a reason",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn act(run: &Run, key: &AppKey, action: &Action) -> Result<(), Refusal> {
+    let app = known(run, key)?;
+    if !app.freeze.proven() {
+        return Err(Refusal::new(
+            4,
+            format!(
+                "the freeze of {key} is not proven ({}): a live action would be undone or synced over",
+                app.freeze.word()
+            ),
+            "freeze it first",
+        ));
+    }
+    if let Action::Scale { replicas: 0 } = action {
+        return Err(Refusal::new(
+            8,
+            "scaling to 0 takes the workload away",
+            "patch `.spec.replicas` to 0 if that is what is wanted",
+        ));
+    }
+    Ok(())
+}
+
+fn close(run: &Run) -> Result<(), Refusal> {
+    let owed: Vec<_> = run
+        .obligations()
+        .into_iter()
+        .filter(|o| o.blocks_close)
+        .collect();
+    match owed.first() {
+        None => {
+            let unfinished = run
+                .walking()
+                .find(|(_, app)| app.freeze != Freeze::Thawed && app.freeze != Freeze::Not);
+            match unfinished {
+                None => Ok(()),
+                Some((key, _)) => Err(Refusal::new(
+                    10,
+                    format!("{key} is not thawed"),
+                    "thaw or park it",
+                )),
+            }
+        }
+        Some(first) => Err(Refusal::new(
+            10,
+            format!("{} thing(s) are owed: {}", owed.len(), first.what),
+            format!("settle it: {}", first.settle),
+        )),
+    }
+}

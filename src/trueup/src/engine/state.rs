@@ -1,0 +1,281 @@
+//! The engine's state and its two doors: events in through the journal, effects out through a recorded intent.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+use trueup_core::{
+    event::{CommandLine, Effect, Event, Guard, Outcome, Record},
+    ids::OpId,
+    now::Now,
+    object::identity::{AppKey, ObjectRef},
+    run::Run,
+    sheet::{Confirm, Refusal, Sheet},
+    text,
+};
+
+use super::{
+    handle::{Update, Waiting},
+    read::World,
+    trouble::Trouble,
+};
+use crate::{
+    journal::{Boundaries, Journal, Line, Point},
+    ports::{Clock, Cluster, Ids, Probe, Repos},
+};
+
+/// The world as the engine reaches it.
+#[derive(Clone)]
+pub struct Ports {
+    pub cluster: Arc<dyn Cluster>,
+    pub repos: Arc<dyn Repos>,
+    pub probe: Arc<dyn Probe>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+}
+
+/// What does not change while the engine runs.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub operator: String,
+    pub host: String,
+    /// Argo CD's namespace.
+    pub namespace: String,
+    /// Marked by the operator as not production: a button confirms.
+    pub non_production: bool,
+    /// Author of commits.
+    pub author: crate::ports::Author,
+}
+
+/// One incident being worked on.
+pub struct Engine {
+    pub(super) ports: Ports,
+    pub(super) setting: Setting,
+    journal: Mutex<Journal>,
+    boundaries: Arc<dyn Boundaries>,
+    run: RwLock<Arc<Run>>,
+    seen: RwLock<Option<(Arc<World>, Arc<Now>)>>,
+    updates: mpsc::UnboundedSender<Update>,
+}
+
+impl Engine {
+    pub fn new(
+        ports: Ports,
+        setting: Setting,
+        journal: Journal,
+        lines: &[Line],
+        updates: mpsc::UnboundedSender<Update>,
+    ) -> Self {
+        let run = Run::fold(lines.iter().map(|line| &line.record));
+        Self {
+            ports,
+            setting,
+            boundaries: journal.boundaries(),
+            journal: Mutex::new(journal),
+            run: RwLock::new(Arc::new(run)),
+            seen: RwLock::new(None),
+            updates,
+        }
+    }
+
+    /// The state as of the last durable event.
+    pub fn run(&self) -> Arc<Run> {
+        Arc::clone(&self.run.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The last look at the world.
+    pub fn seen(&self) -> Option<(Arc<World>, Arc<Now>)> {
+        self.seen.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_seen(&self, world: Arc<World>, now: Arc<Now>) {
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some((world, Arc::clone(&now)));
+        self.tell(Update::Seen(now));
+    }
+
+    /// The last look, or a first one.
+    pub async fn seen_or_look(&self) -> Result<(Arc<World>, Arc<Now>), Trouble> {
+        match self.seen() {
+            Some(seen) => Ok(seen),
+            None => self.look().await,
+        }
+    }
+
+    /// Sends an update; a front end that is gone does not stop the engine.
+    pub fn tell(&self, update: Update) {
+        let _ = self.updates.send(update);
+    }
+
+    /// Makes an event durable and takes it into the state.
+    pub fn record(&self, event: Event) -> Result<Arc<Run>, Trouble> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = Arc::new(journal.append(self.ports.clock.now(), event)?);
+        let mut run = Run::clone(&self.run());
+        run.apply(&record);
+        let run = Arc::new(run);
+        *self.run.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&run);
+        drop(journal);
+        self.tell(Update::Journaled { record, run: Arc::clone(&run) });
+        Ok(run)
+    }
+
+    /// Works with the journal directly: blobs, and the folder.
+    pub fn with_journal<T>(&self, work: impl FnOnce(&Journal) -> T) -> T {
+        work(&self.journal.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps bytes beside the journal, named by their digest.
+    pub fn keep(&self, bytes: &[u8]) -> Result<trueup_core::ids::Digest, Trouble> {
+        Ok(self.with_journal(|journal| journal.put_blob(bytes))?)
+    }
+
+    /// One external write: intent durable, room for the outcome kept, the write, outcome durable.
+    pub(super) async fn effect<F>(&self, write: Write, perform: F) -> Result<Outcome, Trouble>
+    where
+        F: Future<Output = Outcome>,
+    {
+        self.with_journal(Journal::reserve)?;
+        let op = write.op.clone();
+        self.record(Event::Intended {
+            op: op.clone(),
+            effect: write.effect,
+            guard: write.guard,
+            shown: write.shown,
+            by_hand: write.by_hand,
+            by: self.setting.operator.clone(),
+        })?;
+        let outcome = perform.await;
+        self.boundaries.reached(Point::AfterEffect);
+        self.end(&op, outcome.clone())?;
+        Ok(outcome)
+    }
+
+    /// Records how a write ended.
+    pub(super) fn end(&self, op: &OpId, outcome: Outcome) -> Result<(), Trouble> {
+        self.record(Event::Ended { op: op.clone(), outcome })?;
+        self.boundaries.reached(Point::AfterOutcome);
+        Ok(())
+    }
+
+    /// A request that needs no sheet of its own (refresh, lease), for the command log.
+    pub(super) fn logged(&self, by_hand: String, result: String, took: Duration) -> Result<(), Trouble> {
+        let line = CommandLine {
+            by_hand: text::line(&by_hand),
+            result: text::line(&result),
+            millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.record(Event::CommandRan { line })?;
+        Ok(())
+    }
+
+    /// Shows what is being waited for while `work` goes on, and gives up at the limit.
+    pub(super) async fn waiting<T>(
+        &self,
+        what: impl Into<String>,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let what = what.into();
+        self.tell(Update::Waiting(Some(Waiting {
+            what: what.clone(),
+            since: self.ports.clock.now(),
+            limit,
+            cancellable: true,
+        })));
+        let ended = tokio::time::timeout(limit, work).await;
+        self.tell(Update::Waiting(None));
+        ended.unwrap_or_else(|_| {
+            Err(Trouble::TimedOut {
+                what,
+                limit: trueup_core::span::Span(limit).to_string(),
+                hint: "look again; if it stays so, see what Argo CD's controller says".into(),
+            })
+        })
+    }
+
+    pub(super) async fn pause(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+
+    /// The reference of an Application object.
+    pub fn application_ref(&self, key: &AppKey) -> ObjectRef {
+        ObjectRef {
+            group: "argoproj.io".into(),
+            version: "v1alpha1".into(),
+            kind: "Application".into(),
+            namespace: Some(key.namespace.clone()),
+            name: key.name.clone(),
+        }
+    }
+
+    /// The Application as the server has it now.
+    pub(super) async fn application(&self, key: &AppKey) -> Result<serde_json::Value, Trouble> {
+        self.ports.cluster.get(&self.application_ref(key)).await?.ok_or_else(|| {
+            Trouble::failed(
+                format!("read the Application {key}"),
+                "it does not exist any more",
+                "take it out of the scope, or see who deleted it",
+            )
+        })
+    }
+
+    pub(super) fn confirm(&self) -> Confirm {
+        if self.setting.non_production {
+            Confirm::Button
+        } else {
+            Confirm::Type(self.run().id().to_owned())
+        }
+    }
+
+    /// Where the cluster's sheets say that they write.
+    pub(super) fn place(&self) -> String {
+        let run = self.run();
+        text::line(&format!("{} ({}, pinned)", run.pin.context, run.pin.server))
+    }
+
+    pub(super) fn op_id(&self) -> OpId {
+        OpId(self.ports.ids.op_id())
+    }
+
+    /// Whether the sheet still says what is so; a fact that moved is named.
+    pub(super) fn facts_hold(
+        shown: &BTreeMap<String, serde_json::Value>,
+        fresh: &BTreeMap<String, serde_json::Value>,
+    ) -> Result<(), Refusal> {
+        for (name, was) in shown {
+            let is = fresh.get(name).unwrap_or(&serde_json::Value::Null);
+            if is != was {
+                return Err(Refusal::new(
+                    2,
+                    text::line(&format!("{name} was {was} when it was confirmed and is {is} now")),
+                    "look again and decide anew; nothing was written",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A write about to be intended.
+pub(super) struct Write {
+    pub op: OpId,
+    pub effect: Effect,
+    pub guard: Guard,
+    pub shown: Vec<String>,
+    pub by_hand: Vec<String>,
+}
+
+/// Gives a sheet its id: the digest of everything that it says.
+pub(super) fn sealed(mut sheet: Sheet) -> Sheet {
+    sheet.id = trueup_core::ids::Digest::of(b"");
+    let said = serde_json::to_vec(&sheet).unwrap_or_default();
+    sheet.id = trueup_core::ids::Digest::of(&said);
+    sheet
+}
+
+/// Keeps the type of a journal record near for callers that match on updates.
+pub type Recorded = Arc<Record>;
