@@ -146,6 +146,8 @@ pub struct Sheet {
     pub read_at: Timestamp,
     /// The writes, in order, as they will be journaled.
     pub effects: Vec<Effect>,
+    /// For each of them, what was read and must still be so.
+    pub guards: Vec<crate::event::Guard>,
 }
 
 /// Why something is not done: which rule, and what can be done about it.

@@ -1,4 +1,19 @@
 //! The engine: the one way in for what the operator asks, the one way out for what is written.
+//!
+//! `drive` takes requests and does the next thing; `state` holds the journal and its two doors; `read` and `observe`
+//! look at the world; `sheets` says what a command would write, `steps` does it and watches what came of it; `resume`
+//! finds out in the world what became of a write that was in flight.
 
+pub mod drive;
 pub mod handle;
+pub mod observe;
 pub mod read;
+pub mod resume;
+pub mod sheets;
+pub mod state;
+pub mod steps;
+pub mod trouble;
+
+pub use drive::spawn;
+pub use state::{Engine, Ports, Setting};
+pub use trouble::Trouble;

@@ -1,0 +1,241 @@
+//! The driver: requests in, the next thing done, one at a time; what only observes goes on by itself.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use trueup_core::{
+    sheet::{Command, Sheet},
+    workflow::{self, Next},
+};
+
+use super::{
+    handle::{Request, Update},
+    state::Engine,
+    steps::lease,
+    trouble::Trouble,
+};
+
+/// After a step failed, how long until it is tried again by itself.
+const BACK_OFF: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// What comes next, as things stand.
+    pub async fn next(&self) -> Result<Next, Trouble> {
+        let (_, now) = self.seen_or_look().await?;
+        Ok(workflow::next(&self.run(), &now))
+    }
+
+    /// Does a next thing that only observes.
+    pub async fn observe(&self, next: &Next) -> Result<(), Trouble> {
+        match next {
+            Next::LookUp { ops } => {
+                self.look_up(ops).await?;
+                self.look().await.map(|_| ())
+            }
+            Next::SnapshotZero | Next::Snapshot => self.snapshot().await,
+            Next::TryGate { gate } => self.take_baseline(gate).await,
+            Next::ProveFreeze { applications } => self.prove_freeze(applications).await,
+            Next::Propose => self.propose().await,
+            Next::AwaitMerge { repository, .. } => self.await_merge(repository).await,
+            Next::TakeHead { repository, revision } => {
+                let branch = self.tracked_branch(repository);
+                self.landed(repository, &branch, revision, "nothing had to change in Git")
+            }
+            Next::Predict { application, revision } => self.predict(application, revision).await,
+            Next::AwaitOperation { application, op } => self.await_operation(application, op).await,
+            Next::VerifySync { application, op } => self.verify_sync(application, op).await,
+            Next::Gate { application, gate } => self.gate_step(application, gate).await,
+            Next::WatchThaw { application } => self.watch_thaw(application).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn tracked_branch(&self, repository: &str) -> String {
+        let seen = self.seen();
+        let branch = seen.iter().flat_map(|(world, _)| world.applications.values()).find(|app| app.repo_url == repository);
+        branch.map_or_else(|| "HEAD".to_owned(), |app| app.branch.clone())
+    }
+
+    fn trouble(&self, what: &str, trouble: &Trouble) {
+        match trouble {
+            Trouble::Refused(refusal) => self.tell(Update::Refused(refusal.clone())),
+            other => self.tell(Update::Failed {
+                what: what.to_owned(),
+                why: trueup_core::text::line(&other.to_string()),
+                hint: other.hint(),
+            }),
+        }
+    }
+}
+
+/// Starts the engine's task for a front end. It ends with [`Update::Stopped`].
+pub fn spawn(engine: Arc<Engine>, requests: mpsc::Receiver<Request>) -> tokio::task::JoinHandle<()> {
+    #[expect(clippy::disallowed_methods, reason = "the one task that the engine is")]
+    tokio::spawn(Driver { engine, requests, sheet: None, held: false }.run())
+}
+
+struct Driver {
+    engine: Arc<Engine>,
+    requests: mpsc::Receiver<Request>,
+    sheet: Option<Sheet>,
+    /// The operator cancelled what was observed; it goes on when asked.
+    held: bool,
+}
+
+/// What the driver was woken by.
+enum Woken {
+    Request(Option<Request>),
+    Observed(Result<(), Trouble>, String),
+    Idle,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        if let Err(trouble) = self.engine.look().await {
+            self.engine.trouble("read the cluster", &trouble);
+        }
+        let engine = Arc::clone(&self.engine);
+        let mut renew = tokio::time::interval(lease::RENEW);
+        renew.tick().await;
+        loop {
+            let next = self.tell_next();
+            let woken = tokio::select! {
+                biased;
+                request = self.requests.recv() => Woken::Request(request),
+                _ = renew.tick() => {
+                    if engine.run().armed.cluster() && engine.run().closed.is_none() {
+                        engine.renew_lease().await;
+                    }
+                    continue;
+                }
+                woken = observe(&engine, next, self.held) => woken,
+            };
+            match woken {
+                Woken::Request(None | Some(Request::Quit)) => break,
+                Woken::Request(Some(request)) => self.take(request).await,
+                Woken::Observed(Ok(()), _) | Woken::Idle => {}
+                Woken::Observed(Err(trouble), what) => {
+                    engine.trouble(&what, &trouble);
+                    self.held |= matches!(trouble, Trouble::Refused(_) | Trouble::TimedOut { .. });
+                    // A failure that repeats must not spin.
+                    let pause = tokio::time::sleep(BACK_OFF);
+                    tokio::select! {
+                        request = self.requests.recv() => match request {
+                            None | Some(Request::Quit) => break,
+                            Some(request) => self.take(request).await,
+                        },
+                        () = pause => {}
+                    }
+                }
+            }
+        }
+        self.engine.tell(Update::Stopped);
+    }
+
+    fn tell_next(&self) -> Option<Next> {
+        let (_, now) = self.engine.seen()?;
+        let next = workflow::next(&self.engine.run(), &now);
+        self.engine.tell(Update::Next(Box::new(next.clone())));
+        Some(next)
+    }
+
+    async fn take(&mut self, request: Request) {
+        let engine = Arc::clone(&self.engine);
+        let outcome = match request {
+            Request::Ask(Command::CancelWait) => {
+                self.held = true;
+                engine.tell(Update::Waiting(None));
+                Ok(())
+            }
+            Request::Ask(command) if command.writes() => self.show(&command).await,
+            Request::Ask(command) => {
+                self.held = false;
+                self.said(&command).await
+            }
+            Request::Confirm { sheet, typed } => match self.sheet.take() {
+                Some(shown) if shown.id == sheet => {
+                    self.held = false;
+                    engine.confirmed(&shown, &typed).await
+                }
+                _ => Ok(()),
+            },
+            Request::Dismiss => {
+                self.sheet = None;
+                Ok(())
+            }
+            Request::Go => self.go().await,
+            Request::Quit => Ok(()),
+        };
+        if let Err(trouble) = outcome {
+            engine.trouble("do that", &trouble);
+        }
+    }
+
+    async fn said(&self, command: &Command) -> Result<(), Trouble> {
+        let (_, now) = self.engine.seen_or_look().await?;
+        trueup_core::rules::check(&self.engine.run(), &now, command)?;
+        if let Command::Export { format } = command {
+            let path = self.engine.export(format)?;
+            self.engine.tell(Update::Exported { path });
+            return Ok(());
+        }
+        self.engine.say(command).await
+    }
+
+    async fn show(&mut self, command: &Command) -> Result<(), Trouble> {
+        let sheet = self.engine.sheet(command).await?;
+        self.sheet = Some(sheet.clone());
+        self.engine.tell(Update::Sheet(Box::new(sheet)));
+        Ok(())
+    }
+
+    /// The next thing: goes on observing, or answers with its sheet.
+    async fn go(&mut self) -> Result<(), Trouble> {
+        self.held = false;
+        let command = match self.engine.next().await? {
+            Next::Freeze { applications } => Command::Freeze { applications },
+            Next::Refreeze { application, .. } => Command::Freeze { applications: vec![application] },
+            Next::Push => Command::Push,
+            Next::Sync { application } => Command::Sync { application },
+            Next::Thaw { applications } => Command::Thaw { applications },
+            _ => return Ok(()),
+        };
+        self.show(&command).await
+    }
+}
+
+/// Observes what comes next, if it only observes; otherwise waits a while and looks again.
+async fn observe(engine: &Arc<Engine>, next: Option<Next>, held: bool) -> Woken {
+    match next {
+        Some(next) if next.observes() && !held => {
+            let outcome = engine.observe(&next).await;
+            Woken::Observed(outcome, what(&next))
+        }
+        _ => {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            match engine.look().await {
+                Ok(_) => Woken::Idle,
+                Err(trouble) => Woken::Observed(Err(trouble), "read the cluster".into()),
+            }
+        }
+    }
+}
+
+/// A next thing, for a sentence that begins with "cannot".
+fn what(next: &Next) -> String {
+    match next {
+        Next::LookUp { .. } => "look up what was in flight".into(),
+        Next::SnapshotZero | Next::Snapshot => "take a snapshot".into(),
+        Next::TryGate { gate } => format!("try the gate {gate}"),
+        Next::ProveFreeze { .. } => "observe the freeze".into(),
+        Next::Propose => "build and prove the commit".into(),
+        Next::AwaitMerge { .. } => "see the merge".into(),
+        Next::TakeHead { .. } => "take the head of the branch".into(),
+        Next::Predict { application, .. } => format!("predict the sync of {application}"),
+        Next::AwaitOperation { application, .. } => format!("follow the sync of {application}"),
+        Next::VerifySync { application, .. } => format!("read back what the sync of {application} did"),
+        Next::Gate { gate, .. } => format!("sample the gate {gate}"),
+        Next::WatchThaw { application } => format!("watch {application}"),
+        _ => "go on".into(),
+    }
+}

@@ -1,0 +1,230 @@
+//! From everything that one look gave to what the walk and the screen depend on.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+use trueup_core::{
+    decision::{CellKey, Sides},
+    drift::report::{Cell, DriftReport},
+    ids::Commit,
+    now::{AppNow, CellNow, Now, Permitted, PodNow, QuestionNow},
+    object::{identity::{AppKey, ObjectRef}, path::FieldPath},
+    policy::{self, Policy, State},
+    run::Run,
+    text,
+};
+
+use super::{
+    read::{AppSeen, LookOptions, World},
+    state::Engine,
+    steps::application,
+    trouble::Trouble,
+};
+
+impl Engine {
+    /// Reads the world anew: what everything else is decided on.
+    pub async fn look(&self) -> Result<(Arc<World>, Arc<Now>), Trouble> {
+        let run = self.run();
+        let scope = (!run.scope.is_empty()).then_some(run.scope.as_slice());
+        let options = LookOptions { pods: true, permissions: self.seen().is_none(), owners: true };
+        let mut world = self.reader.look(scope, options).await;
+        if let Some((before, _)) = self.seen()
+            && world.permissions.is_empty()
+        {
+            world.permissions.clone_from(&before.permissions);
+        }
+        let now = now(&world, &run, &self.setting.namespace);
+        let (world, now) = (Arc::new(world), Arc::new(now));
+        self.set_seen(Arc::clone(&world), Arc::clone(&now));
+        Ok((world, now))
+    }
+}
+
+/// What one look says, for this incident.
+pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
+    let questions = questions(&world.report);
+    let mut cells = BTreeMap::new();
+    for question in &world.report.questions {
+        for cell in &question.cells {
+            cells.insert(cell.key(&question.field), cell_now(cell, &question.id));
+        }
+    }
+    for key in run.decisions.keys() {
+        if !cells.contains_key(key)
+            && let Some(app) = world.applications.get(&key.application)
+        {
+            cells.insert(key.clone(), quiet_cell(app, key));
+        }
+    }
+    let mut apps: BTreeMap<AppKey, AppNow> = BTreeMap::new();
+    let mut heads = BTreeMap::new();
+    for (key, app) in &world.applications {
+        if let Some(head) = &app.head {
+            heads.insert(app.repo_url.clone(), Commit(head.clone()));
+        }
+        apps.insert(key.clone(), app_now(app, &world.report));
+    }
+    Now {
+        at: world.observed_at,
+        cells,
+        questions,
+        apps,
+        heads,
+        may: world
+            .permissions
+            .iter()
+            .map(|(need, grant)| Permitted {
+                what: text::line(&grant.permission.to_string()),
+                allowed: grant.allowed,
+                needed_for: text::line(&need.needed_for),
+                applications: need.applications.clone(),
+            })
+            .collect(),
+        errors: world.errors.iter().map(|e| text::line(&format!("{}: {}", e.what, e.why))).collect(),
+    }
+}
+
+fn questions(report: &DriftReport) -> Vec<QuestionNow> {
+    report
+        .questions
+        .iter()
+        .map(|question| QuestionNow {
+            id: question.id.clone(),
+            group: question.group.clone(),
+            kind: question.kind.clone(),
+            name: text::line(&question.name),
+            field: question.field.to_string(),
+            class: question.class.name().to_owned(),
+            confidence: question.confidence.name().to_owned(),
+            evidence: question.evidence.iter().map(|e| text::line(e)).collect(),
+            suggestion: question.suggestion.as_ref().map(|s| (s.take.clone(), s.rule.clone())),
+            decide_with: question.decide_with.clone(),
+            cells: question.cells.iter().map(|cell| cell.key(&question.field)).collect(),
+        })
+        .collect()
+}
+
+fn cell_now(cell: &Cell, question: &str) -> CellNow {
+    let writer = cell.writer.as_ref().map_or_else(
+        || "unknown".to_owned(),
+        |writer| match writer.time {
+            Some(time) => format!("{} {}", writer.manager, time.strftime("%-d %b %H:%M")),
+            None => writer.manager.clone(),
+        },
+    );
+    CellNow {
+        question: Some(question.to_owned()),
+        differs: cell.differs,
+        sides: cell.sides(),
+        writer: text::line(&writer),
+        source: cell
+            .source
+            .as_ref()
+            .map(|source| text::line(&format!("{}:{}", source.path, source.line)))
+            .unwrap_or_default(),
+    }
+}
+
+/// A cell that no question asks about any more, read straight from the two sides.
+fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
+    let find = |objects: &mut dyn Iterator<Item = &Value>| -> Option<Value> {
+        let object = objects.find(|object| {
+            ObjectRef::from_object(object).is_ok_and(|reference| reference.key() == key.object.key())
+        })?;
+        field_of(object, &key.field)
+    };
+    let sides = Sides {
+        git: find(&mut app.desired.iter().map(|d| &d.object)),
+        last_synced: app.base.as_ref().and_then(|base| find(&mut base.iter())),
+        live: find(&mut app.live.iter()),
+    };
+    CellNow {
+        question: None,
+        differs: sides.git != sides.live,
+        sides,
+        writer: String::new(),
+        source: String::new(),
+    }
+}
+
+fn field_of(object: &Value, field: &FieldPath) -> Option<Value> {
+    if field.is_root() {
+        return Some(Value::from("(there)"));
+    }
+    field.get(object).cloned()
+}
+
+/// The parts of an Application that its object alone tells.
+pub fn application_now(object: &Value) -> AppNow {
+    let text_at = |pointer: &str| text::line(object.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
+    let found = Policy::of(object);
+    let conditions = object
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|c| c.get("type").and_then(Value::as_str).is_some_and(|t| t.ends_with("Error")))
+        .map(|c| text::line(c.get("message").and_then(Value::as_str).unwrap_or_default()))
+        .collect();
+    let note = object
+        .pointer("/metadata/annotations")
+        .and_then(|annotations| annotations.get(policy::NOTE))
+        .and_then(Value::as_str)
+        .map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)));
+    AppNow {
+        uid: text_at("/metadata/uid"),
+        sync: text_at("/status/sync/status"),
+        health: text_at("/status/health/status"),
+        revision: object.pointer("/status/sync/revision").and_then(Value::as_str).map(Commit::from),
+        reconciled_at: application::reconciled_at(object),
+        auto_sync: found.is_on(),
+        sync_policy: found.value().cloned().unwrap_or(Value::Null),
+        note,
+        operation: application::operation(object),
+        conditions,
+        ..AppNow::default()
+    }
+}
+
+fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
+    let mut now = application_now(&app.object);
+    let declared = policy::declared(&app.object, app.declared.as_ref().map(|d| &d.object));
+    now.declared = declared.map(|declared| {
+        let place = match (&declared.place, &app.declared) {
+            (policy::DeclaredIn::Git, Some(at)) => format!("{}:{}", at.file, at.line),
+            (policy::DeclaredIn::Git, None) => "Git".to_owned(),
+            (policy::DeclaredIn::LastApplied, _) => "last-applied".to_owned(),
+        };
+        (declared.policy.automated().cloned().unwrap_or(Value::Null), text::line(&place))
+    });
+    now.repository.clone_from(&app.repo_url);
+    now.branch = text::line(&app.branch);
+    now.path = text::line(&app.path);
+    now.destination = text::line(&app.destination.namespace);
+    now.context.clone_from(&app.destination.context);
+    now.owner = text::line(app.owner.as_deref().unwrap_or_default());
+    if let Some(entry) = report.applications.iter().find(|a| a.name == app.key.name && a.namespace == app.key.namespace) {
+        now.auto_state = match entry.auto_sync.state {
+            State::On => "on",
+            State::Off => "off",
+            State::Absent => "absent",
+        }
+        .to_owned();
+        now.off_not_before = entry.auto_sync.off_not_before;
+        now.off_not_after = entry.auto_sync.off_not_after;
+        now.evidence = entry.auto_sync.evidence.iter().map(|e| text::line(e)).collect();
+        now.divergences = entry.divergences;
+        now.noise = entry.noise.iter().map(|n| (n.class.name().to_owned(), n.count, text::line(&n.reason))).collect();
+    }
+    now.pods = app
+        .pods
+        .iter()
+        .map(|pod| PodNow {
+            name: text::line(&pod.name),
+            ready: pod.ready,
+            started_at: pod.started_at,
+            why: String::new(),
+        })
+        .collect();
+    now
+}

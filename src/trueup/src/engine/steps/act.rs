@@ -1,0 +1,181 @@
+//! Live actions: production does not wait for a review, but it is shown, guarded, and has to reach Git before the close.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use trueup_core::{
+    event::{Effect, Event, Guard, Outcome},
+    object::{identity::{AppKey, ObjectRef}, path::FieldPath},
+    plan::Action,
+    policy::FIELD_MANAGER,
+    sheet::{Refusal, Sheet},
+    span::Span,
+    text,
+};
+
+use super::super::{state::{Engine, Write}, trouble::{Trouble, outcome_of}};
+use super::application::resource_version;
+use crate::ports::{WriteKind, WriteRequest};
+
+/// A live action worked out against the object as it stands.
+pub(in super::super) struct Worked {
+    pub object: ObjectRef,
+    pub patch: Value,
+    pub inverse: Value,
+    pub guard: Guard,
+    pub will: String,
+}
+
+impl Engine {
+    /// Works an action out on the live object of an Application; nothing is written.
+    pub(in super::super) async fn work_out(&self, key: &AppKey, named: &str, action: &Action) -> Result<Worked, Trouble> {
+        let (world, _) = self.seen_or_look().await?;
+        let object = world
+            .applications
+            .get(key)
+            .into_iter()
+            .flat_map(|app| &app.live)
+            .filter_map(|object| ObjectRef::from_object(object).ok())
+            .find(|object| {
+                let short = format!("{}/{}", object.kind, object.name);
+                short.eq_ignore_ascii_case(named) || object.to_string() == named
+            })
+            .ok_or_else(|| {
+                Trouble::Refused(Refusal::new(
+                    3,
+                    text::line(&format!("{key} has no live object {named}")),
+                    "name it as KIND/NAME, such as Deployment/profile-service",
+                ))
+            })?;
+        if object.kind == "Secret" {
+            return Err(Refusal::new(7, "a secret is not written from here: its value would pass through the journal", "use kubectl, and note it in the transcript").into());
+        }
+        let live = self.ports.cluster.get(&object).await?.ok_or_else(|| {
+            Trouble::failed(format!("read {object}"), "it does not exist any more", "look again")
+        })?;
+        let (field, to) = target_of(&object, action)?;
+        let from = field.get(&live).cloned();
+        if from == to {
+            return Err(Refusal::new(0, text::line(&format!("{object} {field} is so already")), "there is nothing to do").into());
+        }
+        let mut changed = live.clone();
+        match &to {
+            Some(value) => field.set(&mut changed, value.clone()).map_err(|error| {
+                Trouble::Refused(Refusal::new(3, text::line(&error.to_string()), "name an existing field"))
+            })?,
+            None => {
+                field.remove(&mut changed);
+            }
+        }
+        let facts = BTreeMap::from([
+            ("uid".to_owned(), live.pointer("/metadata/uid").cloned().unwrap_or(Value::Null)),
+            (field.to_string(), from.clone().unwrap_or(Value::Null)),
+        ]);
+        let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "(absent)".to_owned(), text::value);
+        Ok(Worked {
+            will: format!("{object} {field}: {} → {}", shown(&from), shown(&to)),
+            patch: guarded(&live, &changed),
+            inverse: json_diff(&changed, &live),
+            guard: Guard { resource_version: resource_version(&live), facts },
+            object,
+        })
+    }
+
+    /// Does what an action sheet showed, and reads it again after 5 s and 30 s.
+    pub(in super::super) async fn act(&self, sheet: &Sheet, named: &str) -> Result<(), Trouble> {
+        for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
+            let Effect::Act { application: key, action, cell, .. } = effect else { continue };
+            self.must_hold(key).await?;
+            let fresh = self.work_out(key, named, action).await?;
+            Self::facts_hold(&guard.facts, &fresh.guard.facts)?;
+            let op = self.op_id();
+            let write = Write {
+                op: op.clone(),
+                effect: Effect::Act {
+                    application: key.clone(),
+                    object: fresh.object.clone(),
+                    action: action.clone(),
+                    patch: fresh.patch.clone(),
+                    inverse: fresh.inverse.clone(),
+                    cell: cell.clone(),
+                },
+                guard: fresh.guard.clone(),
+                shown: sheet.will.clone(),
+                by_hand: sheet.by_hand.clone(),
+            };
+            let outcome = self
+                .effect(write, async {
+                    let request = WriteRequest {
+                        object: fresh.object.clone(),
+                        kind: WriteKind::JsonPatch,
+                        body: fresh.patch.clone(),
+                        dry_run: false,
+                        field_manager: FIELD_MANAGER.into(),
+                        subresource: None,
+                    };
+                    match self.ports.cluster.write(&request).await {
+                        Ok(object) => Outcome::Done { resource_version: resource_version(&object), found: false },
+                        Err(error) => outcome_of(&error),
+                    }
+                })
+                .await?;
+            Self::must_be_done(&format!("act on {}", fresh.object), outcome)?;
+            let (field, to) = target_of(&fresh.object, action)?;
+            let mut waited = Span::default();
+            for after in [Span::seconds(5), Span::seconds(30)] {
+                self.pause(after.0.saturating_sub(waited.0)).await;
+                waited = after;
+                let seen = self.ports.cluster.get(&fresh.object).await?;
+                let is = seen.as_ref().and_then(|object| field.get(object)).cloned();
+                self.record(Event::ActReread {
+                    op: op.clone(),
+                    after,
+                    holds: is == to,
+                    why: format!("{field} is {}", is.as_ref().map_or_else(|| "absent".to_owned(), text::value)),
+                })?;
+            }
+        }
+        self.look().await?;
+        Ok(())
+    }
+}
+
+/// The field that an action sets, and to what.
+fn target_of(object: &ObjectRef, action: &Action) -> Result<(FieldPath, Option<Value>), Trouble> {
+    let parse = |field: &str| {
+        field.parse::<FieldPath>().map_err(|error| {
+            Trouble::Refused(Refusal::new(3, text::line(&error.to_string()), "write it as .spec.replicas or .data[\"a.b\"]"))
+        })
+    };
+    match action {
+        Action::Patch { field, value } => Ok((parse(field)?, Some(value.clone()))),
+        Action::Remove { field } => Ok((parse(field)?, None)),
+        Action::Scale { replicas } => Ok((FieldPath::keys(["spec", "replicas"]), Some(json!(replicas)))),
+        Action::Suspend {} if object.kind == "CronJob" => Ok((FieldPath::keys(["spec", "suspend"]), Some(json!(true)))),
+        Action::Suspend {} => Err(Refusal::new(3, "only a CronJob can be suspended", "scale the workload instead").into()),
+        Action::Restart {} => Err(Refusal::new(
+            3,
+            "a restart needs its time: patch the template's annotation kubectl.kubernetes.io/restartedAt",
+            "trueup act restart does it",
+        )
+        .into()),
+    }
+}
+
+/// The JSON Patch from one object to the other, carrying the version that was read.
+fn guarded(from: &Value, to: &Value) -> Value {
+    let mut ops = vec![json!({
+        "op": "test",
+        "path": "/metadata/resourceVersion",
+        "value": from.pointer("/metadata/resourceVersion"),
+    })];
+    if let Value::Array(change) = json_diff(from, to) {
+        ops.extend(change);
+    }
+    Value::Array(ops)
+}
+
+/// The JSON Patch (RFC 6902) that turns one value into the other.
+fn json_diff(from: &Value, to: &Value) -> Value {
+    serde_json::to_value(json_patch::diff(from, to)).unwrap_or(Value::Null)
+}

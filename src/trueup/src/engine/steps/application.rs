@@ -1,0 +1,223 @@
+//! What the steps ask of an Application object: its facts, a consumed refresh, a guarded patch.
+
+use std::{collections::BTreeMap, time::{Duration, Instant}};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trueup_core::{
+    event::{Effect, Guard, Outcome},
+    object::identity::AppKey,
+    policy::{FIELD_MANAGER, Policy},
+    text,
+};
+
+use super::super::{
+    state::{Engine, Write},
+    trouble::{Trouble, outcome_of},
+};
+use crate::ports::{WriteError, WriteKind, WriteRequest};
+
+const REFRESH: &str = "argocd.argoproj.io/refresh";
+/// Between two looks at an object that is being waited for.
+pub(super) const POLL: Duration = Duration::from_millis(250);
+/// How often a write is tried again after losing only its resourceVersion to an unrelated change.
+const ATTEMPTS: usize = 5;
+
+/// What the operator confirms about an Application; a status flap moves none of it.
+pub fn facts(application: &Value) -> BTreeMap<String, Value> {
+    let at = |pointer: &str| application.pointer(pointer).cloned().unwrap_or(Value::Null);
+    BTreeMap::from([
+        ("uid".to_owned(), at("/metadata/uid")),
+        ("source".to_owned(), at("/spec/source")),
+        ("sources".to_owned(), at("/spec/sources")),
+        ("destination".to_owned(), at("/spec/destination")),
+        ("project".to_owned(), at("/spec/project")),
+        (
+            "syncPolicy".to_owned(),
+            Policy::of(application).value().cloned().unwrap_or(Value::Null),
+        ),
+    ])
+}
+
+pub fn resource_version(object: &Value) -> Option<String> {
+    object.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(str::to_owned)
+}
+
+pub fn reconciled_at(application: &Value) -> Option<Timestamp> {
+    application.pointer("/status/reconciledAt").and_then(Value::as_str)?.parse().ok()
+}
+
+/// An operation that waits or runs, in words.
+pub fn operation(application: &Value) -> Option<String> {
+    let waits = application.get("operation").is_some_and(|o| !o.is_null());
+    let phase = application.pointer("/status/operationState/phase").and_then(Value::as_str).unwrap_or_default();
+    if !waits && phase != "Running" && phase != "Terminating" {
+        return None;
+    }
+    let who = application
+        .pointer("/operation/initiatedBy/username")
+        .or_else(|| application.pointer("/status/operationState/operation/initiatedBy/username"))
+        .and_then(Value::as_str)
+        .unwrap_or("somebody unnamed");
+    Some(text::line(&format!("{} by {who}", if phase.is_empty() { "requested" } else { phase })))
+}
+
+/// The value of an item of `operation.info` by name.
+pub fn info<'a>(operation: &'a Value, name: &str) -> Option<&'a str> {
+    operation
+        .get("info")?
+        .as_array()?
+        .iter()
+        .find(|item| item.get("name").and_then(Value::as_str) == Some(name))?
+        .get("value")?
+        .as_str()
+}
+
+/// A shell-quoted `kubectl patch` that does the same; guards on versions are left out, since they are of this moment.
+pub fn by_hand(key: &AppKey, patch: &Value) -> String {
+    let ops: Vec<&Value> = patch
+        .as_array()
+        .map(|ops| ops.iter().filter(|op| op.get("op").and_then(Value::as_str) != Some("test")).collect())
+        .unwrap_or_default();
+    let json = serde_json::to_string(&ops).unwrap_or_default();
+    text::line(&format!(
+        "kubectl -n {} patch application {} --type json -p '{}'",
+        key.namespace,
+        key.name,
+        json.replace('\'', r"'\''")
+    ))
+}
+
+impl Engine {
+    /// Asks Argo CD to compare now and waits until it did; the Application afterwards.
+    ///
+    /// The request is consented to when arming. Up to Argo CD 3.5 a request that comes during a comparison is dropped
+    /// with its annotation; `reconciledAt` tells, and it is asked again.
+    pub async fn refresh(&self, key: &AppKey) -> Result<Value, Trouble> {
+        let limit = self.run().waits.refresh_deadline.0;
+        let what = format!("Argo CD to compare {key}");
+        self.waiting(what, limit, self.refresh_until_consumed(key)).await
+    }
+
+    async fn refresh_until_consumed(&self, key: &AppKey) -> Result<Value, Trouble> {
+        loop {
+            let before = self.application(key).await?;
+            let last = reconciled_at(&before);
+            let asked = self.ports.clock.now();
+            self.ask_refresh(key).await?;
+            let seen = loop {
+                self.pause(POLL).await;
+                let seen = self.application(key).await?;
+                if seen.pointer("/metadata/annotations").and_then(|a| a.get(REFRESH)).is_none() {
+                    break seen;
+                }
+            };
+            // Times have a resolution of one second, and the server's clock is not ours: newer than before, or of the
+            // second in which we asked.
+            let fresh = reconciled_at(&seen).is_some_and(|at| {
+                last.is_none_or(|last| at > last) || at.as_second() >= asked.as_second()
+            });
+            if fresh {
+                return Ok(seen);
+            }
+        }
+    }
+
+    async fn ask_refresh(&self, key: &AppKey) -> Result<(), Trouble> {
+        let began = Instant::now();
+        let request = WriteRequest {
+            object: self.application_ref(key),
+            kind: WriteKind::MergePatch,
+            body: json!({"metadata": {"annotations": {REFRESH: "normal"}}}),
+            dry_run: false,
+            field_manager: FIELD_MANAGER.into(),
+            subresource: None,
+        };
+        let answer = self.ports.cluster.write(&request).await;
+        let by_hand = format!(
+            "kubectl -n {} annotate application {} {REFRESH}=normal --overwrite",
+            key.namespace, key.name
+        );
+        let result = match &answer {
+            Ok(_) => "200".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.logged(by_hand, result, began.elapsed())?;
+        match answer {
+            Ok(_) => Ok(()),
+            // It may have landed; looking whether the comparison happened is what comes next anyway.
+            Err(WriteError::Unknown { .. }) => Ok(()),
+            Err(error) => Err(Trouble::failed(
+                format!("ask Argo CD to compare {key}"),
+                &error,
+                "the permission needed is `patch applications.argoproj.io`; `trueup doctor` lists all of them",
+            )),
+        }
+    }
+
+    /// One guarded patch of an Application: read again, compare with what was confirmed, write with that version.
+    ///
+    /// `build` makes the effect from the fresh object. Losing only the version to an unrelated change is tried again;
+    /// a confirmed fact that moved is a refusal by rule 2.
+    pub(super) async fn patch_application(
+        &self,
+        key: &AppKey,
+        confirmed: &Guard,
+        shown: &[String],
+        build: impl Fn(&Value, &trueup_core::ids::OpId) -> Result<(Effect, Value), Trouble>,
+    ) -> Result<Outcome, Trouble> {
+        let mut last = Outcome::NotDone { why: "it was not tried".into() };
+        for _ in 0..ATTEMPTS {
+            let fresh = self.application(key).await?;
+            let now = facts(&fresh);
+            Self::facts_hold(&confirmed.facts, &now)?;
+            let op = self.op_id();
+            let (effect, patch) = build(&fresh, &op)?;
+            let write = Write {
+                op,
+                guard: Guard { resource_version: resource_version(&fresh), facts: now },
+                shown: shown.to_vec(),
+                by_hand: vec![by_hand(key, &patch)],
+                effect,
+            };
+            let mut lost = false;
+            let outcome = self
+                .effect(write, async {
+                    let request = WriteRequest {
+                        object: self.application_ref(key),
+                        kind: WriteKind::JsonPatch,
+                        body: patch,
+                        dry_run: false,
+                        field_manager: FIELD_MANAGER.into(),
+                        subresource: None,
+                    };
+                    match self.ports.cluster.write(&request).await {
+                        Ok(object) => Outcome::Done { resource_version: resource_version(&object), found: false },
+                        Err(error) => {
+                            lost = matches!(error, WriteError::LostGuard { .. });
+                            outcome_of(&error)
+                        }
+                    }
+                })
+                .await?;
+            if !lost {
+                return Ok(outcome);
+            }
+            last = outcome;
+        }
+        Ok(last)
+    }
+
+    /// Turns an outcome that is no success into the reason for stopping.
+    pub(super) fn must_be_done(what: &str, outcome: Outcome) -> Result<(), Trouble> {
+        match outcome {
+            Outcome::Done { .. } => Ok(()),
+            Outcome::NotDone { why } => Err(Trouble::failed(what, why, "nothing was changed; mend the cause and do it again")),
+            Outcome::Unknown { why } => Err(Trouble::failed(
+                what,
+                format!("it is not known whether it happened: {why}"),
+                "it is looked up in the world before anything else: look again, or resume",
+            )),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Closing, parking, attesting: what a person says, checked and written down.
+
+use trueup_core::{
+    event::Event,
+    object::identity::AppKey,
+    plan::{Target, TargetKind},
+    policy::{self, Policy},
+    sheet::{Command, Refusal},
+    text,
+};
+
+use super::super::{state::Engine, trouble::Trouble};
+
+impl Engine {
+    /// Commands that write nothing but the journal.
+    pub(in super::super) async fn say(&self, command: &Command) -> Result<(), Trouble> {
+        let by = self.setting.operator.clone();
+        match command {
+            Command::Arm { write } => self.arm(*write).await,
+            Command::SetScope { scope } => {
+                self.record(Event::ScopeSet { scope: scope.clone(), by })?;
+                self.look().await?;
+                Ok(())
+            }
+            Command::SetTarget { applications, target } => self.set_target(applications, target).await,
+            Command::Decide { cells, take, reason } => self.decide(cells, take, reason).await,
+            Command::Withdraw { cells, why } => {
+                self.record(Event::DecisionWithdrawn { cells: cells.clone(), why: text::line(why), by })?;
+                Ok(())
+            }
+            Command::SetMessage { message } => {
+                self.record(Event::MessageSet { message: text::block(message), by })?;
+                Ok(())
+            }
+            Command::SetCommit { branch, pull_request } => {
+                self.record(Event::CommitSet { branch: branch.clone(), pull_request: *pull_request, by })?;
+                Ok(())
+            }
+            Command::SetOrder { order } => {
+                self.record(Event::OrderSet { order: order.clone(), by })?;
+                Ok(())
+            }
+            Command::AddGate { name, spec } => {
+                self.record(Event::GateAdded { gate: name.clone(), spec: spec.clone(), by })?;
+                Ok(())
+            }
+            Command::Attest { gate, who, saw } => {
+                self.record(Event::Attested {
+                    gate: text::line(gate),
+                    who: text::line(who),
+                    saw: text::line(saw),
+                })?;
+                Ok(())
+            }
+            Command::Park { application, owner, until, reason } => {
+                self.record(Event::Parked {
+                    application: application.clone(),
+                    owner: text::line(owner),
+                    until: text::line(until),
+                    reason: text::line(reason),
+                    by,
+                })?;
+                Ok(())
+            }
+            Command::Unpark { application } => {
+                self.record(Event::Unparked { application: application.clone(), by })?;
+                Ok(())
+            }
+            Command::BreakGlass { application, what, reason } => {
+                self.record(Event::GlassBroken {
+                    application: application.clone(),
+                    what: text::line(what),
+                    reason: text::line(reason),
+                    by,
+                })?;
+                Ok(())
+            }
+            Command::ReviewGlass { what, found } => {
+                self.record(Event::GlassReviewed { what: what.clone(), found: text::line(found), by })?;
+                Ok(())
+            }
+            Command::Look => self.look().await.map(|_| ()),
+            Command::Close => {
+                self.release_lease().await;
+                self.record(Event::Closed { by })?;
+                Ok(())
+            }
+            Command::CancelWait
+            | Command::Export { .. }
+            | Command::Freeze { .. }
+            | Command::Push
+            | Command::Sync { .. }
+            | Command::Thaw { .. }
+            | Command::Act { .. } => Ok(()),
+        }
+    }
+
+    /// Resolves a target to the whole sync policy that shall stand, with the evidence for it.
+    async fn set_target(&self, applications: &[AppKey], target: &Target) -> Result<(), Trouble> {
+        let (world, _) = self.seen_or_look().await?;
+        for key in applications {
+            let Some(app) = world.applications.get(key) else {
+                return Err(Refusal::new(0, text::line(&format!("{key} was not found")), "look again, or take it out of the scope").into());
+            };
+            let run = self.run();
+            let found = match run.apps.get(key).and_then(|state| state.found.clone()) {
+                Some(found) => Policy::new(Some(found)),
+                None => Policy::of(&app.object),
+            };
+            let (policy, evidence) = match (&target.policy, &target.automated) {
+                (Some(TargetKind::Found), _) => (found, "as it stood when the incident was opened".to_owned()),
+                (Some(TargetKind::Declared), _) => {
+                    let declared = policy::declared(&app.object, app.declared.as_ref().map(|d| &d.object));
+                    let Some(declared) = declared else {
+                        return Err(Refusal::new(
+                            0,
+                            format!("no declaration of {key} was found, neither in Git nor as last-applied"),
+                            "take `found`, or type the policy with a reason",
+                        )
+                        .into());
+                    };
+                    let place = match declared.place {
+                        policy::DeclaredIn::Git => "as declared in Git",
+                        policy::DeclaredIn::LastApplied => "as last applied with kubectl",
+                    };
+                    (declared.policy, place.to_owned())
+                }
+                (None, Some(automated)) => {
+                    let mut whole = found.value().cloned().unwrap_or_else(|| serde_json::json!({}));
+                    whole["automated"] = automated.clone();
+                    (Policy::new(Some(whole)), text::line(target.reason.as_deref().unwrap_or("typed by the operator")))
+                }
+                (None, None) => {
+                    return Err(Refusal::new(0, "a target policy is found, declared, or typed", "choose one").into());
+                }
+            };
+            self.record(Event::TargetSet {
+                application: key.clone(),
+                target: target.clone(),
+                automated: policy.value().cloned().unwrap_or(serde_json::Value::Null),
+                evidence,
+                by: self.setting.operator.clone(),
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Freezing: set, then holding, then proven.
+
+use serde_json::Value;
+use trueup_core::{
+    event::{Effect, Event, Guard, HoldSample, Mechanism},
+    object::identity::AppKey,
+    policy::{Freeze, Note, Policy, freeze_how, freeze_ops},
+    run,
+    sheet::Sheet,
+    workflow,
+};
+
+use super::super::{observe, state::Engine, trouble::Trouble};
+use super::application;
+
+pub fn mechanism(how: Freeze) -> Mechanism {
+    match how {
+        Freeze::NoteOnly => Mechanism::NoteOnly,
+        Freeze::Disable => Mechanism::Disable,
+        Freeze::RemoveAutomated => Mechanism::Remove,
+    }
+}
+
+impl Engine {
+    /// How an Application would be frozen, and the patch that does it.
+    pub(in super::super) fn freeze_patch(
+        &self,
+        application: &Value,
+        op: &trueup_core::ids::OpId,
+        has_enabled: bool,
+    ) -> (Mechanism, Value, Value) {
+        let found = Policy::of(application);
+        let how = freeze_how(&found, has_enabled);
+        let run = self.run();
+        let note = Note::new(application, how, run.id(), &self.setting.operator, self.ports.clock.now()).with_op(op.as_str());
+        let found = found.value().cloned().unwrap_or(Value::Null);
+        (mechanism(how), found, Value::Array(freeze_ops(application, how, &note)))
+    }
+
+    /// Does what a freeze sheet showed: one guarded patch for each Application.
+    pub(in super::super) async fn freeze(&self, sheet: &Sheet) -> Result<(), Trouble> {
+        let has_enabled = self.automated_has_enabled().await;
+        for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
+            let Effect::Freeze { application: key, .. } = effect else { continue };
+            let outcome = self
+                .patch_application(key, guard, &sheet.will, |fresh, op| {
+                    let (mechanism, found, patch) = self.freeze_patch(fresh, op, has_enabled);
+                    let effect = Effect::Freeze {
+                        application: key.clone(),
+                        mechanism,
+                        found,
+                        patch: patch.clone(),
+                    };
+                    Ok((effect, patch))
+                })
+                .await?;
+            Self::must_be_done(&format!("freeze {key}"), outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Observes once more that the freezes hold; proven after the second time.
+    pub(in super::super) async fn prove_freeze(&self, applications: &[AppKey]) -> Result<(), Trouble> {
+        for round in 0..2 {
+            let mut all = true;
+            for key in applications {
+                all &= self.sample_freeze(key).await?;
+            }
+            if !all {
+                return Ok(());
+            }
+            let hold = self.run().waits.freeze_hold.0;
+            if round == 0 {
+                self.tell(super::super::handle::Update::Waiting(Some(super::super::handle::Waiting {
+                    what: "the freeze to be seen a second time".into(),
+                    since: self.ports.clock.now(),
+                    limit: hold,
+                    cancellable: true,
+                })));
+                self.pause(hold).await;
+                self.tell(super::super::handle::Update::Waiting(None));
+            }
+        }
+        for key in applications {
+            let run = self.run();
+            let held = run.apps.get(key).and_then(|app| match &app.freeze {
+                run::Freeze::Holding { first, .. } => Some(first.at),
+                _ => None,
+            });
+            let enough = held.is_some_and(|first| {
+                self.ports.clock.now().duration_since(first).unsigned_abs() >= run.waits.freeze_hold.0
+            });
+            if enough {
+                self.record(Event::FreezeProven { application: key.clone() })?;
+            }
+        }
+        self.look().await?;
+        Ok(())
+    }
+
+    async fn sample_freeze(&self, key: &AppKey) -> Result<bool, Trouble> {
+        let seen = self.refresh(key).await?;
+        let verdict = self.freeze_verdict(key, &seen);
+        let sample = HoldSample {
+            at: self.ports.clock.now(),
+            holds: verdict.is_ok(),
+            why: verdict.clone().err().unwrap_or_else(|| "auto-sync off, nothing running, note in place".into()),
+            reconciled_at: application::reconciled_at(&seen),
+        };
+        self.record(Event::FreezeSampled { application: key.clone(), sample })?;
+        match verdict {
+            Ok(()) => Ok(true),
+            // An operation that was running when we froze ends by itself; anything else undid the freeze.
+            Err(_) if application::operation(&seen).is_some() && !Policy::of(&seen).is_on() => {
+                self.pause(application::POLL * 4).await;
+                Ok(false)
+            }
+            Err(why) => {
+                self.record(Event::FreezeLost { application: key.clone(), why })?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn freeze_verdict(&self, key: &AppKey, seen: &Value) -> Result<(), String> {
+        let run = self.run();
+        let now = observe::application_now(seen);
+        run.apps.get(key).map_or(Ok(()), |app| workflow::freeze_holds(&now, app, run.id()))
+    }
+
+    /// Rule 4: asked again right before a push, a live action and a sync.
+    pub(in super::super) async fn must_hold(&self, key: &AppKey) -> Result<Value, Trouble> {
+        let seen = self.application(key).await?;
+        if let Err(why) = self.freeze_verdict(key, &seen) {
+            self.record(Event::FreezeLost { application: key.clone(), why: why.clone() })?;
+            return Err(Trouble::Refused(trueup_core::sheet::Refusal::new(
+                4,
+                format!("the freeze of {key} does not hold any more: {why}"),
+                "see who changed it, then freeze it again",
+            )));
+        }
+        Ok(seen)
+    }
+
+    /// The guard of a freeze sheet for one Application.
+    pub(in super::super) fn guard_of(application: &Value) -> Guard {
+        Guard {
+            resource_version: application::resource_version(application),
+            facts: application::facts(application),
+        }
+    }
+
+    /// Whether this cluster's Applications know `automated.enabled` (Argo CD 3.1 and newer).
+    pub(in super::super) async fn automated_has_enabled(&self) -> bool {
+        let crd = trueup_core::object::identity::ObjectRef {
+            group: "apiextensions.k8s.io".into(),
+            version: "v1".into(),
+            kind: "CustomResourceDefinition".into(),
+            namespace: None,
+            name: "applications.argoproj.io".into(),
+        };
+        // Without the right to read the CRD the older way is taken: removing `automated` holds on every version.
+        let Ok(Some(crd)) = self.ports.cluster.get(&crd).await else { return false };
+        crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/syncPolicy/properties/automated/properties/enabled")
+            .is_some()
+    }
+}

@@ -1,0 +1,153 @@
+//! One operator at a time: arming takes a Lease beside the Applications, and keeps it until the close.
+//!
+//! A Lease is no fence (client-go says so): every write still carries its own guard. It tells a second operator that
+//! somebody is here.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trueup_core::{
+    event::{Armed, Event},
+    object::identity::ObjectRef,
+    policy::FIELD_MANAGER,
+    text,
+};
+
+use super::super::{state::Engine, trouble::Trouble};
+use crate::ports::{ReadFailure, WriteError, WriteKind, WriteRequest};
+
+/// How long a Lease is good without being renewed.
+const GOOD_FOR: i64 = 60;
+/// How often it is renewed.
+pub const RENEW: Duration = Duration::from_secs(20);
+
+impl Engine {
+    fn lease(&self) -> ObjectRef {
+        ObjectRef {
+            group: "coordination.k8s.io".into(),
+            version: "v1".into(),
+            kind: "Lease".into(),
+            namespace: Some(self.setting.namespace.clone()),
+            name: format!("trueup-{}", self.run().id().to_lowercase().replace('_', "-")),
+        }
+    }
+
+    fn holder(&self) -> String {
+        text::line(&format!("{}@{}", self.setting.operator, self.setting.host))
+    }
+
+    /// Arms, and takes the Lease where the cluster may be written.
+    pub(in super::super) async fn arm(&self, write: Armed) -> Result<(), Trouble> {
+        if write.cluster() {
+            self.take_lease().await?;
+        }
+        if self.run().armed != write {
+            self.record(Event::Armed { write, by: self.setting.operator.clone() })?;
+        }
+        Ok(())
+    }
+
+    async fn take_lease(&self) -> Result<(), Trouble> {
+        let began = Instant::now();
+        let lease = self.lease();
+        let by_hand = format!("kubectl -n {} get lease {} -o yaml", self.setting.namespace, lease.name);
+        let held = match self.ports.cluster.get(&lease).await {
+            Ok(held) => held,
+            Err(error) if matches!(error.failure, ReadFailure::Forbidden | ReadFailure::NotServed) => {
+                return self.logged(by_hand, format!("no Lease: {}; a second operator is not noticed", error.why), began.elapsed());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(other) = held.as_ref().and_then(|held| self.held_by_another(held)) {
+            return Err(Trouble::Waiting(format!(
+                "another operator works on this incident: {other}; wait until the Lease {} runs out, or talk to them",
+                lease.name
+            )));
+        }
+        let (kind, body) = self.lease_body(&lease, held.as_ref());
+        let result = match self.write_lease(&lease, kind, body).await {
+            Ok(()) => format!("taken, renewed every {} s until the close", RENEW.as_secs()),
+            Err(WriteError::Refused { code: 403, .. }) => "no right to a Lease; a second operator is not noticed".to_owned(),
+            Err(error) => {
+                return Err(Trouble::failed("take the Lease of this incident", &error, "arm again; `trueup doctor` lists the permissions"));
+            }
+        };
+        self.logged(format!("{by_hand} # taken by trueup"), result, began.elapsed())
+    }
+
+    fn held_by_another(&self, lease: &Value) -> Option<String> {
+        let holder = lease.pointer("/spec/holderIdentity").and_then(Value::as_str).filter(|h| !h.is_empty())?;
+        let renewed: Timestamp = lease.pointer("/spec/renewTime").and_then(Value::as_str)?.parse().ok()?;
+        let age = self.ports.clock.now().duration_since(renewed).as_secs();
+        (holder != self.holder() && age < GOOD_FOR).then(|| text::line(&format!("{holder}, seen {age} s ago")))
+    }
+
+    fn lease_body(&self, lease: &ObjectRef, held: Option<&Value>) -> (WriteKind, Value) {
+        let now = format!("{:.6}", self.ports.clock.now());
+        let spec = json!({
+            "holderIdentity": self.holder(),
+            "leaseDurationSeconds": GOOD_FOR,
+            "renewTime": now,
+        });
+        match held {
+            None => {
+                let mut body = json!({
+                    "apiVersion": "coordination.k8s.io/v1",
+                    "kind": "Lease",
+                    "metadata": {"name": lease.name, "namespace": lease.namespace},
+                    "spec": spec,
+                });
+                body["spec"]["acquireTime"] = Value::from(now);
+                (WriteKind::Create, body)
+            }
+            Some(held) => {
+                let mut body = held.clone();
+                body["spec"] = spec;
+                (WriteKind::Replace, body)
+            }
+        }
+    }
+
+    async fn write_lease(&self, lease: &ObjectRef, kind: WriteKind, body: Value) -> Result<(), WriteError> {
+        let request = WriteRequest {
+            object: lease.clone(),
+            kind,
+            body,
+            dry_run: false,
+            field_manager: FIELD_MANAGER.into(),
+            subresource: None,
+        };
+        self.ports.cluster.write(&request).await.map(|_| ())
+    }
+
+    /// Keeps the Lease; a failure shows in the command log and stops nothing.
+    pub(in super::super) async fn renew_lease(&self) {
+        let lease = self.lease();
+        if let Ok(Some(held)) = self.ports.cluster.get(&lease).await
+            && self.held_by_another(&held).is_none()
+        {
+            let (kind, body) = self.lease_body(&lease, Some(&held));
+            let _ = self.write_lease(&lease, kind, body).await;
+        }
+    }
+
+    /// Gives the Lease up at the close, so that nobody waits for it to run out.
+    pub(in super::super) async fn release_lease(&self) {
+        if !self.run().armed.cluster() {
+            return;
+        }
+        let lease = self.lease();
+        if let Ok(Some(mut held)) = self.ports.cluster.get(&lease).await
+            && self.held_by_another(&held).is_none()
+        {
+            held["spec"]["holderIdentity"] = Value::from("");
+            let began = Instant::now();
+            let result = match self.write_lease(&lease, WriteKind::Replace, held).await {
+                Ok(()) => "released".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let _ = self.logged(format!("kubectl -n {} get lease {} # released by trueup", self.setting.namespace, lease.name), result, began.elapsed());
+        }
+    }
+}

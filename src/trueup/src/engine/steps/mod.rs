@@ -1,0 +1,13 @@
+//! The steps of the walk: each does one thing to the world, or watches one thing in it.
+
+pub mod act;
+pub mod application;
+pub mod close;
+pub mod commit;
+pub mod decide;
+pub mod freeze;
+pub mod gates;
+pub mod lease;
+pub mod snapshot;
+pub mod sync;
+pub mod thaw;

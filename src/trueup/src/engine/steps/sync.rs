@@ -1,0 +1,389 @@
+//! A sync: predicted, shown, asked for, followed to its end, and compared with what was shown.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use trueup_core::{
+    decision::Wanted,
+    event::{Changed, Effect, Event, Prediction, Unpredicted},
+    ids::{Commit, OpId},
+    object::{
+        diff::{self, FieldChange},
+        identity::{AppKey, ObjectKey, ObjectRef},
+        normalise,
+    },
+    run::Sync,
+    sheet::{Refusal, Sheet},
+    text,
+};
+
+use super::super::{read, state::Engine, trouble::Trouble};
+use super::application::{self, POLL};
+
+/// Names of our items in `operation.info`.
+pub const INFO_OP: &str = "trueup-op";
+pub const INFO_INCIDENT: &str = "trueup-incident";
+
+const FINAL: [&str; 3] = ["Succeeded", "Failed", "Error"];
+
+impl Engine {
+    /// What a sync to the landed revision would do, compared with what was decided.
+    pub(in super::super) async fn predict(&self, key: &AppKey, revision: &Commit) -> Result<(), Trouble> {
+        let seen = self.refresh(key).await?;
+        let at = seen.pointer("/status/sync/revision").and_then(Value::as_str).unwrap_or_default();
+        if at != revision.as_str() {
+            return Err(Trouble::failed(
+                format!("predict the sync of {key}"),
+                format!("Argo CD compares it with {} and not with {}", text::line(at), revision.short()),
+                "somebody may have pushed meanwhile, or Argo CD cannot render that revision: look again",
+            ));
+        }
+        let (world, _) = self.look().await?;
+        let Some(app) = world.applications.get(key) else {
+            return Err(Trouble::failed(format!("predict the sync of {key}"), "it was not found", "look again"));
+        };
+        let prediction = self.prediction(key, app).await?;
+        self.record(Event::Predicted {
+            application: key.clone(),
+            revision: revision.clone(),
+            prediction: Box::new(prediction),
+        })?;
+        Ok(())
+    }
+
+    async fn prediction(&self, key: &AppKey, app: &read::AppSeen) -> Result<Prediction, Trouble> {
+        let effects = read::predict(self.ports.cluster.as_ref(), app).await;
+        let run = self.run();
+        let live: BTreeMap<ObjectKey, &Value> = app
+            .input
+            .live
+            .iter()
+            .filter_map(|object| Some((ObjectRef::from_object(object).ok()?.key(), object)))
+            .collect();
+        let mut prediction = Prediction {
+            hooks: effects.hooks.clone(),
+            extra: effects.extra.clone(),
+            before: Some(self.keep(&serde_json::to_vec(&app.live).unwrap_or_default())?),
+            ..Prediction::default()
+        };
+        for object in &effects.objects {
+            let decided = decided_changes(&run, key, &object.object, live.get(&object.object.key()).copied());
+            match &object.effect {
+                read::ObjectEffect::Unpredictable { why } => prediction.unknown.push(Unpredicted {
+                    object: object.object.clone(),
+                    why: text::line(why),
+                }),
+                read::ObjectEffect::Created { .. } => {
+                    prediction.creates.push(object.object.clone());
+                    let wanted = run.decisions.values().any(|d| {
+                        d.cell.application == *key
+                            && d.cell.object.key() == object.object.key()
+                            && matches!(d.live, Wanted::Value(_))
+                    });
+                    if !wanted {
+                        prediction.unexpected.push(Changed {
+                            object: object.object.clone(),
+                            field: trueup_core::object::path::FieldPath::root(),
+                            from: None,
+                            to: Some(json!("(created)")),
+                        });
+                    }
+                }
+                read::ObjectEffect::Changed { changes, bookkeeping } => {
+                    let live = live.get(&object.object.key()).copied().unwrap_or(&Value::Null);
+                    prediction.bookkeeping.extend(bookkeeping.iter().map(|b| format!("{}: {b}", object.object)));
+                    compare(&object.object, live, changes, &decided, &mut prediction);
+                }
+            }
+        }
+        Ok(prediction)
+    }
+
+    /// The guarded patch that asks for the sync (Argo CD `controller/appcontroller.go`): `operation` set and a final
+    /// `operationState` cleared in one write, so that nothing of an earlier operation leaks into this one.
+    pub(in super::super) fn sync_patch(&self, application: &Value, revision: &Commit, op: &OpId) -> Value {
+        let mut sync = json!({
+            "revision": revision.as_str(),
+            "prune": false,
+            "syncStrategy": {"hook": {}},
+        });
+        if let Some(options) = application.pointer("/spec/syncPolicy/syncOptions").filter(|o| !o.is_null()) {
+            sync["syncOptions"] = options.clone();
+        }
+        let mut operation = json!({
+            "initiatedBy": {"username": self.setting.operator},
+            "info": [
+                {"name": INFO_INCIDENT, "value": self.run().id()},
+                {"name": INFO_OP, "value": op.as_str()},
+            ],
+            "sync": sync,
+        });
+        if let Some(retry) = application.pointer("/spec/syncPolicy/retry").filter(|r| !r.is_null()) {
+            operation["retry"] = retry.clone();
+        }
+        let mut ops = vec![json!({
+            "op": "test",
+            "path": "/metadata/resourceVersion",
+            "value": application.pointer("/metadata/resourceVersion"),
+        })];
+        if application.pointer("/status/operationState").is_some() {
+            ops.push(json!({"op": "remove", "path": "/status/operationState"}));
+        }
+        ops.push(json!({"op": "add", "path": "/operation", "value": operation}));
+        Value::Array(ops)
+    }
+
+    /// Does what a sync sheet showed.
+    pub(in super::super) async fn sync(&self, sheet: &Sheet) -> Result<(), Trouble> {
+        for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
+            let Effect::Sync { application: key, revision, .. } = effect else { continue };
+            self.must_hold(key).await?;
+            self.head_is_still(key, revision).await?;
+            let outcome = self
+                .patch_application(key, guard, &sheet.will, |fresh, op| {
+                    if let Some(running) = application::operation(fresh) {
+                        return Err(Refusal::new(
+                            2,
+                            format!("an operation is in progress on {key}: {running}"),
+                            "wait for its end, look at what it did, then go on",
+                        )
+                        .into());
+                    }
+                    let patch = self.sync_patch(fresh, revision, op);
+                    let effect = Effect::Sync {
+                        application: key.clone(),
+                        revision: revision.clone(),
+                        patch: patch.clone(),
+                    };
+                    Ok((effect, patch))
+                })
+                .await?;
+            Self::must_be_done(&format!("ask for a sync of {key}"), outcome)?;
+        }
+        Ok(())
+    }
+
+    /// The tracked branch has not moved under us.
+    pub(in super::super) async fn head_is_still(&self, key: &AppKey, revision: &Commit) -> Result<(), Trouble> {
+        let (world, _) = self.seen_or_look().await?;
+        let Some(app) = world.applications.get(key) else { return Ok(()) };
+        let repo = self.ports.repos.open(&app.repo_url).await?;
+        let head = repo.head(&app.branch).await?;
+        if head.sha == revision.as_str() {
+            return Ok(());
+        }
+        self.record(Event::Adopted {
+            application: Some(key.clone()),
+            what: format!("branch {} moved from {} to {}", text::line(&app.branch), revision.short(), Commit(head.sha.clone()).short()),
+            who: "somebody who pushed".into(),
+        })?;
+        self.look().await?;
+        Err(Refusal::new(
+            2,
+            format!("branch {} moved meanwhile: it was at {} and is at {}", text::line(&app.branch), revision.short(), Commit(head.sha).short()),
+            "what was pushed is read now; only the decisions that it touches are open again",
+        )
+        .into())
+    }
+
+    /// Follows our operation to its end.
+    pub(in super::super) async fn await_operation(&self, key: &AppKey, op: &OpId) -> Result<(), Trouble> {
+        let limit = self.run().waits.sync_deadline.0;
+        let what = format!("the sync of {key} to end");
+        let finished = self.waiting(what, limit, self.operation_ends(key, op)).await?;
+        self.record(finished)?;
+        Ok(())
+    }
+
+    async fn operation_ends(&self, key: &AppKey, op: &OpId) -> Result<Event, Trouble> {
+        loop {
+            let seen = self.application(key).await?;
+            if let Some(event) = finished(key, op, &seen) {
+                return Ok(event);
+            }
+            self.pause(POLL).await;
+        }
+    }
+
+    /// Reads the live objects back and compares what moved with what was predicted.
+    pub(in super::super) async fn verify_sync(&self, key: &AppKey, op: &OpId) -> Result<(), Trouble> {
+        let (world, _) = self.look().await?;
+        let run = self.run();
+        let predicted = run.apps.get(key).and_then(|app| app.prediction.as_ref()).map(|(_, p)| p.clone());
+        let before = match predicted.as_ref().and_then(|p| p.before.as_ref()) {
+            Some(digest) => {
+                let bytes = self.with_journal(|journal| journal.blob(digest))?;
+                serde_json::from_slice::<Vec<Value>>(&bytes).unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        let after = world.applications.get(key).map(|app| app.live.clone()).unwrap_or_default();
+        let changes = moved(&before, &after, predicted.as_ref());
+        let expected = predicted.map(|p| p.changes).unwrap_or_default();
+        let surprises: Vec<Changed> = changes
+            .iter()
+            .filter(|change| !expected.iter().any(|e| e.object.key() == change.object.key() && e.field == change.field && e.to == change.to))
+            .cloned()
+            .collect();
+        self.record(Event::SyncVerified {
+            application: key.clone(),
+            op: op.clone(),
+            changes,
+            surprises,
+        })?;
+        Ok(())
+    }
+
+    /// The operation asked for by `op`, if the world shows that it arrived.
+    pub(in super::super) fn operation_is_ours(application: &Value, op: &OpId) -> bool {
+        [application.get("operation"), application.pointer("/status/operationState/operation")]
+            .into_iter()
+            .flatten()
+            .any(|operation| application::info(operation, INFO_OP) == Some(op.as_str()))
+    }
+
+    /// The newest verified revision of an Application.
+    pub(in super::super) fn verified_revision(sync: &Sync) -> Option<&Commit> {
+        match sync {
+            Sync::Verified { revision, .. } => Some(revision),
+            _ => None,
+        }
+    }
+}
+
+/// The end of our operation, or of whatever took its place.
+fn finished(key: &AppKey, op: &OpId, seen: &Value) -> Option<Event> {
+    let waits = seen.get("operation").is_some_and(|o| !o.is_null());
+    let state = seen.pointer("/status/operationState");
+    let phase = state.and_then(|s| s.get("phase")).and_then(Value::as_str).unwrap_or_default();
+    if waits || state.is_none() || !FINAL.contains(&phase) {
+        return None;
+    }
+    let finished_at = state
+        .and_then(|s| s.get("finishedAt"))
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse().ok());
+    // A comparison after the end is what makes sync and health statements about the state after it.
+    if finished_at.is_some_and(|at| application::reconciled_at(seen).is_none_or(|seen| seen < at)) {
+        return None;
+    }
+    let text_at = |pointer: &str| {
+        text::line(seen.pointer(pointer).and_then(Value::as_str).unwrap_or_default())
+    };
+    let ours = Engine::operation_is_ours(seen, op);
+    Some(Event::OperationFinished {
+        application: key.clone(),
+        op: op.clone(),
+        phase: if ours { phase.to_owned() } else { "Replaced".to_owned() },
+        message: if ours {
+            text_at("/status/operationState/message")
+        } else {
+            format!(
+                "another operation took its place, by {}",
+                text_at("/status/operationState/operation/initiatedBy/username")
+            )
+        },
+        revision: text_at("/status/operationState/syncResult/revision"),
+        finished_at,
+    })
+}
+
+/// The live changes that the decisions ask for on one object, as it stands now.
+fn decided_changes(run: &trueup_core::run::Run, key: &AppKey, object: &ObjectRef, live: Option<&Value>) -> Vec<FieldChange> {
+    let live = live.unwrap_or(&Value::Null);
+    run.decisions
+        .values()
+        .filter(|d| d.cell.application == *key && d.cell.object.key() == object.key() && !d.cell.field.is_root())
+        .filter_map(|d| {
+            let from = d.cell.field.get(live).cloned();
+            let to = match &d.live {
+                Wanted::Value(value) => Some(value.clone()),
+                Wanted::Absent => None,
+                Wanted::AsIs => return None,
+            };
+            (from != to).then(|| FieldChange { path: d.cell.field.clone(), from, to, order_only: false })
+        })
+        .collect()
+}
+
+/// Puts the difference between the decided and the predicted object into the prediction.
+fn compare(object: &ObjectRef, live: &Value, predicted: &[FieldChange], decided: &[FieldChange], into: &mut Prediction) {
+    let as_changed = |change: &FieldChange| Changed {
+        object: object.clone(),
+        field: change.path.clone(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+    };
+    into.changes.extend(predicted.iter().map(as_changed));
+    let (Ok(will_be), Ok(shall_be)) = (diff::apply(live, predicted), diff::apply(live, decided)) else {
+        into.unexpected.extend(predicted.iter().map(as_changed));
+        return;
+    };
+    for difference in diff::diff(&shall_be, &will_be, &object.kind) {
+        if difference.is_cosmetic(&object.kind) {
+            continue;
+        }
+        let stands = difference.path.get(live).cloned();
+        let change = Changed {
+            object: object.clone(),
+            field: difference.path.clone(),
+            from: stands.clone(),
+            to: difference.to.clone(),
+        };
+        if difference.to == stands {
+            into.missing.push(Changed { to: difference.from.clone(), ..change });
+        } else {
+            into.unexpected.push(change);
+        }
+    }
+}
+
+/// What moved between two readings of the live objects, bookkeeping and status left out.
+fn moved(before: &[Value], after: &[Value], predicted: Option<&Prediction>) -> Vec<Changed> {
+    let index = |objects: &[Value]| -> BTreeMap<ObjectKey, (ObjectRef, Value)> {
+        objects
+            .iter()
+            .filter_map(|object| {
+                let reference = ObjectRef::from_object(object).ok()?;
+                Some((reference.key(), (reference, normalise::strip(object).object)))
+            })
+            .collect()
+    };
+    let (before, after) = (index(before), index(after));
+    let created = |key: &ObjectKey| predicted.is_some_and(|p| p.creates.iter().any(|c| c.key() == *key));
+    let mut changes = Vec::new();
+    for (key, (reference, object)) in &after {
+        match before.get(key) {
+            Some((_, was)) => {
+                for change in diff::diff(was, object, &reference.kind) {
+                    if !change.is_cosmetic(&reference.kind) && !normalise::is_bookkeeping(&change.path) {
+                        changes.push(Changed {
+                            object: reference.clone(),
+                            field: change.path,
+                            from: change.from,
+                            to: change.to,
+                        });
+                    }
+                }
+            }
+            None if created(key) => {}
+            None => changes.push(Changed {
+                object: reference.clone(),
+                field: trueup_core::object::path::FieldPath::root(),
+                from: None,
+                to: Some(json!("(created)")),
+            }),
+        }
+    }
+    for (key, (reference, _)) in &before {
+        if !after.contains_key(key) {
+            changes.push(Changed {
+                object: reference.clone(),
+                field: trueup_core::object::path::FieldPath::root(),
+                from: Some(json!("(there)")),
+                to: None,
+            });
+        }
+    }
+    changes
+}
