@@ -37,11 +37,22 @@ impl Engine {
             Next::ProveFreeze { applications } => self.prove_freeze(applications).await,
             Next::Propose => self.propose().await,
             Next::AwaitMerge { repository, .. } => self.await_merge(repository).await,
-            Next::TakeHead { repository, revision } => {
+            Next::TakeHead {
+                repository,
+                revision,
+            } => {
                 let branch = self.tracked_branch(repository);
-                self.landed(repository, &branch, revision, "nothing had to change in Git")
+                self.landed(
+                    repository,
+                    &branch,
+                    revision,
+                    "nothing had to change in Git",
+                )
             }
-            Next::Predict { application, revision } => self.predict(application, revision).await,
+            Next::Predict {
+                application,
+                revision,
+            } => self.predict(application, revision).await,
             Next::AwaitOperation { application, op } => self.await_operation(application, op).await,
             Next::VerifySync { application, op } => self.verify_sync(application, op).await,
             Next::Gate { application, gate } => self.gate_step(application, gate).await,
@@ -52,7 +63,10 @@ impl Engine {
 
     fn tracked_branch(&self, repository: &str) -> String {
         let seen = self.seen();
-        let branch = seen.iter().flat_map(|(world, _)| world.applications.values()).find(|app| app.repo_url == repository);
+        let branch = seen
+            .iter()
+            .flat_map(|(world, _)| world.applications.values())
+            .find(|app| app.repo_url == repository);
         branch.map_or_else(|| "HEAD".to_owned(), |app| app.branch.clone())
     }
 
@@ -69,9 +83,20 @@ impl Engine {
 }
 
 /// Starts the engine's task for a front end. It ends with [`Update::Stopped`].
-pub fn spawn(engine: Arc<Engine>, requests: mpsc::Receiver<Request>) -> tokio::task::JoinHandle<()> {
+pub fn spawn(
+    engine: Arc<Engine>,
+    requests: mpsc::Receiver<Request>,
+) -> tokio::task::JoinHandle<()> {
     #[expect(clippy::disallowed_methods, reason = "the one task that the engine is")]
-    tokio::spawn(Driver { engine, requests, sheet: None, held: false }.run())
+    tokio::spawn(
+        Driver {
+            engine,
+            requests,
+            sheet: None,
+            held: false,
+        }
+        .run(),
+    )
 }
 
 struct Driver {
@@ -194,7 +219,9 @@ impl Driver {
         self.held = false;
         let command = match self.engine.next().await? {
             Next::Freeze { applications } => Command::Freeze { applications },
-            Next::Refreeze { application, .. } => Command::Freeze { applications: vec![application] },
+            Next::Refreeze { application, .. } => Command::Freeze {
+                applications: vec![application],
+            },
             Next::Push => Command::Push,
             Next::Sync { application } => Command::Sync { application },
             Next::Thaw { applications } => Command::Thaw { applications },
@@ -233,7 +260,9 @@ fn what(next: &Next) -> String {
         Next::TakeHead { .. } => "take the head of the branch".into(),
         Next::Predict { application, .. } => format!("predict the sync of {application}"),
         Next::AwaitOperation { application, .. } => format!("follow the sync of {application}"),
-        Next::VerifySync { application, .. } => format!("read back what the sync of {application} did"),
+        Next::VerifySync { application, .. } => {
+            format!("read back what the sync of {application} did")
+        }
         Next::Gate { gate, .. } => format!("sample the gate {gate}"),
         Next::WatchThaw { application } => format!("watch {application}"),
         _ => "go on".into(),

@@ -8,7 +8,10 @@ use trueup_core::{
     drift::report::{Cell, DriftReport},
     ids::Commit,
     now::{AppNow, CellNow, Now, Permitted, PodNow, QuestionNow},
-    object::{identity::{AppKey, ObjectRef}, path::FieldPath},
+    object::{
+        identity::{AppKey, ObjectRef},
+        path::FieldPath,
+    },
     policy::{self, Policy, State},
     run::Run,
     text,
@@ -26,7 +29,11 @@ impl Engine {
     pub async fn look(&self) -> Result<(Arc<World>, Arc<Now>), Trouble> {
         let run = self.run();
         let scope = (!run.scope.is_empty()).then_some(run.scope.as_slice());
-        let options = LookOptions { pods: true, permissions: self.seen().is_none(), owners: true };
+        let options = LookOptions {
+            pods: true,
+            permissions: self.seen().is_none(),
+            owners: true,
+        };
         let mut world = self.reader.look(scope, options).await;
         if let Some((before, _)) = self.seen()
             && world.permissions.is_empty()
@@ -80,7 +87,11 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
                 applications: need.applications.clone(),
             })
             .collect(),
-        errors: world.errors.iter().map(|e| text::line(&format!("{}: {}", e.what, e.why))).collect(),
+        errors: world
+            .errors
+            .iter()
+            .map(|e| text::line(&format!("{}: {}", e.what, e.why)))
+            .collect(),
     }
 }
 
@@ -97,9 +108,16 @@ fn questions(report: &DriftReport) -> Vec<QuestionNow> {
             class: question.class.name().to_owned(),
             confidence: question.confidence.name().to_owned(),
             evidence: question.evidence.iter().map(|e| text::line(e)).collect(),
-            suggestion: question.suggestion.as_ref().map(|s| (s.take.clone(), s.rule.clone())),
+            suggestion: question
+                .suggestion
+                .as_ref()
+                .map(|s| (s.take.clone(), s.rule.clone())),
             decide_with: question.decide_with.clone(),
-            cells: question.cells.iter().map(|cell| cell.key(&question.field)).collect(),
+            cells: question
+                .cells
+                .iter()
+                .map(|cell| cell.key(&question.field))
+                .collect(),
         })
         .collect()
 }
@@ -127,16 +145,17 @@ fn cell_now(cell: &Cell, question: &str) -> CellNow {
 
 /// A cell that no question asks about any more, read straight from the two sides.
 fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
-    let find = |objects: &mut dyn Iterator<Item = &Value>| -> Option<Value> {
-        let object = objects.find(|object| {
-            ObjectRef::from_object(object).is_ok_and(|reference| reference.key() == key.object.key())
+    let find = |objects: Vec<&Value>| -> Option<Value> {
+        let object = objects.into_iter().find(|object| {
+            ObjectRef::from_object(object)
+                .is_ok_and(|reference| reference.key() == key.object.key())
         })?;
         field_of(object, &key.field)
     };
     let sides = Sides {
-        git: find(&mut app.desired.iter().map(|d| &d.object)),
-        last_synced: app.base.as_ref().and_then(|base| find(&mut base.iter())),
-        live: find(&mut app.live.iter()),
+        git: find(app.desired.iter().map(|d| &d.object).collect()),
+        last_synced: app.base.as_ref().and_then(|base| find(base.iter().collect())),
+        live: find(app.live.iter().collect()),
     };
     CellNow {
         question: None,
@@ -156,14 +175,25 @@ fn field_of(object: &Value, field: &FieldPath) -> Option<Value> {
 
 /// The parts of an Application that its object alone tells.
 pub fn application_now(object: &Value) -> AppNow {
-    let text_at = |pointer: &str| text::line(object.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
+    let text_at = |pointer: &str| {
+        text::line(
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        )
+    };
     let found = Policy::of(object);
     let conditions = object
         .pointer("/status/conditions")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .filter(|c| c.get("type").and_then(Value::as_str).is_some_and(|t| t.ends_with("Error")))
+        .filter(|c| {
+            c.get("type")
+                .and_then(Value::as_str)
+                .is_some_and(|t| t.ends_with("Error"))
+        })
         .map(|c| text::line(c.get("message").and_then(Value::as_str).unwrap_or_default()))
         .collect();
     let note = object
@@ -175,7 +205,10 @@ pub fn application_now(object: &Value) -> AppNow {
         uid: text_at("/metadata/uid"),
         sync: text_at("/status/sync/status"),
         health: text_at("/status/health/status"),
-        revision: object.pointer("/status/sync/revision").and_then(Value::as_str).map(Commit::from),
+        revision: object
+            .pointer("/status/sync/revision")
+            .and_then(Value::as_str)
+            .map(Commit::from),
         reconciled_at: application::reconciled_at(object),
         auto_sync: found.is_on(),
         sync_policy: found.value().cloned().unwrap_or(Value::Null),
@@ -195,7 +228,10 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
             (policy::DeclaredIn::Git, None) => "Git".to_owned(),
             (policy::DeclaredIn::LastApplied, _) => "last-applied".to_owned(),
         };
-        (declared.policy.automated().cloned().unwrap_or(Value::Null), text::line(&place))
+        (
+            declared.policy.automated().cloned().unwrap_or(Value::Null),
+            text::line(&place),
+        )
     });
     now.repository.clone_from(&app.repo_url);
     now.branch = text::line(&app.branch);
@@ -203,7 +239,11 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
     now.destination = text::line(&app.destination.namespace);
     now.context.clone_from(&app.destination.context);
     now.owner = text::line(app.owner.as_deref().unwrap_or_default());
-    if let Some(entry) = report.applications.iter().find(|a| a.name == app.key.name && a.namespace == app.key.namespace) {
+    if let Some(entry) = report
+        .applications
+        .iter()
+        .find(|a| a.name == app.key.name && a.namespace == app.key.namespace)
+    {
         now.auto_state = match entry.auto_sync.state {
             State::On => "on",
             State::Off => "off",
@@ -212,9 +252,18 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
         .to_owned();
         now.off_not_before = entry.auto_sync.off_not_before;
         now.off_not_after = entry.auto_sync.off_not_after;
-        now.evidence = entry.auto_sync.evidence.iter().map(|e| text::line(e)).collect();
+        now.evidence = entry
+            .auto_sync
+            .evidence
+            .iter()
+            .map(|e| text::line(e))
+            .collect();
         now.divergences = entry.divergences;
-        now.noise = entry.noise.iter().map(|n| (n.class.name().to_owned(), n.count, text::line(&n.reason))).collect();
+        now.noise = entry
+            .noise
+            .iter()
+            .map(|n| (n.class.name().to_owned(), n.count, text::line(&n.reason)))
+            .collect();
     }
     now.pods = app
         .pods

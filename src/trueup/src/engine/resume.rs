@@ -31,12 +31,14 @@ impl Engine {
                 }
                 Effect::Sync { application, .. } => {
                     let seen = self.application(application).await?;
-                    let outcome = found_by_version(op, Some(&seen), |seen| Self::operation_is_ours(seen, id));
+                    let outcome =
+                        found_by_version(op, Some(&seen), |seen| Self::operation_is_ours(seen, id));
                     self.end(id, outcome)?;
                 }
                 Effect::Thaw { application, .. } => {
                     let seen = self.application(application).await?;
-                    let outcome = found_by_version(op, Some(&seen), |seen| Note::of(seen).is_none());
+                    let outcome =
+                        found_by_version(op, Some(&seen), |seen| Note::of(seen).is_none());
                     self.end(id, outcome)?;
                 }
             }
@@ -50,17 +52,27 @@ impl Engine {
 /// overtaken by the next write.
 fn found_by_version(op: &Op, seen: Option<&Value>, marked: impl Fn(&Value) -> bool) -> Outcome {
     let Some(seen) = seen else {
-        return Outcome::NotDone { why: "the object does not exist any more".into() };
+        return Outcome::NotDone {
+            why: "the object does not exist any more".into(),
+        };
     };
     if marked(seen) {
-        return Outcome::Done { resource_version: resource_version(seen), found: true };
+        return Outcome::Done {
+            resource_version: resource_version(seen),
+            found: true,
+        };
     }
     if let Effect::Act { patch, .. } = &op.effect
         && patch_stands(patch, seen)
     {
-        return Outcome::Done { resource_version: resource_version(seen), found: true };
+        return Outcome::Done {
+            resource_version: resource_version(seen),
+            found: true,
+        };
     }
-    Outcome::NotDone { why: "the object does not carry it".into() }
+    Outcome::NotDone {
+        why: "the object does not carry it".into(),
+    }
 }
 
 /// Whether every value that a JSON Patch sets stands, and everything that it removes is gone.

@@ -28,9 +28,19 @@ impl Engine {
             Command::Push => self.push_sheet(command)?,
             Command::Sync { application } => self.sync_sheet(command, application).await?,
             Command::Thaw { applications } => self.thaw_sheet(command, applications).await?,
-            Command::Act { application, object, action, .. } => self.act_sheet(command, application, object, action).await?,
+            Command::Act {
+                application,
+                object,
+                action,
+                ..
+            } => self.act_sheet(command, application, object, action).await?,
             other => {
-                return Err(Refusal::new(0, format!("{other:?} writes nothing and has no sheet"), "").into());
+                return Err(Refusal::new(
+                    0,
+                    format!("{other:?} writes nothing and has no sheet"),
+                    "",
+                )
+                .into());
             }
         };
         Ok(sealed(sheet))
@@ -55,40 +65,68 @@ impl Engine {
         }
     }
 
-    async fn freeze_sheet(&self, command: &Command, applications: &[AppKey]) -> Result<Sheet, Trouble> {
+    async fn freeze_sheet(
+        &self,
+        command: &Command,
+        applications: &[AppKey],
+    ) -> Result<Sheet, Trouble> {
         let has_enabled = self.automated_has_enabled().await;
         let mut sheet = self.blank(command, count("freeze", applications));
         for key in applications {
             let application = self.application(key).await?;
-            let (mechanism, found, patch) = self.freeze_patch(&application, &OpId("preview".into()), has_enabled);
+            let (mechanism, found, patch) =
+                self.freeze_patch(&application, &OpId("preview".into()), has_enabled);
             let how = match mechanism {
-                Mechanism::NoteOnly => "only a note: auto-sync is off already, nothing to switch off",
-                Mechanism::Disable => "set automated.enabled to false, and a note with the way back",
+                Mechanism::NoteOnly => {
+                    "only a note: auto-sync is off already, nothing to switch off"
+                }
+                Mechanism::Disable => {
+                    "set automated.enabled to false, and a note with the way back"
+                }
                 Mechanism::Remove => "take automated out, and leave a note with the way back",
             };
             sheet.objects.push(key.to_string());
             sheet.will.push(format!("{}: {how}", key.name));
             sheet.by_hand.push(application::by_hand(key, &patch));
             if let Some(running) = application::operation(&application) {
-                sheet.warnings.push(format!("an operation runs on {}: {running}; it is waited for", key.name));
+                sheet.warnings.push(format!(
+                    "an operation runs on {}: {running}; it is waited for",
+                    key.name
+                ));
             }
             sheet.guards.push(Self::guard_of(&application));
-            sheet.effects.push(Effect::Freeze { application: key.clone(), mechanism, found, patch });
+            sheet.effects.push(Effect::Freeze {
+                application: key.clone(),
+                mechanism,
+                found,
+                patch,
+            });
         }
         sheet.assumes = vec!["same source, destination and policy as read now".into()];
         sheet.undo = vec!["thaw puts the policy in place and takes the note away; the note itself says how by hand".into()];
-        sheet.warnings.push("a freeze stops auto-sync, not people or CI that sync by hand".into());
+        sheet
+            .warnings
+            .push("a freeze stops auto-sync, not people or CI that sync by hand".into());
         Ok(sheet)
     }
 
     fn push_sheet(&self, command: &Command) -> Result<Sheet, Trouble> {
         let run = self.run();
         let Some(proposal) = &run.proposal else {
-            return Err(Refusal::new(6, "there is no proven commit to push", "look at the proof first").into());
+            return Err(Refusal::new(
+                6,
+                "there is no proven commit to push",
+                "look at the proof first",
+            )
+            .into());
         };
         let mut sheet = self.blank(command, format!("push to {}", text::line(&proposal.branch)));
         sheet.place = text::line(&proposal.repository);
-        sheet.objects = proposal.files.iter().map(|file| file.path.clone()).collect();
+        sheet.objects = proposal
+            .files
+            .iter()
+            .map(|file| file.path.clone())
+            .collect();
         sheet.will = vec![format!(
             "push {} on {} to branch {}: {} file(s), {}",
             proposal.commit.short(),
@@ -98,14 +136,30 @@ impl Engine {
             text::line(proposal.message.lines().next().unwrap_or_default()),
         )];
         for line in &proposal.proof {
-            sheet.will.push(format!("{}: {} field(s) move, all decided", line.application.name, line.decided.len()));
+            sheet.will.push(format!(
+                "{}: {} field(s) move, all decided",
+                line.application.name,
+                line.decided.len()
+            ));
         }
         sheet.assumes = vec![
-            format!("branch {} is still at {}", text::line(&proposal.tracked), proposal.parent.short()),
+            format!(
+                "branch {} is still at {}",
+                text::line(&proposal.tracked),
+                proposal.parent.short()
+            ),
             "every Application that follows it is frozen, or its rendering does not move".into(),
         ];
-        sheet.undo = vec![format!("git revert {} and push (not automatic)", proposal.commit.short())];
-        sheet.by_hand = vec![format!("git push {} {}:refs/heads/{}", text::line(&proposal.repository), proposal.commit, text::line(&proposal.branch))];
+        sheet.undo = vec![format!(
+            "git revert {} and push (not automatic)",
+            proposal.commit.short()
+        )];
+        sheet.by_hand = vec![format!(
+            "git push {} {}:refs/heads/{}",
+            text::line(&proposal.repository),
+            proposal.commit,
+            text::line(&proposal.branch)
+        )];
         if proposal.branch != proposal.tracked {
             sheet.warnings.push("nothing moves until it is merged; merging is then a sync of every frozen Application in turn".into());
         }
@@ -126,8 +180,14 @@ impl Engine {
 
     async fn sync_sheet(&self, command: &Command, key: &AppKey) -> Result<Sheet, Trouble> {
         let run = self.run();
-        let Some((revision, prediction)) = run.apps.get(key).and_then(|app| app.prediction.clone()) else {
-            return Err(Refusal::new(3, format!("what a sync of {key} would do is not known yet"), "look again").into());
+        let Some((revision, prediction)) = run.apps.get(key).and_then(|app| app.prediction.clone())
+        else {
+            return Err(Refusal::new(
+                3,
+                format!("what a sync of {key} would do is not known yet"),
+                "look again",
+            )
+            .into());
         };
         let application = self.application(key).await?;
         let mut sheet = self.blank(command, format!("sync {}", key.name));
@@ -135,36 +195,80 @@ impl Engine {
         let effect = if prediction.no_change() {
             "no field changes (bookkeeping only)".to_owned()
         } else {
-            format!("{} field(s) change, {} object(s) are created", prediction.changes.len(), prediction.creates.len())
+            format!(
+                "{} field(s) change, {} object(s) are created",
+                prediction.changes.len(),
+                prediction.creates.len()
+            )
         };
-        sheet.will.push(format!("start a sync of {} at {}, prune off: {effect}", key.name, revision.short()));
-        sheet.will.extend(prediction.changes.iter().map(change_line));
-        sheet.will.extend(prediction.creates.iter().map(|object| format!("create {object}")));
-        sheet.will.extend(prediction.hooks.iter().map(|hook| format!("run the hook {hook}")));
-        sheet.warnings.extend(prediction.unknown.iter().map(|u| format!("not predicted: {} ({})", u.object, u.why)));
+        sheet.will.push(format!(
+            "start a sync of {} at {}, prune off: {effect}",
+            key.name,
+            revision.short()
+        ));
+        sheet
+            .will
+            .extend(prediction.changes.iter().map(change_line));
+        sheet.will.extend(
+            prediction
+                .creates
+                .iter()
+                .map(|object| format!("create {object}")),
+        );
+        sheet.will.extend(
+            prediction
+                .hooks
+                .iter()
+                .map(|hook| format!("run the hook {hook}")),
+        );
+        sheet.warnings.extend(
+            prediction
+                .unknown
+                .iter()
+                .map(|u| format!("not predicted: {} ({})", u.object, u.why)),
+        );
         if !prediction.extra.is_empty() {
-            sheet.warnings.push(format!("{} live object(s) that Git does not have stay", prediction.extra.len()));
+            sheet.warnings.push(format!(
+                "{} live object(s) that Git does not have stay",
+                prediction.extra.len()
+            ));
         }
         sheet.assumes = vec![
             "same source and policy, no operation running, frozen, the branch where it was".into(),
-            "what a webhook does after the dry run is not seen beforehand: the effect is read back".into(),
+            "what a webhook does after the dry run is not seen beforehand: the effect is read back"
+                .into(),
         ];
         sheet.undo = vec!["decide the fields back and sync again (not automatic)".into()];
         let patch = self.sync_patch(&application, &revision, &OpId("preview".into()));
-        sheet.by_hand = vec![application::by_hand(key, &patch), format!("argocd app sync {} --revision {revision}", key.name)];
+        sheet.by_hand = vec![
+            application::by_hand(key, &patch),
+            format!("argocd app sync {} --revision {revision}", key.name),
+        ];
         sheet.guards = vec![Self::guard_of(&application)];
-        sheet.effects = vec![Effect::Sync { application: key.clone(), revision, patch }];
+        sheet.effects = vec![Effect::Sync {
+            application: key.clone(),
+            revision,
+            patch,
+        }];
         Ok(sheet)
     }
 
-    async fn thaw_sheet(&self, command: &Command, applications: &[AppKey]) -> Result<Sheet, Trouble> {
+    async fn thaw_sheet(
+        &self,
+        command: &Command,
+        applications: &[AppKey],
+    ) -> Result<Sheet, Trouble> {
         let mut sheet = self.blank(command, count("thaw", applications));
         let run = self.run();
         for key in applications {
             let application = self.application(key).await?;
             let wanted = self.target_policy(key)?;
             let patch = Value::Array(thaw_ops(&application, &wanted));
-            let evidence = run.apps.get(key).and_then(|app| app.target.as_ref()).map_or("", |(_, _, e)| e.as_str());
+            let evidence = run
+                .apps
+                .get(key)
+                .and_then(|app| app.target.as_ref())
+                .map_or("", |(_, _, e)| e.as_str());
             let automated = wanted.automated().cloned().unwrap_or(Value::Null);
             sheet.objects.push(key.to_string());
             sheet.will.push(format!(
@@ -175,18 +279,30 @@ impl Engine {
             ));
             sheet.by_hand.push(application::by_hand(key, &patch));
             sheet.guards.push(Self::guard_of(&application));
-            sheet.effects.push(Effect::Thaw { application: key.clone(), automated, patch });
+            sheet.effects.push(Effect::Thaw {
+                application: key.clone(),
+                automated,
+                patch,
+            });
         }
         sheet.assumes = vec![
             "each is Synced when its turn comes, so that auto-sync has nothing to do".into(),
             "the gates are green in one fresh sample".into(),
         ];
         sheet.undo = vec!["freeze again".into()];
-        sheet.warnings.push("each is watched for two reconcile rounds before the next".into());
+        sheet
+            .warnings
+            .push("each is watched for two reconcile rounds before the next".into());
         Ok(sheet)
     }
 
-    async fn act_sheet(&self, command: &Command, key: &AppKey, named: &str, action: &Action) -> Result<Sheet, Trouble> {
+    async fn act_sheet(
+        &self,
+        command: &Command,
+        key: &AppKey,
+        named: &str,
+        action: &Action,
+    ) -> Result<Sheet, Trouble> {
         let worked = self.work_out(key, named, action).await?;
         let mut sheet = self.blank(command, format!("live action on {}", worked.object));
         sheet.objects = vec![worked.object.to_string()];
@@ -204,11 +320,17 @@ impl Engine {
         let without_test: Value = worked
             .patch
             .as_array()
-            .map(|ops| ops.iter().filter(|op| op.get("op").and_then(Value::as_str) != Some("test")).cloned().collect())
+            .map(|ops| {
+                ops.iter()
+                    .filter(|op| op.get("op").and_then(Value::as_str) != Some("test"))
+                    .cloned()
+                    .collect()
+            })
             .unwrap_or_default();
         sheet.by_hand = vec![hand(&without_test)];
         sheet.undo = vec![hand(&worked.inverse)];
-        sheet.warnings = vec!["it has to reach Git before the incident closes, or be put back".into()];
+        sheet.warnings =
+            vec!["it has to reach Git before the incident closes, or be put back".into()];
         sheet.guards = vec![worked.guard];
         sheet.effects = vec![Effect::Act {
             application: key.clone(),
@@ -226,7 +348,12 @@ impl Engine {
         if let Confirm::Type(token) = &sheet.confirm
             && token != typed.trim()
         {
-            return Err(Refusal::new(1, format!("that is not `{token}`: nothing was done"), format!("type {token} to go ahead, or esc")).into());
+            return Err(Refusal::new(
+                1,
+                format!("that is not `{token}`: nothing was done"),
+                format!("type {token} to go ahead, or esc"),
+            )
+            .into());
         }
         self.carry_out(sheet).await
     }
@@ -262,6 +389,16 @@ fn policy_words(automated: Option<&Value>) -> String {
 
 /// A change as one inert line.
 pub fn change_line(change: &Changed) -> String {
-    let side = |value: &Option<Value>| value.as_ref().map_or_else(|| "(absent)".to_owned(), text::value);
-    text::line(&format!("{} {}: {} → {}", change.object, change.field, side(&change.from), side(&change.to)))
+    let side = |value: &Option<Value>| {
+        value
+            .as_ref()
+            .map_or_else(|| "(absent)".to_owned(), text::value)
+    };
+    text::line(&format!(
+        "{} {}: {} → {}",
+        change.object,
+        change.field,
+        side(&change.from),
+        side(&change.to)
+    ))
 }

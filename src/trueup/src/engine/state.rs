@@ -20,7 +20,7 @@ use trueup_core::{
 
 use super::{
     handle::{Update, Waiting},
-    read::World,
+    read::{Reader, World},
     trouble::Trouble,
 };
 use crate::{
@@ -54,6 +54,7 @@ pub struct Setting {
 /// One incident being worked on.
 pub struct Engine {
     pub(super) ports: Ports,
+    pub(super) reader: Reader,
     pub(super) setting: Setting,
     journal: Mutex<Journal>,
     boundaries: Arc<dyn Boundaries>,
@@ -65,6 +66,7 @@ pub struct Engine {
 impl Engine {
     pub fn new(
         ports: Ports,
+        reader: Reader,
         setting: Setting,
         journal: Journal,
         lines: &[Line],
@@ -73,6 +75,7 @@ impl Engine {
         let run = Run::fold(lines.iter().map(|line| &line.record));
         Self {
             ports,
+            reader,
             setting,
             boundaries: journal.boundaries(),
             journal: Mutex::new(journal),
@@ -89,11 +92,15 @@ impl Engine {
 
     /// The last look at the world.
     pub fn seen(&self) -> Option<(Arc<World>, Arc<Now>)> {
-        self.seen.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn set_seen(&self, world: Arc<World>, now: Arc<Now>) {
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some((world, Arc::clone(&now)));
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) =
+            Some((world, Arc::clone(&now)));
         self.tell(Update::Seen(now));
     }
 
@@ -119,7 +126,10 @@ impl Engine {
         let run = Arc::new(run);
         *self.run.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&run);
         drop(journal);
-        self.tell(Update::Journaled { record, run: Arc::clone(&run) });
+        self.tell(Update::Journaled {
+            record,
+            run: Arc::clone(&run),
+        });
         Ok(run)
     }
 
@@ -156,13 +166,21 @@ impl Engine {
 
     /// Records how a write ended.
     pub(super) fn end(&self, op: &OpId, outcome: Outcome) -> Result<(), Trouble> {
-        self.record(Event::Ended { op: op.clone(), outcome })?;
+        self.record(Event::Ended {
+            op: op.clone(),
+            outcome,
+        })?;
         self.boundaries.reached(Point::AfterOutcome);
         Ok(())
     }
 
     /// A request that needs no sheet of its own (refresh, lease), for the command log.
-    pub(super) fn logged(&self, by_hand: String, result: String, took: Duration) -> Result<(), Trouble> {
+    pub(super) fn logged(
+        &self,
+        by_hand: String,
+        result: String,
+        took: Duration,
+    ) -> Result<(), Trouble> {
         let line = CommandLine {
             by_hand: text::line(&by_hand),
             result: text::line(&result),
@@ -214,13 +232,17 @@ impl Engine {
 
     /// The Application as the server has it now.
     pub(super) async fn application(&self, key: &AppKey) -> Result<serde_json::Value, Trouble> {
-        self.ports.cluster.get(&self.application_ref(key)).await?.ok_or_else(|| {
-            Trouble::failed(
-                format!("read the Application {key}"),
-                "it does not exist any more",
-                "take it out of the scope, or see who deleted it",
-            )
-        })
+        self.ports
+            .cluster
+            .get(&self.application_ref(key))
+            .await?
+            .ok_or_else(|| {
+                Trouble::failed(
+                    format!("read the Application {key}"),
+                    "it does not exist any more",
+                    "take it out of the scope, or see who deleted it",
+                )
+            })
     }
 
     pub(super) fn confirm(&self) -> Confirm {
@@ -251,7 +273,9 @@ impl Engine {
             if is != was {
                 return Err(Refusal::new(
                     2,
-                    text::line(&format!("{name} was {was} when it was confirmed and is {is} now")),
+                    text::line(&format!(
+                        "{name} was {was} when it was confirmed and is {is} now"
+                    )),
                     "look again and decide anew; nothing was written",
                 ));
             }

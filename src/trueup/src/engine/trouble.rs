@@ -19,10 +19,18 @@ pub enum Trouble {
     #[error(transparent)]
     Git(#[from] GitError),
     #[error("cannot {what}: {why}")]
-    Failed { what: String, why: String, hint: String },
+    Failed {
+        what: String,
+        why: String,
+        hint: String,
+    },
     /// A deadline passed.
     #[error("{what} did not happen within {limit}")]
-    TimedOut { what: String, limit: String, hint: String },
+    TimedOut {
+        what: String,
+        limit: String,
+        hint: String,
+    },
     /// It waits for a person, a merge, or a permission.
     #[error("{0}")]
     Waiting(String),
@@ -59,7 +67,9 @@ impl Trouble {
     pub fn exit(&self) -> i32 {
         match self {
             Self::Refused(_) => 3,
-            Self::Journal(JournalError::Held { .. }) | Self::Waiting(_) | Self::TimedOut { .. } => 4,
+            Self::Journal(JournalError::Held { .. }) | Self::Waiting(_) | Self::TimedOut { .. } => {
+                4
+            }
             Self::Journal(_) | Self::Read(_) | Self::Git(_) | Self::Failed { .. } => 2,
         }
     }
@@ -69,9 +79,13 @@ impl Trouble {
 pub fn outcome_of(error: &WriteError) -> trueup_core::event::Outcome {
     use trueup_core::event::Outcome;
     match error {
-        WriteError::Unknown { .. } => Outcome::Unknown { why: trueup_core::text::line(&error.to_string()) },
+        WriteError::Unknown { .. } => Outcome::Unknown {
+            why: trueup_core::text::line(&error.to_string()),
+        },
         WriteError::LostGuard { .. } | WriteError::Refused { .. } | WriteError::NotSent { .. } => {
-            Outcome::NotDone { why: trueup_core::text::line(&error.to_string()) }
+            Outcome::NotDone {
+                why: trueup_core::text::line(&error.to_string()),
+            }
         }
     }
 }

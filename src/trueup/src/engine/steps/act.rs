@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use trueup_core::{
     event::{Effect, Event, Guard, Outcome},
-    object::{identity::{AppKey, ObjectRef}, path::FieldPath},
+    object::{
+        identity::{AppKey, ObjectRef},
+        path::FieldPath,
+    },
     plan::Action,
     policy::FIELD_MANAGER,
     sheet::{Refusal, Sheet},
@@ -13,7 +16,10 @@ use trueup_core::{
     text,
 };
 
-use super::super::{state::{Engine, Write}, trouble::{Trouble, outcome_of}};
+use super::super::{
+    state::{Engine, Write},
+    trouble::{Trouble, outcome_of},
+};
 use super::application::resource_version;
 use crate::ports::{WriteKind, WriteRequest};
 
@@ -28,7 +34,12 @@ pub(in super::super) struct Worked {
 
 impl Engine {
     /// Works an action out on the live object of an Application; nothing is written.
-    pub(in super::super) async fn work_out(&self, key: &AppKey, named: &str, action: &Action) -> Result<Worked, Trouble> {
+    pub(in super::super) async fn work_out(
+        &self,
+        key: &AppKey,
+        named: &str,
+        action: &Action,
+    ) -> Result<Worked, Trouble> {
         let (world, _) = self.seen_or_look().await?;
         let object = world
             .applications
@@ -48,35 +59,65 @@ impl Engine {
                 ))
             })?;
         if object.kind == "Secret" {
-            return Err(Refusal::new(7, "a secret is not written from here: its value would pass through the journal", "use kubectl, and note it in the transcript").into());
+            return Err(Refusal::new(
+                7,
+                "a secret is not written from here: its value would pass through the journal",
+                "use kubectl, and note it in the transcript",
+            )
+            .into());
         }
         let live = self.ports.cluster.get(&object).await?.ok_or_else(|| {
-            Trouble::failed(format!("read {object}"), "it does not exist any more", "look again")
+            Trouble::failed(
+                format!("read {object}"),
+                "it does not exist any more",
+                "look again",
+            )
         })?;
         let (field, to) = target_of(&object, action)?;
         let from = field.get(&live).cloned();
         if from == to {
-            return Err(Refusal::new(0, text::line(&format!("{object} {field} is so already")), "there is nothing to do").into());
+            return Err(Refusal::new(
+                0,
+                text::line(&format!("{object} {field} is so already")),
+                "there is nothing to do",
+            )
+            .into());
         }
         let mut changed = live.clone();
         match &to {
             Some(value) => field.set(&mut changed, value.clone()).map_err(|error| {
-                Trouble::Refused(Refusal::new(3, text::line(&error.to_string()), "name an existing field"))
+                Trouble::Refused(Refusal::new(
+                    3,
+                    text::line(&error.to_string()),
+                    "name an existing field",
+                ))
             })?,
             None => {
                 field.remove(&mut changed);
             }
         }
         let facts = BTreeMap::from([
-            ("uid".to_owned(), live.pointer("/metadata/uid").cloned().unwrap_or(Value::Null)),
+            (
+                "uid".to_owned(),
+                live.pointer("/metadata/uid")
+                    .cloned()
+                    .unwrap_or(Value::Null),
+            ),
             (field.to_string(), from.clone().unwrap_or(Value::Null)),
         ]);
-        let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "(absent)".to_owned(), text::value);
+        let shown = |value: &Option<Value>| {
+            value
+                .as_ref()
+                .map_or_else(|| "(absent)".to_owned(), text::value)
+        };
         Ok(Worked {
             will: format!("{object} {field}: {} → {}", shown(&from), shown(&to)),
             patch: guarded(&live, &changed),
             inverse: json_diff(&changed, &live),
-            guard: Guard { resource_version: resource_version(&live), facts },
+            guard: Guard {
+                resource_version: resource_version(&live),
+                facts,
+            },
             object,
         })
     }
@@ -84,7 +125,15 @@ impl Engine {
     /// Does what an action sheet showed, and reads it again after 5 s and 30 s.
     pub(in super::super) async fn act(&self, sheet: &Sheet, named: &str) -> Result<(), Trouble> {
         for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
-            let Effect::Act { application: key, action, cell, .. } = effect else { continue };
+            let Effect::Act {
+                application: key,
+                action,
+                cell,
+                ..
+            } = effect
+            else {
+                continue;
+            };
             self.must_hold(key).await?;
             let fresh = self.work_out(key, named, action).await?;
             Self::facts_hold(&guard.facts, &fresh.guard.facts)?;
@@ -114,7 +163,10 @@ impl Engine {
                         subresource: None,
                     };
                     match self.ports.cluster.write(&request).await {
-                        Ok(object) => Outcome::Done { resource_version: resource_version(&object), found: false },
+                        Ok(object) => Outcome::Done {
+                            resource_version: resource_version(&object),
+                            found: false,
+                        },
                         Err(error) => outcome_of(&error),
                     }
                 })
@@ -131,7 +183,10 @@ impl Engine {
                     op: op.clone(),
                     after,
                     holds: is == to,
-                    why: format!("{field} is {}", is.as_ref().map_or_else(|| "absent".to_owned(), text::value)),
+                    why: format!(
+                        "{field} is {}",
+                        is.as_ref().map_or_else(|| "absent".to_owned(), text::value)
+                    ),
                 })?;
             }
         }
@@ -144,7 +199,11 @@ impl Engine {
 fn target_of(object: &ObjectRef, action: &Action) -> Result<(FieldPath, Option<Value>), Trouble> {
     let parse = |field: &str| {
         field.parse::<FieldPath>().map_err(|error| {
-            Trouble::Refused(Refusal::new(3, text::line(&error.to_string()), "write it as .spec.replicas or .data[\"a.b\"]"))
+            Trouble::Refused(Refusal::new(
+                3,
+                text::line(&error.to_string()),
+                "write it as .spec.replicas or .data[\"a.b\"]",
+            ))
         })
     };
     match action {

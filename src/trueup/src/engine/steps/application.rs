@@ -1,6 +1,9 @@
 //! What the steps ask of an Application object: its facts, a consumed refresh, a guarded patch.
 
-use std::{collections::BTreeMap, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -34,23 +37,36 @@ pub fn facts(application: &Value) -> BTreeMap<String, Value> {
         ("project".to_owned(), at("/spec/project")),
         (
             "syncPolicy".to_owned(),
-            Policy::of(application).value().cloned().unwrap_or(Value::Null),
+            Policy::of(application)
+                .value()
+                .cloned()
+                .unwrap_or(Value::Null),
         ),
     ])
 }
 
 pub fn resource_version(object: &Value) -> Option<String> {
-    object.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(str::to_owned)
+    object
+        .pointer("/metadata/resourceVersion")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
 }
 
 pub fn reconciled_at(application: &Value) -> Option<Timestamp> {
-    application.pointer("/status/reconciledAt").and_then(Value::as_str)?.parse().ok()
+    application
+        .pointer("/status/reconciledAt")
+        .and_then(Value::as_str)?
+        .parse()
+        .ok()
 }
 
 /// An operation that waits or runs, in words.
 pub fn operation(application: &Value) -> Option<String> {
     let waits = application.get("operation").is_some_and(|o| !o.is_null());
-    let phase = application.pointer("/status/operationState/phase").and_then(Value::as_str).unwrap_or_default();
+    let phase = application
+        .pointer("/status/operationState/phase")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !waits && phase != "Running" && phase != "Terminating" {
         return None;
     }
@@ -59,7 +75,10 @@ pub fn operation(application: &Value) -> Option<String> {
         .or_else(|| application.pointer("/status/operationState/operation/initiatedBy/username"))
         .and_then(Value::as_str)
         .unwrap_or("somebody unnamed");
-    Some(text::line(&format!("{} by {who}", if phase.is_empty() { "requested" } else { phase })))
+    Some(text::line(&format!(
+        "{} by {who}",
+        if phase.is_empty() { "requested" } else { phase }
+    )))
 }
 
 /// The value of an item of `operation.info` by name.
@@ -77,7 +96,11 @@ pub fn info<'a>(operation: &'a Value, name: &str) -> Option<&'a str> {
 pub fn by_hand(key: &AppKey, patch: &Value) -> String {
     let ops: Vec<&Value> = patch
         .as_array()
-        .map(|ops| ops.iter().filter(|op| op.get("op").and_then(Value::as_str) != Some("test")).collect())
+        .map(|ops| {
+            ops.iter()
+                .filter(|op| op.get("op").and_then(Value::as_str) != Some("test"))
+                .collect()
+        })
         .unwrap_or_default();
     let json = serde_json::to_string(&ops).unwrap_or_default();
     text::line(&format!(
@@ -96,7 +119,8 @@ impl Engine {
     pub async fn refresh(&self, key: &AppKey) -> Result<Value, Trouble> {
         let limit = self.run().waits.refresh_deadline.0;
         let what = format!("Argo CD to compare {key}");
-        self.waiting(what, limit, self.refresh_until_consumed(key)).await
+        self.waiting(what, limit, self.refresh_until_consumed(key))
+            .await
     }
 
     async fn refresh_until_consumed(&self, key: &AppKey) -> Result<Value, Trouble> {
@@ -108,7 +132,11 @@ impl Engine {
             let seen = loop {
                 self.pause(POLL).await;
                 let seen = self.application(key).await?;
-                if seen.pointer("/metadata/annotations").and_then(|a| a.get(REFRESH)).is_none() {
+                if seen
+                    .pointer("/metadata/annotations")
+                    .and_then(|a| a.get(REFRESH))
+                    .is_none()
+                {
                     break seen;
                 }
             };
@@ -166,7 +194,9 @@ impl Engine {
         shown: &[String],
         build: impl Fn(&Value, &trueup_core::ids::OpId) -> Result<(Effect, Value), Trouble>,
     ) -> Result<Outcome, Trouble> {
-        let mut last = Outcome::NotDone { why: "it was not tried".into() };
+        let mut last = Outcome::NotDone {
+            why: "it was not tried".into(),
+        };
         for _ in 0..ATTEMPTS {
             let fresh = self.application(key).await?;
             let now = facts(&fresh);
@@ -175,7 +205,10 @@ impl Engine {
             let (effect, patch) = build(&fresh, &op)?;
             let write = Write {
                 op,
-                guard: Guard { resource_version: resource_version(&fresh), facts: now },
+                guard: Guard {
+                    resource_version: resource_version(&fresh),
+                    facts: now,
+                },
                 shown: shown.to_vec(),
                 by_hand: vec![by_hand(key, &patch)],
                 effect,
@@ -192,7 +225,10 @@ impl Engine {
                         subresource: None,
                     };
                     match self.ports.cluster.write(&request).await {
-                        Ok(object) => Outcome::Done { resource_version: resource_version(&object), found: false },
+                        Ok(object) => Outcome::Done {
+                            resource_version: resource_version(&object),
+                            found: false,
+                        },
                         Err(error) => {
                             lost = matches!(error, WriteError::LostGuard { .. });
                             outcome_of(&error)
@@ -212,7 +248,11 @@ impl Engine {
     pub(super) fn must_be_done(what: &str, outcome: Outcome) -> Result<(), Trouble> {
         match outcome {
             Outcome::Done { .. } => Ok(()),
-            Outcome::NotDone { why } => Err(Trouble::failed(what, why, "nothing was changed; mend the cause and do it again")),
+            Outcome::NotDone { why } => Err(Trouble::failed(
+                what,
+                why,
+                "nothing was changed; mend the cause and do it again",
+            )),
             Outcome::Unknown { why } => Err(Trouble::failed(
                 what,
                 format!("it is not known whether it happened: {why}"),

@@ -18,30 +18,61 @@ impl Engine {
         match command {
             Command::Arm { write } => self.arm(*write).await,
             Command::SetScope { scope } => {
-                self.record(Event::ScopeSet { scope: scope.clone(), by })?;
+                self.record(Event::ScopeSet {
+                    scope: scope.clone(),
+                    by,
+                })?;
                 self.look().await?;
                 Ok(())
             }
-            Command::SetTarget { applications, target } => self.set_target(applications, target).await,
-            Command::Decide { cells, take, reason } => self.decide(cells, take, reason).await,
+            Command::SetTarget {
+                applications,
+                target,
+            } => self.set_target(applications, target).await,
+            Command::Decide {
+                cells,
+                take,
+                reason,
+            } => self.decide(cells, take, reason).await,
             Command::Withdraw { cells, why } => {
-                self.record(Event::DecisionWithdrawn { cells: cells.clone(), why: text::line(why), by })?;
+                self.record(Event::DecisionWithdrawn {
+                    cells: cells.clone(),
+                    why: text::line(why),
+                    by,
+                })?;
                 Ok(())
             }
             Command::SetMessage { message } => {
-                self.record(Event::MessageSet { message: text::block(message), by })?;
+                self.record(Event::MessageSet {
+                    message: text::block(message),
+                    by,
+                })?;
                 Ok(())
             }
-            Command::SetCommit { branch, pull_request } => {
-                self.record(Event::CommitSet { branch: branch.clone(), pull_request: *pull_request, by })?;
+            Command::SetCommit {
+                branch,
+                pull_request,
+            } => {
+                self.record(Event::CommitSet {
+                    branch: branch.clone(),
+                    pull_request: *pull_request,
+                    by,
+                })?;
                 Ok(())
             }
             Command::SetOrder { order } => {
-                self.record(Event::OrderSet { order: order.clone(), by })?;
+                self.record(Event::OrderSet {
+                    order: order.clone(),
+                    by,
+                })?;
                 Ok(())
             }
             Command::AddGate { name, spec } => {
-                self.record(Event::GateAdded { gate: name.clone(), spec: spec.clone(), by })?;
+                self.record(Event::GateAdded {
+                    gate: name.clone(),
+                    spec: spec.clone(),
+                    by,
+                })?;
                 Ok(())
             }
             Command::Attest { gate, who, saw } => {
@@ -52,7 +83,12 @@ impl Engine {
                 })?;
                 Ok(())
             }
-            Command::Park { application, owner, until, reason } => {
+            Command::Park {
+                application,
+                owner,
+                until,
+                reason,
+            } => {
                 self.record(Event::Parked {
                     application: application.clone(),
                     owner: text::line(owner),
@@ -63,10 +99,17 @@ impl Engine {
                 Ok(())
             }
             Command::Unpark { application } => {
-                self.record(Event::Unparked { application: application.clone(), by })?;
+                self.record(Event::Unparked {
+                    application: application.clone(),
+                    by,
+                })?;
                 Ok(())
             }
-            Command::BreakGlass { application, what, reason } => {
+            Command::BreakGlass {
+                application,
+                what,
+                reason,
+            } => {
                 self.record(Event::GlassBroken {
                     application: application.clone(),
                     what: text::line(what),
@@ -76,7 +119,11 @@ impl Engine {
                 Ok(())
             }
             Command::ReviewGlass { what, found } => {
-                self.record(Event::GlassReviewed { what: what.clone(), found: text::line(found), by })?;
+                self.record(Event::GlassReviewed {
+                    what: what.clone(),
+                    found: text::line(found),
+                    by,
+                })?;
                 Ok(())
             }
             Command::Look => self.look().await.map(|_| ()),
@@ -100,7 +147,12 @@ impl Engine {
         let (world, _) = self.seen_or_look().await?;
         for key in applications {
             let Some(app) = world.applications.get(key) else {
-                return Err(Refusal::new(0, text::line(&format!("{key} was not found")), "look again, or take it out of the scope").into());
+                return Err(Refusal::new(
+                    0,
+                    text::line(&format!("{key} was not found")),
+                    "look again, or take it out of the scope",
+                )
+                .into());
             };
             let run = self.run();
             let found = match run.apps.get(key).and_then(|state| state.found.clone()) {
@@ -108,9 +160,12 @@ impl Engine {
                 None => Policy::of(&app.object),
             };
             let (policy, evidence) = match (&target.policy, &target.automated) {
-                (Some(TargetKind::Found), _) => (found, "as it stood when the incident was opened".to_owned()),
+                (Some(TargetKind::Found), _) => {
+                    (found, "as it stood when the incident was opened".to_owned())
+                }
                 (Some(TargetKind::Declared), _) => {
-                    let declared = policy::declared(&app.object, app.declared.as_ref().map(|d| &d.object));
+                    let declared =
+                        policy::declared(&app.object, app.declared.as_ref().map(|d| &d.object));
                     let Some(declared) = declared else {
                         return Err(Refusal::new(
                             0,
@@ -126,12 +181,23 @@ impl Engine {
                     (declared.policy, place.to_owned())
                 }
                 (None, Some(automated)) => {
-                    let mut whole = found.value().cloned().unwrap_or_else(|| serde_json::json!({}));
+                    let mut whole = found
+                        .value()
+                        .cloned()
+                        .unwrap_or_else(|| serde_json::json!({}));
                     whole["automated"] = automated.clone();
-                    (Policy::new(Some(whole)), text::line(target.reason.as_deref().unwrap_or("typed by the operator")))
+                    (
+                        Policy::new(Some(whole)),
+                        text::line(target.reason.as_deref().unwrap_or("typed by the operator")),
+                    )
                 }
                 (None, None) => {
-                    return Err(Refusal::new(0, "a target policy is found, declared, or typed", "choose one").into());
+                    return Err(Refusal::new(
+                        0,
+                        "a target policy is found, declared, or typed",
+                        "choose one",
+                    )
+                    .into());
                 }
             };
             self.record(Event::TargetSet {
@@ -143,5 +209,35 @@ impl Engine {
             })?;
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Writes the transcript beside the journal; the path of the file.
+    pub(in super::super) fn export(&self, format: &str) -> Result<String, Trouble> {
+        let dir = self.with_journal(|journal| journal.dir().to_owned());
+        let state = dir
+            .parent()
+            .and_then(std::path::Path::parent)
+            .unwrap_or(&dir)
+            .to_owned();
+        let run = self.run();
+        let Some(incident) = run.incident.clone() else {
+            return Err(Refusal::new(0, "no incident is open", "start one").into());
+        };
+        let (text, extension) = crate::export::transcript(&state, &incident, format)?;
+        let path = dir.join(format!("{}.{extension}", run.id()));
+        std::fs::write(&path, &text).map_err(|error| {
+            Trouble::failed(
+                format!("write {}", path.display()),
+                error,
+                "choose another state folder",
+            )
+        })?;
+        self.record(Event::Exported {
+            format: text::line(format),
+            digest: trueup_core::ids::Digest::of(text.as_bytes()),
+        })?;
+        Ok(path.display().to_string())
     }
 }

@@ -7,14 +7,20 @@ use trueup_core::{
     decision::{Take, Wanted},
     event::{Changed, Effect, Event, FileDiff, Guard, Outcome, ProofLine, Proposal},
     ids::Commit,
-    object::{identity::{AppKey, ObjectKey, ObjectRef}, path::FieldPath},
+    object::{
+        identity::{AppKey, ObjectKey, ObjectRef},
+        path::FieldPath,
+    },
     sheet::{Refusal, Sheet},
-    source::{changes::{self, FieldEdit}, proof},
+    source::{
+        changes::{self, FieldEdit},
+        plain, proof,
+    },
     text,
 };
 
 use super::super::{
-    read::{AppSeen, LookOptions, World, render_with},
+    read::{AppSeen, LookOptions, World},
     state::{Engine, Write},
     trouble::Trouble,
 };
@@ -26,19 +32,37 @@ impl Engine {
         let (world, now) = self.look().await?;
         let run = self.run();
         if let Some((key, _)) = now.undecided(&run).next() {
-            return Err(Refusal::new(3, text::line(&format!("{} {} is not decided", key.object, key.field)), "decide it first").into());
+            return Err(Refusal::new(
+                3,
+                text::line(&format!("{} {} is not decided", key.object, key.field)),
+                "decide it first",
+            )
+            .into());
         }
         let wishes = self.wishes(&world)?;
-        let Some((repository, wishes)) = wishes.into_iter().next() else { return Ok(()) };
+        let Some((repository, wishes)) = wishes.into_iter().next() else {
+            return Ok(());
+        };
         let (tracked, head) = world
             .applications
             .values()
             .filter(|app| app.repo_url == repository)
             .find_map(|app| Some((app.branch.clone(), app.head.clone()?)))
-            .ok_or_else(|| Trouble::failed("build the commit", "the head of the tracked branch is not known", "look again"))?;
-        let ours: Vec<&AppSeen> = world.applications.values().filter(|app| app.repo_url == repository).collect();
+            .ok_or_else(|| {
+                Trouble::failed(
+                    "build the commit",
+                    "the head of the tracked branch is not known",
+                    "look again",
+                )
+            })?;
+        let ours: Vec<&AppSeen> = world
+            .applications
+            .values()
+            .filter(|app| app.repo_url == repository)
+            .collect();
         let (renderings, files) = sources(&ours);
-        let changed = changes::changes(&renderings, &files, &wishes).map_err(|failed| cannot(&failed))?;
+        let changed =
+            changes::changes(&renderings, &files, &wishes).map_err(|failed| cannot(&failed))?;
         let paths: Vec<&str> = changed.iter().map(|change| change.path.as_str()).collect();
         let others = self.other_readers(&repository, &paths, &world).await?;
         let mut readers = ours;
@@ -49,10 +73,21 @@ impl Engine {
         let repo = self.ports.repos.open(&repository).await?;
         let file_changes: Vec<FileChange> = changed
             .iter()
-            .map(|change| FileChange { path: change.path.clone(), bytes: change.after.clone() })
+            .map(|change| FileChange {
+                path: change.path.clone(),
+                bytes: change.after.clone(),
+            })
             .collect();
         let author = &self.setting.author;
-        let commit = repo.commit(&head, &file_changes, &message, author, self.ports.clock.now()).await?;
+        let commit = repo
+            .commit(
+                &head,
+                &file_changes,
+                &message,
+                author,
+                self.ports.clock.now(),
+            )
+            .await?;
         let branch = match (&run.commit_branch, run.pull_request) {
             (Some(branch), _) => branch.clone(),
             (None, true) => format!("trueup/{}", run.id()),
@@ -71,18 +106,35 @@ impl Engine {
                 .iter()
                 .map(|change| FileDiff {
                     path: text::line(&change.path),
-                    diff: text::block(&changes::unified_diff(&change.path, &change.before, &change.after)),
+                    diff: text::block(&changes::unified_diff(
+                        &change.path,
+                        &change.before,
+                        &change.after,
+                    )),
                     fields: change.edits.len(),
                 })
                 .collect(),
-            cells: run.decisions.iter().filter(|(_, d)| d.changes_git()).map(|(key, _)| key.clone()).collect(),
+            cells: run
+                .decisions
+                .iter()
+                .filter(|(_, d)| d.changes_git())
+                .map(|(key, _)| key.clone())
+                .collect(),
             proof,
         };
-        let unproven = proposal.proof.iter().any(|line| !line.undecided.is_empty() || !line.errors.is_empty());
-        self.record(Event::Proposed { proposal: Box::new(proposal) })?;
+        let unproven = proposal
+            .proof
+            .iter()
+            .any(|line| !line.undecided.is_empty() || !line.errors.is_empty());
+        self.record(Event::Proposed {
+            proposal: Box::new(proposal),
+        })?;
         if unproven {
             trueup_core::rules::check(
-                &trueup_core::run::Run { armed: trueup_core::event::Armed::All, ..(*self.run()).clone() },
+                &trueup_core::run::Run {
+                    armed: trueup_core::event::Armed::All,
+                    ..(*self.run()).clone()
+                },
                 &now,
                 &trueup_core::sheet::Command::Push,
             )?;
@@ -95,14 +147,23 @@ impl Engine {
         let run = self.run();
         let mut wishes: BTreeMap<String, Vec<FieldEdit>> = BTreeMap::new();
         for (key, decision) in &run.decisions {
-            if run.apps.get(&key.application).is_some_and(|app| app.parked.is_some()) {
+            if run
+                .apps
+                .get(&key.application)
+                .is_some_and(|app| app.parked.is_some())
+            {
                 continue;
             }
-            let Some(app) = world.applications.get(&key.application) else { continue };
+            let Some(app) = world.applications.get(&key.application) else {
+                continue;
+            };
             if decision.take == Take::Ignore {
                 return Err(Refusal::new(
                     0,
-                    text::line(&format!("{} {}: writing an ignoreDifferences entry is not built yet", key.object, key.field)),
+                    text::line(&format!(
+                        "{} {}: writing an ignoreDifferences entry is not built yet",
+                        key.object, key.field
+                    )),
                     "choose another source, or put it off with `later`",
                 )
                 .into());
@@ -115,41 +176,71 @@ impl Engine {
             let stands = app
                 .desired
                 .iter()
-                .find(|d| ObjectRef::from_object(&d.object).is_ok_and(|r| r.key() == key.object.key()))
-                .and_then(|d| if key.field.is_root() { Some(json!("(there)")) } else { key.field.get(&d.object).cloned() });
+                .find(|d| {
+                    ObjectRef::from_object(&d.object).is_ok_and(|r| r.key() == key.object.key())
+                })
+                .and_then(|d| {
+                    if key.field.is_root() {
+                        Some(json!("(there)"))
+                    } else {
+                        key.field.get(&d.object).cloned()
+                    }
+                });
             if stands == to || (key.field.is_root() && stands.is_some() == to.is_some()) {
                 continue;
             }
             if key.field.is_root() {
                 return Err(Refusal::new(
                     0,
-                    text::line(&format!("{} as a whole: adding or removing a manifest is not built yet", key.object)),
+                    text::line(&format!(
+                        "{} as a whole: adding or removing a manifest is not built yet",
+                        key.object
+                    )),
                     "add or remove the file in Git by hand, then look again",
                 )
                 .into());
             }
-            wishes.entry(app.repo_url.clone()).or_default().push(FieldEdit {
-                application: key.application.to_string(),
-                object: key.object.key(),
-                path: key.field.clone(),
-                to,
-            });
+            wishes
+                .entry(app.repo_url.clone())
+                .or_default()
+                .push(FieldEdit {
+                    application: key.application.to_string(),
+                    object: key.object.key(),
+                    path: key.field.clone(),
+                    to,
+                });
         }
         Ok(wishes)
     }
 
     /// Applications outside the scope whose folder holds one of the changed files.
-    async fn other_readers(&self, repository: &str, paths: &[&str], world: &World) -> Result<Vec<AppSeen>, Trouble> {
+    async fn other_readers(
+        &self,
+        repository: &str,
+        paths: &[&str],
+        world: &World,
+    ) -> Result<Vec<AppSeen>, Trouble> {
         let (objects, _, _) = self.reader.applications(None).await?;
         let reads = |object: &serde_json::Value| {
-            let sources = object.pointer("/spec/sources").and_then(serde_json::Value::as_array);
+            let sources = object
+                .pointer("/spec/sources")
+                .and_then(serde_json::Value::as_array);
             let single = object.pointer("/spec/source");
             sources.into_iter().flatten().chain(single).any(|source| {
-                let text = |name: &str| source.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+                let text = |name: &str| {
+                    source
+                        .get(name)
+                        .and_then(serde_json::Value::as_str)
+                        .unwrap_or_default()
+                };
                 let folder = text("path").trim_matches('/');
                 text("repoURL") == repository
                     && paths.iter().any(|path| {
-                        folder.is_empty() || folder == "." || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+                        folder.is_empty()
+                            || folder == "."
+                            || path
+                                .strip_prefix(folder)
+                                .is_some_and(|rest| rest.starts_with('/'))
                     })
             })
         };
@@ -168,14 +259,35 @@ impl Engine {
 
     fn message(&self, run: &trueup_core::run::Run) -> String {
         let subject = run.message.clone().unwrap_or_else(|| {
-            let names: BTreeSet<&str> = run.decisions.keys().map(|key| key.object.name.as_str()).collect();
-            let reasons: BTreeSet<&str> = run.decisions.values().map(|d| d.reason.as_str()).filter(|r| !r.is_empty()).collect();
+            let names: BTreeSet<&str> = run
+                .decisions
+                .keys()
+                .map(|key| key.object.name.as_str())
+                .collect();
+            let reasons: BTreeSet<&str> = run
+                .decisions
+                .values()
+                .map(|d| d.reason.as_str())
+                .filter(|r| !r.is_empty())
+                .collect();
             let what = names.into_iter().collect::<Vec<_>>().join(", ");
             let why = reasons.into_iter().collect::<Vec<_>>().join("; ");
-            if why.is_empty() { format!("Reconcile {what}") } else { format!("Reconcile {what}: {why}") }
+            if why.is_empty() {
+                format!("Reconcile {what}")
+            } else {
+                format!("Reconcile {what}: {why}")
+            }
         });
-        let subject = if subject.contains(run.id()) { subject } else { format!("{subject} ({})", run.id()) };
-        format!("{}\n\nIncident: {}\n", text::block(subject.trim_end()), run.id())
+        let subject = if subject.contains(run.id()) {
+            subject
+        } else {
+            format!("{subject} ({})", run.id())
+        };
+        format!(
+            "{}\n\nIncident: {}\n",
+            text::block(subject.trim_end()),
+            run.id()
+        )
     }
 
     /// Pushes what a sheet showed, after asking once more whether it still may.
@@ -193,7 +305,11 @@ impl Engine {
             }
         }
         let repo = self.ports.repos.open(&proposal.repository).await?;
-        let expected = if direct { Some(proposal.parent.0.clone()) } else { None };
+        let expected = if direct {
+            Some(proposal.parent.0.clone())
+        } else {
+            None
+        };
         if direct {
             let head = repo.head(&proposal.tracked).await?;
             if head.sha != proposal.parent.0 {
@@ -201,7 +317,12 @@ impl Engine {
                 self.look().await?;
                 return Err(Refusal::new(
                     2,
-                    format!("branch {} moved meanwhile: it was at {} and is at {}", text::line(&proposal.tracked), proposal.parent.short(), Commit(head.sha).short()),
+                    format!(
+                        "branch {} moved meanwhile: it was at {} and is at {}",
+                        text::line(&proposal.tracked),
+                        proposal.parent.short(),
+                        Commit(head.sha).short()
+                    ),
                     "nothing was pushed; the commit is built and proven anew on what is there",
                 )
                 .into());
@@ -221,16 +342,35 @@ impl Engine {
         let write = Write {
             op: op.clone(),
             effect: effect.clone(),
-            guard: Guard { resource_version: None, facts: BTreeMap::from([("parent".to_owned(), json!(proposal.parent))]) },
+            guard: Guard {
+                resource_version: None,
+                facts: BTreeMap::from([("parent".to_owned(), json!(proposal.parent))]),
+            },
             shown: sheet.will.clone(),
             by_hand: sheet.by_hand.clone(),
         };
         let outcome = self
             .effect(write, async {
-                match repo.push(&proposal.branch, proposal.commit.as_str(), expected.as_deref()).await {
-                    Ok(()) => Outcome::Done { resource_version: None, found: false },
-                    Err(error @ (PushError::Rejected { .. } | PushError::NotSent { .. })) => Outcome::NotDone { why: text::line(&error.to_string()) },
-                    Err(error) => Outcome::Unknown { why: text::line(&error.to_string()) },
+                match repo
+                    .push(
+                        &proposal.branch,
+                        proposal.commit.as_str(),
+                        expected.as_deref(),
+                    )
+                    .await
+                {
+                    Ok(()) => Outcome::Done {
+                        resource_version: None,
+                        found: false,
+                    },
+                    Err(error @ (PushError::Rejected { .. } | PushError::NotSent { .. })) => {
+                        Outcome::NotDone {
+                            why: text::line(&error.to_string()),
+                        }
+                    }
+                    Err(error) => Outcome::Unknown {
+                        why: text::line(&error.to_string()),
+                    },
                 }
             })
             .await?;
@@ -240,35 +380,67 @@ impl Engine {
         match self.run().ops.get(&op).and_then(|op| op.outcome.clone()) {
             Some((Outcome::Done { .. }, _)) => {
                 if direct {
-                    self.landed(&proposal.repository, &proposal.branch, &proposal.commit, "pushed")?;
+                    self.landed(
+                        &proposal.repository,
+                        &proposal.branch,
+                        &proposal.commit,
+                        "pushed",
+                    )?;
                 }
                 self.look().await?;
                 Ok(())
             }
             Some((Outcome::NotDone { why }, _)) => {
                 self.look().await?;
-                Err(Refusal::new(2, format!("the push did not land: {why}"), "see what is on the branch; the commit is kept").into())
+                Err(Refusal::new(
+                    2,
+                    format!("the push did not land: {why}"),
+                    "see what is on the branch; the commit is kept",
+                )
+                .into())
             }
-            _ => Err(Trouble::failed("push", "it is not known whether it landed", "look again when the remote answers")),
+            _ => Err(Trouble::failed(
+                "push",
+                "it is not known whether it landed",
+                "look again when the remote answers",
+            )),
         }
     }
 
     fn moved(&self, proposal: &Proposal, head: &str) -> Result<(), Trouble> {
         self.record(Event::Adopted {
             application: None,
-            what: format!("branch {} moved from {} to {}", text::line(&proposal.tracked), proposal.parent.short(), Commit(head.to_owned()).short()),
+            what: format!(
+                "branch {} moved from {} to {}",
+                text::line(&proposal.tracked),
+                proposal.parent.short(),
+                Commit(head.to_owned()).short()
+            ),
             who: "somebody who pushed".into(),
         })?;
         // The proposal stands on a parent that is no longer the head.
         let run = self.run();
         self.record(Event::MessageSet {
-            message: run.message.clone().unwrap_or_else(|| proposal.message.lines().next().unwrap_or_default().to_owned()),
+            message: run.message.clone().unwrap_or_else(|| {
+                proposal
+                    .message
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            }),
             by: self.setting.operator.clone(),
         })?;
         Ok(())
     }
 
-    pub(in super::super) fn landed(&self, repository: &str, branch: &str, revision: &Commit, how: &str) -> Result<(), Trouble> {
+    pub(in super::super) fn landed(
+        &self,
+        repository: &str,
+        branch: &str,
+        revision: &Commit,
+        how: &str,
+    ) -> Result<(), Trouble> {
         self.record(Event::Landed {
             repository: repository.to_owned(),
             branch: branch.to_owned(),
@@ -279,15 +451,43 @@ impl Engine {
     }
 
     /// Finds out from the remote whether a push landed.
-    pub(in super::super) async fn look_up_push(&self, op: &trueup_core::ids::OpId, effect: &Effect) -> Result<(), Trouble> {
-        let Effect::Push { repository, branch, commit, .. } = effect else { return Ok(()) };
+    pub(in super::super) async fn look_up_push(
+        &self,
+        op: &trueup_core::ids::OpId,
+        effect: &Effect,
+    ) -> Result<(), Trouble> {
+        let Effect::Push {
+            repository,
+            branch,
+            commit,
+            ..
+        } = effect
+        else {
+            return Ok(());
+        };
         let repo = self.ports.repos.open(repository).await?;
         match repo.contains(branch, commit.as_str()).await? {
-            Landed::Yes { .. } => self.end(op, Outcome::Done { resource_version: None, found: true }),
-            Landed::No => self.end(op, Outcome::NotDone { why: "the remote does not have it".into() }),
+            Landed::Yes { .. } => self.end(
+                op,
+                Outcome::Done {
+                    resource_version: None,
+                    found: true,
+                },
+            ),
+            Landed::No => self.end(
+                op,
+                Outcome::NotDone {
+                    why: "the remote does not have it".into(),
+                },
+            ),
             Landed::Moved { head } => self.end(
                 op,
-                Outcome::NotDone { why: format!("the branch is at {} and does not contain it", Commit(head).short()) },
+                Outcome::NotDone {
+                    why: format!(
+                        "the branch is at {} and does not contain it",
+                        Commit(head).short()
+                    ),
+                },
             ),
         }
     }
@@ -300,10 +500,15 @@ impl Engine {
                 let (_, now) = self.look().await?;
                 let run = self.run();
                 let all_there = run.decisions.iter().all(|(key, decision)| {
-                    now.cells.get(key).is_none_or(|cell| decision.git.met_by(&cell.sides.git))
+                    now.cells
+                        .get(key)
+                        .is_none_or(|cell| decision.git.met_by(&cell.sides.git))
                 });
                 if all_there && let Some(head) = now.heads.get(repository) {
-                    let branch = run.proposal.as_ref().map_or_else(|| "the tracked branch".to_owned(), |p| p.tracked.clone());
+                    let branch = run
+                        .proposal
+                        .as_ref()
+                        .map_or_else(|| "the tracked branch".to_owned(), |p| p.tracked.clone());
                     return self.landed(repository, &branch, head, "merged");
                 }
                 self.pause(std::time::Duration::from_secs(2)).await;
@@ -315,44 +520,85 @@ impl Engine {
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-fn sources(apps: &[&AppSeen]) -> (Vec<(String, trueup_core::source::plain::Rendering)>, Files) {
-    let mut files = Files::new();
+fn bytes_of(app: &AppSeen) -> Vec<(String, Vec<u8>)> {
+    app.files
+        .iter()
+        .map(|file| (file.path.clone(), file.bytes.clone()))
+        .collect()
+}
+
+/// Renders an Application from these files as Argo CD's directory tool would; `None` when another tool makes it.
+fn render(app: &AppSeen, files: &[(String, Vec<u8>)]) -> Option<plain::Rendering> {
+    app.rendering.as_ref()?;
+    let directory = app.object.pointer("/spec/source/directory");
+    let text = |name: &str| {
+        directory
+            .and_then(|d| d.get(name))
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let options = plain::DirectoryOptions {
+        recurse: directory
+            .and_then(|d| d.get("recurse"))
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(false),
+        include: text("include"),
+        exclude: text("exclude"),
+        path: app.path.clone(),
+    };
+    Some(plain::render(files, &options, &app.destination.namespace))
+}
+
+fn sources(apps: &[&AppSeen]) -> (Vec<(String, plain::Rendering)>, Files) {
+    let mut all = Files::new();
     let mut renderings = Vec::new();
     for app in apps {
-        for file in app.files.iter() {
-            files.insert(file.path.clone(), file.bytes.clone());
+        let files = bytes_of(app);
+        if let Some(rendering) = render(app, &files) {
+            renderings.push((app.key.to_string(), rendering));
         }
-        if let Some(rendering) = &app.rendering {
-            renderings.push((app.key.to_string(), (**rendering).clone()));
-        }
+        all.extend(files);
     }
-    (renderings, files)
+    (renderings, all)
 }
 
 /// Renders every reader before and after, and sorts what moves into decided and not.
-fn prove(readers: &[&AppSeen], changed: &[changes::FileChange], wishes: &[FieldEdit]) -> Vec<ProofLine> {
+fn prove(
+    readers: &[&AppSeen],
+    changed: &[changes::FileChange],
+    wishes: &[FieldEdit],
+) -> Vec<ProofLine> {
     let mut lines = Vec::new();
     for app in readers {
-        let Some(before) = &app.rendering else {
+        let files = bytes_of(app);
+        let Some(before) = render(app, &files) else {
             lines.push(ProofLine {
                 application: app.key.clone(),
                 decided: Vec::new(),
                 undecided: Vec::new(),
-                errors: vec!["it cannot be rendered here, so what the commit does to it is not known".into()],
+                errors: vec![
+                    "it cannot be rendered here, so what the commit does to it is not known".into(),
+                ],
             });
             continue;
         };
-        let files: Vec<(String, Vec<u8>)> = app
-            .files
-            .iter()
-            .map(|file| {
-                let after = changed.iter().find(|change| change.path == file.path);
-                (file.path.clone(), after.map_or_else(|| file.bytes.clone(), |change| change.after.clone()))
-            })
+        let files: Vec<(String, Vec<u8>)> = files
+            .into_iter()
+            .map(
+                |(path, bytes)| match changed.iter().find(|change| change.path == path) {
+                    Some(change) => (path, change.after.clone()),
+                    None => (path, bytes),
+                },
+            )
             .collect();
-        let after = render_with(app, &files);
+        let after = render(app, &files).unwrap_or_default();
         let name = app.key.to_string();
-        let rendered = proof::Rendered { application: &name, before, after: &after };
+        let rendered = proof::Rendered {
+            application: &name,
+            before: &before,
+            after: &after,
+        };
         let proven = proof::prove(&[rendered], wishes);
         for proven in proven.applications {
             let mut line = ProofLine {
@@ -363,15 +609,20 @@ fn prove(readers: &[&AppSeen], changed: &[changes::FileChange], wishes: &[FieldE
             };
             for moved in &proven.lines {
                 let change = changed_of(&moved.object, &moved.change);
-                if moved.decided { line.decided.push(change) } else { line.undecided.push(change) }
+                if moved.decided {
+                    line.decided.push(change)
+                } else {
+                    line.undecided.push(change)
+                }
             }
-            line.errors.extend(
-                proven
-                    .missing
-                    .iter()
-                    .map(|edit| text::line(&format!("{:?} {} does not come out as decided", edit.object, edit.path))),
-            );
-            let moves = !line.decided.is_empty() || !line.undecided.is_empty() || !line.errors.is_empty();
+            line.errors.extend(proven.missing.iter().map(|edit| {
+                text::line(&format!(
+                    "{:?} {} does not come out as decided",
+                    edit.object, edit.path
+                ))
+            }));
+            let moves =
+                !line.decided.is_empty() || !line.undecided.is_empty() || !line.errors.is_empty();
             if moves {
                 lines.push(line);
             }
@@ -389,18 +640,30 @@ fn changed_of(object: &ObjectKey, difference: &proof::Difference) -> Changed {
         name: object.name.clone(),
     };
     let (field, from, to) = match difference {
-        proof::Difference::Field(change) => (change.path.clone(), change.from.clone(), change.to.clone()),
+        proof::Difference::Field(change) => {
+            (change.path.clone(), change.from.clone(), change.to.clone())
+        }
         proof::Difference::Created => (FieldPath::root(), None, Some(json!("(created)"))),
         proof::Difference::Removed => (FieldPath::root(), Some(json!("(there)")), None),
     };
-    Changed { object, field, from, to }
+    Changed {
+        object,
+        field,
+        from,
+        to,
+    }
 }
 
 fn cannot(failed: &[changes::CannotEdit]) -> Trouble {
-    let first = failed.first().map_or_else(String::new, |f| format!("{:?} {}: {}", f.field.object, f.field.path, f.why));
+    let first = failed.first().map_or_else(String::new, |f| {
+        format!("{:?} {}: {}", f.field.object, f.field.path, f.why)
+    });
     Refusal::new(
         6,
-        text::line(&format!("{} field(s) cannot be put into Git: {first}", failed.len())),
+        text::line(&format!(
+            "{} field(s) cannot be put into Git: {first}",
+            failed.len()
+        )),
         "edit those files by hand and push, then look again; or choose Git for them",
     )
     .into()

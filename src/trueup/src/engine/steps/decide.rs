@@ -13,7 +13,12 @@ use super::super::{state::Engine, trouble::Trouble};
 
 impl Engine {
     /// Journals a choice for every cell named; all or nothing.
-    pub(in super::super) async fn decide(&self, cells: &[CellKey], take: &Take, reason: &str) -> Result<(), Trouble> {
+    pub(in super::super) async fn decide(
+        &self,
+        cells: &[CellKey],
+        take: &Take,
+        reason: &str,
+    ) -> Result<(), Trouble> {
         let (world, now) = self.seen_or_look().await?;
         if cells.is_empty() {
             return Err(Refusal::new(0, "no cell to decide", "put the cursor on a field").into());
@@ -23,20 +28,30 @@ impl Engine {
             let Some(cell) = now.cells.get(key) else {
                 return Err(Refusal::new(
                     3,
-                    text::line(&format!("{} {} of {} is no open question", key.object, key.field, key.application)),
+                    text::line(&format!(
+                        "{} {} of {} is no open question",
+                        key.object, key.field, key.application
+                    )),
                     "look again: it may have been settled meanwhile",
                 )
                 .into());
             };
             let copy = copy_of(&now, key, take);
-            let declared = world.applications.get(&key.application).is_some_and(|app| app.declared.is_some());
-            let (git, live) = resolve(take, &cell.sides, copy.as_ref(), declared).map_err(|why| {
-                Trouble::Refused(Refusal::new(
-                    3,
-                    text::line(&format!("{} {} of {}: {why}", key.object, key.field, key.application.name)),
-                    "choose another source for this field",
-                ))
-            })?;
+            let declared = world
+                .applications
+                .get(&key.application)
+                .is_some_and(|app| app.declared.is_some());
+            let (git, live) =
+                resolve(take, &cell.sides, copy.as_ref(), declared).map_err(|why| {
+                    Trouble::Refused(Refusal::new(
+                        3,
+                        text::line(&format!(
+                            "{} {} of {}: {why}",
+                            key.object, key.field, key.application.name
+                        )),
+                        "choose another source for this field",
+                    ))
+                })?;
             decisions.push(Decision {
                 cell: key.clone(),
                 take: take.clone(),
@@ -60,7 +75,10 @@ fn copy_of(now: &Now, key: &CellKey, take: &Take) -> Option<Option<Value>> {
         return None;
     }
     let fits = |other: &CellKey| {
-        let namespace = of.namespace.as_ref().is_none_or(|n| other.object.namespace.as_ref() == Some(n));
+        let namespace = of
+            .namespace
+            .as_ref()
+            .is_none_or(|n| other.object.namespace.as_ref() == Some(n));
         let application = of
             .application
             .as_ref()
@@ -71,5 +89,8 @@ fn copy_of(now: &Now, key: &CellKey, take: &Take) -> Option<Option<Value>> {
             && other.object.name == key.object.name
             && other.field == key.field
     };
-    now.cells.iter().find(|(other, _)| fits(other)).map(|(_, cell)| cell.sides.live.clone())
+    now.cells
+        .iter()
+        .find(|(other, _)| fits(other))
+        .map(|(_, cell)| cell.sides.live.clone())
 }

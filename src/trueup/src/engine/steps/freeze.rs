@@ -32,16 +32,32 @@ impl Engine {
         let found = Policy::of(application);
         let how = freeze_how(&found, has_enabled);
         let run = self.run();
-        let note = Note::new(application, how, run.id(), &self.setting.operator, self.ports.clock.now()).with_op(op.as_str());
+        let note = Note::new(
+            application,
+            how,
+            run.id(),
+            &self.setting.operator,
+            self.ports.clock.now(),
+        )
+        .with_op(op.as_str());
         let found = found.value().cloned().unwrap_or(Value::Null);
-        (mechanism(how), found, Value::Array(freeze_ops(application, how, &note)))
+        (
+            mechanism(how),
+            found,
+            Value::Array(freeze_ops(application, how, &note)),
+        )
     }
 
     /// Does what a freeze sheet showed: one guarded patch for each Application.
     pub(in super::super) async fn freeze(&self, sheet: &Sheet) -> Result<(), Trouble> {
         let has_enabled = self.automated_has_enabled().await;
         for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
-            let Effect::Freeze { application: key, .. } = effect else { continue };
+            let Effect::Freeze {
+                application: key, ..
+            } = effect
+            else {
+                continue;
+            };
             let outcome = self
                 .patch_application(key, guard, &sheet.will, |fresh, op| {
                     let (mechanism, found, patch) = self.freeze_patch(fresh, op, has_enabled);
@@ -60,7 +76,10 @@ impl Engine {
     }
 
     /// Observes once more that the freezes hold; proven after the second time.
-    pub(in super::super) async fn prove_freeze(&self, applications: &[AppKey]) -> Result<(), Trouble> {
+    pub(in super::super) async fn prove_freeze(
+        &self,
+        applications: &[AppKey],
+    ) -> Result<(), Trouble> {
         for round in 0..2 {
             let mut all = true;
             for key in applications {
@@ -71,12 +90,14 @@ impl Engine {
             }
             let hold = self.run().waits.freeze_hold.0;
             if round == 0 {
-                self.tell(super::super::handle::Update::Waiting(Some(super::super::handle::Waiting {
-                    what: "the freeze to be seen a second time".into(),
-                    since: self.ports.clock.now(),
-                    limit: hold,
-                    cancellable: true,
-                })));
+                self.tell(super::super::handle::Update::Waiting(Some(
+                    super::super::handle::Waiting {
+                        what: "the freeze to be seen a second time".into(),
+                        since: self.ports.clock.now(),
+                        limit: hold,
+                        cancellable: true,
+                    },
+                )));
                 self.pause(hold).await;
                 self.tell(super::super::handle::Update::Waiting(None));
             }
@@ -88,10 +109,13 @@ impl Engine {
                 _ => None,
             });
             let enough = held.is_some_and(|first| {
-                self.ports.clock.now().duration_since(first).unsigned_abs() >= run.waits.freeze_hold.0
+                self.ports.clock.now().duration_since(first).unsigned_abs()
+                    >= run.waits.freeze_hold.0
             });
             if enough {
-                self.record(Event::FreezeProven { application: key.clone() })?;
+                self.record(Event::FreezeProven {
+                    application: key.clone(),
+                })?;
             }
         }
         self.look().await?;
@@ -104,10 +128,16 @@ impl Engine {
         let sample = HoldSample {
             at: self.ports.clock.now(),
             holds: verdict.is_ok(),
-            why: verdict.clone().err().unwrap_or_else(|| "auto-sync off, nothing running, note in place".into()),
+            why: verdict
+                .clone()
+                .err()
+                .unwrap_or_else(|| "auto-sync off, nothing running, note in place".into()),
             reconciled_at: application::reconciled_at(&seen),
         };
-        self.record(Event::FreezeSampled { application: key.clone(), sample })?;
+        self.record(Event::FreezeSampled {
+            application: key.clone(),
+            sample,
+        })?;
         match verdict {
             Ok(()) => Ok(true),
             // An operation that was running when we froze ends by itself; anything else undid the freeze.
@@ -116,7 +146,10 @@ impl Engine {
                 Ok(false)
             }
             Err(why) => {
-                self.record(Event::FreezeLost { application: key.clone(), why })?;
+                self.record(Event::FreezeLost {
+                    application: key.clone(),
+                    why,
+                })?;
                 Ok(false)
             }
         }
@@ -125,14 +158,19 @@ impl Engine {
     fn freeze_verdict(&self, key: &AppKey, seen: &Value) -> Result<(), String> {
         let run = self.run();
         let now = observe::application_now(seen);
-        run.apps.get(key).map_or(Ok(()), |app| workflow::freeze_holds(&now, app, run.id()))
+        run.apps
+            .get(key)
+            .map_or(Ok(()), |app| workflow::freeze_holds(&now, app, run.id()))
     }
 
     /// Rule 4: asked again right before a push, a live action and a sync.
     pub(in super::super) async fn must_hold(&self, key: &AppKey) -> Result<Value, Trouble> {
         let seen = self.application(key).await?;
         if let Err(why) = self.freeze_verdict(key, &seen) {
-            self.record(Event::FreezeLost { application: key.clone(), why: why.clone() })?;
+            self.record(Event::FreezeLost {
+                application: key.clone(),
+                why: why.clone(),
+            })?;
             return Err(Trouble::Refused(trueup_core::sheet::Refusal::new(
                 4,
                 format!("the freeze of {key} does not hold any more: {why}"),
@@ -160,7 +198,9 @@ impl Engine {
             name: "applications.argoproj.io".into(),
         };
         // Without the right to read the CRD the older way is taken: removing `automated` holds on every version.
-        let Ok(Some(crd)) = self.ports.cluster.get(&crd).await else { return false };
+        let Ok(Some(crd)) = self.ports.cluster.get(&crd).await else {
+            return false;
+        };
         crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/syncPolicy/properties/automated/properties/enabled")
             .is_some()
     }

@@ -2,17 +2,17 @@
 
 use trueup_core::{
     event::Event,
-    gate::{self, Comparison, Reading, Verdict, judge},
+    gate::{self, Comparison, Verdict},
     object::identity::AppKey,
     plan::{Gate, HealthGate, MeasuredGate},
     sheet::Refusal,
-    text,
-    workflow,
+    text, workflow,
 };
 
 use super::super::{state::Engine, trouble::Trouble};
 use super::application;
-use crate::ports::{CommandQuery, HttpQuery, Query, Sample};
+/// How long the command of a gate may run.
+const COMMAND_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The gate that every plan has.
 pub fn healthy() -> Gate {
@@ -27,7 +27,12 @@ impl Engine {
         match self.run().gates.get(name) {
             Some(gate) => Ok(gate.clone()),
             None if name == "healthy" => Ok(healthy()),
-            None => Err(Refusal::new(0, text::line(&format!("there is no gate {name}")), "add it first").into()),
+            None => Err(Refusal::new(
+                0,
+                text::line(&format!("there is no gate {name}")),
+                "add it first",
+            )
+            .into()),
         }
     }
 
@@ -35,17 +40,28 @@ impl Engine {
     pub(in super::super) async fn take_baseline(&self, name: &str) -> Result<(), Trouble> {
         let spec = self.gate_spec(name)?;
         let sample = self.sample_gate(&spec, None, name).await;
-        self.record(Event::BaselineTaken { gate: name.to_owned(), sample })?;
+        self.record(Event::BaselineTaken {
+            gate: name.to_owned(),
+            sample,
+        })?;
         Ok(())
     }
 
     /// Takes one sample after a sync, waits for the next one to be due first, and says when the gate has passed or given up.
-    pub(in super::super) async fn gate_step(&self, application: &AppKey, name: &str) -> Result<(), Trouble> {
+    pub(in super::super) async fn gate_step(
+        &self,
+        application: &AppKey,
+        name: &str,
+    ) -> Result<(), Trouble> {
         let spec = self.gate_spec(name)?;
         let run = self.run();
-        let started = run.apps.get(application).and_then(|app| app.gates.get(name)).filter(|gate| gate.started_at.is_some());
+        let started = run
+            .apps
+            .get(application)
+            .and_then(|app| app.gates.get(name))
+            .filter(|gate| gate.started_at.is_some());
         let Some(started) = started else {
-            let resolved = gate::judge::resolve_waits(&spec, &run.waits);
+            let resolved = gate::resolve_waits(&spec, &run.waits);
             for (wait, from, to) in &resolved.shortened {
                 self.record(Event::WaitShortened {
                     wait: format!("gate {name}: {wait}"),
@@ -75,9 +91,16 @@ impl Engine {
             gate: name.to_owned(),
             sample,
         })?;
-        let held = run.apps.get(application).and_then(|app| app.gates.get(name)).is_some_and(|gate| gate.held());
+        let held = run
+            .apps
+            .get(application)
+            .and_then(|app| app.gates.get(name))
+            .is_some_and(|gate| gate.held());
         if held {
-            self.record(Event::GatePassed { application: application.clone(), gate: name.to_owned() })?;
+            self.record(Event::GatePassed {
+                application: application.clone(),
+                gate: name.to_owned(),
+            })?;
             return Ok(());
         }
         let late = since.is_some_and(|since| at.duration_since(since).unsigned_abs() > within);
@@ -97,7 +120,10 @@ impl Engine {
     }
 
     /// One fresh sample of every gate that guards a thaw; all have to be green.
-    pub(in super::super) async fn gates_still_green(&self, application: &AppKey) -> Result<(), Trouble> {
+    pub(in super::super) async fn gates_still_green(
+        &self,
+        application: &AppKey,
+    ) -> Result<(), Trouble> {
         let run = self.run();
         for name in run.gates_after(application) {
             let spec = self.gate_spec(&name)?;
@@ -108,7 +134,10 @@ impl Engine {
             if sample.verdict != Verdict::Green {
                 return Err(Refusal::new(
                     10,
-                    format!("gate {name} after {application} is not green any more: {}", sample.why),
+                    format!(
+                        "gate {name} after {application} is not green any more: {}",
+                        sample.why
+                    ),
                     "find out why before auto-sync goes on",
                 )
                 .into());
@@ -118,59 +147,71 @@ impl Engine {
     }
 
     /// Asks once and judges. What cannot be asked is inconclusive, and says why.
-    async fn sample_gate(&self, spec: &Gate, application: Option<&AppKey>, name: &str) -> gate::Sample {
+    async fn sample_gate(
+        &self,
+        spec: &Gate,
+        application: Option<&AppKey>,
+        name: &str,
+    ) -> gate::Sample {
         let run = self.run();
         let baseline = run.baselines.get(name).and_then(|sample| sample.value);
         let judged = match spec {
-            Gate::Manual(_) => judge::judge_quiet(&[], Some("a manual gate is attested, not sampled")),
+            Gate::Manual(_) => {
+                gate::judge_quiet(&[], Some("a manual gate is attested, not sampled"))
+            }
             Gate::Measured(gate) => self.judge(gate, application, baseline).await,
         };
         judged.sample(self.ports.clock.now())
     }
 
-    async fn judge(&self, gate: &MeasuredGate, application: Option<&AppKey>, baseline: Option<f64>) -> judge::Judged {
-        if let Some(p) = &gate.prometheus {
+    async fn judge(
+        &self,
+        measured: &MeasuredGate,
+        application: Option<&AppKey>,
+        baseline: Option<f64>,
+    ) -> gate::Judged {
+        if let Some(p) = &measured.prometheus {
             let Ok(comparison) = p.is.parse::<Comparison>() else {
-                return judge::judge_quiet(&[], Some("its comparison cannot be read"));
+                return gate::judge_quiet(&[], Some("its comparison cannot be read"));
             };
-            let value = reading(self.ports.probe.sample(&Query::Prometheus(p.value.clone())).await);
+            let value = self.ports.probe.metric(&p.value).await;
             let traffic = match &p.traffic {
-                Some(query) => Some(reading(self.ports.probe.sample(&Query::Prometheus(query.clone())).await)),
+                Some(query) => Some(self.ports.probe.metric(query).await),
                 None => None,
             };
-            return judge::judge_metric(comparison, &value, traffic.as_ref(), p.floor, baseline);
+            return gate::judge_metric(comparison, &value, traffic.as_ref(), p.floor, baseline);
         }
-        if let Some(http) = &gate.http {
-            let query = Query::Http(HttpQuery {
-                url: http.url.clone(),
-                status: vec![http.status],
-                body: http.contains.as_deref().map(escape),
-            });
-            return verdict(self.ports.probe.sample(&query).await);
+        if let Some(http) = &measured.http {
+            let answer = self.ports.probe.http(&http.url).await;
+            let answer = answer.as_ref().map(|(code, body)| (*code, body.as_str()));
+            return gate::judge_http(http, answer.map_err(String::as_str));
         }
-        if let Some(command) = &gate.command {
-            let deadline = std::time::Duration::from_secs(30);
-            let query = Query::Command(CommandQuery { argv: command.argv.clone(), deadline });
-            return verdict(self.ports.probe.sample(&query).await);
+        if let Some(command) = &measured.command {
+            let end = self.ports.probe.command(&command.argv, COMMAND_DEADLINE).await;
+            return gate::judge_command(end.as_ref().copied().map_err(String::as_str));
         }
-        if let Some(field) = &gate.field {
+        if let Some(field) = &measured.field {
             return self.judge_field(field).await;
         }
-        if gate.quiet.is_some() {
+        if measured.quiet.is_some() {
             return self.judge_quiet().await;
         }
-        let named = gate.health.as_ref().and_then(|h| h.application.as_deref());
+        let named = measured.health.as_ref().and_then(|h| h.application.as_deref());
         let run = self.run();
         let key = named
-            .and_then(|name| run.scope.iter().find(|key| key.name == name || key.to_string() == name))
+            .and_then(|name| {
+                run.scope
+                    .iter()
+                    .find(|key| key.name == name || key.to_string() == name)
+            })
             .or(application);
         match key {
             Some(key) => self.judge_health(key).await,
-            None => judge::judge_quiet(&[], Some("no Application is named")),
+            None => gate::judge_quiet(&[], Some("no Application is named")),
         }
     }
 
-    async fn judge_field(&self, field: &trueup_core::plan::FieldGate) -> judge::Judged {
+    async fn judge_field(&self, field: &trueup_core::plan::FieldGate) -> gate::Judged {
         let object = trueup_core::object::identity::ObjectRef {
             group: field.group.clone(),
             version: "v1".into(),
@@ -180,79 +221,57 @@ impl Engine {
         };
         let path = match field.field.parse::<trueup_core::object::path::FieldPath>() {
             Ok(path) => path,
-            Err(error) => return judge::judge_field(field, Err(&error.to_string())),
+            Err(error) => return gate::judge_field(field, Err(&error.to_string())),
         };
         match self.ports.cluster.get(&object).await {
-            Ok(Some(live)) => judge::judge_field(field, Ok(path.get(&live))),
-            Ok(None) => judge::judge_field(field, Err("the object does not exist")),
-            Err(error) => judge::judge_field(field, Err(&error.to_string())),
+            Ok(Some(live)) => gate::judge_field(field, Ok(path.get(&live))),
+            Ok(None) => gate::judge_field(field, Err("the object does not exist")),
+            Err(error) => gate::judge_field(field, Err(&error.to_string())),
         }
     }
 
     /// No cell of the scope was written by somebody else since the last look.
-    async fn judge_quiet(&self) -> judge::Judged {
+    async fn judge_quiet(&self) -> gate::Judged {
         let before = self.seen();
         match (before, self.look().await) {
-            (_, Err(error)) => judge::judge_quiet(&[], Some(&error.to_string())),
-            (None, Ok(_)) => judge::judge_quiet(&[], Some("this was the first look")),
+            (_, Err(error)) => gate::judge_quiet(&[], Some(&error.to_string())),
+            (None, Ok(_)) => gate::judge_quiet(&[], Some("this was the first look")),
             (Some((_, before)), Ok((_, now))) => {
                 let foreign: Vec<String> = now
                     .cells
                     .iter()
-                    .filter(|(key, cell)| before.cells.get(*key).is_some_and(|b| b.sides.live != cell.sides.live))
+                    .filter(|(key, cell)| {
+                        before
+                            .cells
+                            .get(*key)
+                            .is_some_and(|b| b.sides.live != cell.sides.live)
+                    })
                     .map(|(key, cell)| format!("{} {} by {}", key.object, key.field, cell.writer))
                     .collect();
-                judge::judge_quiet(&foreign, None)
+                gate::judge_quiet(&foreign, None)
             }
         }
     }
 
-    async fn judge_health(&self, key: &AppKey) -> judge::Judged {
+    async fn judge_health(&self, key: &AppKey) -> gate::Judged {
         let seen = match self.application(key).await {
             Ok(seen) => seen,
-            Err(error) => return judge::judge_quiet(&[], Some(&error.to_string())),
+            Err(error) => return gate::judge_quiet(&[], Some(&error.to_string())),
         };
-        let health = seen.pointer("/status/health/status").and_then(serde_json::Value::as_str).unwrap_or("Unknown");
+        let health = seen
+            .pointer("/status/health/status")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("Unknown");
         let reconciled = application::reconciled_at(&seen);
         let finished = seen
             .pointer("/status/operationState/finishedAt")
             .and_then(serde_json::Value::as_str)
             .and_then(|text| text.parse().ok());
-        judge::judge_health(health, reconciled, finished)
+        gate::judge_health(health, reconciled, finished)
     }
 
     /// Why the walk does not go on by itself at this gate, for the headless driver.
     pub(in super::super) fn blocked_by_gate(&self, next: &workflow::Next) -> bool {
         matches!(next, workflow::Next::Stopped { rule: 10, .. })
     }
-}
-
-fn reading(sample: Sample) -> Reading {
-    match sample {
-        Sample::Number(n) => Reading::Value(n),
-        Sample::Absent => Reading::Empty,
-        Sample::Inconclusive { why } => Reading::Unusable(why),
-        Sample::Verdict { seen, .. } => Reading::Unusable(seen),
-        Sample::Field(_) => Reading::Unusable("not a number".into()),
-    }
-}
-
-fn verdict(sample: Sample) -> judge::Judged {
-    match sample {
-        Sample::Verdict { holds: true, .. } => judge::judge_quiet(&[], None),
-        Sample::Verdict { seen, .. } => judge::judge_quiet(&[seen], None),
-        Sample::Inconclusive { why } => judge::judge_quiet(&[], Some(&why)),
-        other => judge::judge_quiet(&[], Some(&format!("an answer of another kind: {other:?}"))),
-    }
-}
-
-/// A text as a regular expression that matches exactly it.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::new(), |mut out, c| {
-        if !c.is_alphanumeric() && !c.is_whitespace() {
-            out.push('\\');
-        }
-        out.push(c);
-        out
-    })
 }

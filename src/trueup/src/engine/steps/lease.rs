@@ -29,7 +29,10 @@ impl Engine {
             version: "v1".into(),
             kind: "Lease".into(),
             namespace: Some(self.setting.namespace.clone()),
-            name: format!("trueup-{}", self.run().id().to_lowercase().replace('_', "-")),
+            name: format!(
+                "trueup-{}",
+                self.run().id().to_lowercase().replace('_', "-")
+            ),
         }
     }
 
@@ -43,7 +46,10 @@ impl Engine {
             self.take_lease().await?;
         }
         if self.run().armed != write {
-            self.record(Event::Armed { write, by: self.setting.operator.clone() })?;
+            self.record(Event::Armed {
+                write,
+                by: self.setting.operator.clone(),
+            })?;
         }
         Ok(())
     }
@@ -51,11 +57,23 @@ impl Engine {
     async fn take_lease(&self) -> Result<(), Trouble> {
         let began = Instant::now();
         let lease = self.lease();
-        let by_hand = format!("kubectl -n {} get lease {} -o yaml", self.setting.namespace, lease.name);
+        let by_hand = format!(
+            "kubectl -n {} get lease {} -o yaml",
+            self.setting.namespace, lease.name
+        );
         let held = match self.ports.cluster.get(&lease).await {
             Ok(held) => held,
-            Err(error) if matches!(error.failure, ReadFailure::Forbidden | ReadFailure::NotServed) => {
-                return self.logged(by_hand, format!("no Lease: {}; a second operator is not noticed", error.why), began.elapsed());
+            Err(error)
+                if matches!(
+                    error.failure,
+                    ReadFailure::Forbidden | ReadFailure::NotServed
+                ) =>
+            {
+                return self.logged(
+                    by_hand,
+                    format!("no Lease: {}; a second operator is not noticed", error.why),
+                    began.elapsed(),
+                );
             }
             Err(error) => return Err(error.into()),
         };
@@ -68,19 +86,37 @@ impl Engine {
         let (kind, body) = self.lease_body(&lease, held.as_ref());
         let result = match self.write_lease(&lease, kind, body).await {
             Ok(()) => format!("taken, renewed every {} s until the close", RENEW.as_secs()),
-            Err(WriteError::Refused { code: 403, .. }) => "no right to a Lease; a second operator is not noticed".to_owned(),
+            Err(WriteError::Refused { code: 403, .. }) => {
+                "no right to a Lease; a second operator is not noticed".to_owned()
+            }
             Err(error) => {
-                return Err(Trouble::failed("take the Lease of this incident", &error, "arm again; `trueup doctor` lists the permissions"));
+                return Err(Trouble::failed(
+                    "take the Lease of this incident",
+                    &error,
+                    "arm again; `trueup doctor` lists the permissions",
+                ));
             }
         };
-        self.logged(format!("{by_hand} # taken by trueup"), result, began.elapsed())
+        self.logged(
+            format!("{by_hand} # taken by trueup"),
+            result,
+            began.elapsed(),
+        )
     }
 
     fn held_by_another(&self, lease: &Value) -> Option<String> {
-        let holder = lease.pointer("/spec/holderIdentity").and_then(Value::as_str).filter(|h| !h.is_empty())?;
-        let renewed: Timestamp = lease.pointer("/spec/renewTime").and_then(Value::as_str)?.parse().ok()?;
+        let holder = lease
+            .pointer("/spec/holderIdentity")
+            .and_then(Value::as_str)
+            .filter(|h| !h.is_empty())?;
+        let renewed: Timestamp = lease
+            .pointer("/spec/renewTime")
+            .and_then(Value::as_str)?
+            .parse()
+            .ok()?;
         let age = self.ports.clock.now().duration_since(renewed).as_secs();
-        (holder != self.holder() && age < GOOD_FOR).then(|| text::line(&format!("{holder}, seen {age} s ago")))
+        (holder != self.holder() && age < GOOD_FOR)
+            .then(|| text::line(&format!("{holder}, seen {age} s ago")))
     }
 
     fn lease_body(&self, lease: &ObjectRef, held: Option<&Value>) -> (WriteKind, Value) {
@@ -109,7 +145,12 @@ impl Engine {
         }
     }
 
-    async fn write_lease(&self, lease: &ObjectRef, kind: WriteKind, body: Value) -> Result<(), WriteError> {
+    async fn write_lease(
+        &self,
+        lease: &ObjectRef,
+        kind: WriteKind,
+        body: Value,
+    ) -> Result<(), WriteError> {
         let request = WriteRequest {
             object: lease.clone(),
             kind,
@@ -147,7 +188,14 @@ impl Engine {
                 Ok(()) => "released".to_owned(),
                 Err(error) => error.to_string(),
             };
-            let _ = self.logged(format!("kubectl -n {} get lease {} # released by trueup", self.setting.namespace, lease.name), result, began.elapsed());
+            let _ = self.logged(
+                format!(
+                    "kubectl -n {} get lease {} # released by trueup",
+                    self.setting.namespace, lease.name
+                ),
+                result,
+                began.elapsed(),
+            );
         }
     }
 }

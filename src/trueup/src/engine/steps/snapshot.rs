@@ -15,48 +15,101 @@ impl Engine {
     pub(in super::super) async fn snapshot(&self) -> Result<(), Trouble> {
         let (world, _) = self.look().await?;
         let run = self.run();
-        let scope = |key: &trueup_core::object::identity::AppKey| run.scope.is_empty() || run.scope.contains(key);
+        let scope = |key: &trueup_core::object::identity::AppKey| {
+            run.scope.is_empty() || run.scope.contains(key)
+        };
         let mut blobs = BTreeMap::new();
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for (name, part) in parts(&world, scope) {
             if name == "live" {
-                for object in part.as_object().into_iter().flat_map(|apps| apps.values()).filter_map(Value::as_array).flatten() {
+                for object in part
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|apps| apps.values())
+                    .filter_map(Value::as_array)
+                    .flatten()
+                {
                     let kind = object.get("kind").and_then(Value::as_str).unwrap_or("?");
                     *counts.entry(kind.to_owned()).or_default() += 1;
                 }
             }
             let bytes = serde_json::to_vec(&part).map_err(|error| {
-                Trouble::failed("write the snapshot down", error, "report this with the name of the object")
+                Trouble::failed(
+                    "write the snapshot down",
+                    error,
+                    "report this with the name of the object",
+                )
             })?;
             blobs.insert(name.to_owned(), self.keep(&bytes)?);
         }
-        let questions: Vec<Value> = world.report.questions.iter().filter_map(|q| serde_json::to_value(q).ok()).collect();
-        let applications: Vec<Value> = world.report.applications.iter().filter_map(|a| serde_json::to_value(a).ok()).collect();
+        let questions: Vec<Value> = world
+            .report
+            .questions
+            .iter()
+            .filter_map(|q| serde_json::to_value(q).ok())
+            .collect();
+        let applications: Vec<Value> = world
+            .report
+            .applications
+            .iter()
+            .filter_map(|a| serde_json::to_value(a).ok())
+            .collect();
         self.record(Event::SnapshotTaken {
             number: run.snapshots,
             blobs,
             counts,
-            unread: world.report.errors.iter().map(|e| format!("{}: {}", e.what, e.why)).collect(),
-            questions: if questions.len() > INLINE { Vec::new() } else { questions },
-            applications: if applications.len() > INLINE { Vec::new() } else { applications },
+            unread: world
+                .report
+                .errors
+                .iter()
+                .map(|e| format!("{}: {}", e.what, e.why))
+                .collect(),
+            questions: if questions.len() > INLINE {
+                Vec::new()
+            } else {
+                questions
+            },
+            applications: if applications.len() > INLINE {
+                Vec::new()
+            } else {
+                applications
+            },
         })?;
         Ok(())
     }
 }
 
-fn parts(world: &World, scope: impl Fn(&trueup_core::object::identity::AppKey) -> bool) -> Vec<(&'static str, Value)> {
+fn parts(
+    world: &World,
+    scope: impl Fn(&trueup_core::object::identity::AppKey) -> bool,
+) -> Vec<(&'static str, Value)> {
     let apps = || world.applications.iter().filter(|(key, _)| scope(key));
     let each = |part: &dyn Fn(&super::super::read::AppSeen) -> Value| -> Value {
-        apps().map(|(key, app)| (key.to_string(), part(app))).collect::<serde_json::Map<_, _>>().into()
+        apps()
+            .map(|(key, app)| (key.to_string(), part(app)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     vec![
         ("applications", each(&|app| app.object.clone())),
         ("live", each(&|app| Value::from(app.live.clone()))),
         (
             "desired",
-            each(&|app| app.desired.iter().map(|d| d.object.clone()).collect::<Vec<_>>().into()),
+            each(&|app| {
+                app.desired
+                    .iter()
+                    .map(|d| d.object.clone())
+                    .collect::<Vec<_>>()
+                    .into()
+            }),
         ),
-        ("base", each(&|app| app.base.clone().map_or(Value::Null, Value::from))),
-        ("report", serde_json::to_value(&world.report).unwrap_or_else(|_| json!(null))),
+        (
+            "base",
+            each(&|app| app.base.clone().map_or(Value::Null, Value::from)),
+        ),
+        (
+            "report",
+            serde_json::to_value(&world.report).unwrap_or_else(|_| json!(null)),
+        ),
     ]
 }

@@ -17,7 +17,7 @@ use trueup_core::{
     text,
 };
 
-use super::super::{read, state::Engine, trouble::Trouble};
+use super::super::{predict, read, state::Engine, trouble::Trouble};
 use super::application::{self, POLL};
 
 /// Names of our items in `operation.info`.
@@ -28,19 +28,34 @@ const FINAL: [&str; 3] = ["Succeeded", "Failed", "Error"];
 
 impl Engine {
     /// What a sync to the landed revision would do, compared with what was decided.
-    pub(in super::super) async fn predict(&self, key: &AppKey, revision: &Commit) -> Result<(), Trouble> {
+    pub(in super::super) async fn predict(
+        &self,
+        key: &AppKey,
+        revision: &Commit,
+    ) -> Result<(), Trouble> {
         let seen = self.refresh(key).await?;
-        let at = seen.pointer("/status/sync/revision").and_then(Value::as_str).unwrap_or_default();
+        let at = seen
+            .pointer("/status/sync/revision")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if at != revision.as_str() {
             return Err(Trouble::failed(
                 format!("predict the sync of {key}"),
-                format!("Argo CD compares it with {} and not with {}", text::line(at), revision.short()),
+                format!(
+                    "Argo CD compares it with {} and not with {}",
+                    text::line(at),
+                    revision.short()
+                ),
                 "somebody may have pushed meanwhile, or Argo CD cannot render that revision: look again",
             ));
         }
         let (world, _) = self.look().await?;
         let Some(app) = world.applications.get(key) else {
-            return Err(Trouble::failed(format!("predict the sync of {key}"), "it was not found", "look again"));
+            return Err(Trouble::failed(
+                format!("predict the sync of {key}"),
+                "it was not found",
+                "look again",
+            ));
         };
         let prediction = self.prediction(key, app).await?;
         self.record(Event::Predicted {
@@ -52,11 +67,20 @@ impl Engine {
     }
 
     async fn prediction(&self, key: &AppKey, app: &read::AppSeen) -> Result<Prediction, Trouble> {
-        let effects = read::predict(self.ports.cluster.as_ref(), app).await;
+        let Some(cluster) = self.reader.cluster_of(&app.destination) else {
+            return Err(Trouble::failed(
+                format!("predict the sync of {key}"),
+                format!(
+                    "no context is known that reaches {}",
+                    text::line(&app.destination.cluster)
+                ),
+                "name one with --destination NAME=CONTEXT",
+            ));
+        };
+        let instance = key.instance(&self.setting.namespace);
+        let effects = predict::predict(cluster.as_ref(), app, &instance).await;
         let run = self.run();
-        let live: BTreeMap<ObjectKey, &Value> = app
-            .input
-            .live
+        let live: BTreeMap<ObjectKey, &Value> = app.live
             .iter()
             .filter_map(|object| Some((ObjectRef::from_object(object).ok()?.key(), object)))
             .collect();
@@ -67,13 +91,20 @@ impl Engine {
             ..Prediction::default()
         };
         for object in &effects.objects {
-            let decided = decided_changes(&run, key, &object.object, live.get(&object.object.key()).copied());
-            match &object.effect {
-                read::ObjectEffect::Unpredictable { why } => prediction.unknown.push(Unpredicted {
-                    object: object.object.clone(),
-                    why: text::line(why),
-                }),
-                read::ObjectEffect::Created { .. } => {
+            let decided = decided_changes(
+                &run,
+                key,
+                &object.object,
+                live.get(&object.object.key()).copied(),
+            );
+            match &object.kind {
+                predict::EffectKind::Unpredictable { why } => {
+                    prediction.unknown.push(Unpredicted {
+                        object: object.object.clone(),
+                        why: text::line(why),
+                    })
+                }
+                predict::EffectKind::Created => {
                     prediction.creates.push(object.object.clone());
                     let wanted = run.decisions.values().any(|d| {
                         d.cell.application == *key
@@ -89,9 +120,19 @@ impl Engine {
                         });
                     }
                 }
-                read::ObjectEffect::Changed { changes, bookkeeping } => {
-                    let live = live.get(&object.object.key()).copied().unwrap_or(&Value::Null);
-                    prediction.bookkeeping.extend(bookkeeping.iter().map(|b| format!("{}: {b}", object.object)));
+                predict::EffectKind::Changed {
+                    changes,
+                    bookkeeping,
+                } => {
+                    let live = live
+                        .get(&object.object.key())
+                        .copied()
+                        .unwrap_or(&Value::Null);
+                    prediction.bookkeeping.extend(
+                        bookkeeping
+                            .iter()
+                            .map(|b| format!("{}: {b}", object.object)),
+                    );
                     compare(&object.object, live, changes, &decided, &mut prediction);
                 }
             }
@@ -101,13 +142,21 @@ impl Engine {
 
     /// The guarded patch that asks for the sync (Argo CD `controller/appcontroller.go`): `operation` set and a final
     /// `operationState` cleared in one write, so that nothing of an earlier operation leaks into this one.
-    pub(in super::super) fn sync_patch(&self, application: &Value, revision: &Commit, op: &OpId) -> Value {
+    pub(in super::super) fn sync_patch(
+        &self,
+        application: &Value,
+        revision: &Commit,
+        op: &OpId,
+    ) -> Value {
         let mut sync = json!({
             "revision": revision.as_str(),
             "prune": false,
             "syncStrategy": {"hook": {}},
         });
-        if let Some(options) = application.pointer("/spec/syncPolicy/syncOptions").filter(|o| !o.is_null()) {
+        if let Some(options) = application
+            .pointer("/spec/syncPolicy/syncOptions")
+            .filter(|o| !o.is_null())
+        {
             sync["syncOptions"] = options.clone();
         }
         let mut operation = json!({
@@ -118,7 +167,10 @@ impl Engine {
             ],
             "sync": sync,
         });
-        if let Some(retry) = application.pointer("/spec/syncPolicy/retry").filter(|r| !r.is_null()) {
+        if let Some(retry) = application
+            .pointer("/spec/syncPolicy/retry")
+            .filter(|r| !r.is_null())
+        {
             operation["retry"] = retry.clone();
         }
         let mut ops = vec![json!({
@@ -136,7 +188,14 @@ impl Engine {
     /// Does what a sync sheet showed.
     pub(in super::super) async fn sync(&self, sheet: &Sheet) -> Result<(), Trouble> {
         for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
-            let Effect::Sync { application: key, revision, .. } = effect else { continue };
+            let Effect::Sync {
+                application: key,
+                revision,
+                ..
+            } = effect
+            else {
+                continue;
+            };
             self.must_hold(key).await?;
             self.head_is_still(key, revision).await?;
             let outcome = self
@@ -164,9 +223,15 @@ impl Engine {
     }
 
     /// The tracked branch has not moved under us.
-    pub(in super::super) async fn head_is_still(&self, key: &AppKey, revision: &Commit) -> Result<(), Trouble> {
+    pub(in super::super) async fn head_is_still(
+        &self,
+        key: &AppKey,
+        revision: &Commit,
+    ) -> Result<(), Trouble> {
         let (world, _) = self.seen_or_look().await?;
-        let Some(app) = world.applications.get(key) else { return Ok(()) };
+        let Some(app) = world.applications.get(key) else {
+            return Ok(());
+        };
         let repo = self.ports.repos.open(&app.repo_url).await?;
         let head = repo.head(&app.branch).await?;
         if head.sha == revision.as_str() {
@@ -174,23 +239,39 @@ impl Engine {
         }
         self.record(Event::Adopted {
             application: Some(key.clone()),
-            what: format!("branch {} moved from {} to {}", text::line(&app.branch), revision.short(), Commit(head.sha.clone()).short()),
+            what: format!(
+                "branch {} moved from {} to {}",
+                text::line(&app.branch),
+                revision.short(),
+                Commit(head.sha.clone()).short()
+            ),
             who: "somebody who pushed".into(),
         })?;
         self.look().await?;
         Err(Refusal::new(
             2,
-            format!("branch {} moved meanwhile: it was at {} and is at {}", text::line(&app.branch), revision.short(), Commit(head.sha).short()),
+            format!(
+                "branch {} moved meanwhile: it was at {} and is at {}",
+                text::line(&app.branch),
+                revision.short(),
+                Commit(head.sha).short()
+            ),
             "what was pushed is read now; only the decisions that it touches are open again",
         )
         .into())
     }
 
     /// Follows our operation to its end.
-    pub(in super::super) async fn await_operation(&self, key: &AppKey, op: &OpId) -> Result<(), Trouble> {
+    pub(in super::super) async fn await_operation(
+        &self,
+        key: &AppKey,
+        op: &OpId,
+    ) -> Result<(), Trouble> {
         let limit = self.run().waits.sync_deadline.0;
         let what = format!("the sync of {key} to end");
-        let finished = self.waiting(what, limit, self.operation_ends(key, op)).await?;
+        let finished = self
+            .waiting(what, limit, self.operation_ends(key, op))
+            .await?;
         self.record(finished)?;
         Ok(())
     }
@@ -206,10 +287,18 @@ impl Engine {
     }
 
     /// Reads the live objects back and compares what moved with what was predicted.
-    pub(in super::super) async fn verify_sync(&self, key: &AppKey, op: &OpId) -> Result<(), Trouble> {
+    pub(in super::super) async fn verify_sync(
+        &self,
+        key: &AppKey,
+        op: &OpId,
+    ) -> Result<(), Trouble> {
         let (world, _) = self.look().await?;
         let run = self.run();
-        let predicted = run.apps.get(key).and_then(|app| app.prediction.as_ref()).map(|(_, p)| p.clone());
+        let predicted = run
+            .apps
+            .get(key)
+            .and_then(|app| app.prediction.as_ref())
+            .map(|(_, p)| p.clone());
         let before = match predicted.as_ref().and_then(|p| p.before.as_ref()) {
             Some(digest) => {
                 let bytes = self.with_journal(|journal| journal.blob(digest))?;
@@ -217,12 +306,22 @@ impl Engine {
             }
             None => Vec::new(),
         };
-        let after = world.applications.get(key).map(|app| app.live.clone()).unwrap_or_default();
+        let after = world
+            .applications
+            .get(key)
+            .map(|app| app.live.clone())
+            .unwrap_or_default();
         let changes = moved(&before, &after, predicted.as_ref());
         let expected = predicted.map(|p| p.changes).unwrap_or_default();
         let surprises: Vec<Changed> = changes
             .iter()
-            .filter(|change| !expected.iter().any(|e| e.object.key() == change.object.key() && e.field == change.field && e.to == change.to))
+            .filter(|change| {
+                !expected.iter().any(|e| {
+                    e.object.key() == change.object.key()
+                        && e.field == change.field
+                        && e.to == change.to
+                })
+            })
             .cloned()
             .collect();
         self.record(Event::SyncVerified {
@@ -236,10 +335,13 @@ impl Engine {
 
     /// The operation asked for by `op`, if the world shows that it arrived.
     pub(in super::super) fn operation_is_ours(application: &Value, op: &OpId) -> bool {
-        [application.get("operation"), application.pointer("/status/operationState/operation")]
-            .into_iter()
-            .flatten()
-            .any(|operation| application::info(operation, INFO_OP) == Some(op.as_str()))
+        [
+            application.get("operation"),
+            application.pointer("/status/operationState/operation"),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|operation| application::info(operation, INFO_OP) == Some(op.as_str()))
     }
 
     /// The newest verified revision of an Application.
@@ -255,7 +357,10 @@ impl Engine {
 fn finished(key: &AppKey, op: &OpId, seen: &Value) -> Option<Event> {
     let waits = seen.get("operation").is_some_and(|o| !o.is_null());
     let state = seen.pointer("/status/operationState");
-    let phase = state.and_then(|s| s.get("phase")).and_then(Value::as_str).unwrap_or_default();
+    let phase = state
+        .and_then(|s| s.get("phase"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if waits || state.is_none() || !FINAL.contains(&phase) {
         return None;
     }
@@ -268,13 +373,21 @@ fn finished(key: &AppKey, op: &OpId, seen: &Value) -> Option<Event> {
         return None;
     }
     let text_at = |pointer: &str| {
-        text::line(seen.pointer(pointer).and_then(Value::as_str).unwrap_or_default())
+        text::line(
+            seen.pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        )
     };
     let ours = Engine::operation_is_ours(seen, op);
     Some(Event::OperationFinished {
         application: key.clone(),
         op: op.clone(),
-        phase: if ours { phase.to_owned() } else { "Replaced".to_owned() },
+        phase: if ours {
+            phase.to_owned()
+        } else {
+            "Replaced".to_owned()
+        },
         message: if ours {
             text_at("/status/operationState/message")
         } else {
@@ -289,11 +402,20 @@ fn finished(key: &AppKey, op: &OpId, seen: &Value) -> Option<Event> {
 }
 
 /// The live changes that the decisions ask for on one object, as it stands now.
-fn decided_changes(run: &trueup_core::run::Run, key: &AppKey, object: &ObjectRef, live: Option<&Value>) -> Vec<FieldChange> {
+fn decided_changes(
+    run: &trueup_core::run::Run,
+    key: &AppKey,
+    object: &ObjectRef,
+    live: Option<&Value>,
+) -> Vec<FieldChange> {
     let live = live.unwrap_or(&Value::Null);
     run.decisions
         .values()
-        .filter(|d| d.cell.application == *key && d.cell.object.key() == object.key() && !d.cell.field.is_root())
+        .filter(|d| {
+            d.cell.application == *key
+                && d.cell.object.key() == object.key()
+                && !d.cell.field.is_root()
+        })
         .filter_map(|d| {
             let from = d.cell.field.get(live).cloned();
             let to = match &d.live {
@@ -301,13 +423,24 @@ fn decided_changes(run: &trueup_core::run::Run, key: &AppKey, object: &ObjectRef
                 Wanted::Absent => None,
                 Wanted::AsIs => return None,
             };
-            (from != to).then(|| FieldChange { path: d.cell.field.clone(), from, to, order_only: false })
+            (from != to).then(|| FieldChange {
+                path: d.cell.field.clone(),
+                from,
+                to,
+                order_only: false,
+            })
         })
         .collect()
 }
 
 /// Puts the difference between the decided and the predicted object into the prediction.
-fn compare(object: &ObjectRef, live: &Value, predicted: &[FieldChange], decided: &[FieldChange], into: &mut Prediction) {
+fn compare(
+    object: &ObjectRef,
+    live: &Value,
+    predicted: &[FieldChange],
+    decided: &[FieldChange],
+    into: &mut Prediction,
+) {
     let as_changed = |change: &FieldChange| Changed {
         object: object.clone(),
         field: change.path.clone(),
@@ -315,7 +448,8 @@ fn compare(object: &ObjectRef, live: &Value, predicted: &[FieldChange], decided:
         to: change.to.clone(),
     };
     into.changes.extend(predicted.iter().map(as_changed));
-    let (Ok(will_be), Ok(shall_be)) = (diff::apply(live, predicted), diff::apply(live, decided)) else {
+    let (Ok(will_be), Ok(shall_be)) = (diff::apply(live, predicted), diff::apply(live, decided))
+    else {
         into.unexpected.extend(predicted.iter().map(as_changed));
         return;
     };
@@ -331,7 +465,10 @@ fn compare(object: &ObjectRef, live: &Value, predicted: &[FieldChange], decided:
             to: difference.to.clone(),
         };
         if difference.to == stands {
-            into.missing.push(Changed { to: difference.from.clone(), ..change });
+            into.missing.push(Changed {
+                to: difference.from.clone(),
+                ..change
+            });
         } else {
             into.unexpected.push(change);
         }
@@ -345,18 +482,24 @@ fn moved(before: &[Value], after: &[Value], predicted: Option<&Prediction>) -> V
             .iter()
             .filter_map(|object| {
                 let reference = ObjectRef::from_object(object).ok()?;
-                Some((reference.key(), (reference, normalise::strip(object).object)))
+                Some((
+                    reference.key(),
+                    (reference, normalise::strip(object).object),
+                ))
             })
             .collect()
     };
     let (before, after) = (index(before), index(after));
-    let created = |key: &ObjectKey| predicted.is_some_and(|p| p.creates.iter().any(|c| c.key() == *key));
+    let created =
+        |key: &ObjectKey| predicted.is_some_and(|p| p.creates.iter().any(|c| c.key() == *key));
     let mut changes = Vec::new();
     for (key, (reference, object)) in &after {
         match before.get(key) {
             Some((_, was)) => {
                 for change in diff::diff(was, object, &reference.kind) {
-                    if !change.is_cosmetic(&reference.kind) && !normalise::is_bookkeeping(&change.path) {
+                    if !change.is_cosmetic(&reference.kind)
+                        && !normalise::is_bookkeeping(&change.path)
+                    {
                         changes.push(Changed {
                             object: reference.clone(),
                             field: change.path,

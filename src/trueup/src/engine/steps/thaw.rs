@@ -17,7 +17,14 @@ impl Engine {
     /// Puts the target policies in place, one Application after the other, each watched before the next.
     pub(in super::super) async fn thaw(&self, sheet: &Sheet) -> Result<(), Trouble> {
         for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
-            let Effect::Thaw { application: key, automated, .. } = effect else { continue };
+            let Effect::Thaw {
+                application: key,
+                automated,
+                ..
+            } = effect
+            else {
+                continue;
+            };
             self.gates_still_green(key).await?;
             self.nothing_would_move(key).await?;
             let wanted = self.target_policy(key)?;
@@ -33,11 +40,19 @@ impl Engine {
                 })
                 .await?;
             Self::must_be_done(&format!("thaw {key}"), outcome)?;
-            while matches!(self.run().apps.get(key).map(|app| &app.thaw), Some(Thaw::Restored { .. })) {
+            while matches!(
+                self.run().apps.get(key).map(|app| &app.thaw),
+                Some(Thaw::Restored { .. })
+            ) {
                 self.watch_thaw(key).await?;
             }
             if let Some(Thaw::Broken { why, .. }) = self.run().apps.get(key).map(|app| &app.thaw) {
-                return Err(Refusal::new(3, format!("{key} did not stay as thawed: {why}"), "freeze it again with `F`, then see what moved it").into());
+                return Err(Refusal::new(
+                    3,
+                    format!("{key} did not stay as thawed: {why}"),
+                    "freeze it again with `F`, then see what moved it",
+                )
+                .into());
             }
         }
         Ok(())
@@ -49,7 +64,12 @@ impl Engine {
         let target = run.apps.get(key).and_then(|app| app.target.as_ref());
         match target {
             Some((_, whole, _)) => Ok(Policy::new(Some(whole.clone()))),
-            None => Err(Refusal::new(0, format!("no target policy is chosen for {key}"), "choose one").into()),
+            None => Err(Refusal::new(
+                0,
+                format!("no target policy is chosen for {key}"),
+                "choose one",
+            )
+            .into()),
         }
     }
 
@@ -57,7 +77,10 @@ impl Engine {
     async fn nothing_would_move(&self, key: &AppKey) -> Result<(), Trouble> {
         self.must_hold(key).await?;
         let seen = self.refresh(key).await?;
-        let status = seen.pointer("/status/sync/status").and_then(Value::as_str).unwrap_or("Unknown");
+        let status = seen
+            .pointer("/status/sync/status")
+            .and_then(Value::as_str)
+            .unwrap_or("Unknown");
         let wanted = self.target_policy(key)?;
         if !wanted.is_on() || status == "Synced" {
             return Ok(());
@@ -73,7 +96,10 @@ impl Engine {
         if wanted.prunes() && !pruned.is_empty() {
             return Err(Refusal::new(
                 8,
-                text::line(&format!("auto-sync with prune would delete {} the moment it is on", pruned.join(", "))),
+                text::line(&format!(
+                    "auto-sync with prune would delete {} the moment it is on",
+                    pruned.join(", ")
+                )),
                 "decide what shall become of them, or choose a target policy without prune",
             )
             .into());
@@ -89,7 +115,8 @@ impl Engine {
     /// One reconcile round: a refresh that we ask for, consumed, a newer comparison, and nothing running.
     pub(in super::super) async fn watch_thaw(&self, key: &AppKey) -> Result<(), Trouble> {
         let run = self.run();
-        let Some(Thaw::Restored { op, at, rounds }) = run.apps.get(key).map(|app| app.thaw.clone()) else {
+        let Some(Thaw::Restored { op, at, rounds }) = run.apps.get(key).map(|app| app.thaw.clone())
+        else {
             return Ok(());
         };
         let seen = self.refresh(key).await?;
@@ -100,7 +127,9 @@ impl Engine {
             application: key.clone(),
             round: rounds + 1,
             holds: verdict.is_ok(),
-            why: verdict.err().unwrap_or_else(|| "policy as targeted, Synced, nothing running".into()),
+            why: verdict
+                .err()
+                .unwrap_or_else(|| "policy as targeted, Synced, nothing running".into()),
         })?;
         Ok(())
     }
@@ -114,7 +143,10 @@ fn thaw_verdict(seen: &Value, wanted: &Policy, thawed_at: jiff::Timestamp) -> Re
     if let Some(operation) = application::operation(seen) {
         return Err(format!("an operation runs: {operation}"));
     }
-    let automated = seen.pointer("/status/operationState/operation/initiatedBy/automated").and_then(Value::as_bool) == Some(true);
+    let automated = seen
+        .pointer("/status/operationState/operation/initiatedBy/automated")
+        .and_then(Value::as_bool)
+        == Some(true);
     let started: Option<jiff::Timestamp> = seen
         .pointer("/status/operationState/startedAt")
         .and_then(Value::as_str)
@@ -125,6 +157,9 @@ fn thaw_verdict(seen: &Value, wanted: &Policy, thawed_at: jiff::Timestamp) -> Re
     match seen.pointer("/status/sync/status").and_then(Value::as_str) {
         Some("Synced") => Ok(()),
         _ if !wanted.is_on() => Ok(()),
-        other => Err(format!("it is {}", text::line(other.unwrap_or("not compared")))),
+        other => Err(format!(
+            "it is {}",
+            text::line(other.unwrap_or("not compared"))
+        )),
     }
 }
