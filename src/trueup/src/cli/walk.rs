@@ -1,0 +1,323 @@
+//! The walk without a screen: what a plan says, done through the same engine and rules.
+
+use std::collections::BTreeMap;
+
+use trueup_core::{
+    decision::CellKey,
+    event::{Armed, Effect},
+    now::Now,
+    object::{identity::AppKey, path::Pattern},
+    plan::{ExpectSync, Plan, PlannedDecision},
+    run::Run,
+    sheet::Command,
+    text,
+    workflow::{Next, Stage},
+};
+
+use crate::engine::{Engine, Trouble};
+
+/// How a walk ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub stage: Stage,
+    pub exit: i32,
+    pub rule: u8,
+    pub reason: String,
+    pub hint: String,
+}
+
+impl Ended {
+    fn new(stage: Stage, exit: i32, rule: u8, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { stage, exit, rule, reason: text::line(&reason.into()), hint: hint.into() }
+    }
+
+    fn of(stage: Stage, trouble: &Trouble) -> Self {
+        let rule = match trouble {
+            Trouble::Refused(refusal) => refusal.rule,
+            _ => 0,
+        };
+        Self::new(stage, trouble.exit(), rule, trouble.to_string(), trouble.hint())
+    }
+}
+
+/// How often a step that only reads is tried again before the walk gives up.
+const READ_ATTEMPTS: u32 = 6;
+
+/// What the walk may answer by itself.
+pub struct Answers {
+    pub plan: Plan,
+    pub write: Armed,
+    /// Gate → who looked, and what they saw.
+    pub attest: BTreeMap<String, (String, String)>,
+}
+
+/// Walks until the incident is closed or a person is needed.
+pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
+    let mut failures = 0;
+    loop {
+        let next = match engine.next().await {
+            Ok(next) => next,
+            Err(trouble) => return Ended::of(Stage::Scope, &trouble),
+        };
+        let stage = next.stage();
+        let outcome = step(engine, answers, &next).await;
+        match outcome {
+            Ok(None) => failures = 0,
+            Ok(Some(ended)) => return ended,
+            Err(Trouble::Read(_) | Trouble::Git(_)) if next.observes() && failures < READ_ATTEMPTS => {
+                failures += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(500) * failures).await;
+            }
+            Err(trouble) => return Ended::of(stage, &trouble),
+        }
+    }
+}
+
+async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<Ended>, Trouble> {
+    if matches!(next, Next::Propose | Next::TakeHead { .. } | Next::Push)
+        && let Some(ended) = before_commit(engine, answers).await?
+    {
+        return Ok(Some(ended));
+    }
+    if next.observes() {
+        engine.observe(next).await?;
+        return Ok(None);
+    }
+    let stage = next.stage();
+    let wait = |reason: String, hint: &str| Ok(Some(Ended::new(stage, 4, 0, reason, hint)));
+    match next {
+        Next::Closed => Ok(Some(Ended::new(Stage::Close, 0, 0, "", ""))),
+        Next::ChooseScope => wait("nothing is in the scope".into(), "name Applications in `scope`"),
+        Next::ChooseTarget { application } => {
+            let targets = &answers.plan.targets;
+            let target = targets
+                .get(&application.name)
+                .or_else(|| targets.get(&application.to_string()))
+                .or_else(|| targets.get("*"));
+            let Some(target) = target else {
+                return wait(format!("no target policy is chosen for {application}"), "add it to `targets`");
+            };
+            engine
+                .say(&Command::SetTarget { applications: vec![application.clone()], target: target.clone() })
+                .await?;
+            Ok(None)
+        }
+        Next::Arm { why, .. } => {
+            if engine.run().armed == answers.write {
+                return Ok(Some(Ended::new(
+                    stage,
+                    3,
+                    1,
+                    format!("not armed for this write: {why}"),
+                    "start with --write cluster, git or all",
+                )));
+            }
+            engine.say(&Command::Arm { write: answers.write }).await?;
+            Ok(None)
+        }
+        Next::Freeze { applications } => write(engine, Command::Freeze { applications: applications.clone() }).await,
+        Next::Refreeze { application, why } => Ok(Some(Ended::new(
+            stage,
+            3,
+            4,
+            format!("the freeze of {application} was lost: {why}"),
+            "see who changed it; `trueup freeze` freezes it again",
+        ))),
+        Next::Decide { cells } => decide(engine, answers, cells).await,
+        Next::Push => write(engine, Command::Push).await,
+        Next::Sync { application } => {
+            if let Some(ended) = unexpected(engine, answers, application) {
+                return Ok(Some(ended));
+            }
+            write(engine, Command::Sync { application: application.clone() }).await
+        }
+        Next::Attest { gate, asks, .. } => match answers.attest.get(gate) {
+            Some((who, saw)) => {
+                engine
+                    .say(&Command::Attest { gate: gate.clone(), who: who.clone(), saw: saw.clone() })
+                    .await?;
+                Ok(None)
+            }
+            None => wait(
+                format!("gate {gate} waits for somebody who looks: {asks}"),
+                "go on with --attest GATE='WHO: what they saw'",
+            ),
+        },
+        Next::Thaw { applications } => write(engine, Command::Thaw { applications: applications.clone() }).await,
+        Next::Settle { what, .. } => wait(format!("something is owed: {what}"), "settle it, then run again"),
+        Next::Close => {
+            engine.say(&Command::Close).await?;
+            Ok(None)
+        }
+        Next::Stopped { rule, reason, .. } => {
+            let exit = if *rule == 10 { 4 } else { 3 };
+            Ok(Some(Ended::new(stage, exit, *rule, reason.clone(), "look again with the screen: `trueup resume`")))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Shows nothing and asks nobody: the arguments or the plan are the confirmation, and the sheet is journaled.
+pub async fn write(engine: &Engine, command: Command) -> Result<Option<Ended>, Trouble> {
+    let sheet = engine.sheet(&command).await?;
+    engine.carry_out(&sheet).await?;
+    Ok(None)
+}
+
+/// Live actions of the plan come after the decisions and before the push; a decision that matches nothing stops here.
+async fn before_commit(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble> {
+    let run = engine.run();
+    let (_, now) = engine.seen_or_look().await?;
+    for (number, planned) in answers.plan.decisions.iter().enumerate() {
+        let decided = run.decisions.keys().any(|key| matches(planned, key));
+        if !decided && !now.cells.keys().any(|key| matches(planned, key)) {
+            return Ok(Some(Ended::new(
+                Stage::Decide,
+                3,
+                3,
+                format!("decision {} of the plan matches no open cell: {} {}", number + 1, planned.on.kind, planned.on.name),
+                "the world is not as the plan expects; see `trueup drift`",
+            )));
+        }
+    }
+    for act in &answers.plan.act {
+        let Some(key) = named(&run, &act.application) else {
+            return Ok(Some(Ended::new(Stage::Decide, 3, 0, format!("{} is not in the scope", act.application), "")));
+        };
+        let done = run.ops.values().any(|op| {
+            op.done()
+                && matches!(&op.effect, Effect::Act { application, object, action, .. }
+                    if *application == key && *action == act.action && format!("{}/{}", object.kind, object.name) == act.object)
+        });
+        if !done {
+            let command = Command::Act {
+                application: key,
+                object: act.object.clone(),
+                action: act.action.clone(),
+                reason: act.reason.clone(),
+            };
+            write(engine, command).await?;
+        }
+    }
+    Ok(None)
+}
+
+fn named(run: &Run, name: &str) -> Option<AppKey> {
+    run.scope.iter().find(|key| key.name == name || key.to_string() == name).cloned()
+}
+
+fn glob(pattern: &str, text: &str) -> bool {
+    pattern == "*" || pattern == text
+}
+
+/// Whether a planned decision covers a cell.
+pub fn matches(planned: &PlannedDecision, key: &CellKey) -> bool {
+    planned.on.kind == key.object.kind
+        && glob(&planned.on.name, &key.object.name)
+        && glob(&planned.on.namespace, key.object.namespace.as_deref().unwrap_or_default())
+        && (glob(&planned.on.application, &key.application.name) || planned.on.application == key.application.to_string())
+        && planned
+            .fields
+            .iter()
+            .any(|field| field.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(&key.field)))
+}
+
+async fn decide(engine: &Engine, answers: &Answers, cells: &[CellKey]) -> Result<Option<Ended>, Trouble> {
+    let (_, now) = engine.seen_or_look().await?;
+    let mut left: Vec<CellKey> = cells.to_vec();
+    for planned in &answers.plan.decisions {
+        let (mine, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(|key| matches(planned, key));
+        left = rest;
+        if mine.is_empty() {
+            continue;
+        }
+        if let Some(ended) = expectation(planned, &mine, &now) {
+            return Ok(Some(ended));
+        }
+        engine
+            .say(&Command::Decide { cells: mine.clone(), take: planned.take.clone(), reason: planned.reason.clone() })
+            .await?;
+        if let Some(ended) = came_out(planned, &mine, &engine.run()) {
+            engine
+                .say(&Command::Withdraw { cells: mine, why: "the plan expected another value".into() })
+                .await?;
+            return Ok(Some(ended));
+        }
+    }
+    match left.first() {
+        None => Ok(None),
+        Some(first) => Ok(Some(Ended::new(
+            Stage::Decide,
+            4,
+            0,
+            format!(
+                "{} cell(s) are left over without a decision: {} {} of {}",
+                left.len(),
+                first.object,
+                first.field,
+                first.application.name
+            ),
+            "add a decision to the plan, or decide on the screen: `trueup resume`",
+        ))),
+    }
+}
+
+/// A decision that was made once and is open again was touched by somebody: the plan did not foresee that.
+fn expectation(planned: &PlannedDecision, mine: &[CellKey], now: &Now) -> Option<Ended> {
+    let gone = mine.iter().find(|key| !now.cells.contains_key(*key))?;
+    Some(Ended::new(
+        Stage::Decide,
+        3,
+        3,
+        format!("{} {} is not there any more", gone.object, gone.field),
+        format!("see `trueup drift` for {}", planned.on.name),
+    ))
+}
+
+/// Whether the decision came out as the plan expects.
+fn came_out(planned: &PlannedDecision, mine: &[CellKey], run: &Run) -> Option<Ended> {
+    for (field, expected) in &planned.expect {
+        let Ok(pattern) = field.parse::<Pattern>() else { continue };
+        let other = mine
+            .iter()
+            .filter(|key| pattern.matches(&key.field))
+            .filter_map(|key| run.decisions.get(key))
+            .find(|decision| decision.live != trueup_core::decision::Wanted::Value(expected.clone()));
+        if let Some(decision) = other {
+            return Some(Ended::new(
+                Stage::Decide,
+                3,
+                3,
+                format!(
+                    "the plan expects {field} to become {} and the world says {}",
+                    text::value(expected),
+                    match &decision.live {
+                        trueup_core::decision::Wanted::Value(value) => text::value(value),
+                        trueup_core::decision::Wanted::Absent => "(absent)".into(),
+                        trueup_core::decision::Wanted::AsIs => "(as it is)".into(),
+                    }
+                ),
+                "look at `trueup drift` and decide anew",
+            ));
+        }
+    }
+    None
+}
+
+fn unexpected(engine: &Engine, answers: &Answers, application: &AppKey) -> Option<Ended> {
+    let run = engine.run();
+    let step = answers.plan.sync.iter().find(|step| named(&run, &step.application).as_ref() == Some(application))?;
+    let prediction = run.apps.get(application).and_then(|app| app.prediction.as_ref())?;
+    (step.expect == Some(ExpectSync::NoChange) && !prediction.1.no_change()).then(|| {
+        Ended::new(
+            Stage::Sync,
+            3,
+            3,
+            format!(
+                "the plan expects no change from a sync of {application}, and {} field(s) would move",
+                prediction.1.changes.len() + prediction.1.creates.len()
+            ),
+            "look at the prediction on the screen: `trueup resume`",
+        )
+    })
+}
