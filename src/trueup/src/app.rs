@@ -13,8 +13,15 @@ use trueup_core::{
 };
 
 use crate::{
-    adapters::{clock::{RandomIds, random_key}, probes::Probes},
-    engine::{Engine, Ports, Setting, Trouble, handle::{Handle, Request, Update}, spawn},
+    adapters::{
+        clock::{RandomIds, random_key},
+        probes::Probes,
+    },
+    engine::{
+        Engine, Ports, Setting, Trouble,
+        handle::{Handle, Request, Update},
+        spawn,
+    },
     journal::{self, Boundaries, Holder, Journal, JournalError, Line},
     ports::{Author, CommandLog},
     settings::Settings,
@@ -23,8 +30,14 @@ use crate::{
 
 /// Which incident is to be worked on.
 pub enum Opening {
-    New { incident: IncidentId, scope: Vec<String>, plan: Option<Box<Plan>> },
-    Resume { incident: IncidentId },
+    New {
+        incident: IncidentId,
+        scope: Vec<String>,
+        plan: Option<Box<Plan>>,
+    },
+    Resume {
+        incident: IncidentId,
+    },
 }
 
 /// An engine on an open incident, and what it tells.
@@ -35,12 +48,19 @@ pub struct Opened {
 
 /// Who works here, as far as the machine knows.
 pub fn operator() -> String {
-    let name = ["TRUEUP_OPERATOR", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    text::line(&name.filter(|n| !n.is_empty()).unwrap_or_else(|| "operator".into()))
+    let name = ["TRUEUP_OPERATOR", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    text::line(
+        &name
+            .filter(|n| !n.is_empty())
+            .unwrap_or_else(|| "operator".into()),
+    )
 }
 
 pub fn host() -> String {
-    let read = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let read = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
     text::line(read.unwrap_or_else(|_| "localhost".into()).trim())
 }
 
@@ -48,7 +68,9 @@ fn holder() -> Holder {
     Holder {
         pid: std::process::id(),
         host: host(),
-        since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        since: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
     }
 }
 
@@ -57,7 +79,9 @@ pub fn open_incidents(settings: &Settings) -> Result<Vec<IncidentId>, JournalErr
     let mut open = Vec::new();
     for incident in journal::list(&settings.state_dir)? {
         let lines = journal::read(&settings.state_dir, &incident)?;
-        let closed = lines.iter().any(|line| matches!(line.record.event, Event::Closed { .. }));
+        let closed = lines
+            .iter()
+            .any(|line| matches!(line.record.event, Event::Closed { .. }));
         if !closed {
             open.push(incident);
         }
@@ -68,7 +92,9 @@ pub fn open_incidents(settings: &Settings) -> Result<Vec<IncidentId>, JournalErr
 /// The incident meant: the one named, or the only open one.
 pub fn which(settings: &Settings, named: Option<&str>) -> Result<IncidentId, Trouble> {
     if let Some(name) = named.or(settings.incident.as_deref()) {
-        return name.parse().map_err(|error| Trouble::failed("find the incident", error, "`trueup incidents` lists them"));
+        return name.parse().map_err(|error| {
+            Trouble::failed("find the incident", error, "`trueup incidents` lists them")
+        });
     }
     let open = open_incidents(settings)?;
     match open.as_slice() {
@@ -80,20 +106,38 @@ pub fn which(settings: &Settings, named: Option<&str>) -> Result<IncidentId, Tro
         )),
         many => Err(Trouble::failed(
             "tell which incident is meant",
-            format!("{} are open: {}", many.len(), many.iter().map(|i| i.as_str()).collect::<Vec<_>>().join(", ")),
+            format!(
+                "{} are open: {}",
+                many.len(),
+                many.iter()
+                    .map(|i| i.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
             "name one with --incident",
         )),
     }
 }
 
 /// Opens an incident or takes one up again.
-pub async fn open(settings: &Settings, opening: Opening, boundaries: Arc<dyn Boundaries>) -> Result<Opened, Trouble> {
+pub async fn open(
+    settings: &Settings,
+    opening: Opening,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<Opened, Trouble> {
     let (sender, updates) = mpsc::unbounded_channel();
     let engine = match opening {
-        Opening::New { incident, scope, plan } => begin(settings, incident, scope, plan, boundaries, sender).await?,
+        Opening::New {
+            incident,
+            scope,
+            plan,
+        } => begin(settings, incident, scope, plan, boundaries, sender).await?,
         Opening::Resume { incident } => resume(settings, &incident, boundaries, sender).await?,
     };
-    Ok(Opened { engine: Arc::new(engine), updates })
+    Ok(Opened {
+        engine: Arc::new(engine),
+        updates,
+    })
 }
 
 async fn begin(
@@ -104,17 +148,27 @@ async fn begin(
     boundaries: Arc<dyn Boundaries>,
     sender: mpsc::UnboundedSender<Update>,
 ) -> Result<Engine, Trouble> {
-    let exists = settings.state_dir.join("incidents").join(incident.as_str()).join("journal.jsonl");
+    let exists = settings
+        .state_dir
+        .join("incidents")
+        .join(incident.as_str())
+        .join("journal.jsonl");
     if exists.metadata().is_ok_and(|meta| meta.len() > 0) {
         return Err(JournalError::Exists(incident.to_string(), settings.state_dir.clone()).into());
     }
     let key = random_key();
     let (wired, pin) = reach(settings, key, &sender).await?;
-    let scope: Vec<AppKey> = scope.iter().map(|name| wired.reader.app_key(name)).collect();
+    let scope: Vec<AppKey> = scope
+        .iter()
+        .map(|name| wired.reader.app_key(name))
+        .collect();
     let journal = Journal::create(&settings.state_dir, &incident, &holder(), boundaries)?;
     keep_key(journal.dir(), &key)?;
     let engine = build(settings, wired, journal, &[], sender).await?;
-    let kubeconfig = settings.kubeconfig.clone().or_else(|| std::env::var_os("KUBECONFIG").map(Into::into));
+    let kubeconfig = settings
+        .kubeconfig
+        .clone()
+        .or_else(|| std::env::var_os("KUBECONFIG").map(Into::into));
     engine.record(Event::IncidentOpened {
         incident,
         operator: operator(),
@@ -122,7 +176,10 @@ async fn begin(
         scope,
         connection: Connection {
             kubeconfig: kubeconfig.map(|path| {
-                std::path::absolute(&path).unwrap_or(path).display().to_string()
+                std::path::absolute(&path)
+                    .unwrap_or(path)
+                    .display()
+                    .to_string()
             }),
             context: Some(pin.context.clone()),
             namespace: settings.namespace.clone(),
@@ -144,7 +201,8 @@ async fn resume(
     boundaries: Arc<dyn Boundaries>,
     sender: mpsc::UnboundedSender<Update>,
 ) -> Result<Engine, Trouble> {
-    let (journal, lines, recovery) = Journal::open(&settings.state_dir, incident, &holder(), boundaries)?;
+    let (journal, lines, recovery) =
+        Journal::open(&settings.state_dir, incident, &holder(), boundaries)?;
     let run = trueup_core::run::Run::fold(lines.iter().map(|line| &line.record));
     if run.incident.is_none() {
         return Err(Trouble::failed(
@@ -164,21 +222,33 @@ async fn resume(
         version: env!("CARGO_PKG_VERSION").into(),
         recovered: recovery
             .torn
-            .map(|(bytes, path)| format!("{bytes} bytes of a torn record were set aside in {}", path.display()))
+            .map(|(bytes, path)| {
+                format!(
+                    "{bytes} bytes of a torn record were set aside in {}",
+                    path.display()
+                )
+            })
             .unwrap_or_default(),
     })?;
     Ok(engine)
 }
 
 /// The connection of the journal, where the command line says nothing else.
-fn reconnect(settings: &Settings, connection: &Connection) -> Settings {
+pub fn reconnect(settings: &Settings, connection: &Connection) -> Settings {
     let mut settings = settings.clone();
-    settings.kubeconfig = settings.kubeconfig.or_else(|| connection.kubeconfig.as_ref().map(Into::into));
+    settings.kubeconfig = settings
+        .kubeconfig
+        .or_else(|| connection.kubeconfig.as_ref().map(Into::into));
     settings.context = settings.context.or_else(|| connection.context.clone());
-    settings.prometheus = settings.prometheus.or_else(|| connection.prometheus.clone());
+    settings.prometheus = settings
+        .prometheus
+        .or_else(|| connection.prometheus.clone());
     settings.namespace.clone_from(&connection.namespace);
     for (argo, url) in &connection.repositories {
-        settings.repos.entry(argo.clone()).or_insert_with(|| url.clone());
+        settings
+            .repos
+            .entry(argo.clone())
+            .or_insert_with(|| url.clone());
     }
     settings
 }
@@ -195,7 +265,9 @@ fn check_pin(pinned: &ClusterPin, now: &ClusterPin) -> Result<(), Trouble> {
         None => Ok(()),
         Some((what, was, is)) => Err(Refusal::new(
             2,
-            text::line(&format!("this is not the cluster of the incident: its {what} was {was} and is {is}")),
+            text::line(&format!(
+                "this is not the cluster of the incident: its {what} was {was} and is {is}"
+            )),
             "point --kubeconfig and --context at the cluster that the incident was opened on",
         )
         .into()),
@@ -261,14 +333,25 @@ async fn build(
         non_production,
         author,
     };
-    Ok(Engine::new(ports, wired.reader, setting, journal, lines, sender))
+    Ok(Engine::new(
+        ports,
+        wired.reader,
+        setting,
+        journal,
+        lines,
+        sender,
+    ))
 }
 
 fn note_shortened(engine: &Engine, waits: &Waits) -> Result<(), Trouble> {
     let usual = Waits::default();
     for (name, from, to) in [("freeze hold", usual.freeze_hold, waits.freeze_hold)] {
         if to < from {
-            engine.record(Event::WaitShortened { wait: name.into(), from: from.to_string(), to: to.to_string() })?;
+            engine.record(Event::WaitShortened {
+                wait: name.into(),
+                from: from.to_string(),
+                to: to.to_string(),
+            })?;
         }
     }
     Ok(())
@@ -285,12 +368,21 @@ fn keep_key(dir: &Path, key: &[u8; 32]) -> Result<(), Trouble> {
         .mode(0o600)
         .open(&path)
         .and_then(|mut file| file.write_all(key).and_then(|()| file.sync_all()))
-        .map_err(|error| Trouble::failed(format!("write {}", path.display()), error, "choose another --state-dir"))
+        .map_err(|error| {
+            Trouble::failed(
+                format!("write {}", path.display()),
+                error,
+                "choose another --state-dir",
+            )
+        })
 }
 
 /// Without its key digests come out anew, which opens decisions on secrets again and shows no value.
 fn read_key(dir: &Path) -> [u8; 32] {
-    std::fs::read(dir.join("secret.key")).ok().and_then(|bytes| bytes.try_into().ok()).unwrap_or_else(random_key)
+    std::fs::read(dir.join("secret.key"))
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .unwrap_or_else(random_key)
 }
 
 /// Starts the engine's task and gives the handle that a front end holds.
@@ -299,7 +391,10 @@ pub fn front(opened: Opened) -> Handle {
     let (to_front, updates) = mpsc::channel(256);
     let mut published = opened.updates;
     spawn(opened.engine, from_front);
-    #[expect(clippy::disallowed_methods, reason = "bounds what a slow front end lets pile up in its own channel")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "bounds what a slow front end lets pile up in its own channel"
+    )]
     tokio::spawn(async move {
         while let Some(update) = published.recv().await {
             if to_front.send(update).await.is_err() {

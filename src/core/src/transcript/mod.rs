@@ -28,6 +28,7 @@ pub use html::html;
 pub use markdown::markdown;
 pub use model::*;
 pub use status::status_line;
+pub use timeline::sentence;
 
 impl Transcript {
     /// The JSON export. Characters that could do something in a terminal are written as `\u` escapes.

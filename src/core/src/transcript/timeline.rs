@@ -56,7 +56,8 @@ fn because(why: &str) -> String {
     }
 }
 
-fn sentence(event: &Event, run: &Run) -> Option<String> {
+/// An event as a sentence; `None` for what is no event to people, such as a request.
+pub fn sentence(event: &Event, run: &Run) -> Option<String> {
     walk(event, run)
         .or_else(|| gates_and_writes(event, run))
         .or_else(|| people(event, run))

@@ -27,8 +27,20 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn new(stage: Stage, exit: i32, rule: u8, reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { stage, exit, rule, reason: text::line(&reason.into()), hint: hint.into() }
+    fn new(
+        stage: Stage,
+        exit: i32,
+        rule: u8,
+        reason: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            stage,
+            exit,
+            rule,
+            reason: text::line(&reason.into()),
+            hint: hint.into(),
+        }
     }
 
     fn of(stage: Stage, trouble: &Trouble) -> Self {
@@ -36,7 +48,13 @@ impl Ended {
             Trouble::Refused(refusal) => refusal.rule,
             _ => 0,
         };
-        Self::new(stage, trouble.exit(), rule, trouble.to_string(), trouble.hint())
+        Self::new(
+            stage,
+            trouble.exit(),
+            rule,
+            trouble.to_string(),
+            trouble.hint(),
+        )
     }
 }
 
@@ -64,7 +82,9 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
         match outcome {
             Ok(None) => failures = 0,
             Ok(Some(ended)) => return ended,
-            Err(Trouble::Read(_) | Trouble::Git(_)) if next.observes() && failures < READ_ATTEMPTS => {
+            Err(Trouble::Read(_) | Trouble::Git(_))
+                if next.observes() && failures < READ_ATTEMPTS =>
+            {
                 failures += 1;
                 tokio::time::sleep(std::time::Duration::from_millis(500) * failures).await;
             }
@@ -87,7 +107,10 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
     let wait = |reason: String, hint: &str| Ok(Some(Ended::new(stage, 4, 0, reason, hint)));
     match next {
         Next::Closed => Ok(Some(Ended::new(Stage::Close, 0, 0, "", ""))),
-        Next::ChooseScope => wait("nothing is in the scope".into(), "name Applications in `scope`"),
+        Next::ChooseScope => wait(
+            "nothing is in the scope".into(),
+            "name Applications in `scope`",
+        ),
         Next::ChooseTarget { application } => {
             let targets = &answers.plan.targets;
             let target = targets
@@ -95,10 +118,16 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
                 .or_else(|| targets.get(&application.to_string()))
                 .or_else(|| targets.get("*"));
             let Some(target) = target else {
-                return wait(format!("no target policy is chosen for {application}"), "add it to `targets`");
+                return wait(
+                    format!("no target policy is chosen for {application}"),
+                    "add it to `targets`",
+                );
             };
             engine
-                .say(&Command::SetTarget { applications: vec![application.clone()], target: target.clone() })
+                .say(&Command::SetTarget {
+                    applications: vec![application.clone()],
+                    target: target.clone(),
+                })
                 .await?;
             Ok(None)
         }
@@ -112,10 +141,22 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
                     "start with --write cluster, git or all",
                 )));
             }
-            engine.say(&Command::Arm { write: answers.write }).await?;
+            engine
+                .say(&Command::Arm {
+                    write: answers.write,
+                })
+                .await?;
             Ok(None)
         }
-        Next::Freeze { applications } => write(engine, Command::Freeze { applications: applications.clone() }).await,
+        Next::Freeze { applications } => {
+            write(
+                engine,
+                Command::Freeze {
+                    applications: applications.clone(),
+                },
+            )
+            .await
+        }
         Next::Refreeze { application, why } => Ok(Some(Ended::new(
             stage,
             3,
@@ -129,12 +170,22 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             if let Some(ended) = unexpected(engine, answers, application) {
                 return Ok(Some(ended));
             }
-            write(engine, Command::Sync { application: application.clone() }).await
+            write(
+                engine,
+                Command::Sync {
+                    application: application.clone(),
+                },
+            )
+            .await
         }
         Next::Attest { gate, asks, .. } => match answers.attest.get(gate) {
             Some((who, saw)) => {
                 engine
-                    .say(&Command::Attest { gate: gate.clone(), who: who.clone(), saw: saw.clone() })
+                    .say(&Command::Attest {
+                        gate: gate.clone(),
+                        who: who.clone(),
+                        saw: saw.clone(),
+                    })
                     .await?;
                 Ok(None)
             }
@@ -143,15 +194,32 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
                 "go on with --attest GATE='WHO: what they saw'",
             ),
         },
-        Next::Thaw { applications } => write(engine, Command::Thaw { applications: applications.clone() }).await,
-        Next::Settle { what, .. } => wait(format!("something is owed: {what}"), "settle it, then run again"),
+        Next::Thaw { applications } => {
+            write(
+                engine,
+                Command::Thaw {
+                    applications: applications.clone(),
+                },
+            )
+            .await
+        }
+        Next::Settle { what, .. } => wait(
+            format!("something is owed: {what}"),
+            "settle it, then run again",
+        ),
         Next::Close => {
             engine.say(&Command::Close).await?;
             Ok(None)
         }
         Next::Stopped { rule, reason, .. } => {
             let exit = if *rule == 10 { 4 } else { 3 };
-            Ok(Some(Ended::new(stage, exit, *rule, reason.clone(), "look again with the screen: `trueup resume`")))
+            Ok(Some(Ended::new(
+                stage,
+                exit,
+                *rule,
+                reason.clone(),
+                "look again with the screen: `trueup resume`",
+            )))
         }
         _ => Ok(None),
     }
@@ -175,14 +243,25 @@ async fn before_commit(engine: &Engine, answers: &Answers) -> Result<Option<Ende
                 Stage::Decide,
                 3,
                 3,
-                format!("decision {} of the plan matches no open cell: {} {}", number + 1, planned.on.kind, planned.on.name),
+                format!(
+                    "decision {} of the plan matches no open cell: {} {}",
+                    number + 1,
+                    planned.on.kind,
+                    planned.on.name
+                ),
                 "the world is not as the plan expects; see `trueup drift`",
             )));
         }
     }
     for act in &answers.plan.act {
         let Some(key) = named(&run, &act.application) else {
-            return Ok(Some(Ended::new(Stage::Decide, 3, 0, format!("{} is not in the scope", act.application), "")));
+            return Ok(Some(Ended::new(
+                Stage::Decide,
+                3,
+                0,
+                format!("{} is not in the scope", act.application),
+                "",
+            )));
         };
         let done = run.ops.values().any(|op| {
             op.done()
@@ -203,7 +282,10 @@ async fn before_commit(engine: &Engine, answers: &Answers) -> Result<Option<Ende
 }
 
 fn named(run: &Run, name: &str) -> Option<AppKey> {
-    run.scope.iter().find(|key| key.name == name || key.to_string() == name).cloned()
+    run.scope
+        .iter()
+        .find(|key| key.name == name || key.to_string() == name)
+        .cloned()
 }
 
 fn glob(pattern: &str, text: &str) -> bool {
@@ -214,19 +296,29 @@ fn glob(pattern: &str, text: &str) -> bool {
 pub fn matches(planned: &PlannedDecision, key: &CellKey) -> bool {
     planned.on.kind == key.object.kind
         && glob(&planned.on.name, &key.object.name)
-        && glob(&planned.on.namespace, key.object.namespace.as_deref().unwrap_or_default())
-        && (glob(&planned.on.application, &key.application.name) || planned.on.application == key.application.to_string())
-        && planned
-            .fields
-            .iter()
-            .any(|field| field.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(&key.field)))
+        && glob(
+            &planned.on.namespace,
+            key.object.namespace.as_deref().unwrap_or_default(),
+        )
+        && (glob(&planned.on.application, &key.application.name)
+            || planned.on.application == key.application.to_string())
+        && planned.fields.iter().any(|field| {
+            field
+                .parse::<Pattern>()
+                .is_ok_and(|pattern| pattern.matches(&key.field))
+        })
 }
 
-async fn decide(engine: &Engine, answers: &Answers, cells: &[CellKey]) -> Result<Option<Ended>, Trouble> {
+async fn decide(
+    engine: &Engine,
+    answers: &Answers,
+    cells: &[CellKey],
+) -> Result<Option<Ended>, Trouble> {
     let (_, now) = engine.seen_or_look().await?;
     let mut left: Vec<CellKey> = cells.to_vec();
     for planned in &answers.plan.decisions {
-        let (mine, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(|key| matches(planned, key));
+        let (mine, rest): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|key| matches(planned, key));
         left = rest;
         if mine.is_empty() {
             continue;
@@ -235,11 +327,18 @@ async fn decide(engine: &Engine, answers: &Answers, cells: &[CellKey]) -> Result
             return Ok(Some(ended));
         }
         engine
-            .say(&Command::Decide { cells: mine.clone(), take: planned.take.clone(), reason: planned.reason.clone() })
+            .say(&Command::Decide {
+                cells: mine.clone(),
+                take: planned.take.clone(),
+                reason: planned.reason.clone(),
+            })
             .await?;
         if let Some(ended) = came_out(planned, &mine, &engine.run()) {
             engine
-                .say(&Command::Withdraw { cells: mine, why: "the plan expected another value".into() })
+                .say(&Command::Withdraw {
+                    cells: mine,
+                    why: "the plan expected another value".into(),
+                })
                 .await?;
             return Ok(Some(ended));
         }
@@ -277,12 +376,16 @@ fn expectation(planned: &PlannedDecision, mine: &[CellKey], now: &Now) -> Option
 /// Whether the decision came out as the plan expects.
 fn came_out(planned: &PlannedDecision, mine: &[CellKey], run: &Run) -> Option<Ended> {
     for (field, expected) in &planned.expect {
-        let Ok(pattern) = field.parse::<Pattern>() else { continue };
+        let Ok(pattern) = field.parse::<Pattern>() else {
+            continue;
+        };
         let other = mine
             .iter()
             .filter(|key| pattern.matches(&key.field))
             .filter_map(|key| run.decisions.get(key))
-            .find(|decision| decision.live != trueup_core::decision::Wanted::Value(expected.clone()));
+            .find(|decision| {
+                decision.live != trueup_core::decision::Wanted::Value(expected.clone())
+            });
         if let Some(decision) = other {
             return Some(Ended::new(
                 Stage::Decide,
@@ -306,8 +409,15 @@ fn came_out(planned: &PlannedDecision, mine: &[CellKey], run: &Run) -> Option<En
 
 fn unexpected(engine: &Engine, answers: &Answers, application: &AppKey) -> Option<Ended> {
     let run = engine.run();
-    let step = answers.plan.sync.iter().find(|step| named(&run, &step.application).as_ref() == Some(application))?;
-    let prediction = run.apps.get(application).and_then(|app| app.prediction.as_ref())?;
+    let step = answers
+        .plan
+        .sync
+        .iter()
+        .find(|step| named(&run, &step.application).as_ref() == Some(application))?;
+    let prediction = run
+        .apps
+        .get(application)
+        .and_then(|app| app.prediction.as_ref())?;
     (step.expect == Some(ExpectSync::NoChange) && !prediction.1.no_change()).then(|| {
         Ended::new(
             Stage::Sync,

@@ -7,7 +7,6 @@
 pub mod drive;
 pub mod handle;
 pub mod observe;
-pub mod predict;
 pub mod read;
 pub mod resume;
 pub mod sheets;

@@ -29,16 +29,28 @@ impl Engine {
     pub async fn look(&self) -> Result<(Arc<World>, Arc<Now>), Trouble> {
         let run = self.run();
         let scope = (!run.scope.is_empty()).then_some(run.scope.as_slice());
+        let first = self.seen().is_none();
         let options = LookOptions {
             pods: true,
-            permissions: self.seen().is_none(),
+            permissions: first,
             owners: true,
+            predictions: first && run.landed.is_empty(),
+            git_only: false,
         };
         let mut world = self.reader.look(scope, options).await;
         if let Some((before, _)) = self.seen()
             && world.permissions.is_empty()
         {
             world.permissions.clone_from(&before.permissions);
+        }
+        if let Some((before, _)) = self.seen() {
+            for (key, app) in &mut world.applications {
+                let old = before
+                    .applications
+                    .get(key)
+                    .filter(|old| old.head == app.head);
+                app.if_synced = old.and_then(|old| old.if_synced.clone());
+            }
         }
         let now = now(&world, &run, &self.setting.namespace);
         let (world, now) = (Arc::new(world), Arc::new(now));
@@ -154,7 +166,10 @@ fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
     };
     let sides = Sides {
         git: find(app.desired.iter().map(|d| &d.object).collect()),
-        last_synced: app.base.as_ref().and_then(|base| find(base.iter().collect())),
+        last_synced: app
+            .base
+            .as_ref()
+            .and_then(|base| find(base.iter().collect())),
         live: find(app.live.iter().collect()),
     };
     CellNow {
@@ -265,6 +280,7 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
             .map(|n| (n.class.name().to_owned(), n.count, text::line(&n.reason)))
             .collect();
     }
+    now.if_synced.clone_from(&app.if_synced);
     now.pods = app
         .pods
         .iter()
@@ -272,7 +288,7 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
             name: text::line(&pod.name),
             ready: pod.ready,
             started_at: pod.started_at,
-            why: String::new(),
+            why: text::line(&pod.why),
         })
         .collect();
     now

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::mpsc;
 use trueup_core::{
-    event::{CommandLine, Effect, Event, Guard, Outcome, Record},
+    event::{CommandLine, Effect, Event, Guard, Outcome},
     ids::OpId,
     now::Now,
     object::identity::{AppKey, ObjectRef},
@@ -88,6 +88,11 @@ impl Engine {
     /// The state as of the last durable event.
     pub fn run(&self) -> Arc<Run> {
         Arc::clone(&self.run.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The read side.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// The last look at the world.
@@ -300,6 +305,3 @@ pub(super) fn sealed(mut sheet: Sheet) -> Sheet {
     sheet.id = trueup_core::ids::Digest::of(&said);
     sheet
 }
-
-/// Keeps the type of a journal record near for callers that match on updates.
-pub type Recorded = Arc<Record>;

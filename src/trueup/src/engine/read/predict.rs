@@ -77,22 +77,14 @@ impl Reader {
                 }));
             return prediction;
         };
-        let objects = desired
-            .iter()
-            .filter_map(|object| Some((ObjectRef::from_object(object).ok()?, object)));
-        let effects: Vec<(ObjectRef, Effect)> = futures::stream::iter(objects)
-            .map(|(named, object)| async move {
-                let effect = self
-                    .predict_one(cluster.as_ref(), app, &named, object, fresh)
-                    .await;
-                (
-                    named,
-                    effect.unwrap_or_else(|why| Effect {
-                        unknown: Some(why),
-                        ..Effect::default()
-                    }),
-                )
-            })
+        let mut pending = Vec::new();
+        for object in desired {
+            let Ok(named) = ObjectRef::from_object(object) else {
+                continue;
+            };
+            pending.push(self.predict_named(cluster.as_ref(), app, named, object, fresh));
+        }
+        let effects: Vec<(ObjectRef, Effect)> = futures::stream::iter(pending)
             .buffered(CONCURRENT)
             .collect()
             .await;
@@ -118,6 +110,22 @@ impl Reader {
             .filter(|object| !wanted.contains(&object.key()))
             .collect();
         prediction
+    }
+
+    async fn predict_named(
+        &self,
+        cluster: &dyn Cluster,
+        app: &AppSeen,
+        named: ObjectRef,
+        object: &Value,
+        fresh: bool,
+    ) -> (ObjectRef, Effect) {
+        let effect = self.predict_one(cluster, app, &named, object, fresh).await;
+        let effect = effect.unwrap_or_else(|why| Effect {
+            unknown: Some(why),
+            ..Effect::default()
+        });
+        (named, effect)
     }
 
     async fn predict_one(

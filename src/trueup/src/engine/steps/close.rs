@@ -13,7 +13,7 @@ use super::super::{state::Engine, trouble::Trouble};
 
 impl Engine {
     /// Commands that write nothing but the journal.
-    pub(in super::super) async fn say(&self, command: &Command) -> Result<(), Trouble> {
+    pub async fn say(&self, command: &Command) -> Result<(), Trouble> {
         let by = self.setting.operator.clone();
         match command {
             Command::Arm { write } => self.arm(*write).await,

@@ -521,10 +521,7 @@ impl Engine {
 type Files = BTreeMap<String, Vec<u8>>;
 
 fn bytes_of(app: &AppSeen) -> Vec<(String, Vec<u8>)> {
-    app.files
-        .iter()
-        .map(|file| (file.path.clone(), file.bytes.clone()))
-        .collect()
+    app.files.to_vec()
 }
 
 /// Renders an Application from these files as Argo CD's directory tool would; `None` when another tool makes it.

@@ -6,7 +6,7 @@ use trueup_core::{
     object::identity::AppKey,
     plan::{Gate, HealthGate, MeasuredGate},
     sheet::Refusal,
-    text, workflow,
+    text,
 };
 
 use super::super::{state::Engine, trouble::Trouble};
@@ -187,7 +187,11 @@ impl Engine {
             return gate::judge_http(http, answer.map_err(String::as_str));
         }
         if let Some(command) = &measured.command {
-            let end = self.ports.probe.command(&command.argv, COMMAND_DEADLINE).await;
+            let end = self
+                .ports
+                .probe
+                .command(&command.argv, COMMAND_DEADLINE)
+                .await;
             return gate::judge_command(end.as_ref().copied().map_err(String::as_str));
         }
         if let Some(field) = &measured.field {
@@ -196,7 +200,10 @@ impl Engine {
         if measured.quiet.is_some() {
             return self.judge_quiet().await;
         }
-        let named = measured.health.as_ref().and_then(|h| h.application.as_deref());
+        let named = measured
+            .health
+            .as_ref()
+            .and_then(|h| h.application.as_deref());
         let run = self.run();
         let key = named
             .and_then(|name| {
@@ -268,10 +275,5 @@ impl Engine {
             .and_then(serde_json::Value::as_str)
             .and_then(|text| text.parse().ok());
         gate::judge_health(health, reconciled, finished)
-    }
-
-    /// Why the walk does not go on by itself at this gate, for the headless driver.
-    pub(in super::super) fn blocked_by_gate(&self, next: &workflow::Next) -> bool {
-        matches!(next, workflow::Next::Stopped { rule: 10, .. })
     }
 }

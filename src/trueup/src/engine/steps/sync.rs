@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use trueup_core::{
     decision::Wanted,
-    event::{Changed, Effect, Event, Prediction, Unpredicted},
+    event::{Changed, Effect, Event, Prediction},
     ids::{Commit, OpId},
     object::{
         diff::{self, FieldChange},
         identity::{AppKey, ObjectKey, ObjectRef},
         normalise,
+        path::FieldPath,
     },
-    run::Sync,
+    run::Run,
     sheet::{Refusal, Sheet},
     text,
 };
 
-use super::super::{predict, read, state::Engine, trouble::Trouble};
+use super::super::{read, state::Engine, trouble::Trouble};
 use super::application::{self, POLL};
 
 /// Names of our items in `operation.info`.
@@ -67,74 +68,35 @@ impl Engine {
     }
 
     async fn prediction(&self, key: &AppKey, app: &read::AppSeen) -> Result<Prediction, Trouble> {
-        let Some(cluster) = self.reader.cluster_of(&app.destination) else {
-            return Err(Trouble::failed(
-                format!("predict the sync of {key}"),
-                format!(
-                    "no context is known that reaches {}",
-                    text::line(&app.destination.cluster)
-                ),
-                "name one with --destination NAME=CONTEXT",
-            ));
-        };
-        let instance = key.instance(&self.setting.namespace);
-        let effects = predict::predict(cluster.as_ref(), app, &instance).await;
+        let desired: Vec<Value> = app.desired.iter().map(|d| d.object.clone()).collect();
+        let mut prediction = self.reader.predict(app, &desired).await;
+        prediction.before = Some(self.keep(&serde_json::to_vec(&app.live).unwrap_or_default())?);
         let run = self.run();
-        let live: BTreeMap<ObjectKey, &Value> = app.live
-            .iter()
-            .filter_map(|object| Some((ObjectRef::from_object(object).ok()?.key(), object)))
-            .collect();
-        let mut prediction = Prediction {
-            hooks: effects.hooks.clone(),
-            extra: effects.extra.clone(),
-            before: Some(self.keep(&serde_json::to_vec(&app.live).unwrap_or_default())?),
-            ..Prediction::default()
-        };
-        for object in &effects.objects {
-            let decided = decided_changes(
-                &run,
-                key,
-                &object.object,
-                live.get(&object.object.key()).copied(),
-            );
-            match &object.kind {
-                predict::EffectKind::Unpredictable { why } => {
-                    prediction.unknown.push(Unpredicted {
-                        object: object.object.clone(),
-                        why: text::line(why),
-                    })
-                }
-                predict::EffectKind::Created => {
-                    prediction.creates.push(object.object.clone());
-                    let wanted = run.decisions.values().any(|d| {
-                        d.cell.application == *key
-                            && d.cell.object.key() == object.object.key()
-                            && matches!(d.live, Wanted::Value(_))
-                    });
-                    if !wanted {
-                        prediction.unexpected.push(Changed {
-                            object: object.object.clone(),
-                            field: trueup_core::object::path::FieldPath::root(),
-                            from: None,
-                            to: Some(json!("(created)")),
-                        });
-                    }
-                }
-                predict::EffectKind::Changed {
-                    changes,
-                    bookkeeping,
-                } => {
-                    let live = live
-                        .get(&object.object.key())
-                        .copied()
-                        .unwrap_or(&Value::Null);
-                    prediction.bookkeeping.extend(
-                        bookkeeping
-                            .iter()
-                            .map(|b| format!("{}: {b}", object.object)),
-                    );
-                    compare(&object.object, live, changes, &decided, &mut prediction);
-                }
+        for object in &desired {
+            let Ok(object) = ObjectRef::from_object(object) else {
+                continue;
+            };
+            let live = app
+                .live
+                .iter()
+                .find(|live| ObjectRef::from_object(live).is_ok_and(|r| r.key() == object.key()));
+            let Some(live) = live else { continue };
+            let decided = decided_changes(&run, key, &object, live);
+            compare(&object, live, &decided, &mut prediction);
+        }
+        for object in prediction.creates.clone() {
+            let wanted = run.decisions.values().any(|d| {
+                d.cell.application == *key
+                    && d.cell.object.key() == object.key()
+                    && matches!(d.live, Wanted::Value(_))
+            });
+            if !wanted {
+                prediction.unexpected.push(Changed {
+                    object,
+                    field: FieldPath::root(),
+                    from: None,
+                    to: Some(json!("(created)")),
+                });
             }
         }
         Ok(prediction)
@@ -343,14 +305,6 @@ impl Engine {
         .flatten()
         .any(|operation| application::info(operation, INFO_OP) == Some(op.as_str()))
     }
-
-    /// The newest verified revision of an Application.
-    pub(in super::super) fn verified_revision(sync: &Sync) -> Option<&Commit> {
-        match sync {
-            Sync::Verified { revision, .. } => Some(revision),
-            _ => None,
-        }
-    }
 }
 
 /// The end of our operation, or of whatever took its place.
@@ -402,13 +356,7 @@ fn finished(key: &AppKey, op: &OpId, seen: &Value) -> Option<Event> {
 }
 
 /// The live changes that the decisions ask for on one object, as it stands now.
-fn decided_changes(
-    run: &trueup_core::run::Run,
-    key: &AppKey,
-    object: &ObjectRef,
-    live: Option<&Value>,
-) -> Vec<FieldChange> {
-    let live = live.unwrap_or(&Value::Null);
+fn decided_changes(run: &Run, key: &AppKey, object: &ObjectRef, live: &Value) -> Vec<FieldChange> {
     run.decisions
         .values()
         .filter(|d| {
@@ -433,24 +381,28 @@ fn decided_changes(
         .collect()
 }
 
-/// Puts the difference between the decided and the predicted object into the prediction.
-fn compare(
-    object: &ObjectRef,
-    live: &Value,
-    predicted: &[FieldChange],
-    decided: &[FieldChange],
-    into: &mut Prediction,
-) {
-    let as_changed = |change: &FieldChange| Changed {
-        object: object.clone(),
-        field: change.path.clone(),
-        from: change.from.clone(),
-        to: change.to.clone(),
-    };
-    into.changes.extend(predicted.iter().map(as_changed));
-    let (Ok(will_be), Ok(shall_be)) = (diff::apply(live, predicted), diff::apply(live, decided))
+/// Puts the difference between the object as decided and as predicted into the prediction.
+fn compare(object: &ObjectRef, live: &Value, decided: &[FieldChange], into: &mut Prediction) {
+    let predicted: Vec<FieldChange> = into
+        .changes
+        .iter()
+        .filter(|change| change.object.key() == object.key())
+        .map(|change| FieldChange {
+            path: change.field.clone(),
+            from: change.from.clone(),
+            to: change.to.clone(),
+            order_only: false,
+        })
+        .collect();
+    let (Ok(will_be), Ok(shall_be)) = (diff::apply(live, &predicted), diff::apply(live, decided))
     else {
-        into.unexpected.extend(predicted.iter().map(as_changed));
+        let named = |change: &FieldChange| Changed {
+            object: object.clone(),
+            field: change.path.clone(),
+            from: change.from.clone(),
+            to: change.to.clone(),
+        };
+        into.unexpected.extend(predicted.iter().map(named));
         return;
     };
     for difference in diff::diff(&shall_be, &will_be, &object.kind) {
@@ -512,7 +464,7 @@ fn moved(before: &[Value], after: &[Value], predicted: Option<&Prediction>) -> V
             None if created(key) => {}
             None => changes.push(Changed {
                 object: reference.clone(),
-                field: trueup_core::object::path::FieldPath::root(),
+                field: FieldPath::root(),
                 from: None,
                 to: Some(json!("(created)")),
             }),
@@ -522,7 +474,7 @@ fn moved(before: &[Value], after: &[Value], predicted: Option<&Prediction>) -> V
         if !after.contains_key(key) {
             changes.push(Changed {
                 object: reference.clone(),
-                field: trueup_core::object::path::FieldPath::root(),
+                field: FieldPath::root(),
                 from: Some(json!("(there)")),
                 to: None,
             });

@@ -1,0 +1,132 @@
+//! `trueup act`: a live action without a screen.
+
+use std::{io::Write, sync::Arc};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use trueup_core::{plan::Action, sheet::Command};
+
+use super::{give_up, run::armed, stages, walk};
+use crate::{engine::Trouble, journal::Boundaries, settings::Settings};
+
+#[derive(Debug, Args)]
+pub struct ActArgs {
+    #[command(subcommand)]
+    pub action: ActCommand,
+}
+
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The Application that the object belongs to
+    #[arg(value_name = "APP")]
+    pub app: String,
+    /// KIND/NAME
+    #[arg(value_name = "KIND/NAME")]
+    pub object: String,
+    /// Why
+    #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ActCommand {
+    /// Set a field of a live object
+    Patch {
+        #[command(flatten)]
+        target: Target,
+        /// The field, such as .data.JWT_ALGORITHM
+        #[arg(value_name = "FIELD")]
+        field: String,
+        /// JSON, or plain text
+        #[arg(value_name = "VALUE")]
+        value: String,
+    },
+    /// Set the replicas of a workload
+    Scale {
+        #[command(flatten)]
+        target: Target,
+        #[arg(value_name = "REPLICAS")]
+        replicas: u32,
+    },
+    /// Restart the pods of a workload, as `kubectl rollout restart` does
+    Restart {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Suspend a CronJob
+    Suspend {
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+pub async fn run(settings: &Settings, args: &ActArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
+    match go(settings, args, boundaries).await {
+        Ok(()) => 0,
+        Err(trouble) => give_up(&trouble),
+    }
+}
+
+async fn go(
+    settings: &Settings,
+    args: &ActArgs,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<(), Trouble> {
+    let (target, action) = match &args.action {
+        ActCommand::Patch {
+            target,
+            field,
+            value,
+        } => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
+            (
+                target,
+                Action::Patch {
+                    field: field.clone(),
+                    value,
+                },
+            )
+        }
+        ActCommand::Scale { target, replicas } => (
+            target,
+            Action::Scale {
+                replicas: *replicas,
+            },
+        ),
+        ActCommand::Restart { target } => (
+            target,
+            Action::Patch {
+                field:
+                    r#".spec.template.metadata.annotations["kubectl.kubernetes.io/restartedAt"]"#
+                        .into(),
+                value: Value::from(
+                    jiff::Timestamp::now()
+                        .strftime("%Y-%m-%dT%H:%M:%SZ")
+                        .to_string(),
+                ),
+            },
+        ),
+        ActCommand::Suspend { target } => (target, Action::Suspend {}),
+    };
+    let opened = stages::continued(settings, None, boundaries).await?;
+    let engine = opened.engine;
+    engine.look().await?;
+    engine
+        .say(&Command::Arm {
+            write: armed(settings),
+        })
+        .await?;
+    let key = stages::key(&engine, &target.app);
+    let command = Command::Act {
+        application: key,
+        object: target.object.clone(),
+        action,
+        reason: target.reason.clone(),
+    };
+    walk::write(&engine, command).await?;
+    let _ = writeln!(
+        std::io::stdout(),
+        "done; it has to reach Git before the incident closes, or be put back"
+    );
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! `trueup export` and `trueup verify`.
+
+use std::io::Write;
+
+use serde_json::json;
+use trueup_core::{ids::IncidentId, transcript};
+
+use super::{
+    args::{ExportArgs, VerifyArgs},
+    complain, give_up, print_json,
+};
+use crate::{
+    app,
+    engine::Trouble,
+    journal,
+    settings::{Output, Settings},
+};
+
+/// The incident named, the only open one, or the one that was written last.
+pub fn chosen(settings: &Settings, id: Option<&str>) -> Result<IncidentId, Trouble> {
+    if id.is_some() || settings.incident.is_some() || app::open_incidents(settings)?.len() == 1 {
+        return app::which(settings, id);
+    }
+    let newest = journal::list(&settings.state_dir)?
+        .into_iter()
+        .max_by_key(|incident| {
+            let path = settings
+                .state_dir
+                .join("incidents")
+                .join(incident.as_str())
+                .join("journal.jsonl");
+            path.metadata().and_then(|meta| meta.modified()).ok()
+        });
+    newest.map_or_else(|| app::which(settings, None), Ok)
+}
+
+pub fn run(settings: &Settings, args: &ExportArgs) -> i32 {
+    let made = chosen(settings, args.id.as_deref()).and_then(|incident| {
+        crate::export::transcript(&settings.state_dir, &incident, &args.format)
+    });
+    match made {
+        Ok((text, _)) => {
+            let mut out = std::io::stdout();
+            let _ = out.write_all(text.as_bytes());
+            if !text.ends_with('\n') {
+                let _ = out.write_all(b"\n");
+            }
+            0
+        }
+        Err(trouble) => give_up(&trouble),
+    }
+}
+
+/// 0: the chain is whole; 1: it is broken; 2: the file cannot be read.
+pub fn verify(settings: &Settings, args: &VerifyArgs) -> i32 {
+    let bytes = match std::fs::read(&args.file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            complain(
+                &format!("cannot read {}: {error}", args.file.display()),
+                "name a JSON export or a journal",
+            );
+            return 2;
+        }
+    };
+    let checked = check(args, &bytes);
+    match checked {
+        Ok((records, head)) => {
+            if settings.output == Output::Json {
+                print_json(&json!({
+                    "apiVersion": trueup_core::API_VERSION, "kind": "Verification",
+                    "whole": true, "records": records, "head": head,
+                }));
+            } else {
+                let _ = writeln!(std::io::stdout(), "whole: {records} records, head {head}");
+            }
+            0
+        }
+        Err((code, why)) => {
+            if settings.output == Output::Json {
+                print_json(&json!({
+                    "apiVersion": trueup_core::API_VERSION, "kind": "Verification", "whole": false, "why": why,
+                }));
+            }
+            complain(
+                &why,
+                "nothing in this file can be relied on from that place on",
+            );
+            code
+        }
+    }
+}
+
+fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<(usize, String), (i32, String)> {
+    let export = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| text.trim_start().starts_with('{'));
+    if let Some(text) = export {
+        return match transcript::verify(text) {
+            Ok(verified) => Ok((verified.records, verified.head)),
+            Err(error @ transcript::Broken::NotAnExport(_)) => Err((2, error.to_string())),
+            Err(error) => Err((1, error.to_string())),
+        };
+    }
+    let lines = journal::verify_lines(&args.file, bytes).map_err(|error| match bytes.first() {
+        Some(first) if first.is_ascii_hexdigit() => (1, error.to_string()),
+        _ => (2, format!("{} is neither a JSON export nor a journal; Markdown and HTML carry the head of the chain only", args.file.display())),
+    })?;
+    let whole: usize = lines
+        .iter()
+        .map(|line| line.hash.len() + 1 + line.raw.len() + 1)
+        .sum();
+    if whole < bytes.len() {
+        return Err((
+            1,
+            format!(
+                "the last line is torn or edited, after record {}",
+                lines.len()
+            ),
+        ));
+    }
+    let head = lines
+        .last()
+        .map(|line| line.hash.clone())
+        .unwrap_or_default();
+    Ok((lines.len(), head))
+}

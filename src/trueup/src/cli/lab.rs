@@ -1,0 +1,209 @@
+//! `trueup lab`: the embedded cluster as a process of its own, and the workbench on it.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use serde_json::Value;
+use trueup_lab::serve::{self, ServeOptions};
+
+use super::{args::LabArgs, complain, give_up, output, print_json, stages};
+use crate::{
+    engine::Trouble,
+    journal::Boundaries,
+    settings::{Output, Settings},
+};
+
+/// `--serve`: one line of JSON, then until SIGTERM.
+pub async fn serve(args: &LabArgs) -> i32 {
+    let options = ServeOptions {
+        scenario: args.scenario.clone(),
+        dir: args.dir.clone(),
+        settings: args.set.clone(),
+    };
+    match serve::serve(options).await {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(
+                &format!("the lab did not start: {error:#}"),
+                "`trueup lab --list` names the scenarios",
+            );
+            2
+        }
+    }
+}
+
+/// The lab and the workbench on it, `--list`, or `--stop`.
+pub async fn run(settings: &Settings, args: &LabArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
+    if args.list {
+        return list(settings);
+    }
+    if args.stop {
+        return stop(settings);
+    }
+    match interactive(settings, args, boundaries).await {
+        Ok(code) => code,
+        Err(trouble) => give_up(&trouble),
+    }
+}
+
+fn list(settings: &Settings) -> i32 {
+    let scenarios = serve::scenarios();
+    if settings.output == Output::Json {
+        let items: Vec<Value> = scenarios
+            .iter()
+            .map(|(name, about)| serde_json::json!({"name": name, "about": about}))
+            .collect();
+        print_json(&serde_json::json!({
+            "apiVersion": trueup_core::API_VERSION, "kind": "LabScenarios", "scenarios": items,
+        }));
+    } else {
+        let rows: Vec<Vec<String>> = scenarios
+            .into_iter()
+            .map(|(name, about)| vec![name, about])
+            .collect();
+        output::table(
+            &mut std::io::stdout(),
+            0,
+            &["SCENARIO", "WHAT HAPPENED"],
+            &rows,
+        );
+    }
+    0
+}
+
+/// Where the lab that was started last says what it is.
+fn note(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("lab.json")
+}
+
+fn running(settings: &Settings) -> Option<(Value, i32)> {
+    let document: Value =
+        serde_json::from_str(&std::fs::read_to_string(note(settings)).ok()?).ok()?;
+    let pid = i32::try_from(document.get("pid")?.as_i64()?).ok()?;
+    alive(pid).then_some((document, pid))
+}
+
+#[allow(
+    unsafe_code,
+    reason = "kill with signal 0 only asks whether the process is there"
+)]
+fn alive(pid: i32) -> bool {
+    // SAFETY: kill(2) with signal 0 sends nothing and touches no memory.
+    pid > 0 && unsafe { libc::kill(pid, 0) } == 0
+}
+
+#[allow(unsafe_code, reason = "the standard library cannot send SIGTERM")]
+fn terminate(pid: i32) {
+    // SAFETY: kill(2) touches no memory; the pid was just seen alive and is that of a lab that we started.
+    unsafe {
+        libc::kill(pid, libc::SIGTERM);
+    }
+}
+
+fn stop(settings: &Settings) -> i32 {
+    match running(settings) {
+        Some((_, pid)) => {
+            terminate(pid);
+            let _ = std::fs::remove_file(note(settings));
+            let _ = writeln!(std::io::stderr(), "the lab (process {pid}) is told to end");
+            0
+        }
+        None => {
+            let _ = writeln!(std::io::stderr(), "no lab is running");
+            0
+        }
+    }
+}
+
+async fn interactive(
+    settings: &Settings,
+    args: &LabArgs,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<i32, Trouble> {
+    stages::needs_terminal()?;
+    let fresh = running(settings).is_none();
+    let document = match running(settings) {
+        Some((document, _))
+            if document.get("scenario").and_then(Value::as_str) == Some(args.scenario.as_str()) =>
+        {
+            document
+        }
+        Some((_, pid)) => {
+            terminate(pid);
+            launch(settings, args)?
+        }
+        None => launch(settings, args)?,
+    };
+    let text = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
+    let mut lab = settings.clone();
+    lab.kubeconfig = text("kubeconfig").map(Into::into);
+    lab.prometheus = text("prometheus");
+    lab.state_dir = text("stateDir").map_or_else(|| settings.state_dir.clone(), Into::into);
+    let plan = text("plan").and_then(|path| std::fs::read_to_string(path).ok());
+    let code = stages::on_lab(&lab, plan.as_deref(), boundaries).await;
+    let mut err = std::io::stderr();
+    let kubeconfig = lab.kubeconfig.unwrap_or_default();
+    let _ = writeln!(
+        err,
+        "The lab {}runs on. KUBECONFIG={} reaches it; `trueup lab` comes back to it, `trueup lab --stop` ends it.",
+        if fresh { "" } else { "still " },
+        kubeconfig.display()
+    );
+    Ok(code)
+}
+
+/// Starts the lab as a process of its own, so that killing the workbench leaves its world standing.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the lab outlives the workbench, so it is not one of its tasks"
+)]
+fn launch(settings: &Settings, args: &LabArgs) -> Result<Value, Trouble> {
+    use std::os::unix::process::CommandExt;
+    let hint = "run `trueup lab --serve` to see what it says";
+    let failed = |error: &dyn std::fmt::Display| Trouble::failed("start the lab", error, hint);
+    let program = std::env::current_exe().map_err(|e| failed(&e))?;
+    std::fs::create_dir_all(&settings.state_dir).map_err(|e| failed(&e))?;
+    let log = std::fs::File::create(settings.state_dir.join("lab.log")).map_err(|e| failed(&e))?;
+    let _ = writeln!(
+        std::io::stderr(),
+        "Starting the lab {} (a few seconds) …",
+        trueup_core::text::line(&args.scenario)
+    );
+    let mut command = Command::new(program);
+    command
+        .args(["lab", &args.scenario, "--serve"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .process_group(0);
+    if let Some(dir) = &args.dir {
+        command.arg("--dir").arg(dir);
+    }
+    for (key, value) in &args.set {
+        command.args(["--set", &format!("{key}={value}")]);
+    }
+    let mut child = command.spawn().map_err(|e| failed(&e))?;
+    let mut line = String::new();
+    let read = child
+        .stdout
+        .take()
+        .map(|out| BufReader::new(out).read_line(&mut line));
+    match read {
+        Some(Ok(length)) if length > 0 => {}
+        _ => {
+            let said =
+                std::fs::read_to_string(settings.state_dir.join("lab.log")).unwrap_or_default();
+            return Err(failed(
+                &said.lines().last().unwrap_or("it ended without a word"),
+            ));
+        }
+    }
+    let mut document: Value = serde_json::from_str(&line).map_err(|e| failed(&e))?;
+    document["pid"] = Value::from(child.id());
+    std::fs::write(note(settings), document.to_string()).map_err(|e| failed(&e))?;
+    Ok(document)
+}

@@ -1,0 +1,137 @@
+//! The command line: one room for each command, and what they share.
+
+mod act;
+pub mod args;
+pub mod doctor;
+pub mod drift;
+pub mod edit;
+mod export;
+mod incidents;
+mod lab;
+pub mod output;
+mod plan;
+mod run;
+mod stages;
+mod status;
+pub mod trace;
+pub mod walk;
+pub mod watchdog;
+
+use std::{io::Write, sync::Arc};
+
+use clap::{CommandFactory, Parser};
+
+use crate::{engine::Trouble, journal::Boundaries, settings::Settings};
+use args::{Cli, Command};
+
+/// Interrupted and terminated, as shells number them.
+const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
+
+/// Parses, dispatches, and gives the promised exit code.
+pub async fn main(boundaries: Arc<dyn Boundaries>) -> i32 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { 2 } else { 0 };
+        }
+    };
+    // The lab ends well when it is told to end.
+    if let Some(Command::Lab(args)) = &cli.command
+        && args.serve
+    {
+        return lab::serve(args).await;
+    }
+    let on_screen = cli.command.as_ref().is_none_or(Command::has_screen);
+    tokio::select! {
+        code = dispatch(cli, boundaries) => code,
+        code = signalled(), if !on_screen => code,
+    }
+}
+
+async fn signalled() -> i32 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => INTERRUPTED,
+        _ = terminate.recv() => TERMINATED,
+    }
+}
+
+async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
+    let settings = match Settings::resolve(cli.global) {
+        Ok(settings) => settings,
+        Err(error) => {
+            complain(
+                &error.to_string(),
+                "see `trueup --help` and the settings file",
+            );
+            return 2;
+        }
+    };
+    let (out, err) = (&mut std::io::stdout(), &mut std::io::stderr());
+    match cli.command {
+        None => stages::workbench(&settings, boundaries).await,
+        Some(Command::Start(args)) => stages::start(&settings, &args, boundaries).await,
+        Some(Command::Resume(args)) => stages::resume(&settings, &args, boundaries).await,
+        Some(Command::Lab(args)) => lab::run(&settings, &args, boundaries).await,
+        Some(Command::Drift(args)) => drift::run(&settings, &args, out, err).await,
+        Some(Command::Trace(args)) => trace::run(&settings, &args, out, err).await,
+        Some(Command::Doctor(args)) => doctor::run(&settings, &args, out, err).await,
+        Some(Command::Watchdog(args)) => watchdog::run(&settings, &args, out, err).await,
+        Some(Command::Edit(args)) => edit::run(&args, out, err),
+        Some(Command::Run(args)) => run::run(&settings, &args, boundaries).await,
+        Some(Command::Plan(args)) => plan::run(&settings, &args),
+        Some(Command::Freeze(args)) => stages::freeze(&settings, &args, boundaries).await,
+        Some(Command::Thaw(args)) => stages::thaw(&settings, &args, boundaries).await,
+        Some(Command::Sync(args)) => stages::sync(&settings, &args, boundaries).await,
+        Some(Command::Act(args)) => act::run(&settings, &args, boundaries).await,
+        Some(Command::Incidents) => incidents::run(&settings),
+        Some(Command::Status(args)) => status::run(&settings, &args).await,
+        Some(Command::Export(args)) => export::run(&settings, &args),
+        Some(Command::Verify(args)) => export::verify(&settings, &args),
+        Some(Command::Completion(args)) => {
+            clap_complete::generate(args.shell, &mut Cli::command(), "trueup", out);
+            0
+        }
+        Some(Command::Man) => match clap_mangen::Man::new(Cli::command()).render(out) {
+            Ok(()) => 0,
+            Err(error) => {
+                complain(&format!("cannot print the manual: {error}"), "");
+                2
+            }
+        },
+    }
+}
+
+/// An error for a person, on stderr.
+pub fn complain(what: &str, hint: &str) {
+    let mut err = std::io::stderr();
+    let _ = writeln!(err, "error: {}", trueup_core::text::line(what));
+    if !hint.is_empty() {
+        let _ = writeln!(err, "  hint: {}", trueup_core::text::line(hint));
+    }
+}
+
+/// Says why something was not done and gives its exit code.
+pub(crate) fn give_up(trouble: &Trouble) -> i32 {
+    let said = match trouble {
+        Trouble::Refused(refusal) if refusal.rule > 0 => {
+            format!("refused by rule {}: {}", refusal.rule, refusal.reason)
+        }
+        other => other.to_string(),
+    };
+    complain(&said, &trouble.hint());
+    trouble.exit()
+}
+
+/// A document for programs, or a line for people.
+pub(crate) fn print_json(document: &serde_json::Value) {
+    output::json(&mut std::io::stdout(), document);
+}

@@ -1,0 +1,240 @@
+//! `trueup run PLAN.yaml`: the whole walk without a screen.
+
+use std::{collections::BTreeMap, io::Write, sync::Arc};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use trueup_core::{event::Armed, plan::Plan, run::Run};
+
+use super::{
+    args::RunArgs,
+    complain, give_up,
+    walk::{Answers, Ended, walk},
+};
+use crate::{
+    app::{self, Opening},
+    engine::{Trouble, handle::Update},
+    journal::{self, Boundaries},
+    settings::{self, Output, Settings},
+};
+
+/// What is armed, as events have it.
+pub fn armed(settings: &Settings) -> Armed {
+    match settings.write {
+        None => Armed::Nothing,
+        Some(settings::Armed::Git) => Armed::Git,
+        Some(settings::Armed::Cluster) => Armed::Cluster,
+        Some(settings::Armed::All) => Armed::All,
+    }
+}
+
+pub async fn run(settings: &Settings, args: &RunArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
+    let text = match std::fs::read_to_string(&args.plan) {
+        Ok(text) => text,
+        Err(error) => {
+            complain(
+                &format!("cannot read the plan {}: {error}", args.plan.display()),
+                "name an existing file",
+            );
+            return 2;
+        }
+    };
+    let plan = match Plan::parse(&text) {
+        Ok(plan) => plan,
+        Err(error) => {
+            complain(
+                &error.to_string(),
+                "`trueup plan schema` prints what a plan may hold",
+            );
+            return 2;
+        }
+    };
+    let json = settings.output == Output::Json;
+    match go(settings, args, plan, boundaries).await {
+        Ok((incident, ended)) => {
+            finish(json, &incident, &ended);
+            ended.exit
+        }
+        Err(trouble) => {
+            if json {
+                let rule = match &trouble {
+                    Trouble::Refused(refusal) => refusal.rule,
+                    _ => 0,
+                };
+                line(&result(
+                    "",
+                    "scope",
+                    trouble.exit(),
+                    rule,
+                    &trouble.to_string(),
+                ));
+            }
+            give_up(&trouble)
+        }
+    }
+}
+
+async fn go(
+    settings: &Settings,
+    args: &RunArgs,
+    plan: Plan,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<(String, Ended), Trouble> {
+    let incident = plan.incident.clone();
+    let opening = match known(settings, &plan)? {
+        Known::No => Opening::New {
+            incident: incident.clone(),
+            scope: plan.scope.clone(),
+            plan: Some(Box::new(plan.clone())),
+        },
+        Known::Open => Opening::Resume {
+            incident: incident.clone(),
+        },
+        Known::Closed => {
+            let ended = Ended {
+                stage: trueup_core::workflow::Stage::Close,
+                exit: 0,
+                rule: 0,
+                reason: "the incident is closed already".into(),
+                hint: String::new(),
+            };
+            return Ok((incident.to_string(), ended));
+        }
+    };
+    let opened = app::open(settings, opening, boundaries).await?;
+    let printer = spawn_printer(opened.updates, settings.output);
+    let answers = Answers {
+        plan,
+        write: armed(settings),
+        attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
+    };
+    let engine = opened.engine;
+    // A confirmation given for an earlier start does not arm this one for more.
+    if engine.run().armed != answers.write && engine.run().armed != Armed::Nothing {
+        engine
+            .say(&trueup_core::sheet::Command::Arm {
+                write: answers.write,
+            })
+            .await?;
+    }
+    let ended = walk(&engine, &answers).await;
+    drop(engine);
+    let _ = printer.await;
+    Ok((incident.to_string(), ended))
+}
+
+enum Known {
+    No,
+    Open,
+    Closed,
+}
+
+/// Whether this incident is known, and opened by the same plan.
+fn known(settings: &Settings, plan: &Plan) -> Result<Known, Trouble> {
+    if !journal::list(&settings.state_dir)?.contains(&plan.incident) {
+        return Ok(Known::No);
+    }
+    let lines = journal::read(&settings.state_dir, &plan.incident)?;
+    let run = Run::fold(lines.iter().map(|line| &line.record));
+    if run.incident.is_none() {
+        return Ok(Known::No);
+    }
+    match &run.plan {
+        Some(opened) if opened.digest() == plan.digest() => Ok(if run.closed.is_some() { Known::Closed } else { Known::Open }),
+        _ => Err(trueup_core::sheet::Refusal::new(
+            2,
+            format!("incident {} was opened with another plan", plan.incident),
+            "go on with that plan, go on with the screen (`trueup resume`), or give the plan another incident id",
+        )
+        .into()),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "prints events while the walk goes on"
+)]
+fn spawn_printer(
+    mut updates: mpsc::UnboundedReceiver<Update>,
+    output: Output,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Some(update) = updates.recv().await {
+            match (output, update) {
+                (Output::Json, Update::Journaled { record, .. }) => {
+                    if let Ok(Value::Object(record)) = serde_json::to_value(&*record) {
+                        let mut event =
+                            json!({"apiVersion": trueup_core::API_VERSION, "kind": "Event"});
+                        if let Some(map) = event.as_object_mut() {
+                            map.extend(record);
+                        }
+                        line(&event);
+                    }
+                }
+                (Output::Table, Update::Journaled { record, run }) => {
+                    if let Some(said) = super::status::said(&record, &run) {
+                        let _ = writeln!(
+                            std::io::stdout(),
+                            "{}  {said}",
+                            record.time.strftime("%H:%M:%S")
+                        );
+                    }
+                }
+                (Output::Table, Update::Waiting(Some(waiting))) => {
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "… waiting for {} (at most {})",
+                        waiting.what,
+                        trueup_core::span::Span(waiting.limit)
+                    );
+                }
+                _ => {}
+            }
+        }
+    })
+}
+
+fn result(incident: &str, stage: &str, exit: i32, rule: u8, reason: &str) -> Value {
+    json!({
+        "apiVersion": trueup_core::API_VERSION,
+        "kind": "RunResult",
+        "incident": incident,
+        "stage": stage,
+        "exit": exit,
+        "rule": if rule == 0 { Value::Null } else { Value::from(rule) },
+        "reason": if reason.is_empty() { Value::Null } else { Value::from(reason) },
+    })
+}
+
+fn line(document: &Value) {
+    let _ = writeln!(std::io::stdout(), "{document}");
+}
+
+fn finish(json: bool, incident: &str, ended: &Ended) {
+    let stage = ended.stage.name().to_lowercase();
+    if json {
+        line(&result(
+            incident,
+            &stage,
+            ended.exit,
+            ended.rule,
+            &ended.reason,
+        ));
+    }
+    if ended.exit == 0 {
+        let _ = writeln!(
+            std::io::stderr(),
+            "{incident} is closed; `trueup export {incident}` prints the transcript"
+        );
+    } else {
+        let rule = if ended.rule > 0 {
+            format!(" (rule {})", ended.rule)
+        } else {
+            String::new()
+        };
+        complain(
+            &format!("stopped in stage {stage}{rule}: {}", ended.reason),
+            &ended.hint,
+        );
+    }
+}

@@ -1,0 +1,553 @@
+//! The commands that open the screen, and the stages that have a command of their own: freeze, sync, thaw.
+
+use std::{
+    io::{IsTerminal, Write},
+    sync::Arc,
+};
+
+use serde_json::{Value, json};
+use trueup_core::{
+    event::{Armed, Outcome},
+    ids::IncidentId,
+    object::identity::AppKey,
+    plan::{Plan, Target, TargetKind},
+    policy::{self, Note},
+    sheet::{Command, Refusal},
+    workflow::Next,
+};
+
+use super::{
+    args::{AppsArgs, FreezeArgs, ResumeArgs, StartArgs},
+    give_up, print_json,
+    run::armed,
+    walk,
+};
+use crate::{
+    adapters::clock::random_key,
+    app::{self, Opened, Opening},
+    engine::{Engine, Trouble},
+    journal::{self, Boundaries},
+    ports::{WriteKind, WriteRequest, no_log},
+    settings::{Output, Settings},
+    wiring::wire,
+};
+
+/// The screen needs a terminal that can draw.
+pub fn needs_terminal() -> Result<(), Trouble> {
+    let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb" || term.is_empty());
+    if !dumb && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        return Ok(());
+    }
+    Err(Trouble::failed(
+        "open the workbench",
+        if dumb {
+            "TERM says that this terminal cannot draw"
+        } else {
+            "there is no terminal here"
+        },
+        "without a screen: `trueup drift`, `trueup freeze APP…`, `trueup run PLAN.yaml`, `trueup status`",
+    ))
+}
+
+fn code(outcome: Result<i32, Trouble>) -> i32 {
+    outcome.unwrap_or_else(|trouble| give_up(&trouble))
+}
+
+/// The workbench on the current context: the only open incident, or a new one.
+pub async fn workbench(settings: &Settings, boundaries: Arc<dyn Boundaries>) -> i32 {
+    code(opened_or_new(settings, None, boundaries).await)
+}
+
+/// The workbench on the lab; a new incident takes the name and the gates of the scenario's plan, and no answer of it.
+pub async fn on_lab(
+    settings: &Settings,
+    plan: Option<&str>,
+    boundaries: Arc<dyn Boundaries>,
+) -> i32 {
+    let plan = plan.and_then(|text| Plan::parse(text).ok());
+    code(opened_or_new(settings, plan, boundaries).await)
+}
+
+async fn opened_or_new(
+    settings: &Settings,
+    plan: Option<Plan>,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<i32, Trouble> {
+    needs_terminal()?;
+    let open = app::open_incidents(settings)?;
+    let opening = match open.as_slice() {
+        [] => {
+            let incident = match (&settings.incident, &plan) {
+                (Some(id), _) => id.parse().map_err(|e| {
+                    Trouble::failed("open an incident", e, "choose another --incident")
+                })?,
+                (None, Some(plan))
+                    if !journal::list(&settings.state_dir)?.contains(&plan.incident) =>
+                {
+                    plan.incident.clone()
+                }
+                _ => fresh_id(settings)?,
+            };
+            Opening::New {
+                incident,
+                scope: Vec::new(),
+                plan: plan.map(|plan| Box::new(without_answers(plan))),
+            }
+        }
+        _ => Opening::Resume {
+            incident: app::which(settings, None)?,
+        },
+    };
+    let opened = app::open(settings, opening, boundaries).await?;
+    screen(settings, opened).await
+}
+
+/// What the lab may give away: which gates and order its scenario has. What to decide is for the person to find out.
+fn without_answers(mut plan: Plan) -> Plan {
+    plan.decisions.clear();
+    plan.targets.clear();
+    plan.scope.clear();
+    plan.commit = trueup_core::plan::CommitPlan::default();
+    for step in &mut plan.sync {
+        step.expect = None;
+    }
+    plan
+}
+
+fn fresh_id(settings: &Settings) -> Result<IncidentId, Trouble> {
+    let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let taken = journal::list(&settings.state_dir)?;
+    (1..1000)
+        .filter_map(|n| format!("INC-{day}-{n}").parse::<IncidentId>().ok())
+        .find(|id| !taken.contains(id))
+        .ok_or_else(|| {
+            Trouble::failed(
+                "name a new incident",
+                "every name of today is taken",
+                "choose one with --incident",
+            )
+        })
+}
+
+pub async fn start(settings: &Settings, args: &StartArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
+    let go = async {
+        needs_terminal()?;
+        let incident = match &settings.incident {
+            Some(id) => id
+                .parse()
+                .map_err(|e| Trouble::failed("open an incident", e, "choose another --incident"))?,
+            None => fresh_id(settings)?,
+        };
+        let opening = Opening::New {
+            incident,
+            scope: args.apps.clone(),
+            plan: None,
+        };
+        let opened = app::open(settings, opening, boundaries).await?;
+        screen(settings, opened).await
+    };
+    code(go.await)
+}
+
+pub async fn resume(
+    settings: &Settings,
+    args: &ResumeArgs,
+    boundaries: Arc<dyn Boundaries>,
+) -> i32 {
+    let go = async {
+        let incident = app::which(settings, args.id.as_deref())?;
+        needs_terminal()?;
+        let opened = app::open(settings, Opening::Resume { incident }, boundaries).await?;
+        screen(settings, opened).await
+    };
+    code(go.await)
+}
+
+async fn screen(settings: &Settings, opened: Opened) -> Result<i32, Trouble> {
+    if settings.write.is_some() {
+        opened.engine.look().await?;
+        opened
+            .engine
+            .say(&Command::Arm {
+                write: armed(settings),
+            })
+            .await?;
+    }
+    let _handle = app::front(opened);
+    Err(Trouble::failed(
+        "draw the workbench",
+        "the screen is not built yet",
+        "`trueup run PLAN.yaml` walks without it",
+    ))
+}
+
+/// Takes up the incident that a stage command works on.
+pub async fn continued(
+    settings: &Settings,
+    id: Option<&str>,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<Opened, Trouble> {
+    let incident = app::which(settings, id)?;
+    app::open(settings, Opening::Resume { incident }, boundaries).await
+}
+
+/// The Application that a name on the command line means.
+pub fn key(engine: &Engine, name: &str) -> AppKey {
+    engine.reader().app_key(name)
+}
+
+fn not_armed(settings: &Settings) -> Result<Armed, Trouble> {
+    let write = armed(settings);
+    if write.cluster() {
+        return Ok(write);
+    }
+    Err(Refusal::new(
+        1,
+        "not armed: this writes to the cluster",
+        "say --write cluster (or all)",
+    )
+    .into())
+}
+
+/// Stage 2 alone.
+pub async fn freeze(
+    settings: &Settings,
+    args: &FreezeArgs,
+    boundaries: Arc<dyn Boundaries>,
+) -> i32 {
+    code(do_freeze(settings, args, boundaries).await)
+}
+
+async fn do_freeze(
+    settings: &Settings,
+    args: &FreezeArgs,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<i32, Trouble> {
+    let write = not_armed(settings)?;
+    let open = app::open_incidents(settings)?;
+    let named = settings.incident.as_deref();
+    let resumes = match named {
+        Some(id) => open.iter().any(|incident| incident.as_str() == id),
+        None => !open.is_empty(),
+    };
+    let opening = if resumes {
+        Opening::Resume {
+            incident: app::which(settings, named)?,
+        }
+    } else {
+        let incident = match named {
+            Some(id) => id
+                .parse()
+                .map_err(|e| Trouble::failed("open an incident", e, "choose another --incident"))?,
+            None => fresh_id(settings)?,
+        };
+        Opening::New {
+            incident,
+            scope: args.apps.apps.clone(),
+            plan: None,
+        }
+    };
+    let opened = app::open(settings, opening, boundaries).await?;
+    let engine = opened.engine;
+    let incident = engine.run().id().to_owned();
+    let wanted: Vec<AppKey> = args
+        .apps
+        .apps
+        .iter()
+        .map(|name| key(&engine, name))
+        .collect();
+    let mut scope = engine.run().scope.clone();
+    scope.extend(
+        wanted
+            .iter()
+            .filter(|key| !engine.run().scope.contains(key))
+            .cloned(),
+    );
+    if scope != engine.run().scope {
+        engine.say(&Command::SetScope { scope }).await?;
+    }
+    if let Next::LookUp { .. } = engine.next().await? {
+        engine.observe(&engine.next().await?).await?;
+    }
+    if engine.run().snapshots == 0 {
+        engine.observe(&Next::SnapshotZero).await?;
+    }
+    engine.say(&Command::Arm { write }).await?;
+    let not_yet: Vec<AppKey> = wanted
+        .iter()
+        .filter(|key| {
+            engine
+                .run()
+                .apps
+                .get(*key)
+                .is_none_or(|app| !app.freeze.is_set())
+        })
+        .cloned()
+        .collect();
+    if !not_yet.is_empty() {
+        walk::write(
+            &engine,
+            Command::Freeze {
+                applications: not_yet,
+            },
+        )
+        .await?;
+    }
+    let said = |state: &str, keys: &[AppKey]| {
+        if settings.output == Output::Json {
+            let items: Vec<Value> = keys
+                .iter()
+                .map(|key| json!({"application": key, "state": state}))
+                .collect();
+            let _ = writeln!(
+                std::io::stdout(),
+                "{}",
+                json!({"apiVersion": trueup_core::API_VERSION, "kind": "Freeze", "incident": incident, "state": state, "applications": items})
+            );
+        } else {
+            for key in keys {
+                let _ = writeln!(std::io::stdout(), "{incident}  {key}  {state}");
+            }
+        }
+    };
+    said("set", &wanted);
+    if args.no_wait {
+        return Ok(0);
+    }
+    let unproven = |engine: &Engine| -> Vec<AppKey> {
+        let run = engine.run();
+        let proven = |key: &AppKey| run.apps.get(key).is_some_and(|app| app.freeze.proven());
+        wanted.iter().filter(|key| !proven(key)).cloned().collect()
+    };
+    let mut left = unproven(&engine);
+    while !left.is_empty() {
+        engine
+            .observe(&Next::ProveFreeze {
+                applications: left.clone(),
+            })
+            .await?;
+        let lost = engine
+            .run()
+            .apps
+            .iter()
+            .find_map(|(key, app)| match &app.freeze {
+                trueup_core::run::Freeze::Lost { why } => Some((key.clone(), why.clone())),
+                _ => None,
+            });
+        if let Some((key, why)) = lost {
+            return Err(Refusal::new(
+                4,
+                format!("the freeze of {key} was lost: {why}"),
+                "see who changed it",
+            )
+            .into());
+        }
+        left = unproven(&engine);
+    }
+    said("proven", &wanted);
+    Ok(0)
+}
+
+/// Stage 6 alone: each Application with the effect that was predicted, the same rules.
+pub async fn sync(settings: &Settings, args: &AppsArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
+    code(do_sync(settings, args, boundaries).await)
+}
+
+async fn do_sync(
+    settings: &Settings,
+    args: &AppsArgs,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<i32, Trouble> {
+    let write = not_armed(settings)?;
+    let opened = match app::open_incidents(settings)?.is_empty() && settings.incident.is_none() {
+        true => {
+            let opening = Opening::New {
+                incident: fresh_id(settings)?,
+                scope: args.apps.clone(),
+                plan: None,
+            };
+            app::open(settings, opening, boundaries).await?
+        }
+        false => continued(settings, None, boundaries).await?,
+    };
+    let engine = opened.engine;
+    engine.look().await?;
+    engine.say(&Command::Arm { write }).await?;
+    let wanted: Vec<AppKey> = args.apps.iter().map(|name| key(&engine, name)).collect();
+    for key in &wanted {
+        let command = Command::Sync {
+            application: key.clone(),
+        };
+        // Up to the point where the next thing is this sync, what only observes is done on the way.
+        loop {
+            let next = engine.next().await?;
+            match &next {
+                Next::Sync { application } if application == key => break,
+                next if next.observes() => engine.observe(next).await?,
+                _ => break,
+            }
+        }
+        walk::write(&engine, command).await?;
+        loop {
+            let next = engine.next().await?;
+            match &next {
+                Next::AwaitOperation { application, .. } | Next::VerifySync { application, .. }
+                    if application == key =>
+                {
+                    engine.observe(&next).await?;
+                }
+                _ => break,
+            }
+        }
+        match &engine.run().apps.get(key).map(|app| app.sync.clone()) {
+            Some(trueup_core::run::Sync::Verified { changes, .. }) => {
+                let _ = writeln!(
+                    std::io::stdout(),
+                    "{key}  synced, {} field(s) changed as predicted",
+                    changes.len()
+                );
+            }
+            other => {
+                return Err(Refusal::new(
+                    3,
+                    format!("the sync of {key} did not end as shown: {other:?}"),
+                    "look at it with `trueup resume`",
+                )
+                .into());
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Stage 7 alone; with an empty state folder, from the note on the Application.
+pub async fn thaw(settings: &Settings, args: &AppsArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
+    let none = journal::list(&settings.state_dir).is_ok_and(|incidents| incidents.is_empty());
+    if none {
+        return code(thaw_from_notes(settings, args).await);
+    }
+    code(do_thaw(settings, args, boundaries).await)
+}
+
+async fn do_thaw(
+    settings: &Settings,
+    args: &AppsArgs,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<i32, Trouble> {
+    let write = not_armed(settings)?;
+    let opened = continued(settings, None, boundaries).await?;
+    let engine = opened.engine;
+    engine.look().await?;
+    engine.say(&Command::Arm { write }).await?;
+    let applications: Vec<AppKey> = args.apps.iter().map(|name| key(&engine, name)).collect();
+    for key in &applications {
+        if engine
+            .run()
+            .apps
+            .get(key)
+            .is_some_and(|app| app.target.is_none())
+        {
+            let target = Target {
+                policy: Some(TargetKind::Found),
+                automated: None,
+                reason: None,
+            };
+            engine
+                .say(&Command::SetTarget {
+                    applications: vec![key.clone()],
+                    target,
+                })
+                .await?;
+        }
+    }
+    walk::write(
+        &engine,
+        Command::Thaw {
+            applications: applications.clone(),
+        },
+    )
+    .await?;
+    for key in applications {
+        let _ = writeln!(std::io::stdout(), "{key}  thawed");
+    }
+    Ok(0)
+}
+
+/// The journal is lost, the note is not: restores *as found* and removes the note in the same patch.
+async fn thaw_from_notes(settings: &Settings, args: &AppsArgs) -> Result<i32, Trouble> {
+    not_armed(settings)?;
+    let wired = wire(settings, random_key(), no_log()).await?;
+    for name in &args.apps {
+        let key = wired.reader.app_key(name);
+        let reference = trueup_core::object::identity::ObjectRef {
+            group: "argoproj.io".into(),
+            version: "v1alpha1".into(),
+            kind: "Application".into(),
+            namespace: Some(key.namespace.clone()),
+            name: key.name.clone(),
+        };
+        let application = wired.hub.get(&reference).await?.ok_or_else(|| {
+            Trouble::failed(
+                format!("read {key}"),
+                "there is no such Application",
+                "`trueup status` lists what is frozen",
+            )
+        })?;
+        let Some(note) = Note::of(&application) else {
+            return Err(Refusal::new(
+                5,
+                format!("{key} carries no note of a freeze"),
+                "`trueup status` lists what is frozen",
+            )
+            .into());
+        };
+        let differs = application
+            .pointer("/status/sync/status")
+            .and_then(Value::as_str)
+            != Some("Synced");
+        if note.found_policy().is_on() && differs {
+            return Err(Refusal::new(
+                3,
+                format!("{key} is not Synced: with auto-sync on, Argo CD would do at once what nobody was shown"),
+                format!("open an incident and decide: `trueup start {}`", key.name),
+            )
+            .into());
+        }
+        let patch = Value::Array(policy::thaw_ops(&application, &note.found_policy()));
+        let request = WriteRequest {
+            object: reference,
+            kind: WriteKind::JsonPatch,
+            body: patch,
+            dry_run: false,
+            field_manager: policy::FIELD_MANAGER.into(),
+            subresource: None,
+        };
+        let outcome = match wired.hub.write(&request).await {
+            Ok(_) => Outcome::Done {
+                resource_version: None,
+                found: false,
+            },
+            Err(error) => crate::engine::trouble::outcome_of(&error),
+        };
+        match outcome {
+            Outcome::Done { .. } if settings.output == Output::Json => print_json(&json!({
+                "apiVersion": trueup_core::API_VERSION, "kind": "Thaw", "application": key, "state": "thawed", "from": "note",
+            })),
+            Outcome::Done { .. } => {
+                let _ = writeln!(
+                    std::io::stdout(),
+                    "{key}  thawed as its note of {} says",
+                    note.incident
+                );
+            }
+            Outcome::NotDone { why } | Outcome::Unknown { why } => {
+                return Err(Trouble::failed(
+                    format!("thaw {key}"),
+                    why,
+                    "look at it with `trueup status`, then try again",
+                ));
+            }
+        }
+    }
+    Ok(0)
+}
