@@ -11,8 +11,9 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// No Git command of the lab takes longer; a remote that hangs is a failure, not a stop.
+/// No Git command of the lab takes longer; a remote that hangs is a failure, not a stop. Looking is shorter: all Applications wait for it.
 const DEADLINE: Duration = Duration::from_secs(20);
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Runs `git ARGS`, feeding `input`, and gives its standard output. The error holds git's own words.
 pub async fn git(
@@ -53,9 +54,14 @@ pub async fn git(
     let feed = tokio::spawn(async move {
         let _ = stdin.write_all(&input).await;
     });
-    let output = tokio::time::timeout(DEADLINE, child.wait_with_output())
+    let deadline = if args.first() == Some(&"ls-remote") {
+        LOOK_DEADLINE
+    } else {
+        DEADLINE
+    };
+    let output = tokio::time::timeout(deadline, child.wait_with_output())
         .await
-        .map_err(|_| anyhow!("`git {}` took longer than {DEADLINE:?}", args.join(" ")))?
+        .map_err(|_| anyhow!("`git {}` took longer than {deadline:?}", args.join(" ")))?
         .with_context(|| format!("running `git {}`", args.join(" ")))?;
     feed.abort();
     if !output.status.success() {

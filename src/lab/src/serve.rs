@@ -54,7 +54,7 @@ impl Default for Settings {
                 least: Duration::from_secs(20),
                 most: Duration::from_secs(40),
             },
-            window: "1m".to_owned(),
+            window: "30s".to_owned(),
             poll: Duration::from_secs(3),
         }
     }

@@ -41,7 +41,9 @@ impl Lag {
 
     /// Spread by what changed, so that equal runs behave alike.
     fn of(self, resource_version: &str) -> Duration {
-        let spread = u64::try_from((self.most - self.least).as_millis()).unwrap_or(0);
+        // The last moment is not past the span's end, even if the counters move a tick later.
+        let most = self.most.saturating_sub(2 * TICK).max(self.least);
+        let spread = u64::try_from((most - self.least).as_millis()).unwrap_or(0);
         let seed = resource_version.bytes().fold(7_u64, |seed, byte| {
             seed.wrapping_mul(31).wrapping_add(u64::from(byte))
         });
