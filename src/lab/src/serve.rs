@@ -29,7 +29,7 @@ pub struct ServeOptions {
     pub scenario: String,
     /// Where everything is kept. `None` is a folder of its own under the system's temporary one, removed at the end.
     pub dir: Option<PathBuf>,
-    /// `scrape`, `lag`, `window` and `poll`, as `key=value` of the command line.
+    /// `scrape`, `lag`, `window`, `poll` and `extras`, as `key=value` of the command line.
     pub settings: Vec<(String, String)>,
 }
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub window: String,
     /// Between two looks of Argo CD at Git.
     pub poll: Duration,
+    /// Parts of the scenario that are loaded only when asked for, comma-separated on the command line.
+    pub extras: Vec<String>,
 }
 
 impl Default for Settings {
@@ -56,6 +58,7 @@ impl Default for Settings {
             },
             window: "30s".to_owned(),
             poll: Duration::from_secs(3),
+            extras: Vec::new(),
         }
     }
 }
@@ -75,6 +78,12 @@ impl Settings {
             match key.as_str() {
                 "scrape" => settings.scrape = duration()?,
                 "poll" => settings.poll = duration()?,
+                "extras" => {
+                    settings.extras = value
+                        .split(',')
+                        .map(|name| name.trim().to_owned())
+                        .collect()
+                }
                 "window" => {
                     duration()?;
                     settings.window = value.clone();
@@ -85,7 +94,7 @@ impl Settings {
                     })?
                 }
                 _ => bail!(
-                    "--set {key}={value}: there is no such setting; there is: lag, poll, scrape, window"
+                    "--set {key}={value}: there is no such setting; there is: extras, lag, poll, scrape, window"
                 ),
             }
         }
@@ -256,6 +265,7 @@ impl Parts<'_> {
             repository: url.clone(),
             scratch: self.dir.join("scratch"),
             variables: BTreeMap::from([("WINDOW".to_owned(), self.settings.window.clone())]),
+            extras: self.settings.extras.clone(),
         };
         let loaded = loader::load(scenario, &target).await?;
         let _ = std::fs::remove_dir_all(&target.scratch);

@@ -34,6 +34,8 @@ pub struct Target {
     pub scratch: PathBuf,
     /// Replacements for `${NAME}` in the scenario's files, besides `REPO_URL`.
     pub variables: BTreeMap<String, String>,
+    /// Which of the scenario's extras to load as well.
+    pub extras: Vec<String>,
 }
 
 /// What the loader leaves behind for those who come after.
@@ -55,7 +57,14 @@ pub async fn load(scenario: &Scenario, target: &Target) -> anyhow::Result<Loaded
         commits: Vec::new(),
         now: Timestamp::now(),
     };
-    for (number, step) in scenario.steps.iter().enumerate() {
+    // Read first, so that a misspelt extra is said before anything was written.
+    scenario.tree(&target.extras)?;
+    let extras = target
+        .extras
+        .iter()
+        .filter_map(|name| scenario.extras.get(name))
+        .flatten();
+    for (number, step) in scenario.steps.iter().chain(extras).enumerate() {
         loader
             .step(step)
             .await
@@ -162,7 +171,7 @@ impl Loader<'_> {
     }
 
     async fn push(&mut self) -> anyhow::Result<()> {
-        let head = self.scenario.tree()?;
+        let head = self.scenario.tree(&self.target.extras)?;
         let mut commits = Vec::new();
         for past in &self.scenario.commits {
             let mut tree = head.clone();

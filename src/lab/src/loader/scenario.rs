@@ -24,6 +24,9 @@ pub struct Scenario {
     pub contexts: Vec<Context>,
     pub commits: Vec<Past>,
     pub steps: Vec<Step>,
+    /// More of the world, by name, for those who ask for it.
+    #[serde(default)]
+    pub extras: BTreeMap<String, Vec<Step>>,
     pub traffic: Vec<Traffic>,
 }
 
@@ -164,22 +167,35 @@ impl Scenario {
         file(&self.name, path)
     }
 
-    /// All files of the repository at its head, by path.
-    pub fn tree(&self) -> anyhow::Result<BTreeMap<String, String>> {
-        let root = format!("{}/repo", self.name);
-        let dir = SCENARIOS
-            .get_dir(&root)
-            .with_context(|| format!("the scenario has no folder {root}"))?;
+    /// All files of the repository at its head, by path, with those of `extras`.
+    pub fn tree(&self, extras: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut roots = vec![format!("{}/repo", self.name)];
+        for extra in extras {
+            if !self.extras.contains_key(extra) {
+                let known: Vec<&str> = self.extras.keys().map(String::as_str).collect();
+                return Err(anyhow!(
+                    "the scenario {} has no extra `{extra}`; there is: {}",
+                    self.name,
+                    known.join(", ")
+                ));
+            }
+            roots.push(format!("{}/extras/{extra}", self.name));
+        }
         let mut files = BTreeMap::new();
-        let mut open = vec![dir];
-        while let Some(dir) = open.pop() {
-            open.extend(dir.dirs());
-            for file in dir.files() {
-                let path = file.path().strip_prefix(&root).unwrap_or(file.path());
-                let text = file
-                    .contents_utf8()
-                    .with_context(|| format!("{} is not text", path.display()))?;
-                files.insert(path.to_string_lossy().into_owned(), text.to_owned());
+        for root in roots {
+            let dir = SCENARIOS
+                .get_dir(&root)
+                .with_context(|| format!("the scenario has no folder {root}"))?;
+            let mut open = vec![dir];
+            while let Some(dir) = open.pop() {
+                open.extend(dir.dirs());
+                for file in dir.files() {
+                    let path = file.path().strip_prefix(&root).unwrap_or(file.path());
+                    let text = file
+                        .contents_utf8()
+                        .with_context(|| format!("{} is not text", path.display()))?;
+                    files.insert(path.to_string_lossy().into_owned(), text.to_owned());
+                }
             }
         }
         Ok(files)
@@ -203,7 +219,8 @@ mod tests {
             let name = dir.path().to_str().unwrap();
             let scenario = Scenario::find(name).unwrap();
             assert_eq!(scenario.name, name);
-            let tree = scenario.tree().unwrap();
+            let extras: Vec<String> = scenario.extras.keys().cloned().collect();
+            let tree = scenario.tree(&extras).unwrap();
             for was in scenario.commits.iter().flat_map(|commit| &commit.was) {
                 assert!(
                     tree[&was.path].contains(&was.now),
@@ -214,6 +231,10 @@ mod tests {
             }
         }
         assert_eq!(scenarios()[0].0, DEFAULT);
+        let misspelt = Scenario::find(DEFAULT)
+            .unwrap()
+            .tree(&["bilingual".to_owned()]);
+        assert!(misspelt.unwrap_err().to_string().contains("billing"));
         let error = Scenario::find("inc-000").unwrap_err().to_string();
         assert!(
             error.contains("inc-000") && error.contains(DEFAULT),
