@@ -36,6 +36,10 @@ pub struct CellNow {
     pub sides: Sides,
     /// Who wrote the live value, in words.
     pub writer: String,
+    /// When it was written, at the latest; `None` when that is not known.
+    pub written_at: Option<Timestamp>,
+    /// Whether the writer is of a class that stands for a person at a prompt.
+    pub by_hand: bool,
     /// `path:line` of the manifest.
     pub source: String,
 }

@@ -11,6 +11,7 @@ pub mod export;
 pub mod journal;
 pub mod ports;
 pub mod settings;
+pub mod tui;
 pub mod wiring;
 
 use std::{process::ExitCode, sync::Arc};

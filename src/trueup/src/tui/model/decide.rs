@@ -1,0 +1,278 @@
+//! Where the operator is among the divergences, and which number stands for which value.
+
+use super::Model;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_core::{
+    decision::{CellKey, LiveOf, Take},
+    now::{CellNow, Now, QuestionNow},
+    object::identity::AppKey,
+};
+
+/// One row of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecideRow {
+    /// Index into `derived.groups`.
+    Group(usize),
+    /// Index into `now.questions`.
+    Question(usize),
+}
+
+/// One column of the table: where a value may be taken from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    Git,
+    LastSync,
+    Copy {
+        application: AppKey,
+        namespace: Option<String>,
+    },
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DecideState {
+    pub folded: BTreeSet<String>,
+    /// A choice is for every copy, not for the one under the cursor alone.
+    pub every_copy: bool,
+    /// A choice is for all fields that were written together.
+    pub together: bool,
+    pub show_noise: bool,
+    /// The copy under the cursor, by its place in the question's cells.
+    pub copy: usize,
+    /// Numbers stay with their side once shown; new ones come last.
+    pub columns: BTreeMap<String, Vec<Side>>,
+    /// The reason given for a group, asked once.
+    pub reasons: BTreeMap<String, String>,
+}
+
+/// Questions with the same id stand together.
+pub fn group_id(question: &QuestionNow) -> String {
+    match (&question.group, question.cells.first()) {
+        (Some(group), _) => format!("{}/{group}", question.kind),
+        (None, Some(cell)) => format!("{}|{}", cell.application, cell.object),
+        (None, None) => format!("{}/{}", question.kind, question.name),
+    }
+}
+
+fn side_of(cell: &CellKey) -> Side {
+    Side::Copy {
+        application: cell.application.clone(),
+        namespace: cell.object.namespace.clone(),
+    }
+}
+
+impl DecideState {
+    /// Gives a number to every side that has none yet.
+    pub fn learn_columns(&mut self, now: &Now) {
+        for question in &now.questions {
+            let columns = self
+                .columns
+                .entry(group_id(question))
+                .or_insert_with(|| vec![Side::Git, Side::LastSync]);
+            for cell in &question.cells {
+                let side = side_of(cell);
+                if !columns.contains(&side) {
+                    columns.push(side);
+                }
+            }
+        }
+    }
+}
+
+impl Side {
+    /// As it is called on the screen: the namespace when that tells the copies apart, else the Application.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Git => "Git".into(),
+            Self::LastSync => "last sync".into(),
+            Self::Copy {
+                application,
+                namespace,
+            } => namespace
+                .clone()
+                .unwrap_or_else(|| application.name.clone()),
+        }
+    }
+
+    /// What choosing it means for a cell.
+    pub fn take(&self, cell: &CellKey, alone: bool) -> Take {
+        match self {
+            Self::Git => Take::Git,
+            Self::LastSync => Take::LastSynced,
+            Self::Copy { .. } if alone => Take::Live(LiveOf::default()),
+            Self::Copy {
+                application,
+                namespace,
+            } => Take::Live(if *application == cell.application || namespace.is_some() {
+                LiveOf {
+                    application: None,
+                    namespace: namespace.clone(),
+                }
+            } else {
+                LiveOf {
+                    application: Some(application.to_string()),
+                    namespace: None,
+                }
+            }),
+        }
+    }
+}
+
+impl Model {
+    /// The question under the cursor; for a group its first undecided one, else its first.
+    pub fn question_here(&self) -> Option<&QuestionNow> {
+        let at = self.lists[trueup_core::workflow::Stage::Decide as usize].cursor;
+        let row = self
+            .derived
+            .rows
+            .get(at.min(self.derived.rows.len().saturating_sub(1)))?;
+        let index = match row {
+            DecideRow::Question(q) => *q,
+            DecideRow::Group(g) => {
+                let questions = &self.derived.groups.get(*g)?.questions;
+                *questions
+                    .iter()
+                    .find(|q| self.derived.open_cells.get(**q).is_some_and(|n| *n > 0))
+                    .or(questions.first())?
+            }
+        };
+        self.world.now.questions.get(index)
+    }
+
+    /// The cell under the cursor.
+    pub fn cell_here(&self) -> Option<CellKey> {
+        let question = self.question_here()?;
+        let at = self
+            .decide
+            .copy
+            .min(question.cells.len().saturating_sub(1));
+        question.cells.get(at).cloned()
+    }
+
+    /// The sides that can be chosen for the question under the cursor, with their numbers.
+    pub fn sides_here(&self) -> Vec<Side> {
+        self.question_here()
+            .and_then(|q| self.decide.columns.get(&group_id(q)))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The questions that were changed together with this one, itself first.
+    pub fn together<'a>(&'a self, question: &'a QuestionNow) -> Vec<&'a QuestionNow> {
+        let mut all = vec![question];
+        all.extend(
+            self.now()
+                .questions
+                .iter()
+                .filter(|q| q.id != question.id && question.decide_with.contains(&q.id)),
+        );
+        all
+    }
+
+    /// The cells that a choice would be for, as the switches stand.
+    pub fn cells_for_choice(&self, every_copy: bool, together: bool) -> Vec<CellKey> {
+        let (Some(question), Some(here)) = (self.question_here(), self.cell_here()) else {
+            return Vec::new();
+        };
+        let questions = if together {
+            self.together(question)
+        } else {
+            vec![question]
+        };
+        questions
+            .into_iter()
+            .flat_map(|q| &q.cells)
+            .filter(|cell| every_copy || side_of(cell) == side_of(&here))
+            .cloned()
+            .collect()
+    }
+
+    /// The value that a side holds for a question; `None` when there is no such cell.
+    pub fn value_of<'a>(
+        &'a self,
+        question: &QuestionNow,
+        side: &Side,
+        cell: Option<&CellKey>,
+    ) -> Option<&'a Option<serde_json::Value>> {
+        let first = || {
+            cell.or(question.cells.first())
+                .and_then(|key| self.world.now.cells.get(key))
+        };
+        match side {
+            Side::Git => first().map(|cell| &cell.sides.git),
+            Side::LastSync => first().map(|cell| &cell.sides.last_synced),
+            Side::Copy { .. } => question
+                .cells
+                .iter()
+                .find(|cell| side_of(cell) == *side)
+                .and_then(|key| self.world.now.cells.get(key))
+                .map(|cell| &cell.sides.live),
+        }
+    }
+
+    /// The cell that a side of a question is the live value of.
+    pub fn cell_of<'a>(
+        &'a self,
+        question: &'a QuestionNow,
+        side: &Side,
+    ) -> Option<(&'a CellKey, &'a CellNow)> {
+        question
+            .cells
+            .iter()
+            .find(|cell| side_of(cell) == *side)
+            .and_then(|key| self.world.now.cells.get(key).map(|cell| (key, cell)))
+    }
+
+    /// Puts the cursor on a cell, unfolding what hides it.
+    pub fn go_to_cell(&mut self, cell: &CellKey) {
+        let now = self.world.now.clone();
+        let Some(index) = now
+            .questions
+            .iter()
+            .position(|q| q.cells.contains(cell))
+        else {
+            return;
+        };
+        let question = &now.questions[index];
+        let decide = trueup_core::workflow::Stage::Decide as usize;
+        if self.decide.folded.remove(&group_id(question)) || !self.lists[decide].filter.is_empty() {
+            self.lists[decide].filter.clear();
+            self.derive_rows();
+        }
+        if let Some(at) = self
+            .derived
+            .rows
+            .iter()
+            .position(|row| *row == DecideRow::Question(index))
+        {
+            self.lists[decide].cursor = at;
+        }
+        self.decide.copy = question
+            .cells
+            .iter()
+            .position(|c| c == cell)
+            .unwrap_or_default();
+    }
+}
+
+/// What was chosen, in words.
+pub fn take_words(take: &Take) -> String {
+    use trueup_core::decision::How;
+    match take {
+        Take::Git => "Git".into(),
+        Take::LastSynced => "last sync".into(),
+        Take::Live(of) => match (&of.namespace, &of.application) {
+            (Some(namespace), _) => format!("live of {namespace}"),
+            (None, Some(application)) => format!("live of {application}"),
+            (None, None) => "live".into(),
+        },
+        Take::Value(value) => format!("value {}", trueup_core::text::value(value)),
+        Take::Ignore => "ignore".into(),
+        Take::Remove => "remove".into(),
+        Take::Later(later) => match later.how {
+            How::KeepLive => format!("later: keep live, {}", later.owner),
+            How::GitNow => format!("later: Git now, {}", later.owner),
+            How::StayFrozen => format!("later: frozen, {}", later.owner),
+        },
+    }
+}

@@ -1,0 +1,269 @@
+//! What lies over a screen and has the keys: the action sheet, prompts, choices, help, palette, log, pages.
+
+use crate::tui::{theme::Role, widgets::doc::Doc};
+use trueup_core::{
+    decision::{CellKey, Take},
+    object::identity::AppKey,
+    sheet::{Command, Sheet},
+};
+use tui_textarea::{CursorMove, TextArea};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub enum Dialog {
+    Sheet(SheetDialog),
+    Prompt(Prompt),
+    Choose(Choose),
+    Help(Search),
+    Palette(Search),
+    Log(Search),
+    Page(Page),
+}
+
+/// The action sheet and how far its confirmation is.
+#[derive(Clone, Debug)]
+pub struct SheetDialog {
+    pub sheet: Box<Sheet>,
+    pub typed: String,
+    /// The focus is on *Do it*; never so at first.
+    pub on_do: bool,
+    pub wrong: Option<String>,
+    pub scroll: usize,
+}
+
+/// Something to read, scrolled.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub title: String,
+    pub doc: Doc,
+    pub scroll: usize,
+}
+
+/// A list that is searched by typing.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    pub typed: String,
+    pub cursor: usize,
+}
+
+/// A short list of which one is taken with enter.
+#[derive(Clone, Debug)]
+pub struct Choose {
+    pub title: String,
+    pub notes: Vec<(Role, String)>,
+    pub choices: Vec<Choice>,
+    pub cursor: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Choice {
+    pub label: String,
+    pub note: String,
+    pub pick: Pick,
+    /// Why it cannot be taken.
+    pub off: Option<String>,
+}
+
+/// What taking a choice does.
+#[derive(Clone, Debug)]
+pub enum Pick {
+    Nothing,
+    Ask(Command),
+    Go,
+    Quit,
+    Copy(String),
+    Prompt(Ask),
+    /// A value was chosen; the cells come next.
+    Value(Take),
+    /// Value and cells were chosen; the reason comes next.
+    Decide {
+        cells: Vec<CellKey>,
+        take: Take,
+    },
+    /// A command of the key table.
+    Cmd(crate::tui::keymap::Cmd),
+}
+
+/// What a prompt is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    Reason {
+        cells: Vec<CellKey>,
+        take: Take,
+    },
+    Value {
+        cells: Vec<CellKey>,
+    },
+    Later {
+        cells: Vec<CellKey>,
+    },
+    Message,
+    Branch,
+    Attest {
+        gate: String,
+        asks: String,
+    },
+    Glass {
+        application: Option<AppKey>,
+        what: String,
+        why: String,
+    },
+    Review {
+        what: String,
+    },
+    Park {
+        application: AppKey,
+    },
+    Target {
+        applications: Vec<AppKey>,
+    },
+    Act {
+        kind: ActKind,
+        application: String,
+        object: String,
+        field: String,
+        value: String,
+    },
+    MetricGate,
+    ManualGate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActKind {
+    Patch,
+    Remove,
+    Scale,
+    Restart,
+    Suspend,
+}
+
+impl ActKind {
+    pub const ALL: [(Self, &'static str, &'static str); 5] = [
+        (Self::Patch, "patch a field", "sets one field of a live object"),
+        (Self::Scale, "scale", "sets the number of replicas"),
+        (Self::Restart, "restart", "rolls the pods of a workload"),
+        (Self::Suspend, "suspend", "suspends a CronJob"),
+        (Self::Remove, "remove a field", "takes one field out of a live object"),
+    ];
+}
+
+/// A form of one or more texts.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    pub ask: Ask,
+    pub title: String,
+    pub notes: Vec<(Role, String)>,
+    pub fields: Vec<Field>,
+    pub at: usize,
+    pub wrong: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Field {
+    pub label: &'static str,
+    pub text: TextArea<'static>,
+    /// Enter makes a new line; `ctrl-s` ends the prompt.
+    pub many_lines: bool,
+    /// May be left empty.
+    pub optional: bool,
+}
+
+impl Field {
+    pub fn new(label: &'static str, text: &str) -> Self {
+        let clean = trueup_core::text::line(text);
+        let mut area = TextArea::new(vec![clean]);
+        area.move_cursor(CursorMove::End);
+        Self {
+            label,
+            text: area,
+            many_lines: false,
+            optional: false,
+        }
+    }
+
+    pub fn lines(label: &'static str, text: &str) -> Self {
+        let clean = trueup_core::text::block(text);
+        let mut area = TextArea::new(clean.split('\n').map(str::to_owned).collect());
+        area.move_cursor(CursorMove::Bottom);
+        area.move_cursor(CursorMove::End);
+        Self {
+            label,
+            text: area,
+            many_lines: true,
+            optional: false,
+        }
+    }
+
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    pub fn content(&self) -> String {
+        self.text.lines().join("\n").trim().to_owned()
+    }
+}
+
+impl Choice {
+    pub fn new(label: impl Into<String>, note: impl Into<String>, pick: Pick) -> Self {
+        Self {
+            label: trueup_core::text::line(&label.into()),
+            note: trueup_core::text::line(&note.into()),
+            pick,
+            off: None,
+        }
+    }
+
+    pub fn off_if(mut self, why: Option<String>) -> Self {
+        self.off = why;
+        self
+    }
+}
+
+impl Choose {
+    pub fn new(title: impl Into<String>, choices: Vec<Choice>) -> Self {
+        let cursor = choices.iter().position(|c| c.off.is_none()).unwrap_or(0);
+        Self {
+            title: trueup_core::text::line(&title.into()),
+            notes: Vec::new(),
+            choices,
+            cursor,
+        }
+    }
+
+    pub fn note(mut self, role: Role, text: impl AsRef<str>) -> Self {
+        self.notes.push((role, trueup_core::text::line(text.as_ref())));
+        self
+    }
+}
+
+impl Prompt {
+    pub fn new(ask: Ask, title: impl Into<String>, fields: Vec<Field>) -> Self {
+        let at = fields
+            .iter()
+            .position(|f| f.content().is_empty())
+            .unwrap_or(0);
+        Self {
+            ask,
+            title: trueup_core::text::line(&title.into()),
+            notes: Vec::new(),
+            fields,
+            at,
+            wrong: None,
+        }
+    }
+
+    pub fn note(mut self, role: Role, text: impl AsRef<str>) -> Self {
+        self.notes.push((role, trueup_core::text::line(text.as_ref())));
+        self
+    }
+
+    /// What stands in a field, by its label.
+    pub fn get(&self, label: &str) -> String {
+        self.fields
+            .iter()
+            .find(|f| f.label == label)
+            .map(Field::content)
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,263 @@
+//! Small readings of what the engine told, in the words in which they are shown.
+
+use crate::tui::{
+    theme::Role,
+    widgets::words::{self, age, bracket, since},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_core::{
+    event::{HoldSample, Mechanism},
+    now::{AppNow, Now},
+    run::{AppRun, Freeze, Run, Sync, Thaw},
+};
+
+/// Whether an Application is in trouble, or looks like it.
+pub fn suspicious(app: &AppNow) -> bool {
+    app.sync != "Synced"
+        || app.auto_state == "off"
+        || app.divergences > 0
+        || !app.conditions.is_empty()
+        || matches!(app.health.as_str(), "Degraded" | "Missing")
+}
+
+/// `on`, `off 7-8 d`, `absent`.
+pub fn auto_sync(app: &AppNow, at: Timestamp) -> (Role, String) {
+    if app.auto_sync {
+        return (Role::Good, "on".into());
+    }
+    let state = if app.auto_state.is_empty() {
+        "off"
+    } else {
+        &app.auto_state
+    };
+    let length = match (app.off_not_after, app.off_not_before) {
+        (Some(not_after), Some(not_before)) => {
+            format!(" {}", bracket(since(not_after, at), since(not_before, at)))
+        }
+        (Some(not_after), None) => format!(" ≥{}", age(since(not_after, at))),
+        (None, Some(not_before)) => format!(" ≤{}", age(since(not_before, at))),
+        (None, None) => String::new(),
+    };
+    let role = if state == "off" { Role::Warn } else { Role::Dim };
+    (role, format!("{state}{length}"))
+}
+
+/// A policy in a few words.
+pub fn policy_words(automated: &Value) -> String {
+    match automated {
+        Value::Null => "off".into(),
+        Value::Object(fields) => {
+            if fields.get("enabled") == Some(&Value::Bool(false)) {
+                return "off (enabled: false)".into();
+            }
+            let on: Vec<String> = fields
+                .iter()
+                .filter(|(_, v)| **v == Value::Bool(true))
+                .map(|(k, _)| words::clean(k))
+                .collect();
+            if on.is_empty() {
+                "auto-sync".into()
+            } else {
+                on.join(", ")
+            }
+        }
+        other => words::clean(&other.to_string()),
+    }
+}
+
+/// `automated` of a whole `syncPolicy`.
+pub fn automated(policy: &Value) -> Value {
+    policy.get("automated").cloned().unwrap_or(Value::Null)
+}
+
+/// How auto-sync is kept off, in words.
+pub fn mechanism(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::NoteOnly => "note only: nothing to switch off",
+        Mechanism::Disable => "automated.enabled=false",
+        Mechanism::Remove => "automated taken out, kept in the note",
+    }
+}
+
+/// The state of a freeze with its age.
+pub fn holds(app: &AppRun, hold: std::time::Duration, at: Timestamp) -> (Role, String) {
+    match &app.freeze {
+        Freeze::Not => (Role::Dim, "not frozen".into()),
+        Freeze::Set { at: set, .. } => (
+            Role::Warn,
+            format!("✓  set {} ago", age(since(*set, at))),
+        ),
+        Freeze::Holding {
+            first: HoldSample { at: first, .. },
+            ..
+        } => {
+            let seen = since(*first, at).min(hold).as_secs();
+            (Role::Warn, format!("✓· {seen}/{} s", hold.as_secs()))
+        }
+        Freeze::Proven { since: from, .. } => {
+            (Role::Good, format!("✓✓ {}", age(since(*from, at))))
+        }
+        Freeze::Lost { why } => (Role::Bad, format!("! lost: {}", words::clean(why))),
+        Freeze::Thawed => (Role::Dim, "thawed".into()),
+    }
+}
+
+/// Where the sync of an Application stands.
+pub fn sync_state(app: &AppRun) -> (Role, String) {
+    match &app.sync {
+        Sync::Not => match &app.prediction {
+            Some((_, p)) if !p.as_expected() && p.unexpected.is_empty() && p.missing.is_empty() => {
+                (Role::Warn, "? effect not known".into())
+            }
+            Some((_, p)) if !p.as_expected() => (Role::Bad, "! predicted ≠ expected".into()),
+            Some((_, p)) if p.no_change() => (Role::Good, "predicted: no change ✓".into()),
+            Some((_, p)) => (
+                Role::Good,
+                format!("predicted: {} ✓", words::count(p.changes.len(), "field")),
+            ),
+            None => (Role::Dim, "not yet predicted".into()),
+        },
+        Sync::Requested { .. } => (Role::Warn, "▶ syncing".into()),
+        Sync::Finished { phase, .. } if phase == "Succeeded" => {
+            (Role::Warn, "▶ finished, reading back".into())
+        }
+        Sync::Finished { phase, .. } => (Role::Bad, format!("! {}", words::clean(phase))),
+        Sync::Verified { changes, .. } if changes.is_empty() => {
+            (Role::Good, "✓ no change".into())
+        }
+        Sync::Verified { changes, .. } => (
+            Role::Good,
+            format!("✓ {} as shown", words::count(changes.len(), "field")),
+        ),
+        Sync::Surprised { surprises, .. } => (
+            Role::Bad,
+            format!("! {} not shown", words::count(surprises.len(), "change")),
+        ),
+    }
+}
+
+/// Where the thaw of an Application stands.
+pub fn thaw_state(app: &AppRun, at: Timestamp) -> (Role, String) {
+    match &app.thaw {
+        Thaw::Not if app.freeze == Freeze::Thawed => (Role::Good, "✓ thawed".into()),
+        Thaw::Not => (Role::Dim, "frozen".into()),
+        Thaw::Restored { rounds, .. } => (Role::Warn, format!("▶ round {rounds}/2 seen")),
+        Thaw::Watched { at: done, .. } => (
+            Role::Good,
+            format!("✓ 2 rounds, {}", age(since(*done, at))),
+        ),
+        Thaw::Broken { why, .. } => (Role::Bad, format!("! {}", words::clean(why))),
+    }
+}
+
+/// One line for each copy group: `auth-config in auth, like, profile: 3 states`.
+pub fn copies(now: &Now) -> Vec<String> {
+    let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
+    for question in &now.questions {
+        let Some(group) = &question.group else {
+            continue;
+        };
+        let members = groups.entry(group).or_default();
+        for key in &question.cells {
+            let place = key
+                .object
+                .namespace
+                .as_deref()
+                .unwrap_or(&key.application.name);
+            let live = now.cells.get(key).and_then(|cell| cell.sides.live.as_ref());
+            members
+                .entry(place)
+                .or_default()
+                .push(live.map(ToString::to_string).unwrap_or_default());
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(group, members)| {
+            let states: BTreeSet<&Vec<String>> = members.values().collect();
+            let places: Vec<&str> = members.keys().copied().collect();
+            let verdict = match states.len() {
+                1 => "all alike".to_owned(),
+                n => format!("{n} of {} disagree", members.len()),
+            };
+            words::clean(&format!("{group} in {}: {verdict}", places.join(", ")))
+        })
+        .collect()
+}
+
+/// A cell that is not as the last snapshot has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moved {
+    pub application: trueup_core::object::identity::AppKey,
+    pub object: String,
+    pub field: String,
+    pub kept: Option<Value>,
+    pub live: Option<Value>,
+}
+
+/// Live values that moved since the last snapshot.
+pub fn moved(run: &Run, now: &Now) -> Vec<Moved> {
+    if run.questions.is_empty() {
+        return Vec::new();
+    }
+    let mut live: BTreeMap<(String, String, String), (&trueup_core::decision::CellKey, &Option<Value>)> =
+        BTreeMap::new();
+    for (key, cell) in &now.cells {
+        let place = key.object.namespace.clone().unwrap_or_default();
+        let object = format!("{}/{}", key.object.kind, key.object.name);
+        live.insert((object, place, key.field.to_string()), (key, &cell.sides.live));
+    }
+    let text = |value: &Value, key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut moved = Vec::new();
+    for question in &run.questions {
+        let object = format!("{}/{}", text(question, "kind"), text(question, "name"));
+        let field = text(question, "field");
+        for cell in question
+            .get("cells")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let at = (object.clone(), text(cell, "namespace"), field.clone());
+            let kept = cell.get("live").cloned();
+            if let Some((key, is)) = live.get(&at)
+                && **is != kept
+            {
+                moved.push(Moved {
+                    application: key.application.clone(),
+                    object: object.clone(),
+                    field: field.clone(),
+                    kept,
+                    live: (*is).clone(),
+                });
+            }
+        }
+    }
+    moved
+}
+
+/// One line that can be pasted into the channel.
+pub fn status_line(model: &super::Model) -> String {
+    let run = model.run();
+    let open = model.derived.undecided_questions;
+    words::clean(&format!(
+        "{} {}: {} · {} frozen · {} undecided · {} owed · {}",
+        run.id(),
+        run.pin.context,
+        model.world.next.stage().name(),
+        model.derived.frozen,
+        open,
+        model.derived.owed.len(),
+        run.opened_at
+            .map(|at| words::clock(since(at, model.time)))
+            .unwrap_or_default(),
+    ))
+}

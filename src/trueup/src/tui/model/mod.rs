@@ -1,0 +1,281 @@
+//! The state of the screen: what the engine told, what is derived from it, and where the operator is.
+
+pub mod decide;
+pub mod derived;
+pub mod dialog;
+pub mod facts;
+
+use super::theme::Theme;
+use crate::engine::handle::Waiting;
+use decide::DecideState;
+use derived::Derived;
+use dialog::Dialog;
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use trueup_core::{
+    event::{CommandLine, Record},
+    now::Now,
+    object::identity::AppKey,
+    run::Run,
+    workflow::{Next, Stage},
+};
+
+/// Lines of the command log and records that are kept.
+const KEPT: usize = 5_000;
+
+/// What the engine told last.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub run: Arc<Run>,
+    pub now: Arc<Now>,
+    pub next: Next,
+    pub waiting: Option<Waiting>,
+    /// Age of the newest byte from the cluster, and when we were told.
+    pub fresh: Option<(Duration, Timestamp)>,
+    pub log: VecDeque<(Timestamp, CommandLine)>,
+    pub records: VecDeque<Arc<Record>>,
+    /// Newest last.
+    pub snapshots: Vec<Snapshot>,
+    pub exported: Vec<String>,
+    pub stopped: bool,
+}
+
+/// What is known of a snapshot that was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub number: u32,
+    pub at: Timestamp,
+    pub counts: Vec<(String, usize)>,
+    pub blobs: usize,
+    pub unread: Vec<String>,
+}
+
+/// Cursor and filter of one screen's list, and the scroll of its detail.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListState {
+    pub cursor: usize,
+    pub filter: String,
+    pub scroll: usize,
+}
+
+/// Which pane has the keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Focus {
+    #[default]
+    Main,
+    Detail,
+}
+
+/// A short message that goes away by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Toast {
+    pub kind: ToastKind,
+    pub text: String,
+    pub until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToastKind {
+    Said,
+    Done,
+    Refused,
+    Failed,
+}
+
+/// The whole state; a frame is a function of it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub world: World,
+    pub derived: Derived,
+    pub time: Timestamp,
+    pub size: (u16, u16),
+    pub theme: Theme,
+    /// The screen that is shown; not always where the walk stands.
+    pub stage: Stage,
+    /// The furthest that the walk has been.
+    pub furthest: Stage,
+    pub focus: Focus,
+    pub zoom: bool,
+    pub lists: [ListState; 8],
+    pub marks: BTreeSet<AppKey>,
+    pub decide: DecideState,
+    /// The last one has the keys.
+    pub dialogs: Vec<Dialog>,
+    pub filtering: bool,
+    pub toasts: Vec<Toast>,
+    pub leaving: bool,
+}
+
+impl Model {
+    /// A screen before anything is known.
+    pub fn new(theme: Theme, size: (u16, u16), time: Timestamp) -> Self {
+        let mut model = Self {
+            world: World {
+                run: Arc::default(),
+                now: Arc::default(),
+                next: Next::ChooseScope,
+                waiting: None,
+                fresh: None,
+                log: VecDeque::new(),
+                records: VecDeque::new(),
+                snapshots: Vec::new(),
+                exported: Vec::new(),
+                stopped: false,
+            },
+            derived: Derived::default(),
+            time,
+            size,
+            theme,
+            stage: Stage::Scope,
+            furthest: Stage::Scope,
+            focus: Focus::Main,
+            zoom: false,
+            lists: Default::default(),
+            marks: BTreeSet::new(),
+            decide: DecideState::default(),
+            dialogs: Vec::new(),
+            filtering: false,
+            toasts: Vec::new(),
+            leaving: false,
+        };
+        model.derive();
+        model
+    }
+
+    pub fn run(&self) -> &Run {
+        &self.world.run
+    }
+
+    pub fn now(&self) -> &Now {
+        &self.world.now
+    }
+
+    pub fn list(&self) -> &ListState {
+        &self.lists[self.stage as usize]
+    }
+
+    pub fn list_mut(&mut self) -> &mut ListState {
+        &mut self.lists[self.stage as usize]
+    }
+
+    /// Whether the terminal is too small for anything to be confirmed on it.
+    pub fn too_small(&self) -> bool {
+        self.size.0 < MIN_SIZE.0 || self.size.1 < MIN_SIZE.1
+    }
+
+    /// Rows of the shown screen's list.
+    pub fn len(&self) -> usize {
+        match self.stage {
+            Stage::Scope => self.derived.apps.len(),
+            Stage::Freeze => self.run().scope.len(),
+            Stage::Snapshot => self.snapshot_rows().len(),
+            Stage::Decide => self.derived.rows.len(),
+            Stage::Commit => self.run().proposal.as_ref().map_or(0, |p| p.files.len()),
+            Stage::Sync => self.derived.sync_order.len(),
+            Stage::Thaw => self.derived.thaw_order.len(),
+            Stage::Close => self.derived.owed.len(),
+        }
+    }
+
+    /// The row under the cursor, as far as there is one.
+    pub fn cursor(&self) -> Option<usize> {
+        let len = self.len();
+        (len > 0).then(|| self.list().cursor.min(len - 1))
+    }
+
+    /// The Application under the cursor.
+    pub fn app_here(&self) -> Option<AppKey> {
+        let at = self.cursor()?;
+        match self.stage {
+            Stage::Scope => self.derived.apps.get(at).cloned(),
+            Stage::Freeze => self.run().scope.get(at).cloned(),
+            Stage::Sync => self.derived.sync_order.get(at).cloned(),
+            Stage::Thaw => self.derived.thaw_order.get(at).cloned(),
+            Stage::Decide => self.cell_here().map(|cell| cell.application),
+            Stage::Close => self
+                .derived
+                .owed
+                .get(at)
+                .and_then(|owed| owed.application.clone()),
+            Stage::Snapshot | Stage::Commit => None,
+        }
+    }
+
+    /// Applications that a command is for: the marked ones, else the one under the cursor.
+    pub fn marked_or_here(&self) -> Vec<AppKey> {
+        if self.marks.is_empty() {
+            self.app_here().into_iter().collect()
+        } else {
+            self.marks.iter().cloned().collect()
+        }
+    }
+
+    /// The newest snapshot's kinds with their counts.
+    pub fn snapshot_rows(&self) -> &[(String, usize)] {
+        self.world
+            .snapshots
+            .last()
+            .map_or(&[], |s| s.counts.as_slice())
+    }
+
+    /// Age of the newest byte from the cluster; `None` before the first one.
+    pub fn data_age(&self) -> Option<Duration> {
+        let (age, told) = self.world.fresh?;
+        Some(age + super::widgets::words::since(told, self.time))
+    }
+
+    pub fn toast(&mut self, kind: ToastKind, text: impl AsRef<str>) {
+        let seconds = match kind {
+            ToastKind::Said | ToastKind::Done => 6,
+            ToastKind::Refused | ToastKind::Failed => 20,
+        };
+        let text = super::widgets::words::clean(text.as_ref());
+        self.toasts.retain(|toast| toast.text != text);
+        self.toasts.push(Toast {
+            kind,
+            text,
+            until: self.time + jiff::SignedDuration::from_secs(seconds),
+        });
+        let over = self.toasts.len().saturating_sub(3);
+        self.toasts.drain(..over);
+    }
+
+    /// Takes a line into a bounded log.
+    pub fn remember_command(&mut self, at: Timestamp, line: CommandLine) {
+        self.world.log.push_back((at, line));
+        if self.world.log.len() > KEPT {
+            self.world.log.pop_front();
+        }
+    }
+
+    /// Takes a record into a bounded transcript.
+    pub fn remember_record(&mut self, record: Arc<Record>) {
+        if let trueup_core::event::Event::SnapshotTaken {
+            number,
+            counts,
+            blobs,
+            unread,
+            ..
+        } = &record.event
+        {
+            self.world.snapshots.push(Snapshot {
+                number: *number,
+                at: record.time,
+                counts: counts.iter().map(|(k, n)| (k.clone(), *n)).collect(),
+                blobs: blobs.len(),
+                unread: unread.clone(),
+            });
+        }
+        self.world.records.push_back(record);
+        if self.world.records.len() > KEPT {
+            self.world.records.pop_front();
+        }
+    }
+}
+
+/// Below this a page says so and nothing can be confirmed.
+pub const MIN_SIZE: (u16, u16) = (80, 24);

@@ -1,0 +1,278 @@
+//! The loop: signals, keys, engine updates and time in; one frame for all that came at once; effects out.
+
+use super::{
+    model::Model,
+    msg::{Effect, Msg},
+    terminal::Guard,
+    theme::{Theme, ThemeName},
+    update::update,
+    view::view,
+};
+use crate::engine::handle::{Handle, Request};
+use anyhow::Context as _;
+use futures::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
+use ratatui::crossterm::event::{Event, EventStream, MouseEventKind};
+use std::{io::Write as _, time::Duration};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc::error::TrySendError,
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
+
+/// How the screen looks and what it takes from the terminal.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TuiOptions {
+    pub theme: ThemeName,
+    pub no_color: bool,
+    /// The wheel moves the cursor; the terminal's own selection then needs shift.
+    pub mouse: bool,
+}
+
+/// Why the screen was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The operator left.
+    Quit,
+    /// SIGTERM.
+    Terminated,
+    /// SIGHUP, or the terminal is gone.
+    Hangup,
+}
+
+/// At most this many messages are taken before a frame.
+const AT_ONCE: usize = 64;
+/// No two frames are closer than this: 60 a second.
+const FRAME: Duration = Duration::from_millis(16);
+const TICK: Duration = Duration::from_millis(500);
+/// How long the engine has to stop after a signal.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What came out of one wait.
+enum Woken {
+    Signal(Left),
+    Msg(Msg),
+    TerminalGone,
+    Draw,
+    Nothing,
+}
+
+struct Sources {
+    keys: EventStream,
+    terminate: Signal,
+    hangup: Signal,
+    tick: tokio::time::Interval,
+    engine_gone: bool,
+}
+
+/// Draws the workbench until it is left. Fails with [`super::terminal::NoTerminal`] where there is none.
+pub async fn run(mut handle: Handle, options: TuiOptions) -> anyhow::Result<Left> {
+    let mut guard = Guard::enter(options.mouse)?;
+    let size = guard.terminal.size()?;
+    let theme = Theme {
+        name: options.theme,
+        no_color: options.no_color,
+    };
+    let mut model = Model::new(theme, (size.width, size.height), Timestamp::now());
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sources = Sources {
+        keys: EventStream::new(),
+        terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be listened to")?,
+        hangup: signal(SignalKind::hangup()).context("SIGHUP cannot be listened to")?,
+        tick,
+        engine_gone: false,
+    };
+    let left = workbench(&mut guard, &mut handle, &mut model, &mut sources).await;
+    drop(guard);
+    left
+}
+
+async fn workbench(
+    guard: &mut Guard,
+    handle: &mut Handle,
+    model: &mut Model,
+    sources: &mut Sources,
+) -> anyhow::Result<Left> {
+    let mut dirty = true;
+    let mut drawn = Instant::now() - FRAME;
+    let mut title = String::new();
+    loop {
+        if dirty && drawn.elapsed() >= FRAME {
+            guard.terminal.draw(|frame| view(model, frame))?;
+            (dirty, drawn) = (false, Instant::now());
+            let now = window_title(model);
+            if now != title {
+                guard.title(&now);
+                title = now;
+            }
+        }
+        let woken = wake(sources, handle, dirty.then(|| drawn + FRAME)).await;
+        let mut msgs = Vec::new();
+        match woken {
+            Woken::Signal(left) => {
+                wind_down(handle).await;
+                return Ok(left);
+            }
+            Woken::TerminalGone => {
+                wind_down(handle).await;
+                return Ok(Left::Hangup);
+            }
+            Woken::Draw | Woken::Nothing => {}
+            Woken::Msg(msg) => msgs.push(msg),
+        }
+        drain(sources, handle, &mut msgs);
+        for msg in msgs {
+            dirty = true;
+            for effect in update(model, msg) {
+                if perform(guard, handle, model, sources, effect).await? {
+                    wind_down(handle).await;
+                    return Ok(Left::Quit);
+                }
+            }
+        }
+    }
+}
+
+fn window_title(model: &Model) -> String {
+    match model.run().id() {
+        "" => "trueup".into(),
+        id => format!("trueup {id} · {}", model.run().pin.context),
+    }
+}
+
+async fn wake(sources: &mut Sources, handle: &mut Handle, draw_at: Option<Instant>) -> Woken {
+    let frame = async {
+        match draw_at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = sources.terminate.recv() => Woken::Signal(Left::Terminated),
+        _ = sources.hangup.recv() => Woken::Signal(Left::Hangup),
+        event = sources.keys.next() => match event {
+            Some(Ok(event)) => key(event).map_or(Woken::Nothing, Woken::Msg),
+            Some(Err(_)) | None => Woken::TerminalGone,
+        },
+        () = frame => Woken::Draw,
+        update = handle.updates.recv(), if !sources.engine_gone => match update {
+            Some(update) => Woken::Msg(Msg::Engine(update)),
+            None => {
+                sources.engine_gone = true;
+                Woken::Msg(Msg::EngineGone)
+            }
+        },
+        _ = sources.tick.tick() => Woken::Msg(Msg::Tick(Timestamp::now())),
+    }
+}
+
+/// Takes what else is there already, keys first.
+fn drain(sources: &mut Sources, handle: &mut Handle, msgs: &mut Vec<Msg>) {
+    while msgs.len() < AT_ONCE {
+        match sources.keys.next().now_or_never() {
+            Some(Some(Ok(event))) => msgs.extend(key(event)),
+            _ => break,
+        }
+    }
+    while msgs.len() < AT_ONCE {
+        match handle.updates.try_recv() {
+            Ok(update) => msgs.push(Msg::Engine(update)),
+            Err(_) => break,
+        }
+    }
+}
+
+fn key(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) => Some(Msg::Key(key)),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(width, height) => Some(Msg::Resize(width, height)),
+        Event::Mouse(mouse) => match mouse.kind {
+            MouseEventKind::ScrollUp => Some(Msg::Wheel(-1)),
+            MouseEventKind::ScrollDown => Some(Msg::Wheel(1)),
+            _ => None,
+        },
+        Event::FocusGained | Event::FocusLost => None,
+    }
+}
+
+/// Does one effect; answers whether the screen is to be left.
+async fn perform(
+    guard: &mut Guard,
+    handle: &Handle,
+    model: &mut Model,
+    sources: &mut Sources,
+    effect: Effect,
+) -> anyhow::Result<bool> {
+    match effect {
+        Effect::Leave => return Ok(true),
+        Effect::Send(request) => {
+            let quitting = request == Request::Quit;
+            match handle.requests.try_send(request) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => {
+                    update(model, Msg::Busy);
+                }
+                Err(TrySendError::Closed(_)) if quitting => return Ok(true),
+                Err(TrySendError::Closed(_)) => {
+                    update(model, Msg::EngineGone);
+                }
+            }
+        }
+        Effect::Copy(text) => guard.copy(&text)?,
+        Effect::Redraw => guard.terminal.clear()?,
+        Effect::Edit(text) => {
+            // The stream would take the editor's keys: it goes away first.
+            let keys = std::mem::replace(&mut sources.keys, EventStream::new());
+            drop(keys);
+            guard.step_aside();
+            let edited = edit(&text).await.map_err(|e| format!("{e:#}"));
+            guard.step_back()?;
+            sources.keys = EventStream::new();
+            for effect in update(model, Msg::Edited(edited)) {
+                if let Effect::Send(request) = effect {
+                    // The editor has ended long after the last request: there is room.
+                    let _ = handle.requests.try_send(request);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The operator's editor on a file of its own, which nobody else can read.
+async fn edit(text: &str) -> anyhow::Result<String> {
+    let mut file = tempfile::Builder::new()
+        .prefix("trueup-message-")
+        .suffix(".txt")
+        .tempfile()
+        .context("a file for the editor cannot be made")?;
+    file.write_all(text.as_bytes())?;
+    file.flush()?;
+    let editor = ["VISUAL", "EDITOR"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|e| !e.trim().is_empty()))
+        .unwrap_or_else(|| "vi".into());
+    let mut words = editor.split_whitespace();
+    let program = words.next().unwrap_or("vi");
+    let status = tokio::process::Command::new(program)
+        .args(words)
+        .arg(file.path())
+        .status()
+        .await
+        .with_context(|| format!("`{editor}` cannot be started; set EDITOR"))?;
+    anyhow::ensure!(status.success(), "`{editor}` ended with {status}");
+    tokio::fs::read_to_string(file.path())
+        .await
+        .context("what the editor left cannot be read")
+}
+
+/// Lets the engine write down the outcome of what is in flight, for a few seconds at most.
+async fn wind_down(handle: &mut Handle) {
+    // When the engine is gone, or has been told already, this changes nothing.
+    let _ = handle.requests.try_send(Request::Quit);
+    let rest = async { while handle.updates.recv().await.is_some() {} };
+    let _ = timeout(GRACE, rest).await;
+}

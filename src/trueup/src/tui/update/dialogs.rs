@@ -1,0 +1,505 @@
+//! What keys and pastes do to that which lies over a screen.
+
+use super::super::{
+    keymap::{self, Cmd},
+    model::{
+        Model, ToastKind,
+        derived::Filter,
+        dialog::{Ask, Choose, Dialog, Field, Pick, Prompt, SheetDialog},
+    },
+    msg::Effect,
+    widgets,
+};
+use super::{act, ask, decide, keys, offers};
+use crate::engine::handle::Request;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use trueup_core::{
+    decision::{How, Later, Take},
+    plan::{Gate, ManualGate, MeasuredGate, PrometheusGate, Target},
+    sheet::{Command, Confirm},
+};
+use tui_textarea::TextArea;
+
+/// A key that is text here. `None`: it goes to the key table.
+pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>> {
+    let plain = !key
+        .modifiers
+        .intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    let letter = match key.code {
+        KeyCode::Char(c) if plain => Some(c),
+        _ => None,
+    };
+    match model.dialogs.last_mut()? {
+        Dialog::Sheet(sheet) => {
+            if !matches!(sheet.sheet.confirm, Confirm::Type(_)) {
+                return None;
+            }
+            match key.code {
+                KeyCode::Backspace => {
+                    sheet.typed.pop();
+                }
+                _ => {
+                    let c = letter?;
+                    if sheet.typed.chars().count() < 80 {
+                        sheet.typed.push(c);
+                    }
+                }
+            }
+            sheet.wrong = None;
+            Some(Vec::new())
+        }
+        Dialog::Help(search) | Dialog::Palette(search) | Dialog::Log(search) => {
+            match key.code {
+                KeyCode::Backspace => {
+                    search.typed.pop();
+                }
+                _ => search.typed.push(letter?),
+            }
+            search.cursor = 0;
+            Some(Vec::new())
+        }
+        Dialog::Prompt(prompt) => {
+            let many = prompt.fields.get(prompt.at).is_some_and(|f| f.many_lines);
+            let editing = match name {
+                "enter" | "up" | "down" => many,
+                "esc" | "tab" | "backtab" | "ctrl-s" => false,
+                _ => true,
+            };
+            if !editing {
+                return None;
+            }
+            if name == "ctrl-m" || name == "ctrl-j" {
+                return Some(Vec::new());
+            }
+            prompt.wrong = None;
+            if let Some(field) = prompt.fields.get_mut(prompt.at) {
+                field.text.input(key);
+            }
+            Some(Vec::new())
+        }
+        Dialog::Choose(choose) => {
+            // A choice that begins with a number or a letter and a blank is reached by it; enter still takes it.
+            let c = letter?;
+            let at = choose.choices.iter().position(|choice| {
+                let mut chars = choice.label.chars();
+                chars.next() == Some(c) && chars.next() == Some(' ')
+            })?;
+            choose.cursor = at;
+            Some(Vec::new())
+        }
+        Dialog::Page(_) => None,
+    }
+}
+
+/// A paste goes into a text, never into a confirmation.
+pub fn pasted(model: &mut Model, text: &str) {
+    let clean = trueup_core::text::block(text);
+    match model.dialogs.last_mut() {
+        Some(Dialog::Sheet(sheet)) => {
+            sheet.typed.clear();
+            sheet.wrong = Some("a paste confirms nothing: type it".into());
+        }
+        Some(Dialog::Prompt(prompt)) => {
+            if let Some(field) = prompt.fields.get_mut(prompt.at) {
+                let text = if field.many_lines {
+                    clean
+                } else {
+                    clean.replace('\n', " ")
+                };
+                field.text.insert_str(text);
+            }
+        }
+        _ => model.toast(ToastKind::Said, "there is no text to paste into"),
+    }
+}
+
+/// A key while the filter line is open.
+pub fn filter_key(model: &mut Model, key: KeyEvent, name: &str) -> Vec<Effect> {
+    match key.code {
+        KeyCode::Esc => {
+            model.list_mut().filter.clear();
+            model.filtering = false;
+        }
+        KeyCode::Enter => model.filtering = false,
+        KeyCode::Backspace => {
+            model.list_mut().filter.pop();
+        }
+        KeyCode::Char(c) if name.chars().count() == 1 || name == "space" => {
+            model.list_mut().filter.push(c);
+        }
+        _ => return Vec::new(),
+    }
+    model.list_mut().cursor = 0;
+    model.derive_apps();
+    model.derive_rows();
+    Vec::new()
+}
+
+/// A command of the key table while something lies over the screen.
+pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
+    if cmd == Cmd::Back {
+        return back(model);
+    }
+    let size = model.size;
+    match model.dialogs.last_mut() {
+        Some(Dialog::Sheet(sheet)) => match cmd {
+            Cmd::Enter => return confirm(model),
+            Cmd::Pane => sheet.on_do = !sheet.on_do,
+            Cmd::Down => sheet.scroll = widgets::sheet::scrolled(sheet, size, 3),
+            Cmd::Up => sheet.scroll = widgets::sheet::scrolled(sheet, size, -3),
+            _ => {}
+        },
+        Some(Dialog::Prompt(prompt)) => match cmd {
+            Cmd::Pane => prompt.at = (prompt.at + 1) % prompt.fields.len().max(1),
+            Cmd::Up => prompt.at = prompt.at.checked_sub(1).unwrap_or(prompt.fields.len().saturating_sub(1)),
+            Cmd::Enter => return done(model),
+            _ => {}
+        },
+        Some(Dialog::Choose(choose)) => match cmd {
+            Cmd::Up => choose.cursor = choose.cursor.checked_sub(1).unwrap_or(choose.choices.len().saturating_sub(1)),
+            Cmd::Down => choose.cursor = (choose.cursor + 1) % choose.choices.len().max(1),
+            Cmd::Enter => return take(model),
+            _ => {}
+        },
+        Some(Dialog::Palette(_)) if cmd == Cmd::Enter => return palette_take(model),
+        Some(Dialog::Help(search) | Dialog::Palette(search) | Dialog::Log(search)) => match cmd {
+            Cmd::Up => search.cursor = search.cursor.saturating_sub(1),
+            Cmd::Down => search.cursor = (search.cursor + 1).min(5_000),
+            _ => {}
+        },
+        Some(Dialog::Page(page)) => match cmd {
+            Cmd::Up => page.scroll = page.scroll.saturating_sub(1),
+            Cmd::Down => page.scroll = (page.scroll + 1).min(widgets::page_overflow(page, size)),
+            Cmd::Copy => {
+                let text: Vec<String> = page
+                    .doc
+                    .lines(super::super::theme::Theme::default(), 200)
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                return vec![Effect::Copy(text.join("\n"))];
+            }
+            _ => {}
+        },
+        None => {}
+    }
+    Vec::new()
+}
+
+fn back(model: &mut Model) -> Vec<Effect> {
+    match model.dialogs.pop() {
+        Some(Dialog::Sheet(_)) => {
+            model.toast(ToastKind::Said, "put away: nothing was done");
+            vec![Effect::Send(Request::Dismiss)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Enter on the sheet: only all of it read, and the very token typed, goes ahead.
+fn confirm(model: &mut Model) -> Vec<Effect> {
+    let size = model.size;
+    let Some(Dialog::Sheet(sheet)) = model.dialogs.last_mut() else {
+        return Vec::new();
+    };
+    if matches!(sheet.sheet.confirm, Confirm::Button) && !sheet.on_do {
+        return back(model);
+    }
+    if widgets::sheet::unread(sheet, size) > 0 {
+        sheet.scroll = widgets::sheet::scrolled(sheet, size, 8);
+        sheet.wrong = Some("there was more to read: enter again when all of it is read".into());
+        return Vec::new();
+    }
+    let typed = match &sheet.sheet.confirm {
+        Confirm::Button => String::new(),
+        Confirm::Type(token) if sheet.typed == *token => sheet.typed.clone(),
+        Confirm::Type(token) => {
+            sheet.wrong = Some(if sheet.typed.is_empty() {
+                format!("type {token} and enter, or esc")
+            } else {
+                format!("that is not {token}: nothing was done")
+            });
+            sheet.typed.clear();
+            return Vec::new();
+        }
+    };
+    let SheetDialog { sheet, .. } = sheet;
+    let id = sheet.id.clone();
+    let title = sheet.title.clone();
+    model.dialogs.pop();
+    model.toast(ToastKind::Said, format!("confirmed: {title}"));
+    vec![Effect::Send(Request::Confirm { sheet: id, typed })]
+}
+
+fn take(model: &mut Model) -> Vec<Effect> {
+    let Some(Dialog::Choose(Choose {
+        choices, cursor, ..
+    })) = model.dialogs.last()
+    else {
+        return Vec::new();
+    };
+    let Some(choice) = choices.get(*cursor).cloned() else {
+        model.dialogs.pop();
+        return Vec::new();
+    };
+    if let Some(why) = choice.off {
+        model.toast(ToastKind::Refused, format!("{}: {why}", choice.label));
+        return Vec::new();
+    }
+    model.dialogs.pop();
+    match choice.pick {
+        Pick::Nothing => Vec::new(),
+        Pick::Ask(command) => ask(command),
+        Pick::Go => keys::go(),
+        Pick::Quit => super::leave(model),
+        Pick::Copy(text) => {
+            model.toast(
+                ToastKind::Done,
+                format!(
+                    "{} characters given to the terminal's clipboard (OSC 52)",
+                    text.chars().count()
+                ),
+            );
+            vec![Effect::Copy(text)]
+        }
+        Pick::Prompt(what) => {
+            let form = offers::form(model, what);
+            keys::prompt(model, form);
+            Vec::new()
+        }
+        Pick::Value(take) => decide::for_which(model, take),
+        Pick::Decide { cells, take } => decide::chosen(model, cells, take),
+        Pick::Cmd(cmd) => keys::perform(model, cmd),
+    }
+}
+
+/// The rows of the palette that fit what was typed, best first.
+pub fn palette_rows(model: &Model, typed: &str) -> Vec<&'static keymap::Binding> {
+    let mut filter = Filter::new(typed);
+    let mut rows: Vec<(u32, &keymap::Binding)> = keymap::TABLE
+        .iter()
+        .filter(|b| {
+            !b.label.is_empty()
+                && matches!(b.context, keymap::Context::Everywhere)
+                || b.context == keymap::Context::On(model.stage)
+        })
+        .filter(|b| !b.label.is_empty())
+        .filter_map(|b| {
+            filter
+                .score(&format!("{} {}", b.label, b.keys[0]))
+                .map(|score| (score, b))
+        })
+        .collect();
+    rows.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    rows.into_iter().map(|(_, b)| b).collect()
+}
+
+fn palette_take(model: &mut Model) -> Vec<Effect> {
+    let Some(Dialog::Palette(search)) = model.dialogs.pop() else {
+        return Vec::new();
+    };
+    let rows = palette_rows(model, &search.typed);
+    let Some(binding) = rows.get(search.cursor.min(rows.len().saturating_sub(1))) else {
+        return Vec::new();
+    };
+    match (binding.when)(model) {
+        Ok(()) => super::perform(model, binding.cmd),
+        Err(why) => {
+            model.toast(ToastKind::Refused, format!("{}: {why}", binding.label));
+            Vec::new()
+        }
+    }
+}
+
+/// Enter in a prompt: the next field, or the end.
+fn done(model: &mut Model) -> Vec<Effect> {
+    let Some(Dialog::Prompt(prompt)) = model.dialogs.last_mut() else {
+        return Vec::new();
+    };
+    let empty = |f: &Field| !f.optional && f.content().is_empty();
+    if let Some(at) = prompt.fields.iter().position(empty) {
+        if prompt.at == at {
+            prompt.wrong = Some(format!("{} is needed", prompt.fields[at].label));
+        }
+        prompt.at = at;
+        return Vec::new();
+    }
+    if prompt.at + 1 < prompt.fields.len() {
+        prompt.at += 1;
+        return Vec::new();
+    }
+    let prompt = prompt.clone();
+    match submit(model, &prompt) {
+        Ok(effects) => {
+            // The prompt is the last one but for what `submit` put over it.
+            if let Some(at) = model
+                .dialogs
+                .iter()
+                .rposition(|d| matches!(d, Dialog::Prompt(p) if p.ask == prompt.ask))
+            {
+                model.dialogs.remove(at);
+            }
+            effects
+        }
+        Err(why) => {
+            if let Some(Dialog::Prompt(prompt)) = model.dialogs.last_mut() {
+                prompt.wrong = Some(trueup_core::text::line(&why));
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
+    let get = |label: &str| prompt.get(label);
+    let command = match &prompt.ask {
+        Ask::Reason { cells, take } => {
+            let reason = get("reason");
+            if let Some(question) = model.question_here() {
+                let group = super::super::model::decide::group_id(question);
+                model.decide.reasons.insert(group, reason.clone());
+            }
+            Command::Decide {
+                cells: cells.clone(),
+                take: take.clone(),
+                reason,
+            }
+        }
+        Ask::Value { cells } => {
+            let value = decide::typed_value(model, cells, &get("value"));
+            return Ok(decide::chosen(model, cells.clone(), Take::Value(value)));
+        }
+        Ask::Later { cells } => {
+            let how = match get("how").as_str() {
+                "keepLive" | "keep live" => How::KeepLive,
+                "gitNow" | "git now" => How::GitNow,
+                "stayFrozen" | "stay frozen" => How::StayFrozen,
+                other => return Err(format!("how: `{other}` is not keepLive, gitNow or stayFrozen")),
+            };
+            let later = Later {
+                how,
+                owner: get("owner"),
+                until: until(&get("until"))?,
+            };
+            return Ok(decide::chosen(model, cells.clone(), Take::Later(later)));
+        }
+        Ask::Message => Command::SetMessage {
+            message: get("message"),
+        },
+        Ask::Branch => Command::SetCommit {
+            branch: Some(get("branch")),
+            pull_request: true,
+        },
+        Ask::Attest { gate, .. } => Command::Attest {
+            gate: gate.clone(),
+            who: get("who looked"),
+            saw: get("what they saw"),
+        },
+        Ask::Glass {
+            application, what, ..
+        } => Command::BreakGlass {
+            application: application.clone(),
+            what: what.clone(),
+            reason: get("reason"),
+        },
+        Ask::Review { what } => Command::ReviewGlass {
+            what: what.clone(),
+            found: get("found"),
+        },
+        Ask::Park { application } => Command::Park {
+            application: application.clone(),
+            owner: get("owner"),
+            until: until(&get("until"))?,
+            reason: get("reason"),
+        },
+        Ask::Target { applications } => Command::SetTarget {
+            applications: applications.clone(),
+            target: Target {
+                policy: None,
+                automated: Some(
+                    serde_json::from_str(&get("automated"))
+                        .map_err(|e| format!("automated is no JSON: {e}"))?,
+                ),
+                reason: Some(get("reason")),
+            },
+        },
+        Ask::Act { kind, .. } => return act::submit(model, *kind, prompt),
+        Ask::ManualGate => Command::AddGate {
+            name: get("name"),
+            spec: Gate::Manual(ManualGate {
+                manual: get("what to look at"),
+            }),
+        },
+        Ask::MetricGate => metric_gate(prompt)?,
+    };
+    Ok(ask(command))
+}
+
+fn metric_gate(prompt: &Prompt) -> Result<Command, String> {
+    let get = |label: &str| prompt.get(label);
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    get("is")
+        .parse::<trueup_core::gate::Comparison>()
+        .map_err(|e| e.to_string())?;
+    let span = |label: &str| -> Result<trueup_core::span::Span, String> {
+        get(label).parse().map_err(|e| format!("{label}: {e}"))
+    };
+    let floor = match some(get("floor")) {
+        None => None,
+        Some(text) => Some(
+            text.parse::<f64>()
+                .ok()
+                .filter(|n| n.is_finite())
+                .ok_or("floor: write a number")?,
+        ),
+    };
+    Ok(Command::AddGate {
+        name: get("name"),
+        spec: Gate::Measured(MeasuredGate {
+            prometheus: Some(PrometheusGate {
+                value: get("value query"),
+                is: get("is"),
+                traffic: some(get("traffic query")),
+                floor,
+            }),
+            hold: Some(span("for")?),
+            every: Some(span("every")?),
+            ..MeasuredGate::default()
+        }),
+    })
+}
+
+/// A date or a time, as it is kept.
+fn until(text: &str) -> Result<String, String> {
+    let fits = text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::Date>().is_ok();
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("until: write a date such as 2026-12-01, or an RFC 3339 time".into())
+    }
+}
+
+/// The editor has ended.
+pub fn edited(model: &mut Model, result: Result<String, String>) -> Vec<Effect> {
+    match result {
+        Err(why) => {
+            model.toast(ToastKind::Failed, format!("$EDITOR: {why}"));
+            Vec::new()
+        }
+        Ok(text) if text.trim().is_empty() => {
+            model.toast(ToastKind::Said, "an empty message changes nothing");
+            Vec::new()
+        }
+        Ok(text) => {
+            let message = trueup_core::text::block(text.trim());
+            if let Some(Dialog::Prompt(prompt)) = model.dialogs.last_mut()
+                && prompt.ask == Ask::Message
+                && let Some(field) = prompt.fields.first_mut()
+            {
+                field.text = TextArea::new(message.split('\n').map(str::to_owned).collect());
+                return Vec::new();
+            }
+            ask(Command::SetMessage { message })
+        }
+    }
+}

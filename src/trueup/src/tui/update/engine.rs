@@ -1,0 +1,165 @@
+//! What the engine tells, taken into the model.
+
+use super::super::{
+    model::{
+        Model, ToastKind,
+        dialog::{Dialog, SheetDialog},
+    },
+    msg::Effect,
+};
+use crate::engine::handle::Update;
+use trueup_core::{event::Event, workflow::Next};
+
+pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
+    match update {
+        Update::Journaled { record, run } => {
+            let before = model.world.run.snapshots;
+            model.world.run = run;
+            let event = record.event.clone();
+            model.remember_record(record);
+            model.derive_run();
+            if questions_depend_on(&event) || before != model.world.run.snapshots {
+                model.derive_questions();
+                model.derive_apps();
+            }
+            announce(model, &event);
+            if matches!(event, Event::Decided { .. }) {
+                to_next_undecided(model);
+            }
+        }
+        Update::Seen(now) => {
+            model.world.now = now;
+            model.derive();
+        }
+        Update::Next(next) => {
+            let stage = next.stage();
+            // Follow the walk while the operator has not gone elsewhere.
+            if model.stage == model.world.next.stage() && model.dialogs.is_empty() {
+                model.stage = stage;
+            }
+            model.furthest = model.furthest.max(stage);
+            model.world.next = *next;
+        }
+        Update::Waiting(waiting) => model.world.waiting = waiting,
+        Update::Sheet(sheet) => {
+            model.dialogs.retain(|d| !matches!(d, Dialog::Sheet(_)));
+            model.dialogs.push(Dialog::Sheet(SheetDialog {
+                sheet,
+                typed: String::new(),
+                on_do: false,
+                wrong: None,
+                scroll: 0,
+            }));
+        }
+        Update::Refused(refusal) => {
+            let rule = match refusal.rule {
+                0 => String::new(),
+                n => format!("rule {n}: "),
+            };
+            let hint = match refusal.hint.as_str() {
+                "" => String::new(),
+                hint => format!(" · {hint}"),
+            };
+            model.toast(
+                ToastKind::Refused,
+                format!("refused: {rule}{}{hint}", refusal.reason),
+            );
+        }
+        Update::Logged { at, line } => model.remember_command(at, line),
+        Update::Freshness(age) => model.world.fresh = Some((age, model.time)),
+        Update::Failed { what, why, hint } => {
+            model.toast(ToastKind::Failed, format!("{what}: {why} · {hint}"));
+        }
+        Update::Exported { path } => {
+            model.toast(ToastKind::Done, format!("written: {path}"));
+            model.world.exported.push(path);
+        }
+        Update::Stopped => {
+            model.world.stopped = true;
+            if model.leaving {
+                return vec![Effect::Leave];
+            }
+            model.toast(
+                ToastKind::Failed,
+                "the engine has stopped: nothing more can be done here; q leaves",
+            );
+        }
+    }
+    clamp(model);
+    Vec::new()
+}
+
+fn questions_depend_on(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Decided { .. }
+            | Event::DecisionWithdrawn { .. }
+            | Event::Parked { .. }
+            | Event::Unparked { .. }
+            | Event::ScopeSet { .. }
+            | Event::IncidentOpened { .. }
+            | Event::SnapshotTaken { .. }
+    )
+}
+
+fn announce(model: &mut Model, event: &Event) {
+    let said = match event {
+        Event::Decided { decisions } => Some(format!(
+            "decided: {} (z undoes)",
+            super::super::widgets::words::count(decisions.len(), "field")
+        )),
+        Event::DecisionWithdrawn { cells, .. } => Some(format!(
+            "taken back: {}",
+            super::super::widgets::words::count(cells.len(), "decision")
+        )),
+        Event::Armed { write, .. } => Some(
+            match write {
+                trueup_core::event::Armed::Nothing => "not armed: nothing is written",
+                trueup_core::event::Armed::Git => "armed for Git",
+                trueup_core::event::Armed::Cluster => "armed for the cluster",
+                trueup_core::event::Armed::All => "armed for Git and the cluster",
+            }
+            .to_owned(),
+        ),
+        Event::FreezeProven { application } => {
+            Some(format!("the freeze of {} is proven", application.name))
+        }
+        Event::FreezeLost { application, why } => {
+            model.toast(
+                ToastKind::Failed,
+                format!("the freeze of {} is lost: {why}", application.name),
+            );
+            None
+        }
+        Event::Adopted { what, who, .. } => {
+            model.toast(ToastKind::Refused, format!("adopted: {what} by {who}"));
+            None
+        }
+        Event::GatePassed { application, gate } => {
+            Some(format!("gate {gate} after {} is green", application.name))
+        }
+        Event::Closed { .. } => Some("the incident is closed".to_owned()),
+        _ => None,
+    };
+    if let Some(text) = said {
+        model.toast(ToastKind::Done, text);
+    }
+}
+
+/// After a decision: on to the next field that has none.
+fn to_next_undecided(model: &mut Model) {
+    let here = model.cell_here();
+    let open = &model.derived.undecided_cells;
+    if here.as_ref().is_some_and(|cell| open.contains(cell)) {
+        return;
+    }
+    if let (Next::Decide { .. }, Some(cell)) = (&model.world.next, open.first().cloned()) {
+        model.go_to_cell(&cell);
+    }
+}
+
+fn clamp(model: &mut Model) {
+    let len = model.len();
+    let list = model.list_mut();
+    list.cursor = list.cursor.min(len.saturating_sub(1));
+}

@@ -1,0 +1,146 @@
+//! From one message to the next state and what is asked of the world. Pure: no waiting, no clock, no drawing.
+
+mod act;
+mod decide;
+mod dialogs;
+mod engine;
+mod keys;
+mod next;
+mod offers;
+
+pub use dialogs::palette_rows;
+pub use next::{field_that_differs, glass_to_break};
+
+use super::{
+    keymap,
+    model::{Model, ToastKind, dialog::Dialog},
+    msg::{Effect, Msg},
+};
+use crate::engine::handle::Request;
+use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
+
+/// Takes one message.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    match msg {
+        Msg::Tick(now) => {
+            model.time = model.time.max(now);
+            let time = model.time;
+            model.toasts.retain(|toast| toast.until > time);
+            Vec::new()
+        }
+        Msg::Resize(width, height) => {
+            model.size = (width, height);
+            Vec::new()
+        }
+        Msg::Engine(update) => engine::told(model, update),
+        Msg::EngineGone => {
+            model.world.stopped = true;
+            if model.leaving {
+                vec![Effect::Leave]
+            } else {
+                model.toast(
+                    ToastKind::Failed,
+                    "the engine has stopped: nothing more can be done here; q leaves",
+                );
+                Vec::new()
+            }
+        }
+        Msg::Busy => {
+            model.toast(
+                ToastKind::Failed,
+                "the engine has not taken the requests before this one: wait, or c cancels",
+            );
+            Vec::new()
+        }
+        Msg::Edited(result) => dialogs::edited(model, result),
+        Msg::Wheel(by) => {
+            if model.too_small() {
+                return Vec::new();
+            }
+            let cmd = if by < 0 {
+                keymap::Cmd::Up
+            } else {
+                keymap::Cmd::Down
+            };
+            match model.dialogs.last() {
+                Some(Dialog::Prompt(_)) => Vec::new(),
+                _ => perform(model, cmd),
+            }
+        }
+        Msg::Paste(text) => {
+            if !model.too_small() {
+                dialogs::pasted(model, &text);
+            }
+            Vec::new()
+        }
+        Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
+        Msg::Key(key) => pressed(model, key),
+    }
+}
+
+fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
+    let name = keymap::name(&key);
+    if model.leaving && name == "ctrl-c" {
+        return vec![Effect::Leave];
+    }
+    if model.too_small() {
+        // Nothing may happen that cannot be seen; leaving is always possible.
+        return if name == "ctrl-c" {
+            leave(model)
+        } else {
+            Vec::new()
+        };
+    }
+    if model.filtering {
+        return dialogs::filter_key(model, key, &name);
+    }
+    let context = keymap::context(model);
+    if name == "ctrl-c" && !matches!(context, keymap::Context::On(_)) {
+        return perform(model, keymap::Cmd::Back);
+    }
+    if let Some(effects) = dialogs::typed(model, key, &name) {
+        return effects;
+    }
+    match keymap::find(context, &name) {
+        Some(binding) => match (binding.when)(model) {
+            Ok(()) => perform(model, binding.cmd),
+            Err(why) => {
+                model.toast(
+                    ToastKind::Refused,
+                    format!("{} {}: {why}", binding.keys[0], binding.label),
+                );
+                Vec::new()
+            }
+        },
+        None if name.is_empty() => Vec::new(),
+        None => {
+            model.toast(
+                ToastKind::Said,
+                format!("{name} does nothing here: ? lists the keys"),
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// Does what a row of the key table says.
+pub fn perform(model: &mut Model, cmd: keymap::Cmd) -> Vec<Effect> {
+    if model.dialogs.is_empty() {
+        keys::perform(model, cmd)
+    } else {
+        dialogs::perform(model, cmd)
+    }
+}
+
+/// Leaves; what is in flight gets its outcome first.
+fn leave(model: &mut Model) -> Vec<Effect> {
+    model.leaving = true;
+    if model.world.stopped {
+        return vec![Effect::Leave];
+    }
+    vec![Effect::Send(Request::Quit)]
+}
+
+fn ask(command: trueup_core::sheet::Command) -> Vec<Effect> {
+    vec![Effect::Send(Request::Ask(command))]
+}

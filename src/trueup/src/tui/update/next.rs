@@ -1,0 +1,329 @@
+//! The key `n`: to the next thing that needs a person, and its offer. Knowing only `n`, enter and `?` is enough.
+
+use super::super::{
+    model::{
+        Focus, Model, ToastKind,
+        dialog::{Ask, Choice, Choose, Dialog, Field, Pick, Prompt},
+    },
+    msg::Effect,
+    theme::Role,
+};
+use super::{
+    decide,
+    keys::{go, prompt},
+    offers,
+};
+use trueup_core::{
+    decision::CellKey,
+    object::identity::AppKey,
+    plan::Gate,
+    run::Sync,
+    sheet::Command,
+    workflow::{Next, Stage},
+};
+
+/// Goes where the next thing is and offers it.
+pub fn advance(model: &mut Model) -> Vec<Effect> {
+    let next = model.world.next.clone();
+    if model.stage != next.stage() {
+        model.stage = next.stage();
+        model.focus = Focus::Main;
+    }
+    if let Some(wait) = model.world.waiting.clone() {
+        let attest = matches!(next, Next::Attest { .. });
+        if !attest {
+            let cancel = if wait.cancellable { " · c gives up" } else { "" };
+            model.toast(ToastKind::Said, format!("waiting for {}{cancel}", wait.what));
+            return Vec::new();
+        }
+    }
+    if next.observes() {
+        model.toast(ToastKind::Said, super::super::keymap::next_words(&next));
+        return go();
+    }
+    match next {
+        Next::ChooseScope => offers::scope(model),
+        Next::ChooseTarget { application } => {
+            cursor_on_app(model, &application);
+            let without: Vec<AppKey> = model
+                .run()
+                .walking()
+                .filter(|(_, app)| app.target.is_none())
+                .map(|(key, _)| key.clone())
+                .collect();
+            offers::target(model, without);
+        }
+        Next::Arm { write, why } => offers::arm(model, Some((write, why))),
+        Next::Decide { cells } => {
+            if let Some(cell) = first_in_order(model, &cells) {
+                model.go_to_cell(&cell);
+            }
+            decide::choose(model);
+        }
+        Next::Attest { gate, asks, .. } => attest_prompt(model, gate, asks),
+        Next::Settle { obligation, .. } => {
+            if let Some(at) = model.derived.owed.iter().position(|o| o.id == obligation) {
+                model.list_mut().cursor = at;
+            }
+            return settle_here(model);
+        }
+        Next::Stopped {
+            application,
+            reason,
+            rule,
+        } => stopped(model, application, &reason, rule),
+        Next::Closed => model.toast(ToastKind::Said, "the incident is closed; q leaves"),
+        Next::Refreeze { application, why } => {
+            cursor_on_app(model, &application);
+            model.toast(ToastKind::Refused, format!("the freeze was lost: {why}"));
+            return go();
+        }
+        Next::Sync { application } => {
+            cursor_on_app(model, &application);
+            return go();
+        }
+        _ => return go(),
+    }
+    Vec::new()
+}
+
+fn first_in_order(model: &Model, cells: &[CellKey]) -> Option<CellKey> {
+    let open: std::collections::HashSet<&CellKey> = cells.iter().collect();
+    model
+        .now()
+        .questions
+        .iter()
+        .flat_map(|q| &q.cells)
+        .find(|cell| open.contains(cell))
+        .or(cells.first())
+        .cloned()
+}
+
+fn cursor_on_app(model: &mut Model, app: &AppKey) {
+    let rows = match model.stage {
+        Stage::Scope => &model.derived.apps,
+        Stage::Sync => &model.derived.sync_order,
+        Stage::Thaw => &model.derived.thaw_order,
+        _ => &model.world.run.scope,
+    };
+    if let Some(at) = rows.iter().position(|key| key == app) {
+        model.list_mut().cursor = at;
+    }
+}
+
+/// The manual gate that waits, with what it asks.
+fn open_manual_gate(model: &Model) -> Option<(String, String)> {
+    if let Next::Attest { gate, asks, .. } = &model.world.next {
+        return Some((gate.clone(), asks.clone()));
+    }
+    model.run().gates.iter().find_map(|(name, gate)| match gate {
+        Gate::Manual(manual) if !model.run().attested.contains_key(name) => {
+            Some((name.clone(), manual.manual.clone()))
+        }
+        _ => None,
+    })
+}
+
+pub fn attest(model: &mut Model) {
+    if let Some((gate, asks)) = open_manual_gate(model) {
+        attest_prompt(model, gate, asks);
+    }
+}
+
+fn attest_prompt(model: &mut Model, gate: String, asks: String) {
+    let who = model.run().operator.clone();
+    prompt(
+        model,
+        Prompt::new(
+            Ask::Attest {
+                gate: gate.clone(),
+                asks: asks.clone(),
+            },
+            format!("attest {gate}"),
+            vec![Field::new("who looked", &who), Field::new("what they saw", "")],
+        )
+        .note(Role::Strong, asks)
+        .note(Role::Dim, "attested by a person, not proven; it is in the transcript"),
+    );
+}
+
+/// What glass can be broken: an effect that cannot be predicted, or a gate that did not become green.
+pub fn glass_to_break(model: &Model) -> Result<(Option<AppKey>, String, String), String> {
+    let Next::Stopped {
+        application,
+        reason,
+        rule,
+    } = &model.world.next
+    else {
+        return Err("nothing stands still that glass could be broken for".into());
+    };
+    let run = application.as_ref().and_then(|key| model.run().apps.get(key));
+    match (rule, run) {
+        (10, Some(app)) => {
+            let gate = app
+                .gates
+                .iter()
+                .find(|(_, gate)| gate.passed.is_none() && gate.timed_out.is_some());
+            match gate {
+                Some((name, _)) => Ok((application.clone(), name.clone(), reason.clone())),
+                None => Err("no gate is red".into()),
+            }
+        }
+        (_, Some(app)) => match &app.prediction {
+            Some((_, p)) if !p.unexpected.is_empty() || !p.missing.is_empty() => Err(
+                "rule 3: a prediction that is different cannot be overridden; decide the field, look again, or park"
+                    .into(),
+            ),
+            Some((_, p)) if !p.unknown.is_empty() => {
+                let what = application
+                    .as_ref()
+                    .map(|key| format!("unpredicted sync of {key}"))
+                    .unwrap_or_default();
+                Ok((application.clone(), what, reason.clone()))
+            }
+            _ => Err("this is not a matter of an unknown effect or a red gate".into()),
+        },
+        _ => Err("this is not a matter of an unknown effect or a red gate".into()),
+    }
+}
+
+pub fn break_glass(model: &mut Model) {
+    match glass_to_break(model) {
+        Ok((application, what, why)) => prompt(
+            model,
+            Prompt::new(
+                Ask::Glass {
+                    application,
+                    what: what.clone(),
+                    why: why.clone(),
+                },
+                format!("break glass: {what}"),
+                vec![Field::new("reason", "")],
+            )
+            .note(Role::Bad, why)
+            .note(
+                Role::Warn,
+                "your name and the reason are journaled; a comparison afterwards is owed before the incident closes",
+            ),
+        ),
+        Err(why) => model.toast(ToastKind::Refused, why),
+    }
+}
+
+/// The cell that stands between a prediction and the decisions.
+pub fn field_that_differs(model: &Model) -> Option<CellKey> {
+    let application = match &model.world.next {
+        Next::Stopped {
+            application: Some(application),
+            ..
+        } => application,
+        _ => return None,
+    };
+    let app = model.run().apps.get(application)?;
+    let changed = match (&app.sync, &app.prediction) {
+        (Sync::Surprised { surprises, .. }, _) => surprises.first(),
+        (_, Some((_, p))) => p.unexpected.first().or(p.missing.first()),
+        _ => None,
+    }?;
+    Some(CellKey {
+        application: application.clone(),
+        object: changed.object.clone(),
+        field: changed.field.clone(),
+    })
+}
+
+pub fn decide_this(model: &mut Model) {
+    let Some(cell) = field_that_differs(model) else {
+        return;
+    };
+    model.stage = Stage::Decide;
+    model.focus = Focus::Main;
+    if model.now().cells.contains_key(&cell) {
+        model.go_to_cell(&cell);
+        decide::choose(model);
+    } else {
+        model.toast(
+            ToastKind::Said,
+            format!(
+                "{} {} is not among the questions yet: ctrl-r reads the world again",
+                cell.object, cell.field
+            ),
+        );
+    }
+}
+
+fn stopped(model: &mut Model, application: Option<AppKey>, reason: &str, rule: u8) {
+    use super::super::keymap::Cmd;
+    let differs = field_that_differs(model);
+    let glass = glass_to_break(model);
+    let mut choices = vec![Choice::new(
+        "look again",
+        "read the world and predict anew",
+        Pick::Ask(Command::Look),
+    )];
+    choices.push(
+        Choice::new(
+            "decide this field",
+            differs
+                .as_ref()
+                .map(|cell| format!("{} {}", cell.object, cell.field))
+                .unwrap_or_default(),
+            Pick::Cmd(Cmd::DecideThis),
+        )
+        .off_if(differs.is_none().then(|| "no single field is the matter".into())),
+    );
+    if let Some(application) = application {
+        choices.push(Choice::new(
+            format!("park {}", application.name),
+            "frozen and owed by somebody; the others go on",
+            Pick::Prompt(Ask::Park { application }),
+        ));
+    }
+    choices.push(
+        Choice::new(
+            "break glass",
+            "a reason, your name, an obligation",
+            Pick::Cmd(Cmd::Glass),
+        )
+        .off_if(glass.err()),
+    );
+    let rule = if rule == 0 {
+        String::new()
+    } else {
+        format!(" (rule {rule})")
+    };
+    model.dialogs.push(Dialog::Choose(
+        Choose::new(format!("the walk stands still{rule}"), choices).note(Role::Bad, reason),
+    ));
+}
+
+/// Settles the obligation under the cursor, or asks what it takes.
+pub fn settle_here(model: &mut Model) -> Vec<Effect> {
+    let owed = model
+        .cursor()
+        .and_then(|at| model.derived.owed.get(at))
+        .cloned();
+    let Some(owed) = owed else {
+        return Vec::new();
+    };
+    match owed.settle.as_str() {
+        "thaw" => {
+            return super::ask(Command::Thaw {
+                applications: owed.application.into_iter().collect(),
+            });
+        }
+        "freeze" => {
+            return super::ask(Command::Freeze {
+                applications: owed.application.into_iter().collect(),
+            });
+        }
+        "look" => return super::ask(Command::Look),
+        "merge" => return go(),
+        "review" => offers::review(model),
+        _ => match owed.application {
+            Some(application) => offers::park(model, application),
+            None => model.toast(ToastKind::Said, owed.what),
+        },
+    }
+    Vec::new()
+}

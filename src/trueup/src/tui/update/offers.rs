@@ -1,0 +1,411 @@
+//! The lists and prompts that keys and `n` open.
+
+use super::super::{
+    model::{
+        Model, ToastKind, facts,
+        dialog::{Ask, Choice, Choose, Dialog, Field, Pick, Prompt},
+    },
+    theme::Role,
+    widgets::words::count,
+};
+use super::keys::{prompt, target_of};
+use trueup_core::{
+    event::Armed, object::identity::AppKey, plan::TargetKind, sheet::Command, text,
+};
+
+fn offer(model: &mut Model, choose: Choose) {
+    model.dialogs.push(Dialog::Choose(choose));
+}
+
+pub fn scope(model: &mut Model) {
+    let marked: Vec<AppKey> = model.marks.iter().cloned().collect();
+    let suspicious: Vec<AppKey> = model.derived.suspicious.iter().cloned().collect();
+    let all: Vec<AppKey> = model.now().apps.keys().cloned().collect();
+    let names = |keys: &[AppKey]| {
+        let more = keys.len().saturating_sub(5);
+        let mut names: Vec<String> = keys.iter().take(5).map(|key| key.name.clone()).collect();
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
+        names.join(", ")
+    };
+    let choice = |label: &str, keys: Vec<AppKey>| {
+        let none = keys.is_empty().then(|| "there are none".into());
+        Choice::new(
+            format!("{label} ({})", keys.len()),
+            names(&keys),
+            Pick::Ask(Command::SetScope { scope: keys }),
+        )
+        .off_if(none)
+    };
+    let choices = vec![
+        choice("the marked ones", marked),
+        choice("the suspicious ones", suspicious),
+        Choice::new("let me mark them", "space marks, S takes the marked ones", Pick::Nothing),
+        choice("all that are listed", all),
+    ];
+    offer(
+        model,
+        Choose::new("which applications is this incident about?", choices),
+    );
+}
+
+pub fn target(model: &mut Model, applications: Vec<AppKey>) {
+    if applications.is_empty() {
+        model.toast(ToastKind::Said, "every application has its target policy");
+        return;
+    }
+    let now = model.now();
+    let declared: Vec<String> = applications
+        .iter()
+        .filter_map(|key| now.apps.get(key)?.declared.as_ref())
+        .map(|(policy, place)| format!("{} ({place})", facts::policy_words(policy)))
+        .collect();
+    let found: Vec<String> = applications
+        .iter()
+        .filter_map(|key| now.apps.get(key))
+        .map(|app| facts::policy_words(&facts::automated(&app.sync_policy)))
+        .collect();
+    let distinct = |mut list: Vec<String>| {
+        list.sort();
+        list.dedup();
+        list.join(" / ")
+    };
+    let missing = applications.len() - declared.len();
+    let set = |kind| {
+        Pick::Ask(Command::SetTarget {
+            applications: applications.clone(),
+            target: target_of(kind),
+        })
+    };
+    let choices = vec![
+        Choice::new("as declared", distinct(declared), set(TargetKind::Declared)).off_if(
+            (missing > 0).then(|| format!("{} without a declared policy", count(missing, "application"))),
+        ),
+        Choice::new("as found", distinct(found), set(TargetKind::Found)),
+        Choice::new(
+            "typed",
+            "an `automated` block, with a reason",
+            Pick::Prompt(Ask::Target {
+                applications: applications.clone(),
+            }),
+        ),
+    ];
+    let names: Vec<&str> = applications.iter().take(6).map(|key| key.name.as_str()).collect();
+    let title = format!(
+        "target policy of {}{}",
+        names.join(", "),
+        if applications.len() > 6 { ", …" } else { "" }
+    );
+    let mut choose = Choose::new(title, choices)
+        .note(Role::Dim, "what shall stand in the end; thaw puts exactly that in place");
+    if let [one] = applications.as_slice()
+        && let Some(app) = model.now().apps.get(one)
+    {
+        for line in app.evidence.iter().take(4) {
+            choose = choose.note(Role::Text, line);
+        }
+    }
+    offer(model, choose);
+}
+
+/// What each step of arming lets be written.
+pub fn arm(model: &mut Model, asked: Option<(Armed, String)>) {
+    let now = model.run().armed;
+    let choice = |write, label: &str, note: &str| {
+        let here = if write == now { " (as it is)" } else { "" };
+        Choice::new(
+            format!("{label}{here}"),
+            note,
+            Pick::Ask(Command::Arm { write }),
+        )
+    };
+    let choices = vec![
+        choice(Armed::All, "all", "cluster and Git; each write still has its sheet"),
+        choice(Armed::Cluster, "cluster", "freeze, sync, thaw, live actions; no push"),
+        choice(Armed::Git, "git", "pushes only"),
+        choice(Armed::Nothing, "nothing", "read only"),
+    ];
+    let want = asked.as_ref().map_or(now, |(write, _)| *write);
+    let mut choose = Choose::new("what may be written?", choices).note(
+        Role::Dim,
+        "arming also consents to refresh requests and the lease; nothing else is written without its own sheet",
+    );
+    if let Some((_, why)) = asked {
+        choose = choose.note(Role::Warn, why);
+    }
+    choose.cursor = match want {
+        Armed::All => 0,
+        Armed::Cluster => 1,
+        Armed::Git => 2,
+        Armed::Nothing => 3,
+    };
+    offer(model, choose);
+}
+
+pub fn copy(model: &mut Model) {
+    let mut choices = vec![Choice::new(
+        "status line for the channel",
+        facts::status_line(model),
+        Pick::Copy(facts::status_line(model)),
+    )];
+    for (label, value) in super::super::view::copyable(model) {
+        choices.push(Choice::new(
+            label,
+            text::shorten(&value, 60),
+            Pick::Copy(value),
+        ));
+    }
+    offer(model, Choose::new("copy", choices));
+}
+
+pub fn undo(model: &mut Model) {
+    let Some(cells) = model.run().decided.last().cloned() else {
+        return;
+    };
+    let what = cells
+        .first()
+        .and_then(|cell| model.run().decisions.get(cell))
+        .map(|d| super::super::model::decide::take_words(&d.take))
+        .unwrap_or_default();
+    let list = Choose::new(
+        "take back the last decision?",
+        vec![
+            Choice::new(
+                format!("yes: {what} is open again"),
+                super::decide::cells_words(&cells),
+                Pick::Ask(Command::Withdraw {
+                    cells,
+                    why: "taken back by the operator".into(),
+                }),
+            ),
+            Choice::new("no", "", Pick::Nothing),
+        ],
+    )
+    .note(
+        Role::Dim,
+        "a write is not undone by this: its own undo is on its sheet and in the log",
+    );
+    offer(model, list);
+}
+
+pub fn quit(model: &mut Model) {
+    let mut choices = vec![
+        Choice::new("stay", "", Pick::Nothing),
+        Choice::new(
+            "leave",
+            match model.run().id() {
+                "" => "nothing was begun".to_owned(),
+                id => format!("`trueup resume {id}` goes on"),
+            },
+            Pick::Quit,
+        ),
+    ];
+    if model.world.stopped {
+        choices.swap(0, 1);
+    }
+    let mut list = Choose::new("leave?", choices);
+    if model.derived.owed.is_empty() {
+        list = list.note(Role::Good, "nothing is owed");
+    } else {
+        list = list.note(
+            Role::Warn,
+            format!("{} owed:", count(model.derived.owed.len(), "thing")),
+        );
+        for owed in model.derived.owed.iter().take(6) {
+            list = list.note(Role::Text, format!("· {}", owed.what));
+        }
+    }
+    if let Some(wait) = &model.world.waiting {
+        list = list.note(Role::Warn, format!("waiting for {}", wait.what));
+    }
+    offer(model, list);
+}
+
+pub fn park(model: &mut Model, application: AppKey) {
+    if model
+        .run()
+        .apps
+        .get(&application)
+        .is_some_and(|app| app.parked.is_some())
+    {
+        let list = Choose::new(
+            format!("{} is parked", application.name),
+            vec![
+                Choice::new(
+                    "take it up again",
+                    "it goes on in the walk",
+                    Pick::Ask(Command::Unpark {
+                        application: application.clone(),
+                    }),
+                ),
+                Choice::new("leave it parked", "", Pick::Nothing),
+            ],
+        );
+        return offer(model, list);
+    }
+    let owner = model.run().operator.clone();
+    prompt(
+        model,
+        Prompt::new(
+            Ask::Park {
+                application: application.clone(),
+            },
+            format!("park {}", application.name),
+            vec![
+                Field::new("owner", &owner),
+                Field::new("until", ""),
+                Field::new("reason", ""),
+            ],
+        )
+        .note(
+            Role::Dim,
+            "it stays as frozen as it is, owed by the owner until then (2026-12-01); the others go on",
+        ),
+    );
+}
+
+pub fn current_message(model: &Model) -> String {
+    let run = model.run();
+    run.message
+        .clone()
+        .or_else(|| run.proposal.as_ref().map(|p| p.message.clone()))
+        .unwrap_or_default()
+}
+
+pub fn message(model: &mut Model) {
+    let text = current_message(model);
+    prompt(
+        model,
+        Prompt::new(
+            Ask::Message,
+            "commit message",
+            vec![Field::lines("message", &text)],
+        )
+        .note(Role::Dim, "ctrl-s keeps it; a changed message is proposed and proven anew"),
+    );
+}
+
+pub fn branch(model: &mut Model) {
+    let run = model.run();
+    let tracked = run
+        .proposal
+        .as_ref()
+        .map(|p| p.tracked.clone())
+        .or_else(|| model.now().apps.values().next().map(|app| app.branch.clone()))
+        .unwrap_or_else(|| "the tracked branch".into());
+    let own = format!("trueup/{}", run.id());
+    let list = Choose::new(
+        "where is it pushed?",
+        vec![
+            Choice::new(
+                format!("{tracked}, directly"),
+                "what Argo CD follows: a push is a sync of what it moves",
+                Pick::Ask(Command::SetCommit {
+                    branch: None,
+                    pull_request: false,
+                }),
+            ),
+            Choice::new(
+                format!("{own}, and a pull request"),
+                "the walk waits for the merge",
+                Pick::Ask(Command::SetCommit {
+                    branch: Some(own),
+                    pull_request: true,
+                }),
+            ),
+            Choice::new("another branch", "typed", Pick::Prompt(Ask::Branch)),
+        ],
+    );
+    offer(model, list);
+}
+
+pub fn review(model: &mut Model) {
+    let open: Vec<(String, String)> = model
+        .run()
+        .broken_glass
+        .iter()
+        .filter(|g| g.reviewed.is_none())
+        .map(|g| (g.what.clone(), format!("{}: {}", g.by, g.reason)))
+        .collect();
+    let choices = open
+        .into_iter()
+        .map(|(what, note)| Choice::new(what.clone(), note, Pick::Prompt(Ask::Review { what })))
+        .collect();
+    offer(model, Choose::new("which break-glass was reviewed?", choices));
+}
+
+pub fn gate(model: &mut Model) {
+    let list = Choose::new(
+        "add a gate",
+        vec![
+            Choice::new(
+                "a metric",
+                "value, comparison, traffic with a floor, time to stay green",
+                Pick::Prompt(Ask::MetricGate),
+            ),
+            Choice::new("a manual look", "who looked, what they saw", Pick::Prompt(Ask::ManualGate)),
+        ],
+    );
+    offer(model, list);
+}
+
+/// The form of a prompt that a choice opens.
+pub fn form(model: &Model, ask: Ask) -> Prompt {
+    match ask.clone() {
+        Ask::Target { applications } => Prompt::new(
+            ask,
+            format!("target policy of {}", count(applications.len(), "application")),
+            vec![
+                Field::new("automated", "{\"prune\": true, \"selfHeal\": true}"),
+                Field::new("reason", ""),
+            ],
+        )
+        .note(Role::Dim, "the `automated` block as JSON; null leaves auto-sync off"),
+        Ask::Branch => Prompt::new(ask, "branch", vec![Field::new("branch", "")])
+            .note(Role::Dim, "pushed without force; the walk waits for its merge"),
+        Ask::Review { what } => Prompt::new(
+            ask,
+            format!("review: {what}"),
+            vec![Field::new("found", "")],
+        )
+        .note(Role::Dim, "what the comparison afterwards showed"),
+        Ask::Park { application } => Prompt::new(
+            ask,
+            format!("park {}", application.name),
+            vec![
+                Field::new("owner", &model.run().operator),
+                Field::new("until", ""),
+                Field::new("reason", ""),
+            ],
+        )
+        .note(Role::Dim, "it stays frozen, owed by the owner until then (2026-12-01)"),
+        Ask::MetricGate => Prompt::new(
+            ask,
+            "a metric gate",
+            vec![
+                Field::new("name", ""),
+                Field::new("value query", ""),
+                Field::new("is", "== 0"),
+                Field::new("traffic query", "").optional(),
+                Field::new("floor", "").optional(),
+                Field::new("for", "10m"),
+                Field::new("every", "5s"),
+            ],
+        )
+        .note(Role::Dim, "is: == 0, <= 0.05, <= baseline * 1.1"),
+        Ask::ManualGate => Prompt::new(
+            ask,
+            "a manual gate",
+            vec![Field::new("name", ""), Field::new("what to look at", "")],
+        ),
+        Ask::Act {
+            kind,
+            application,
+            object,
+            field,
+            value,
+        } => super::act::form(kind, &application, &object, &field, &value),
+        other => Prompt::new(other, "reason", vec![Field::new("reason", "")]),
+    }
+}

@@ -1,0 +1,530 @@
+//! Decide: every divergence, every side of it, how it came about, and what a choice implies.
+
+use super::Screen;
+use crate::tui::{
+    keymap::{self, Cmd},
+    model::{
+        Model,
+        decide::{DecideRow, Side, take_words},
+    },
+    theme::Role,
+    widgets::{
+        doc::Doc,
+        table::{fixed, grows},
+        words::{self, count, pad},
+    },
+};
+use serde_json::Value;
+use trueup_core::{
+    decision::{CellKey, Decision},
+    now::QuestionNow,
+    text,
+};
+
+pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
+    let questions = model.now().questions.len();
+    let open = model.derived.undecided_questions;
+    let question = model.question_here();
+    Screen {
+        title: "divergences".into(),
+        right: format!("{} decided of {questions}", questions - open.min(questions)),
+        columns: vec![fixed("", 1), grows("field", 18), grows("decision", 12)],
+        row: Box::new(|i| row(model, i)),
+        empty: "no divergence: Git and the cluster agree on every field that is compared".into(),
+        below_title: "implied".into(),
+        below: below(model),
+        detail_title: question.map_or_else(
+            || "values".into(),
+            |q| format!("{} {}", q.name, q.field),
+        ),
+        detail: question
+            .map(|q| detail(model, q, usize::from(cells)))
+            .unwrap_or_default(),
+    }
+}
+
+fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
+    match model.derived.rows[i] {
+        DecideRow::Group(g) => {
+            let group = &model.derived.groups[g];
+            let folded = model.decide.folded.contains(&group.id);
+            let copies = if group.copies > 1 {
+                format!("{} copies", group.copies)
+            } else {
+                String::new()
+            };
+            let done = group.questions.len() - group.open;
+            vec![
+                (
+                    Role::Dim,
+                    if folded { "▹" } else { "▾" }.into(),
+                ),
+                (Role::Strong, group.title.clone()),
+                (
+                    Role::Dim,
+                    format!("{done}/{} {copies}", group.questions.len()),
+                ),
+            ]
+        }
+        DecideRow::Question(q) => {
+            let question = &model.now().questions[q];
+            let open = model.derived.open_cells.get(q).copied().unwrap_or(0);
+            let (mark, role) = if open == 0 {
+                ("✓", Role::Good)
+            } else {
+                ("?", Role::Warn)
+            };
+            let decisions: Vec<String> = decided(model, question);
+            let verdict = match (open, decisions.len()) {
+                (0, _) => decisions.join(" / "),
+                (_, 0) => question.class.clone(),
+                (n, _) => format!("{} · {n} open", decisions.join(" / ")),
+            };
+            vec![
+                (role, mark.into()),
+                (Role::Text, format!(" {}", question.field)),
+                (role, verdict),
+            ]
+        }
+    }
+}
+
+/// The different choices made for a question's cells.
+fn decided(model: &Model, question: &QuestionNow) -> Vec<String> {
+    let mut takes: Vec<String> = question
+        .cells
+        .iter()
+        .filter_map(|cell| model.run().decisions.get(cell))
+        .map(|decision| take_words(&decision.take))
+        .collect();
+    takes.sort();
+    takes.dedup();
+    takes
+}
+
+fn below(model: &Model) -> Doc {
+    let mut doc = Doc::new();
+    let implies = &model.derived.implies;
+    if model.run().decisions.is_empty() {
+        doc.text(Role::Dim, "nothing decided yet");
+    } else {
+        let apps: Vec<&str> = implies.applications.iter().map(|a| a.name.as_str()).collect();
+        doc.text(
+            Role::Text,
+            format!(
+                "Git: {} in {} · cluster: {}{}",
+                count(implies.git_fields, "field"),
+                count(implies.files.len(), "file"),
+                count(implies.live_fields, "field"),
+                if apps.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", apps.join(", "))
+                }
+            ),
+        );
+    }
+    let noise: usize = model
+        .now()
+        .apps
+        .values()
+        .flat_map(|app| &app.noise)
+        .map(|(_, n, _)| n)
+        .sum();
+    doc.text(Role::Dim, format!("hidden as noise: {noise} (N {})", if model.decide.show_noise { "hides" } else { "shows" }));
+    if model.decide.show_noise {
+        for (key, app) in &model.now().apps {
+            for (class, n, reason) in &app.noise {
+                doc.indented(2, Role::Dim, format!("{}: {n} {class}: {reason}", key.name));
+            }
+        }
+    }
+    doc
+}
+
+/// How a value is shown: text bare, absent by name.
+fn shown(value: Option<&Option<Value>>) -> String {
+    match value {
+        None => "·".into(),
+        Some(None) => "(absent)".into(),
+        Some(Some(value)) => text::value(value),
+    }
+}
+
+fn last_element(field: &str) -> &str {
+    field.rsplit_once('.').map_or(field, |(_, last)| last)
+}
+
+/// The N-way table: a line for each side, a column for each field that was written together, the chosen one first.
+fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
+    let all = model.sides_here();
+    let mut questions = model.together(question);
+    questions.sort_by_key(|q| {
+        model
+            .now()
+            .questions
+            .iter()
+            .position(|other| other.id == q.id)
+    });
+    let name = all
+        .iter()
+        .map(|side| words::width(&side.name()))
+        .max()
+        .unwrap_or(4)
+        .clamp(9, 18)
+        + 6;
+    let width_of = |q: &QuestionNow| {
+        all.iter()
+            .map(|side| words::width(&shown(model.value_of(q, side, None))))
+            .chain([words::width(last_element(&q.field))])
+            .max()
+            .unwrap_or(8)
+            .clamp(6, 32)
+            + 2
+    };
+    let room = cells.saturating_sub(name + 12);
+    let mut columns: Vec<(&QuestionNow, usize)> = Vec::new();
+    let own = width_of(question).min(room.max(8));
+    let mut taken = own;
+    for q in &questions {
+        if q.id == question.id {
+            columns.push((q, own));
+        } else if taken + width_of(q) <= room {
+            taken += width_of(q);
+            columns.push((q, width_of(q)));
+        }
+    }
+    let here = model.cell_here();
+    let mut head = vec![(Role::Dim, pad("", name))];
+    for (q, width) in &columns {
+        let role = if q.id == question.id {
+            Role::Focus
+        } else {
+            Role::Dim
+        };
+        head.push((role, pad(last_element(&q.field), *width)));
+    }
+    head.push((Role::Dim, "written by".into()));
+    doc.spans(head);
+    let git = model.value_of(question, &Side::Git, here.as_ref());
+    for (i, side) in all.iter().enumerate() {
+        let under = match (side, &here) {
+            (
+                Side::Copy {
+                    application,
+                    namespace,
+                },
+                Some(cell),
+            ) => *application == cell.application && *namespace == cell.object.namespace,
+            _ => false,
+        };
+        let star = if keymap::newest_human(model, side) { "★" } else { " " };
+        let number = if i < 9 {
+            (i + 1).to_string()
+        } else {
+            " ".into()
+        };
+        let mark = if under { "▸" } else { " " };
+        let mut line = vec![
+            (Role::Key, format!("{mark}{number} ")),
+            (
+                if under { Role::Strong } else { Role::Text },
+                pad(&format!("{} {star}", side.name()), name - 3),
+            ),
+        ];
+        for (q, width) in &columns {
+            let cell = here.as_ref().filter(|_| q.id == question.id);
+            let value = model.value_of(q, side, cell);
+            let differs = q.id == question.id && value.is_some() && value != git;
+            let role = match (q.id == question.id, differs) {
+                (true, true) => Role::Warn,
+                (true, false) => Role::Text,
+                _ => Role::Dim,
+            };
+            let sign = if differs { "≠" } else { " " };
+            line.push((
+                role,
+                pad(
+                    &format!("{}{sign}", words::fit(&shown(value), width.saturating_sub(2))),
+                    *width,
+                ),
+            ));
+        }
+        let writer = match side {
+            Side::Git => here
+                .as_ref()
+                .and_then(|key| model.now().cells.get(key))
+                .map(|cell| cell.source.clone())
+                .unwrap_or_default(),
+            Side::LastSync => "argocd".into(),
+            Side::Copy { .. } => model
+                .cell_of(question, side)
+                .map(|(_, cell)| cell.writer.clone())
+                .unwrap_or_default(),
+        };
+        line.push((Role::Dim, writer));
+        doc.spans(line);
+    }
+}
+
+fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {
+    let mut doc = Doc::new();
+    sides(model, question, cells, &mut doc);
+    let chosen = model.cells_for_choice(model.decide.every_copy, model.decide.together);
+    let switch = |on: bool, label: &str, key: &str| {
+        format!("[{}] {label} ({key})  ", if on { "x" } else { " " })
+    };
+    doc.spans([
+        (Role::Dim, "a choice is for ".into()),
+        (Role::Strong, format!("{}  ", count(chosen.len(), "cell"))),
+        (
+            Role::Text,
+            switch(model.decide.every_copy, "every copy", "A"),
+        ),
+        (
+            Role::Text,
+            switch(model.decide.together, "together", "g"),
+        ),
+    ]);
+    doc.rule("why");
+    let role = if question.confidence == "ask" {
+        Role::Warn
+    } else {
+        Role::Text
+    };
+    doc.text(
+        role,
+        format!("{} · confidence: {}", question.class, question.confidence),
+    );
+    for line in &question.evidence {
+        doc.indented(2, Role::Text, format!("· {line}"));
+    }
+    for side in half_made(model, question) {
+        doc.indented(2, Role::Warn, side);
+    }
+    let others: Vec<&str> = model
+        .together(question)
+        .iter()
+        .skip(1)
+        .map(|q| q.field.as_str())
+        .collect();
+    if !others.is_empty() {
+        doc.indented(
+            2,
+            Role::Warn,
+            format!("written together with {}: decide them together (g)", others.join(", ")),
+        );
+    }
+    if let Some((take, rule)) = &question.suggestion {
+        doc.indented(
+            2,
+            Role::Info,
+            format!("suggested by {rule}: {}", take_words(take)),
+        );
+    }
+    decisions(model, question, &mut doc);
+    doc
+}
+
+/// Copies that carry part of what was written together in another copy.
+fn half_made(model: &Model, question: &QuestionNow) -> Vec<String> {
+    let all = model.together(question);
+    if all.len() < 2 {
+        return Vec::new();
+    }
+    let sides = model.sides_here();
+    sides
+        .iter()
+        .filter(|side| matches!(side, Side::Copy { .. }))
+        .filter_map(|side| {
+            let moved = |q: &&&QuestionNow| {
+                model.cell_of(q, side).is_some_and(|(_, cell)| cell.differs)
+            };
+            let changed: Vec<&str> = all
+                .iter()
+                .filter(moved)
+                .map(|q| last_element(&q.field))
+                .collect();
+            (!changed.is_empty() && changed.len() < all.len()).then(|| {
+                format!(
+                    "~ {} has only {} changed: a half-made change?",
+                    side.name(),
+                    changed.join(", ")
+                )
+            })
+        })
+        .collect()
+}
+
+fn decisions(model: &Model, question: &QuestionNow, doc: &mut Doc) {
+    let made: Vec<(&CellKey, &Decision)> = question
+        .cells
+        .iter()
+        .filter_map(|cell| model.run().decisions.get_key_value(cell))
+        .collect();
+    if made.is_empty() {
+        return;
+    }
+    doc.rule("decided");
+    for (cell, decision) in made {
+        let place = cell
+            .object
+            .namespace
+            .as_deref()
+            .unwrap_or(&cell.application.name);
+        let stands = model
+            .now()
+            .cells
+            .get(cell)
+            .is_none_or(|now| decision.stands(&now.sides));
+        let (role, mark) = if stands {
+            (Role::Good, "✓")
+        } else {
+            (Role::Bad, "! open again, the world moved:")
+        };
+        doc.indented(
+            4,
+            role,
+            format!(
+                "{mark} {place}: {} · {} ({})",
+                take_words(&decision.take),
+                decision.reason,
+                decision.by
+            ),
+        );
+    }
+}
+
+/// What can be copied of a cell.
+pub fn copyable(model: &Model, cell: &CellKey) -> Vec<(String, String)> {
+    let Some(now) = model.now().cells.get(cell) else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for (label, value) in [("live value", &now.sides.live), ("Git's value", &now.sides.git)] {
+        if let Some(value) = value {
+            all.push((label.to_owned(), text::value(value)));
+        }
+    }
+    all.push(("field".into(), cell.field.to_string()));
+    if !now.source.is_empty() {
+        all.push(("path and line".into(), now.source.clone()));
+    }
+    let namespace = cell
+        .object
+        .namespace
+        .as_ref()
+        .map(|n| format!(" -n {n}"))
+        .unwrap_or_default();
+    all.push((
+        "by hand: read it".into(),
+        format!(
+            "kubectl{namespace} get {} {} -o yaml --show-managed-fields",
+            cell.object.kind.to_lowercase(),
+            cell.object.name
+        ),
+    ));
+    all
+}
+
+/// The pages behind `w`, `v`, `s`, `.` and `p`.
+pub fn about(model: &Model, cmd: Cmd) -> Option<(String, Doc)> {
+    let question = model.question_here()?;
+    let cell = model.cell_here()?;
+    let mut doc = Doc::new();
+    let title = match cmd {
+        Cmd::Who => {
+            for key in &question.cells {
+                if let Some(now) = model.now().cells.get(key) {
+                    doc.text(Role::Strong, format!("{} ({})", key.object, key.application));
+                    let at = now.written_at.map(|at| {
+                        format!(
+                            " ({} ago at the latest, {at})",
+                            words::age(words::since(at, model.time))
+                        )
+                    });
+                    doc.indented(
+                        2,
+                        Role::Text,
+                        format!("  {}{}", now.writer, at.unwrap_or_default()),
+                    );
+                }
+            }
+            doc.blank();
+            for line in &question.evidence {
+                doc.indented(2, Role::Text, format!("· {line}"));
+            }
+            doc.text(
+                Role::Dim,
+                "a field manager is what a client calls itself, not who it is; only an audit log has the user",
+            );
+            "who wrote it"
+        }
+        Cmd::WhereElse => {
+            where_else(model, &cell, &mut doc);
+            "where else this value stands"
+        }
+        Cmd::IfSynced => {
+            let app = model.now().apps.get(&cell.application)?;
+            super::scope::if_synced(model, app, &mut doc);
+            "what a sync would do now"
+        }
+        Cmd::Pods => {
+            let app = model.now().apps.get(&cell.application)?;
+            super::scope::pods(model, app, &mut doc);
+            "which pods run with it"
+        }
+        _ => {
+            for key in &question.cells {
+                let source = model
+                    .now()
+                    .cells
+                    .get(key)
+                    .map(|cell| cell.source.as_str())
+                    .filter(|source| !source.is_empty())
+                    .unwrap_or("could not be traced to a line");
+                doc.pair(
+                    key.object.namespace.as_deref().unwrap_or("-"),
+                    Role::Text,
+                    source,
+                );
+            }
+            "which line of Git"
+        }
+    };
+    Some((
+        words::clean(&format!("{title}: {} {}", cell.object.name, cell.field)),
+        doc,
+    ))
+}
+
+fn where_else(model: &Model, cell: &CellKey, doc: &mut Doc) {
+    let Some(value) = model
+        .now()
+        .cells
+        .get(cell)
+        .and_then(|now| now.sides.live.as_ref())
+    else {
+        doc.text(Role::Dim, "the field is absent here");
+        return;
+    };
+    doc.pair("value", Role::Strong, text::value(value));
+    let mut found = 0;
+    for (key, now) in &model.now().cells {
+        for (side, held) in [
+            ("live", &now.sides.live),
+            ("Git", &now.sides.git),
+            ("last sync", &now.sides.last_synced),
+        ] {
+            if held.as_ref() == Some(value) && !(key == cell && side == "live") {
+                found += 1;
+                if found <= 200 {
+                    doc.indented(2, Role::Text, format!("· {side} of {} {}", key.object, key.field));
+                }
+            }
+        }
+    }
+    if found == 0 {
+        doc.text(Role::Warn, "nowhere else among the fields in question: it would be lost with this one");
+    }
+}

@@ -1,0 +1,195 @@
+//! Freeze: a line for each Application, how and why this way, and the proof that it holds.
+
+use super::Screen;
+use crate::tui::{
+    model::{Model, facts},
+    theme::Role,
+    widgets::{
+        doc::Doc,
+        table::{fixed, grows},
+        words::{self, count},
+    },
+};
+use trueup_core::{
+    event::{Effect, Mechanism},
+    object::identity::AppKey,
+    run::{AppRun, Freeze, Op},
+};
+
+pub fn screen(model: &Model) -> Screen<'_> {
+    let scope = &model.run().scope;
+    let proven = model
+        .run()
+        .apps
+        .values()
+        .filter(|app| app.freeze.proven())
+        .count();
+    let here = model.app_here();
+    Screen {
+        title: format!("freeze {}", count(scope.len(), "application")),
+        right: format!("{proven} proven of {}", scope.len()),
+        columns: vec![
+            fixed("application", 18),
+            fixed("now", 14),
+            fixed("holds", 14),
+            grows("how", 24),
+            grows("why this way", 20),
+        ],
+        row: Box::new(|i| row(model, &model.run().scope[i])),
+        empty: "no application is in the scope: n chooses".into(),
+        below_title: String::new(),
+        below: Doc::new(),
+        detail_title: here
+            .as_ref()
+            .map_or_else(|| "will write".into(), |key| format!("will write: {}", key.name)),
+        detail: here.map(|key| detail(model, &key)).unwrap_or_default(),
+    }
+}
+
+/// How it is frozen, or would be as far as the policy tells; the second part says why this way.
+fn how(model: &Model, key: &AppKey, app: &AppRun) -> (String, String) {
+    let mechanism = match &app.freeze {
+        Freeze::Set { mechanism, .. }
+        | Freeze::Holding { mechanism, .. }
+        | Freeze::Proven { mechanism, .. } => Some(*mechanism),
+        _ => None,
+    };
+    let now = model.now().apps.get(key);
+    match (mechanism, now) {
+        (Some(Mechanism::NoteOnly), _) => (
+            "note only: nothing to switch off".into(),
+            "no automated in spec".into(),
+        ),
+        (Some(Mechanism::Disable), _) => (
+            facts::mechanism(Mechanism::Disable).into(),
+            "the CRD has the field".into(),
+        ),
+        (Some(Mechanism::Remove), _) => (
+            facts::mechanism(Mechanism::Remove).into(),
+            "the CRD has no `enabled`".into(),
+        ),
+        (None, Some(now)) if !now.auto_sync => (
+            "note only: nothing to switch off".into(),
+            "no automated in spec".into(),
+        ),
+        (None, Some(_)) => (
+            "automated.enabled=false, or taken out".into(),
+            "as the CRD allows".into(),
+        ),
+        (None, None) => ("?".into(), "not seen".into()),
+    }
+}
+
+fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
+    let default = AppRun::default();
+    let app = model.run().apps.get(key).unwrap_or(&default);
+    let now = model.now().apps.get(key);
+    let state = match now {
+        None => (Role::Dim, "?".to_owned()),
+        Some(now) if now.auto_sync => (Role::Warn, "on".into()),
+        Some(now) if facts::automated(&now.sync_policy).is_null() => {
+            (Role::Text, "off (removed)".into())
+        }
+        Some(_) => (Role::Text, "off (disabled)".into()),
+    };
+    let (how, mut why) = how(model, key, app);
+    if let Some(now) = now.filter(|now| !now.owner.is_empty()) {
+        why = format!("{why}; made by {}", now.owner);
+    }
+    if let Some(parked) = &app.parked {
+        why = format!("parked: {} until {}", parked.owner, parked.until);
+    }
+    vec![
+        (Role::Strong, key.name.clone()),
+        state,
+        facts::holds(app, model.run().waits.freeze_hold.0, model.time),
+        (Role::Text, how),
+        (Role::Dim, why),
+    ]
+}
+
+fn detail(model: &Model, key: &AppKey) -> Doc {
+    let mut doc = Doc::new();
+    let run = model.run();
+    let op = run
+        .op_order
+        .iter()
+        .rev()
+        .filter_map(|id| run.ops.get(id))
+        .find(|op| matches!(&op.effect, Effect::Freeze { application, .. } if application == key));
+    match op {
+        Some(op) => written(&mut doc, key, op),
+        None => {
+            doc.text(
+                Role::Dim,
+                "n or enter shows the sheet: the exact patch, what it assumes, its undo, and the same by hand. Nothing is written before it is confirmed.",
+            );
+        }
+    }
+    if let Some(app) = run.apps.get(key) {
+        if let Some(found) = &app.found {
+            doc.pair("found", Role::Text, format!("syncPolicy {found}"));
+        }
+        if let Some((target, automated, evidence)) = &app.target {
+            doc.pair(
+                "target",
+                Role::Text,
+                format!(
+                    "{} {evidence}",
+                    super::scope::target_words(target, automated)
+                ),
+            );
+        }
+        if let Freeze::Lost { why } = &app.freeze {
+            doc.pair("lost", Role::Bad, format!("{why}; n freezes again"));
+        }
+    }
+    if let Some(now) = model.now().apps.get(key) {
+        let owner = if now.owner.is_empty() {
+            "none: no set, no parent".to_owned()
+        } else {
+            format!("{}: what it makes it may put back", now.owner)
+        };
+        doc.pair("owner", Role::Text, owner);
+        if let Some(operation) = &now.operation {
+            doc.pair("operation", Role::Warn, operation);
+        }
+    }
+    doc.rule("what could still sync");
+    doc.indented(
+        2,
+        Role::Dim,
+        "people (UI, CLI), CI with a token, a RollingSync set: a freeze stops the controllers, not them. It is looked at again before each write.",
+    );
+    doc
+}
+
+fn written(doc: &mut Doc, key: &AppKey, op: &Op) {
+    if let Effect::Freeze { found, patch, .. } = &op.effect {
+        doc.pair("object", Role::Text, format!("applications/{}", key.name));
+        for line in &op.shown {
+            doc.pair("wrote", Role::Text, line);
+        }
+        if op.shown.is_empty() {
+            doc.pair("wrote", Role::Text, words::clean(&patch.to_string()));
+        }
+        doc.pair(
+            "undo",
+            Role::Text,
+            format!("syncPolicy back to {found}; the note on the object begins with it"),
+        );
+    }
+    for line in &op.by_hand {
+        doc.pair("by hand", Role::Dim, line);
+    }
+    match &op.outcome {
+        None => doc.pair("outcome", Role::Warn, "not known yet: looked up before anything else"),
+        Some((trueup_core::event::Outcome::Done { .. }, _)) => doc.pair("outcome", Role::Good, "✓ done"),
+        Some((trueup_core::event::Outcome::NotDone { why }, _)) => {
+            doc.pair("outcome", Role::Warn, format!("not done: {why}"))
+        }
+        Some((trueup_core::event::Outcome::Unknown { why }, _)) => {
+            doc.pair("outcome", Role::Bad, format!("not known: {why}"))
+        }
+    };
+}

@@ -1,0 +1,387 @@
+//! Sync: predicted, done, verified, one Application at a time, with the gates after each.
+
+use super::Screen;
+use crate::tui::{
+    model::{Model, facts},
+    theme::Role,
+    widgets::{
+        doc::Doc,
+        spark,
+        table::{fixed, grows},
+        words::{self, age, count, number, pad, short_clock, since},
+    },
+};
+use trueup_core::{
+    event::{Changed, Prediction},
+    gate::Verdict,
+    object::identity::AppKey,
+    plan::{Gate, MeasuredGate},
+    run::{AppRun, GateRun, Sync},
+    text,
+    workflow::Next,
+};
+
+pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
+    let order = &model.derived.sync_order;
+    let here = model.app_here();
+    let done = order
+        .iter()
+        .filter_map(|key| model.run().apps.get(key))
+        .filter(|app| matches!(app.sync, Sync::Verified { .. }))
+        .count();
+    Screen {
+        title: "order".into(),
+        right: format!("{done} synced of {}", order.len()),
+        columns: vec![
+            fixed("", 2),
+            grows("application", 14),
+            grows("state", 20),
+            fixed("gates", 8),
+        ],
+        row: Box::new(|i| row(model, i)),
+        empty: "no application is in the scope: n chooses".into(),
+        below_title: "gates of this incident".into(),
+        below: gates_known(model),
+        detail_title: here
+            .as_ref()
+            .map_or_else(|| "sync".into(), |key| key.name.clone()),
+        detail: here
+            .map(|key| detail(model, &key, usize::from(cells)))
+            .unwrap_or_default(),
+    }
+}
+
+fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
+    let key = &model.derived.sync_order[i];
+    let default = AppRun::default();
+    let app = model.run().apps.get(key).unwrap_or(&default);
+    let (mut role, mut state) = facts::sync_state(app);
+    if let Some(parked) = &app.parked {
+        (role, state) = (Role::Dim, format!("parked: {}", parked.owner));
+    }
+    let gates = model.run().gates_after(key);
+    let passed = gates
+        .iter()
+        .filter(|name| {
+            app.gates.get(*name).is_some_and(|g| g.passed.is_some())
+                || model.run().attested.contains_key(*name)
+        })
+        .count();
+    let red = app
+        .gates
+        .values()
+        .any(|g| g.passed.is_none() && g.timed_out.is_some());
+    let gate_words = match (passed, gates.len(), red) {
+        (_, _, true) => (Role::Bad, "! red".into()),
+        (p, n, _) if p == n && n > 0 => (Role::Good, format!("✓ {n}")),
+        (p, n, _) => (Role::Dim, format!("{p}/{n}")),
+    };
+    vec![
+        (Role::Dim, (i + 1).to_string()),
+        (Role::Strong, key.name.clone()),
+        (role, state),
+        gate_words,
+    ]
+}
+
+fn gates_known(model: &Model) -> Doc {
+    let mut doc = Doc::new();
+    for (name, gate) in &model.run().gates {
+        let what = gate_words(gate);
+        let baseline = model
+            .run()
+            .baselines
+            .get(name)
+            .map(|s| format!(" · was {}", spark::value(s.value)))
+            .unwrap_or_default();
+        doc.indented(2, Role::Text, format!("{name}: {what}{baseline}"));
+    }
+    if doc.is_empty() {
+        doc.text(Role::Dim, "only `healthy`, which is built in; a adds one");
+    }
+    doc
+}
+
+fn gate_words(gate: &Gate) -> String {
+    match gate {
+        Gate::Manual(manual) => format!("manual: {}", manual.manual),
+        Gate::Measured(m) => measured_words(m),
+    }
+}
+
+fn measured_words(m: &MeasuredGate) -> String {
+    let hold = m.hold.map(|h| format!(" for {h}")).unwrap_or_default();
+    if let Some(p) = &m.prometheus {
+        let floor = p
+            .floor
+            .map(|f| format!(", traffic ≥ {}", number(f)))
+            .unwrap_or_default();
+        format!("{}{hold}{floor}", p.is)
+    } else if let Some(h) = &m.http {
+        format!("{} answers {}{hold}", h.url, h.status)
+    } else if let Some(c) = &m.command {
+        format!("`{}` ends with 0{hold}", c.argv.join(" "))
+    } else if let Some(f) = &m.field {
+        format!("{}/{} {} {}{hold}", f.kind, f.name, f.field, f.is)
+    } else if m.quiet.is_some() {
+        format!("no foreign write{hold}")
+    } else {
+        format!("healthy{hold}")
+    }
+}
+
+fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
+    let mut doc = Doc::new();
+    let Some(app) = model.run().apps.get(key) else {
+        return doc;
+    };
+    if let Next::Stopped {
+        application,
+        reason,
+        rule,
+    } = &model.world.next
+        && application.as_ref().is_none_or(|a| a == key)
+    {
+        doc.indented(2, Role::Bad, format!("! the walk stands still (rule {rule}): {reason}"));
+        doc.text(
+            Role::Warn,
+            "r look again · d decide this field · P park this application · B break glass",
+        );
+    }
+    match &app.sync {
+        Sync::Not => match &app.prediction {
+            Some((revision, prediction)) => {
+                doc.rule(format!("predicted at {}", revision.short()));
+                predicted(prediction, cells, &mut doc);
+            }
+            None => {
+                doc.text(Role::Dim, "not yet predicted: n asks the cluster what the sync would do");
+            }
+        },
+        Sync::Requested { op, revision } => {
+            doc.pair("op", Role::Text, format!("{op} at {}", revision.short()));
+            doc.text(Role::Warn, "▶ syncing: the operation runs in the cluster");
+        }
+        Sync::Finished {
+            op, phase, message, ..
+        } => {
+            doc.pair("op", Role::Text, op.to_string());
+            doc.pair("phase", Role::Text, format!("{phase}: {message}"));
+        }
+        Sync::Verified {
+            op,
+            revision,
+            changes,
+        } => {
+            doc.pair("op", Role::Text, format!("{op} at {}", revision.short()));
+            let what = if changes.is_empty() {
+                "no change, as shown: the canary is alive".to_owned()
+            } else {
+                format!("{} as shown, read back", count(changes.len(), "field"))
+            };
+            doc.text(Role::Good, format!("✓ {what}"));
+            changed(changes, Role::Text, &mut doc);
+        }
+        Sync::Surprised { surprises, .. } => {
+            doc.text(Role::Bad, "! changed, and was not shown:");
+            changed(surprises, Role::Bad, &mut doc);
+        }
+    }
+    for name in model.run().gates_after(key) {
+        gate(model, app, &name, cells, &mut doc);
+    }
+    doc
+}
+
+fn changed(changes: &[Changed], role: Role, doc: &mut Doc) {
+    for change in changes.iter().take(50) {
+        doc.indented(4, role, change_words(change));
+    }
+    if changes.len() > 50 {
+        doc.text(Role::Dim, format!("and {} more", changes.len() - 50));
+    }
+}
+
+fn change_words(change: &Changed) -> String {
+    let side = |value: &Option<serde_json::Value>| {
+        value.as_ref().map_or("(absent)".to_owned(), text::value)
+    };
+    format!(
+        "{} {}: {} → {}",
+        change.object.name,
+        change.field,
+        side(&change.from),
+        side(&change.to)
+    )
+}
+
+/// As expected: one list. Not so: predicted and expected side by side.
+fn predicted(prediction: &Prediction, cells: usize, doc: &mut Doc) {
+    if prediction.as_expected() {
+        if prediction.no_change() {
+            doc.text(Role::Good, "✓ predicted = expected: no change but bookkeeping");
+        } else {
+            doc.text(
+                Role::Good,
+                format!("✓ predicted = expected: {}", count(prediction.changes.len(), "field")),
+            );
+            changed(&prediction.changes, Role::Text, doc);
+        }
+    } else if !prediction.unexpected.is_empty() || !prediction.missing.is_empty() {
+        side_by_side(prediction, cells, doc);
+    }
+    if !prediction.unknown.is_empty() {
+        doc.text(Role::Warn, "? what the sync does to these cannot be known:");
+        for unknown in &prediction.unknown {
+            doc.indented(4, Role::Warn, format!("  {}: {}", unknown.object, unknown.why));
+        }
+        doc.text(Role::Dim, "B breaks glass: a reason, your name, a comparison afterwards");
+    }
+    for object in &prediction.creates {
+        doc.indented(4, Role::Warn, format!("creates {object}"));
+    }
+    for hook in &prediction.hooks {
+        doc.indented(4, Role::Warn, format!("runs hook {hook}"));
+    }
+    if !prediction.extra.is_empty() {
+        doc.text(
+            Role::Dim,
+            format!("{} not in Git, left alone: prune is off", count(prediction.extra.len(), "object")),
+        );
+    }
+    if !prediction.bookkeeping.is_empty() {
+        doc.indented(
+            2,
+            Role::Dim,
+            format!("bookkeeping, not compared: {}", prediction.bookkeeping.join(", ")),
+        );
+    }
+}
+
+fn side_by_side(prediction: &Prediction, cells: usize, doc: &mut Doc) {
+    let half = cells.saturating_sub(3) / 2;
+    let pair = |left: (Role, String), right: (Role, String), doc: &mut Doc| {
+        doc.spans([
+            (left.0, pad(&words::clean(&left.1), half)),
+            (Role::Border, " │ ".into()),
+            (right.0, pad(&words::clean(&right.1), half)),
+        ]);
+    };
+    pair(
+        (Role::Title, "predicted".into()),
+        (Role::Title, "expected".into()),
+        doc,
+    );
+    let to = |value: &Option<serde_json::Value>| {
+        value.as_ref().map_or("(absent)".to_owned(), text::value)
+    };
+    let mut line = |change: &Changed, predicted: (Role, String), expected: (Role, String)| {
+        doc.text(Role::Strong, format!("{} {}", change.object, change.field));
+        pair(predicted, expected, doc);
+    };
+    for change in &prediction.unexpected {
+        line(
+            change,
+            (Role::Bad, format!("! → {}", to(&change.to))),
+            (Role::Text, format!("stays {}", to(&change.from))),
+        );
+    }
+    for change in &prediction.missing {
+        line(
+            change,
+            (Role::Bad, format!("! stays {}", to(&change.from))),
+            (Role::Text, format!("→ {}", to(&change.to))),
+        );
+    }
+}
+
+fn gate(model: &Model, app: &AppRun, name: &str, cells: usize, doc: &mut Doc) {
+    let spec = model.run().gates.get(name);
+    if let Some(Gate::Manual(manual)) = spec {
+        doc.rule(format!("manual: {}", manual.manual));
+        match model.run().attested.get(name) {
+            Some((who, saw, at)) => doc.indented(
+                2,
+                Role::Good,
+                format!(
+                    "✓ attested by {who}, {} ago: {saw}",
+                    age(since(*at, model.time))
+                ),
+            ),
+            None => doc.text(Role::Warn, "not yet (m: who looked, what they saw)"),
+        };
+        return;
+    }
+    let state = app.gates.get(name);
+    doc.rule(format!("gate: {name}"));
+    let what = spec
+        .map(gate_words)
+        .or_else(|| state.and_then(|s| s.spec.as_ref()).map(gate_words))
+        .unwrap_or_else(|| "the Application's health, compared after the operation".into());
+    doc.indented(2, Role::Text, what);
+    match state {
+        None => {
+            doc.text(Role::Dim, "not begun");
+        }
+        Some(state) => samples(model, name, state, cells, doc),
+    }
+}
+
+fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut Doc) {
+    let last = state.samples.last();
+    let was = model.run().baselines.get(name).and_then(|s| s.value);
+    let now = spark::value(last.and_then(|s| s.value));
+    let mut line = vec![];
+    if let Some(was) = was {
+        line.push((Role::Dim, format!("{} ", number(was))));
+    }
+    let room = cells.saturating_sub(40).clamp(8, 60);
+    line.extend(spark::line(&state.samples, room));
+    line.push((Role::Text, format!("  now {now}")));
+    if let Some(traffic) = last.and_then(|s| s.traffic) {
+        line.push((Role::Dim, format!(" · traffic {}", number(traffic))));
+    }
+    doc.spans(line);
+    if let Some(at) = state.passed {
+        doc.text(
+            Role::Good,
+            format!("✓ passed {} ago", age(since(at, model.time))),
+        );
+    } else if let Some(why) = &state.timed_out {
+        doc.indented(2, Role::Bad, format!("✗ not green in time: {why}"));
+    } else {
+        let streak = match (state.green_since, last) {
+            (Some(from), Some(last)) => since(from, last.at),
+            _ => std::time::Duration::ZERO,
+        };
+        let (role, verdict) = match last.map(|s| s.verdict) {
+            Some(Verdict::Green) => (Role::Good, "green"),
+            Some(Verdict::Red) => (Role::Bad, "red"),
+            Some(Verdict::Inconclusive) => (Role::Warn, "inconclusive"),
+            None => (Role::Dim, "no sample yet"),
+        };
+        doc.spans([
+            (role, format!("{verdict} ")),
+            (
+                Role::Strong,
+                format!("green for {} / {}", short_clock(streak), short_clock(state.hold.0)),
+            ),
+        ]);
+    }
+    if let Some(last) = last {
+        doc.indented(
+            2,
+            Role::Dim,
+            format!(
+                "last sample {} ago · {}{}",
+                age(since(last.at, model.time)),
+                count(state.samples.len(), "sample"),
+                if last.why.is_empty() {
+                    String::new()
+                } else {
+                    format!(" · {}", last.why)
+                }
+            ),
+        );
+    }
+}

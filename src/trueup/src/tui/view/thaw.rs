@@ -1,0 +1,138 @@
+//! Thaw: found, now, target; what auto-sync will do the moment it is on; two rounds watched.
+
+use super::Screen;
+use crate::tui::{
+    model::{Model, facts},
+    theme::Role,
+    widgets::{
+        doc::Doc,
+        table::{fixed, grows},
+        words::count,
+    },
+};
+use trueup_core::{
+    object::identity::AppKey,
+    plan::Gate,
+    run::{AppRun, Freeze},
+};
+
+pub fn screen(model: &Model) -> Screen<'_> {
+    let order = &model.derived.thaw_order;
+    let thawed = order
+        .iter()
+        .filter_map(|key| model.run().apps.get(key))
+        .filter(|app| app.freeze == Freeze::Thawed)
+        .count();
+    let here = model.app_here();
+    Screen {
+        title: "thaw".into(),
+        right: format!("{thawed} thawed of {}", order.len()),
+        columns: vec![
+            fixed("application", 18),
+            fixed("found", 14),
+            fixed("now", 12),
+            grows("target", 22),
+            grows("state", 16),
+        ],
+        row: Box::new(|i| row(model, &model.derived.thaw_order[i])),
+        empty: "no application is in the scope: n chooses".into(),
+        below_title: String::new(),
+        below: Doc::new(),
+        detail_title: here.as_ref().map_or_else(
+            || "auto-sync".into(),
+            |key| format!("{}: what auto-sync will do the moment it is on", key.name),
+        ),
+        detail: here.map(|key| detail(model, &key)).unwrap_or_default(),
+    }
+}
+
+fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
+    let default = AppRun::default();
+    let app = model.run().apps.get(key).unwrap_or(&default);
+    let now = model.now().apps.get(key);
+    let found = app
+        .found
+        .as_ref()
+        .map(|found| facts::policy_words(&facts::automated(found)))
+        .unwrap_or_else(|| "–".into());
+    let is = now
+        .map(|now| facts::policy_words(&facts::automated(&now.sync_policy)))
+        .unwrap_or_else(|| "?".into());
+    let target = app
+        .target
+        .as_ref()
+        .map(|(target, automated, _)| super::scope::target_words(target, automated))
+        .unwrap_or_else(|| "to choose".into());
+    let state = match &app.parked {
+        Some(parked) => (
+            Role::Dim,
+            format!("parked: {} until {}", parked.owner, parked.until),
+        ),
+        None => facts::thaw_state(app, model.time),
+    };
+    vec![
+        (Role::Strong, key.name.clone()),
+        (Role::Text, found),
+        (Role::Text, is),
+        (Role::Strong, format!("→ {target}")),
+        state,
+    ]
+}
+
+fn detail(model: &Model, key: &AppKey) -> Doc {
+    let mut doc = Doc::new();
+    let run = model.run();
+    if let Some(app) = model.now().apps.get(key) {
+        super::scope::if_synced(model, app, &mut doc);
+        let prune = run
+            .apps
+            .get(key)
+            .and_then(|app| app.target.as_ref())
+            .is_some_and(|(_, automated, _)| {
+                automated.get("prune") == Some(&serde_json::Value::Bool(true))
+            });
+        let extra = app.if_synced.as_ref().map_or(0, |p| p.extra.len());
+        if prune && extra > 0 {
+            doc.indented(
+                2,
+                Role::Bad,
+                format!(
+                    "! the target prunes: {} would be deleted, each confirmed on its own (rule 8)",
+                    count(extra, "object")
+                ),
+            );
+        }
+    }
+    doc.rule("first");
+    let mut any = false;
+    for (name, gate) in &run.gates {
+        let passed = match gate {
+            Gate::Manual(_) => run.attested.contains_key(name),
+            Gate::Measured(_) => run
+                .apps
+                .values()
+                .any(|app| app.gates.get(name).is_some_and(|g| g.passed.is_some())),
+        };
+        any = true;
+        let (role, mark) = if passed {
+            (Role::Good, "✓")
+        } else {
+            (Role::Warn, "✗")
+        };
+        doc.indented(
+            2,
+            role,
+            format!("{mark} gate {name}: one fresh sample is taken before the thaw"),
+        );
+    }
+    if !any {
+        doc.text(Role::Dim, "no gate but health");
+    }
+    doc.rule("then");
+    doc.indented(
+        2,
+        Role::Dim,
+        "two reconcile rounds are watched: a refresh that we ask for, consumed, with a newer comparison, and no operation but as shown. The note goes with the same patch.",
+    );
+    doc
+}

@@ -1,0 +1,344 @@
+//! Header, rail, footer, wait line and toasts.
+
+use super::words;
+use crate::tui::{
+    keymap,
+    model::{Model, ToastKind},
+    theme::Role,
+};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+use std::time::Duration;
+use trueup_core::{
+    event::Armed,
+    run::{Freeze, Sync},
+    workflow::{Next, Stage},
+};
+
+/// Data older than this is said to be stale.
+pub const STALE: Duration = Duration::from_secs(10);
+
+/// Which incident, which cluster, may we write, how long, what is owed, is it alive.
+pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme;
+    buf.set_style(area, theme.style(Role::Bar));
+    let run = model.run();
+    let id = match run.id() {
+        "" => "no incident yet".to_owned(),
+        id => id.to_owned(),
+    };
+    let context = if run.pin.context.is_empty() {
+        "no cluster".to_owned()
+    } else {
+        words::clean(&run.pin.context)
+    };
+    let (armed_role, armed) = match run.armed {
+        Armed::Nothing => (Role::Dim, "not armed (W arms)".to_owned()),
+        Armed::Git => (Role::Armed, " ARMED git ".to_owned()),
+        Armed::Cluster => (Role::Armed, " ARMED cluster ".to_owned()),
+        Armed::All => (Role::Armed, " ARMED ".to_owned()),
+    };
+    let mut pieces = vec![
+        (Role::Strong, format!(" {id}  ")),
+        (Role::Text, format!("{} · ", words::fit(&context, 28))),
+        (armed_role, armed),
+        (Role::Text, "  ".into()),
+    ];
+    if let Some(at) = run.opened_at {
+        let length = words::clock(words::since(at, model.time));
+        pieces.push((Role::Text, format!("{length}  ")));
+    }
+    let mut counts = Vec::new();
+    for (n, word) in [
+        (model.derived.frozen, "frozen"),
+        (model.derived.undecided_questions, "undecided"),
+        (model.derived.owed.len(), "owed"),
+    ] {
+        if n > 0 {
+            counts.push(format!("{n} {word}"));
+        }
+    }
+    pieces.push((Role::Warn, counts.join(" · ")));
+    let (live_role, live) = live(model);
+    let live = format!("{live} ");
+    let room = usize::from(area.width).saturating_sub(words::width(&live) + 1);
+    let mut left = room;
+    let spans: Vec<Span> = pieces
+        .into_iter()
+        .map(|(role, text)| {
+            let piece = words::fit(&text, left);
+            left -= words::width(&piece).min(left);
+            Span::styled(piece, theme.style(role))
+        })
+        .collect();
+    buf.set_line(area.x, area.y, &Line::from(spans), area.width);
+    let at = area
+        .right()
+        .saturating_sub(u16::try_from(words::width(&live)).unwrap_or(0))
+        .max(area.x);
+    buf.set_stringn(at, area.y, &live, usize::from(area.width), theme.style(live_role));
+}
+
+/// The live dot: word and glyph say the same as the colour.
+fn live(model: &Model) -> (Role, String) {
+    if model.world.stopped {
+        return (Role::Bad, "✗ engine stopped".into());
+    }
+    match model.data_age() {
+        None => (Role::Dim, "○ no data yet".into()),
+        Some(age) if age >= STALE => (Role::Bad, format!("◌ STALE {}", words::age(age))),
+        Some(age) => (Role::Good, format!("● live {}", words::age(age))),
+    }
+}
+
+/// Where the walk is, with a count where there is one.
+fn station(model: &Model, stage: Stage) -> (Role, String) {
+    let run = model.run();
+    let next = &model.world.next;
+    let at = next.stage();
+    let blocked = matches!(next, Next::Stopped { .. } | Next::Refreeze { .. }) && stage == at;
+    let walking: Vec<_> = run.walking().collect();
+    let all = walking.len();
+    let count = |done: usize| {
+        if all == 0 || done == all {
+            String::new()
+        } else {
+            format!(" {done}/{all}")
+        }
+    };
+    let counts = match stage {
+        Stage::Freeze if stage <= at => {
+            count(walking.iter().filter(|(_, a)| a.freeze.proven() || a.freeze == Freeze::Thawed).count())
+        }
+        Stage::Decide => {
+            let questions = model.now().questions.len();
+            let decided = questions - model.derived.undecided_questions.min(questions);
+            if questions == 0 || decided == questions || stage > at {
+                String::new()
+            } else {
+                format!(" {decided}/{questions}")
+            }
+        }
+        Stage::Sync if stage == at => count(
+            walking
+                .iter()
+                .filter(|(_, a)| matches!(a.sync, Sync::Verified { .. }))
+                .count(),
+        ),
+        Stage::Thaw if stage == at => {
+            count(walking.iter().filter(|(_, a)| a.freeze == Freeze::Thawed).count())
+        }
+        _ => String::new(),
+    };
+    let name = stage.name();
+    if matches!(next, Next::Closed) {
+        return (Role::Good, format!("{name} ✓"));
+    }
+    if blocked {
+        (Role::Bad, format!("! {name}{counts}"))
+    } else if stage == at && model.furthest > at {
+        (Role::Warn, format!("↺ {name}{counts}"))
+    } else if stage == at {
+        (Role::Strong, format!("▶ {name}{counts}"))
+    } else if stage < at {
+        (Role::Good, format!("{name}{counts} ✓"))
+    } else {
+        (Role::Dim, format!("{name}{counts}"))
+    }
+}
+
+/// The eight stages; the screen that is shown stands in brackets and reversed.
+pub fn rail(model: &Model, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme;
+    let stations: Vec<(Stage, Role, String)> = Stage::ALL
+        .into_iter()
+        .map(|stage| {
+            let (role, text) = station(model, stage);
+            (stage, role, text)
+        })
+        .collect();
+    let taken: usize = stations.iter().map(|(_, _, t)| words::width(t)).sum();
+    let room = usize::from(area.width);
+    let gap = if taken + 2 + 7 * 3 + 2 <= room {
+        " ─ "
+    } else if taken + 2 + 7 <= room {
+        " "
+    } else {
+        ""
+    };
+    let mut spans = vec![Span::raw(if gap.is_empty() { "" } else { " " })];
+    for (i, (stage, role, text)) in stations.into_iter().enumerate() {
+        if i > 0 {
+            spans.push(Span::styled(gap, theme.style(Role::Dim)));
+        }
+        if stage == model.stage {
+            let style = theme.style(Role::Here);
+            let text = if stage == model.world.next.stage() || gap != " ─ " {
+                text
+            } else {
+                format!("[{text}]")
+            };
+            spans.push(Span::styled(text, style));
+        } else {
+            spans.push(Span::styled(text, theme.style(role)));
+        }
+    }
+    buf.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// Two lines: what works on this screen, and what works everywhere. What cannot work now is dim and in parentheses.
+pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme;
+    if area.height == 0 {
+        return;
+    }
+    if model.filtering {
+        let line = Line::from(vec![
+            Span::styled(" / ", theme.style(Role::Key)),
+            Span::raw(words::clean(&model.list().filter)),
+            Span::styled("▏", theme.style(Role::Key)),
+            Span::styled(
+                format!("  {} rows · enter keeps · esc clears · !not 'exactly", model.len()),
+                theme.style(Role::Dim),
+            ),
+        ]);
+        buf.set_line(area.x, area.y, &line, area.width);
+    } else {
+        keys(model, &keymap::footer(model), area, buf, None);
+    }
+    if area.height > 1 {
+        let row = Rect::new(area.x, area.y + 1, area.width, 1);
+        let next = keymap::next_words(&model.world.next);
+        keys(model, &keymap::footer_everywhere(model), row, buf, Some(&next));
+    }
+}
+
+fn keys(
+    model: &Model,
+    bindings: &[(&'static keymap::Binding, String, bool)],
+    area: Rect,
+    buf: &mut Buffer,
+    next: Option<&str>,
+) {
+    let theme = model.theme;
+    let mut spans = Vec::new();
+    let mut left = usize::from(area.width).saturating_sub(1);
+    let mut push = |role: Role, text: String, left: &mut usize| {
+        let piece = words::fit(&text, *left);
+        *left -= words::width(&piece).min(*left);
+        spans.push(Span::styled(piece, theme.style(role)));
+    };
+    push(Role::Text, " ".into(), &mut left);
+    if let Some(next) = next {
+        push(Role::Key, "n ".into(), &mut left);
+        let room = left.saturating_sub(44).clamp(16, 60);
+        push(Role::Strong, format!("{}  ", words::fit(next, room)), &mut left);
+    }
+    for (binding, label, can) in bindings {
+        let text = if *can {
+            format!("{} {label}", binding.keys[0])
+        } else {
+            format!("({} {label})", binding.keys[0])
+        };
+        if words::width(&text) + 2 > left {
+            continue;
+        }
+        if *can {
+            push(Role::Key, binding.keys[0].to_owned(), &mut left);
+            push(Role::Text, format!(" {label}  "), &mut left);
+        } else {
+            push(Role::Dim, format!("{text}  "), &mut left);
+        }
+    }
+    buf.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// What is waited for: how long, of how long, and how to give it up.
+pub fn wait(model: &Model, area: Rect, buf: &mut Buffer) {
+    let Some(waiting) = &model.world.waiting else {
+        return;
+    };
+    let theme = model.theme;
+    let spent = words::since(waiting.since, model.time);
+    let share = if waiting.limit.is_zero() {
+        0.0
+    } else {
+        (spent.as_secs_f64() / waiting.limit.as_secs_f64()).min(1.0)
+    };
+    let cells = 12;
+    let full = (0..cells)
+        .filter(|i| f64::from(*i) < share * f64::from(cells))
+        .count();
+    let bar = format!(
+        "{}{}",
+        "█".repeat(full),
+        "░".repeat(usize::try_from(cells).unwrap_or(0) - full)
+    );
+    let cancel = if waiting.cancellable {
+        "  c gives up"
+    } else {
+        "  cannot be given up"
+    };
+    let times = format!(
+        " {} / {} ",
+        words::short_clock(spent),
+        words::short_clock(waiting.limit)
+    );
+    let fixed = words::width(&times) + words::width(cancel) + 12 + 14;
+    let what = words::fit(
+        &words::clean(&waiting.what),
+        usize::from(area.width).saturating_sub(fixed),
+    );
+    let line = Line::from(vec![
+        Span::styled(" waiting for ", theme.style(Role::Warn)),
+        Span::styled(what, theme.style(Role::Strong)),
+        Span::raw(" "),
+        Span::styled(bar, theme.style(Role::Info)),
+        Span::raw(times),
+        Span::styled(cancel, theme.style(Role::Dim)),
+    ]);
+    buf.set_line(area.x, area.y, &line, area.width);
+}
+
+/// Short messages, newest lowest, right above the footer.
+pub fn toasts(model: &Model, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme;
+    let mut y = area.bottom();
+    for toast in model.toasts.iter().rev() {
+        let (role, mark) = match toast.kind {
+            ToastKind::Said => (Role::Info, "·"),
+            ToastKind::Done => (Role::Good, "✓"),
+            ToastKind::Refused => (Role::Warn, "!"),
+            ToastKind::Failed => (Role::Bad, "✗"),
+        };
+        let room = usize::from(area.width.saturating_sub(6)).min(96);
+        if room < 10 {
+            return;
+        }
+        let lines = words::wrap(&format!("{mark} {}", toast.text), room);
+        let height = u16::try_from(lines.len().min(4)).unwrap_or(1);
+        if y < area.y + height {
+            return;
+        }
+        y -= height;
+        let wide = lines.iter().take(4).map(|l| words::width(l)).max().unwrap_or(0) + 2;
+        for (i, line) in lines.iter().take(4).enumerate() {
+            let text = format!(" {} ", words::pad(line, wide - 2));
+            let x = area
+                .right()
+                .saturating_sub(u16::try_from(wide).unwrap_or(area.width) + 2)
+                .max(area.x);
+            let row = y + u16::try_from(i).unwrap_or(0);
+            buf.set_stringn(
+                x,
+                row,
+                &text,
+                usize::from(area.width),
+                theme.style(Role::Cursor).patch(theme.style(role)),
+            );
+        }
+    }
+}

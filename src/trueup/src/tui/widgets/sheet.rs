@@ -1,0 +1,138 @@
+//! The action sheet: what, where, assumptions, undo, by hand, and the one way to go ahead.
+
+use super::{boxed, doc::Doc, over, words};
+use crate::tui::{
+    model::{Model, dialog::SheetDialog},
+    theme::{Role, Theme},
+};
+use ratatui::{buffer::Buffer, layout::Rect, text::Line, text::Span};
+use trueup_core::sheet::{Confirm, Sheet};
+
+fn pairs(doc: &mut Doc, label: &str, role: Role, lines: &[String]) {
+    for (i, line) in lines.iter().enumerate() {
+        doc.pair(if i == 0 { label } else { "" }, role, line);
+    }
+}
+
+/// What has to be read before it can be confirmed.
+fn must_read(sheet: &Sheet) -> Doc {
+    let mut doc = Doc::new();
+    doc.pair("place", Role::Text, &sheet.place);
+    pairs(&mut doc, "object", Role::Text, &sheet.objects);
+    pairs(&mut doc, "will", Role::Strong, &sheet.will);
+    let warnings: Vec<String> = sheet.warnings.iter().map(|w| format!("! {w}")).collect();
+    pairs(&mut doc, "mind", Role::Warn, &warnings);
+    pairs(&mut doc, "assumes", Role::Text, &sheet.assumes);
+    pairs(&mut doc, "undo", Role::Text, &sheet.undo);
+    doc
+}
+
+fn whole(sheet: &Sheet) -> Doc {
+    let mut doc = must_read(sheet);
+    pairs(&mut doc, "by hand", Role::Dim, &sheet.by_hand);
+    doc
+}
+
+fn frame(size: (u16, u16), sheet: &Sheet) -> Rect {
+    let screen = Rect::new(0, 0, size.0, size.1);
+    let wide = over(screen, 110, size.1);
+    let rows = whole(sheet).height(wide.width.saturating_sub(4));
+    let height = u16::try_from(rows + 5).unwrap_or(u16::MAX);
+    over(screen, 110, height.min(size.1.saturating_sub(2)))
+}
+
+fn room(size: (u16, u16), sheet: &Sheet) -> (u16, usize) {
+    let area = frame(size, sheet);
+    (
+        area.width.saturating_sub(4),
+        usize::from(area.height.saturating_sub(5)),
+    )
+}
+
+/// Lines of what has to be read that have not been on the screen yet.
+pub fn unread(dialog: &SheetDialog, size: (u16, u16)) -> usize {
+    let (width, room) = room(size, &dialog.sheet);
+    must_read(&dialog.sheet)
+        .height(width)
+        .saturating_sub(dialog.scroll + room)
+}
+
+/// Where the scroll stands after moving by so many lines.
+pub fn scrolled(dialog: &SheetDialog, size: (u16, u16), by: isize) -> usize {
+    let (width, room) = room(size, &dialog.sheet);
+    let most = whole(&dialog.sheet).height(width).saturating_sub(room);
+    dialog.scroll.saturating_add_signed(by).min(most)
+}
+
+/// Draws it over the screen.
+pub fn draw(model: &Model, dialog: &SheetDialog, buf: &mut Buffer) {
+    let theme = model.theme;
+    let sheet = &dialog.sheet;
+    let area = frame(model.size, sheet).intersection(buf.area);
+    let read = format!(
+        "facts read {} ago",
+        words::age(words::since(sheet.read_at, model.time))
+    );
+    let inner = boxed(buf, area, theme, &words::clean(&sheet.title), &read);
+    if inner.height < 4 {
+        return;
+    }
+    let body = Rect::new(inner.x, inner.y, inner.width, inner.height - 3);
+    whole(sheet).draw(body, buf, theme, dialog.scroll);
+    let rule = "─".repeat(usize::from(inner.width));
+    buf.set_stringn(
+        inner.x,
+        inner.bottom() - 3,
+        rule,
+        usize::from(inner.width),
+        theme.style(Role::Border),
+    );
+    if let Some(wrong) = &dialog.wrong {
+        buf.set_stringn(
+            inner.x,
+            inner.bottom() - 2,
+            words::fit(wrong, usize::from(inner.width)),
+            usize::from(inner.width),
+            theme.style(Role::Bad),
+        );
+    }
+    let line = confirm_line(dialog, theme, unread(dialog, model.size));
+    buf.set_line(inner.x, inner.bottom() - 1, &line, inner.width);
+}
+
+fn confirm_line(dialog: &SheetDialog, theme: Theme, unread: usize) -> Line<'static> {
+    let span = |role: Role, text: String| Span::styled(text, theme.style(role));
+    let mut spans = vec![
+        span(Role::Key, "esc".into()),
+        span(Role::Text, " no    ".into()),
+    ];
+    if unread > 0 {
+        spans.push(span(
+            Role::Warn,
+            format!("↓ {unread} more to read first    "),
+        ));
+    }
+    match &dialog.sheet.confirm {
+        Confirm::Type(token) => {
+            spans.push(span(
+                Role::Strong,
+                format!("type {} to go ahead: ", words::clean(token)),
+            ));
+            spans.push(span(Role::Key, words::clean(&dialog.typed)));
+            spans.push(span(Role::Key, "▏".into()));
+        }
+        Confirm::Button => {
+            let (no, yes) = if dialog.on_do {
+                (Role::Text, Role::Here)
+            } else {
+                (Role::Here, Role::Text)
+            };
+            let mark = |on: bool| if on { "▸" } else { " " };
+            spans.push(span(no, format!("{}[ No ]", mark(!dialog.on_do))));
+            spans.push(span(Role::Text, "  ".into()));
+            spans.push(span(yes, format!("{}[ Do it ]", mark(dialog.on_do))));
+            spans.push(span(Role::Dim, "   tab between them, enter".into()));
+        }
+    }
+    Line::from(spans)
+}

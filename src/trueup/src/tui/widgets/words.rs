@@ -1,0 +1,158 @@
+//! Text that fits: widths in cells, cuts that are shown, wrapping, ages and clocks in words.
+
+use jiff::Timestamp;
+use std::time::Duration;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Text from outside as one inert line.
+pub fn clean(text: &str) -> String {
+    trueup_core::text::line(text)
+}
+
+/// How many cells a text takes.
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// At most `cells` wide; a cut is shown by `…`.
+pub fn fit(text: &str, cells: usize) -> String {
+    if width(text) <= cells {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let w = c.width().unwrap_or(0);
+        if used + w > cells.saturating_sub(1) {
+            break;
+        }
+        used += w;
+        out.push(c);
+    }
+    if cells > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// Exactly `cells` wide.
+pub fn pad(text: &str, cells: usize) -> String {
+    let mut out = fit(text, cells);
+    let used = width(&out);
+    out.extend(std::iter::repeat_n(' ', cells.saturating_sub(used)));
+    out
+}
+
+/// Breaks a text at blanks, and longer words where they have to be.
+pub fn wrap(text: &str, cells: usize) -> Vec<String> {
+    let cells = cells.max(1);
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let mut line = String::new();
+        let mut used = 0;
+        for word in paragraph.split_inclusive(' ') {
+            let word_width = width(word.trim_end());
+            if used > 0 && used + word_width > cells {
+                lines.push(std::mem::take(&mut line).trim_end().to_owned());
+                used = 0;
+            }
+            for c in word.chars() {
+                let w = c.width().unwrap_or(0);
+                if used + w > cells {
+                    if c == ' ' {
+                        continue;
+                    }
+                    lines.push(std::mem::take(&mut line));
+                    used = 0;
+                }
+                line.push(c);
+                used += w;
+            }
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
+}
+
+/// `3 s`, `12 min`, `5 h`, `8 d`.
+pub fn age(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// The age of something that happened at `at`.
+pub fn since(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(at)).unwrap_or_default()
+}
+
+/// `00:12:31`, hours as many as there are.
+pub fn clock(length: Duration) -> String {
+    let s = length.as_secs();
+    format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}
+
+/// `03:12`, with hours only when there are some.
+pub fn short_clock(length: Duration) -> String {
+    let s = length.as_secs();
+    if s >= 3600 {
+        return clock(length);
+    }
+    format!("{:02}:{:02}", s / 60, s % 60)
+}
+
+/// A length of time between two: `7-8 d`.
+pub fn bracket(from: Duration, to: Duration) -> String {
+    let (short, long) = (age(from), age(to));
+    match (short.split_once(' '), long.split_once(' ')) {
+        (Some((a, u)), Some((b, v))) if u == v && a != b => format!("{a}-{b} {u}"),
+        _ if short == long => long,
+        _ => format!("{short} - {long}"),
+    }
+}
+
+/// `1 field`, `2 fields`.
+pub fn count(n: usize, one: &str) -> String {
+    if n == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{n} {one}s")
+    }
+}
+
+/// A number as people write it: no more than three places, no trailing zeros.
+pub fn number(n: f64) -> String {
+    let text = format!("{n:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_wider_than_asked() {
+        for text in ["", "a", "日本語テキスト", "one two three", "abcdefghij klm"] {
+            for cells in 0..12 {
+                assert!(width(&fit(text, cells)) <= cells, "{text} {cells}");
+                assert_eq!(width(&pad(text, cells)), cells, "{text} {cells}");
+                for line in wrap(text, cells.max(2)) {
+                    assert!(width(&line) <= cells.max(2), "{text} {cells} {line}");
+                }
+            }
+        }
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+    }
+
+    #[test]
+    fn ages_are_said_in_one_unit() {
+        let d = |days: u64| Duration::from_secs(days * 86_400);
+        assert_eq!(bracket(d(7), d(8)), "7-8 d");
+        assert_eq!(age(Duration::from_secs(125)), "2 min");
+        assert_eq!(short_clock(Duration::from_secs(192)), "03:12");
+    }
+}
