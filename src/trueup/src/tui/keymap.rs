@@ -151,7 +151,7 @@ fn always(_: &Model) -> Result<(), String> {
     Ok(())
 }
 fn some_row(model: &Model) -> Result<(), String> {
-    if model.len() == 0 {
+    if model.rows() == 0 {
         return Err("the list is empty".into());
     }
     Ok(())
@@ -222,9 +222,7 @@ fn undoable(model: &Model) -> Result<(), String> {
 fn waiting(model: &Model) -> Result<(), String> {
     match &model.world.waiting {
         None => Err("nothing is being waited for".into()),
-        Some(wait) if !wait.cancellable => {
-            Err(format!("{} cannot be given up", wait.what))
-        }
+        Some(wait) if !wait.cancellable => Err(format!("{} cannot be given up", wait.what)),
         Some(_) => Ok(()),
     }
 }
@@ -258,7 +256,12 @@ fn moved(model: &Model) -> Result<(), String> {
     Ok(())
 }
 fn unreviewed(model: &Model) -> Result<(), String> {
-    if model.run().broken_glass.iter().all(|g| g.reviewed.is_some()) {
+    if model
+        .run()
+        .broken_glass
+        .iter()
+        .all(|g| g.reviewed.is_some())
+    {
         return Err("no broken glass waits for a review".into());
     }
     Ok(())
@@ -278,13 +281,31 @@ pub const TABLE: &[Binding] = &[
     // Scope
     key(On(Scope), &["space"], Cmd::Mark, "mark", some_app),
     key(On(Scope), &["a"], Cmd::MarkAll, "all suspicious", some_row),
-    key(On(Scope), &["S"], Cmd::UseScope, "scope = marked", some_mark),
-    key(On(Scope), &["F"], Cmd::FreezeNow, "freeze marked now", freezable),
+    key(
+        On(Scope),
+        &["S"],
+        Cmd::UseScope,
+        "scope = marked",
+        some_mark,
+    ),
+    key(
+        On(Scope),
+        &["F"],
+        Cmd::FreezeNow,
+        "freeze marked now",
+        freezable,
+    ),
     key(On(Scope), &["T"], Cmd::Target, "target policy", some_app),
     key(On(Scope), &["P"], Cmd::Park, "park", some_app),
     // Freeze
     key(On(Freeze), &["enter"], Cmd::Enter, "sheet", always),
-    key(On(Freeze), &["F"], Cmd::FreezeNow, "freeze this one again", freezable),
+    key(
+        On(Freeze),
+        &["F"],
+        Cmd::FreezeNow,
+        "freeze this one again",
+        freezable,
+    ),
     key(On(Freeze), &["T"], Cmd::Target, "target policy", some_app),
     key(On(Freeze), &["P"], Cmd::Park, "park", some_app),
     // Snapshot
@@ -300,7 +321,13 @@ pub const TABLE: &[Binding] = &[
     key(On(Decide), &["8"], Cmd::Pick(8), "", cell),
     key(On(Decide), &["9"], Cmd::Pick(9), "", cell),
     key(On(Decide), &["enter"], Cmd::Enter, "choose", some_row),
-    key(On(Decide), &["A"], Cmd::EveryCopy, "all copies", several_copies),
+    key(
+        On(Decide),
+        &["A"],
+        Cmd::EveryCopy,
+        "all copies",
+        several_copies,
+    ),
     key(On(Decide), &["g"], Cmd::Together, "together", grouped),
     key(On(Decide), &["e"], Cmd::Value, "value", cell),
     key(On(Decide), &["i"], Cmd::Ignore, "ignore", cell),
@@ -322,7 +349,13 @@ pub const TABLE: &[Binding] = &[
     // Sync
     key(On(Sync), &["enter"], Cmd::Enter, "sheet", always),
     key(On(Sync), &["r"], Cmd::Look, "look again", always),
-    key(On(Sync), &["d"], Cmd::DecideThis, "decide this field", stopped_field),
+    key(
+        On(Sync),
+        &["d"],
+        Cmd::DecideThis,
+        "decide this field",
+        stopped_field,
+    ),
     key(On(Sync), &["P"], Cmd::Park, "park", some_app),
     key(On(Sync), &["m"], Cmd::Attest, "attest", manual_gate),
     key(On(Sync), &["B"], Cmd::Glass, "break glass", glass),
@@ -339,9 +372,21 @@ pub const TABLE: &[Binding] = &[
     key(On(Close), &["1"], Cmd::Export(1), "Markdown", always),
     key(On(Close), &["2"], Cmd::Export(2), "HTML", always),
     key(On(Close), &["3"], Cmd::Export(3), "JSON", always),
-    key(On(Close), &["V"], Cmd::ReviewGlass, "review glass", unreviewed),
+    key(
+        On(Close),
+        &["V"],
+        Cmd::ReviewGlass,
+        "review glass",
+        unreviewed,
+    ),
     key(On(Close), &["P"], Cmd::Park, "hand over", some_app),
-    key(On(Close), &["C"], Cmd::CloseIncident, "close incident", closable),
+    key(
+        On(Close),
+        &["C"],
+        Cmd::CloseIncident,
+        "close incident",
+        closable,
+    ),
     // Everywhere
     key(Everywhere, &["n"], Cmd::Next, "next", always),
     key(Everywhere, &["?", "f1"], Cmd::Help, "help", always),
@@ -364,18 +409,48 @@ pub const TABLE: &[Binding] = &[
     quiet(Everywhere, &["k", "up"], Cmd::Up, "up"),
     quiet(Everywhere, &["g", "home"], Cmd::Top, "to the top"),
     quiet(Everywhere, &["G", "end"], Cmd::Bottom, "to the bottom"),
-    quiet(Everywhere, &["ctrl-d", "pagedown"], Cmd::HalfDown, "half a page down"),
-    quiet(Everywhere, &["ctrl-u", "pageup"], Cmd::HalfUp, "half a page up"),
-    quiet(Everywhere, &["ctrl-r", "f5"], Cmd::Look, "read the world again"),
+    quiet(
+        Everywhere,
+        &["ctrl-d", "pagedown"],
+        Cmd::HalfDown,
+        "half a page down",
+    ),
+    quiet(
+        Everywhere,
+        &["ctrl-u", "pageup"],
+        Cmd::HalfUp,
+        "half a page up",
+    ),
+    quiet(
+        Everywhere,
+        &["ctrl-r", "f5"],
+        Cmd::Look,
+        "read the world again",
+    ),
     quiet(Everywhere, &["ctrl-l"], Cmd::Redraw, "draw anew"),
     // Dialogs
     quiet(Sheet, &["esc"], Cmd::Back, "no"),
-    quiet(Sheet, &["enter"], Cmd::Enter, "go ahead, with the text typed or *Do it* in focus"),
-    quiet(Sheet, &["tab", "backtab", "left", "right"], Cmd::Pane, "between No and Do it"),
+    quiet(
+        Sheet,
+        &["enter"],
+        Cmd::Enter,
+        "go ahead, with the text typed or *Do it* in focus",
+    ),
+    quiet(
+        Sheet,
+        &["tab", "backtab", "left", "right"],
+        Cmd::Pane,
+        "between No and Do it",
+    ),
     quiet(Sheet, &["down", "pagedown"], Cmd::Down, "read on"),
     quiet(Sheet, &["up", "pageup"], Cmd::Up, "read back"),
     quiet(Prompt, &["esc"], Cmd::Back, "give up"),
-    quiet(Prompt, &["enter", "ctrl-s"], Cmd::Enter, "next field, or done (ctrl-s where enter makes a new line)"),
+    quiet(
+        Prompt,
+        &["enter", "ctrl-s"],
+        Cmd::Enter,
+        "next field, or done (ctrl-s where enter makes a new line)",
+    ),
     quiet(Prompt, &["tab", "down"], Cmd::Pane, "next field"),
     quiet(Prompt, &["backtab", "up"], Cmd::Up, "field before"),
     quiet(Choose, &["esc", "q"], Cmd::Back, "give up"),
@@ -384,8 +459,18 @@ pub const TABLE: &[Binding] = &[
     quiet(Choose, &["k", "up", "backtab"], Cmd::Up, "up"),
     quiet(Search, &["esc"], Cmd::Back, "back"),
     quiet(Search, &["enter"], Cmd::Enter, "do it (palette)"),
-    quiet(Search, &["down", "tab", "ctrl-d", "pagedown"], Cmd::Down, "down"),
-    quiet(Search, &["up", "backtab", "ctrl-u", "pageup"], Cmd::Up, "up"),
+    quiet(
+        Search,
+        &["down", "tab", "ctrl-d", "pagedown"],
+        Cmd::Down,
+        "down",
+    ),
+    quiet(
+        Search,
+        &["up", "backtab", "ctrl-u", "pageup"],
+        Cmd::Up,
+        "up",
+    ),
     quiet(Page, &["esc", "q", "enter"], Cmd::Back, "back"),
     quiet(Page, &["j", "down", "space"], Cmd::Down, "down"),
     quiet(Page, &["k", "up"], Cmd::Up, "up"),
@@ -515,9 +600,7 @@ pub fn next_words(next: &Next) -> String {
             super::widgets::words::count(applications.len(), "application")
         ),
         Next::ProveFreeze { .. } => "prove that the freeze holds".into(),
-        Next::Refreeze { application, .. } => {
-            line(&format!("freeze {} again", application.name))
-        }
+        Next::Refreeze { application, .. } => line(&format!("freeze {} again", application.name)),
         Next::Snapshot => "take a snapshot".into(),
         Next::Decide { cells } => format!(
             "decide {}",
@@ -534,9 +617,10 @@ pub fn next_words(next: &Next) -> String {
         Next::AwaitOperation { application, .. } => {
             line(&format!("wait for the sync of {}", application.name))
         }
-        Next::VerifySync { application, .. } => {
-            line(&format!("read back what the sync of {} did", application.name))
-        }
+        Next::VerifySync { application, .. } => line(&format!(
+            "read back what the sync of {} did",
+            application.name
+        )),
         Next::Gate { gate, .. } => line(&format!("watch gate {gate}")),
         Next::Attest { gate, .. } => line(&format!("attest {gate}")),
         Next::Thaw { applications } => format!(

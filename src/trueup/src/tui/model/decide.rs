@@ -142,10 +142,7 @@ impl Model {
     /// The cell under the cursor.
     pub fn cell_here(&self) -> Option<CellKey> {
         let question = self.question_here()?;
-        let at = self
-            .decide
-            .copy
-            .min(question.cells.len().saturating_sub(1));
+        let at = self.decide.copy.min(question.cells.len().saturating_sub(1));
         question.cells.get(at).cloned()
     }
 
@@ -226,11 +223,7 @@ impl Model {
     /// Puts the cursor on a cell, unfolding what hides it.
     pub fn go_to_cell(&mut self, cell: &CellKey) {
         let now = self.world.now.clone();
-        let Some(index) = now
-            .questions
-            .iter()
-            .position(|q| q.cells.contains(cell))
-        else {
+        let Some(index) = now.questions.iter().position(|q| q.cells.contains(cell)) else {
             return;
         };
         let question = &now.questions[index];

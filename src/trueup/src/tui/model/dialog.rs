@@ -139,11 +139,19 @@ pub enum ActKind {
 
 impl ActKind {
     pub const ALL: [(Self, &'static str, &'static str); 5] = [
-        (Self::Patch, "patch a field", "sets one field of a live object"),
+        (
+            Self::Patch,
+            "patch a field",
+            "sets one field of a live object",
+        ),
         (Self::Scale, "scale", "sets the number of replicas"),
         (Self::Restart, "restart", "rolls the pods of a workload"),
         (Self::Suspend, "suspend", "suspends a CronJob"),
-        (Self::Remove, "remove a field", "takes one field out of a live object"),
+        (
+            Self::Remove,
+            "remove a field",
+            "takes one field out of a live object",
+        ),
     ];
 }
 
@@ -232,7 +240,8 @@ impl Choose {
     }
 
     pub fn note(mut self, role: Role, text: impl AsRef<str>) -> Self {
-        self.notes.push((role, trueup_core::text::line(text.as_ref())));
+        self.notes
+            .push((role, trueup_core::text::line(text.as_ref())));
         self
     }
 }
@@ -254,7 +263,8 @@ impl Prompt {
     }
 
     pub fn note(mut self, role: Role, text: impl AsRef<str>) -> Self {
-        self.notes.push((role, trueup_core::text::line(text.as_ref())));
+        self.notes
+            .push((role, trueup_core::text::line(text.as_ref())));
         self
     }
 

@@ -40,7 +40,11 @@ pub fn auto_sync(app: &AppNow, at: Timestamp) -> (Role, String) {
         (None, Some(not_before)) => format!(" ≤{}", age(since(not_before, at))),
         (None, None) => String::new(),
     };
-    let role = if state == "off" { Role::Warn } else { Role::Dim };
+    let role = if state == "off" {
+        Role::Warn
+    } else {
+        Role::Dim
+    };
     (role, format!("{state}{length}"))
 }
 
@@ -85,10 +89,7 @@ pub fn mechanism(mechanism: Mechanism) -> &'static str {
 pub fn holds(app: &AppRun, hold: std::time::Duration, at: Timestamp) -> (Role, String) {
     match &app.freeze {
         Freeze::Not => (Role::Dim, "not frozen".into()),
-        Freeze::Set { at: set, .. } => (
-            Role::Warn,
-            format!("✓  set {} ago", age(since(*set, at))),
-        ),
+        Freeze::Set { at: set, .. } => (Role::Warn, format!("✓  set {} ago", age(since(*set, at)))),
         Freeze::Holding {
             first: HoldSample { at: first, .. },
             ..
@@ -96,9 +97,7 @@ pub fn holds(app: &AppRun, hold: std::time::Duration, at: Timestamp) -> (Role, S
             let seen = since(*first, at).min(hold).as_secs();
             (Role::Warn, format!("✓· {seen}/{} s", hold.as_secs()))
         }
-        Freeze::Proven { since: from, .. } => {
-            (Role::Good, format!("✓✓ {}", age(since(*from, at))))
-        }
+        Freeze::Proven { since: from, .. } => (Role::Good, format!("✓✓ {}", age(since(*from, at)))),
         Freeze::Lost { why } => (Role::Bad, format!("! lost: {}", words::clean(why))),
         Freeze::Thawed => (Role::Dim, "thawed".into()),
     }
@@ -124,9 +123,7 @@ pub fn sync_state(app: &AppRun) -> (Role, String) {
             (Role::Warn, "▶ finished, reading back".into())
         }
         Sync::Finished { phase, .. } => (Role::Bad, format!("! {}", words::clean(phase))),
-        Sync::Verified { changes, .. } if changes.is_empty() => {
-            (Role::Good, "✓ no change".into())
-        }
+        Sync::Verified { changes, .. } if changes.is_empty() => (Role::Good, "✓ no change".into()),
         Sync::Verified { changes, .. } => (
             Role::Good,
             format!("✓ {} as shown", words::count(changes.len(), "field")),
@@ -144,10 +141,9 @@ pub fn thaw_state(app: &AppRun, at: Timestamp) -> (Role, String) {
         Thaw::Not if app.freeze == Freeze::Thawed => (Role::Good, "✓ thawed".into()),
         Thaw::Not => (Role::Dim, "frozen".into()),
         Thaw::Restored { rounds, .. } => (Role::Warn, format!("▶ round {rounds}/2 seen")),
-        Thaw::Watched { at: done, .. } => (
-            Role::Good,
-            format!("✓ 2 rounds, {}", age(since(*done, at))),
-        ),
+        Thaw::Watched { at: done, .. } => {
+            (Role::Good, format!("✓ 2 rounds, {}", age(since(*done, at))))
+        }
         Thaw::Broken { why, .. } => (Role::Bad, format!("! {}", words::clean(why))),
     }
 }
@@ -202,12 +198,17 @@ pub fn moved(run: &Run, now: &Now) -> Vec<Moved> {
     if run.questions.is_empty() {
         return Vec::new();
     }
-    let mut live: BTreeMap<(String, String, String), (&trueup_core::decision::CellKey, &Option<Value>)> =
-        BTreeMap::new();
+    let mut live: BTreeMap<
+        (String, String, String),
+        (&trueup_core::decision::CellKey, &Option<Value>),
+    > = BTreeMap::new();
     for (key, cell) in &now.cells {
         let place = key.object.namespace.clone().unwrap_or_default();
         let object = format!("{}/{}", key.object.kind, key.object.name);
-        live.insert((object, place, key.field.to_string()), (key, &cell.sides.live));
+        live.insert(
+            (object, place, key.field.to_string()),
+            (key, &cell.sides.live),
+        );
     }
     let text = |value: &Value, key: &str| {
         value

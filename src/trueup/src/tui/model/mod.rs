@@ -168,7 +168,7 @@ impl Model {
     }
 
     /// Rows of the shown screen's list.
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         match self.stage {
             Stage::Scope => self.derived.apps.len(),
             Stage::Freeze => self.run().scope.len(),
@@ -183,7 +183,7 @@ impl Model {
 
     /// The row under the cursor, as far as there is one.
     pub fn cursor(&self) -> Option<usize> {
-        let len = self.len();
+        let len = self.rows();
         (len > 0).then(|| self.list().cursor.min(len - 1))
     }
 

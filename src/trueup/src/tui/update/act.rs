@@ -37,8 +37,16 @@ pub fn offer(model: &mut Model) {
                 Pick::Prompt(Ask::Act {
                     kind,
                     application: application.clone(),
-                    object: if with_field { object.clone() } else { String::new() },
-                    field: if with_field { field.clone() } else { String::new() },
+                    object: if with_field {
+                        object.clone()
+                    } else {
+                        String::new()
+                    },
+                    field: if with_field {
+                        field.clone()
+                    } else {
+                        String::new()
+                    },
                     value: String::new(),
                 }),
             )
@@ -124,7 +132,10 @@ pub fn form(kind: ActKind, application: &str, object: &str, field: &str, value: 
         label,
         fields,
     )
-    .note(Role::Dim, "object: KIND/NAME, as in Deployment/payment; the sheet comes next")
+    .note(
+        Role::Dim,
+        "object: KIND/NAME, as in Deployment/payment; the sheet comes next",
+    )
 }
 
 /// The form is filled in: the command, or what is wrong with it.

@@ -67,7 +67,13 @@ pub fn every_copy(model: &mut Model) {
         let others: Vec<CellKey> = model
             .cells_for_choice(true, model.decide.together)
             .into_iter()
-            .filter(|key| model.run().decisions.get(key).is_none_or(|d| d.git != decision.git))
+            .filter(|key| {
+                model
+                    .run()
+                    .decisions
+                    .get(key)
+                    .is_none_or(|d| d.git != decision.git)
+            })
             .collect();
         if !others.is_empty() {
             let take = spreadable(model, &cell, &decision.take);
@@ -82,7 +88,10 @@ pub fn every_copy(model: &mut Model) {
                     format!("{} for every copy?", take_words(&take)),
                     vec![
                         Choice::new(
-                            format!("yes, for {} more", count(others.len(), "copy").replace("copys", "copies")),
+                            format!(
+                                "yes, for {} more",
+                                count(others.len(), "copy").replace("copys", "copies")
+                            ),
                             "",
                             Pick::Decide {
                                 cells: others.clone(),
@@ -133,8 +142,14 @@ pub fn together(model: &mut Model) {
 
 /// A number: that column, for the cells that the switches say.
 pub fn pick(model: &mut Model, number: usize) -> Vec<Effect> {
-    let Some(side) = number.checked_sub(1).and_then(|i| model.sides_here().get(i).cloned()) else {
-        model.toast(ToastKind::Said, format!("no column has the number {number}"));
+    let Some(side) = number
+        .checked_sub(1)
+        .and_then(|i| model.sides_here().get(i).cloned())
+    else {
+        model.toast(
+            ToastKind::Said,
+            format!("no column has the number {number}"),
+        );
         return Vec::new();
     };
     let Some(here) = model.cell_here() else {
@@ -146,7 +161,10 @@ pub fn pick(model: &mut Model, number: usize) -> Vec<Effect> {
         (&side, model.question_here())
         && model.cell_of(question, &side).is_none()
     {
-        model.toast(ToastKind::Refused, format!("{} holds no such field", side.name()));
+        model.toast(
+            ToastKind::Refused,
+            format!("{} holds no such field", side.name()),
+        );
         return Vec::new();
     }
     let cells = model.cells_for_choice(model.decide.every_copy, model.decide.together);
@@ -181,12 +199,17 @@ fn value(model: &mut Model, cells: Vec<CellKey>) {
     prompt(
         model,
         Prompt::new(
-            Ask::Value { cells: cells.clone() },
+            Ask::Value {
+                cells: cells.clone(),
+            },
             "another value",
             vec![Field::new("value", &text)],
         )
         .note(Role::Text, cells_words(&cells))
-        .note(Role::Dim, "text stays text where the field holds text; else it is read as JSON"),
+        .note(
+            Role::Dim,
+            "text stays text where the field holds text; else it is read as JSON",
+        ),
     );
 }
 
@@ -316,7 +339,10 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
     }
     prompt(
         model,
-        form.note(Role::Dim, "asked once for this group; it is in the transcript"),
+        form.note(
+            Role::Dim,
+            "asked once for this group; it is in the transcript",
+        ),
     );
     Vec::new()
 }
@@ -327,10 +353,13 @@ fn split_warning(model: &Model, cells: &[CellKey]) -> Option<String> {
     let others: Vec<String> = model
         .together(question)
         .iter()
-        .filter(|q| q.cells.iter().any(|cell| {
-            cells.iter().any(|c| c.application == cell.application) && !cells.contains(cell)
-                && !model.run().decisions.contains_key(cell)
-        }))
+        .filter(|q| {
+            q.cells.iter().any(|cell| {
+                cells.iter().any(|c| c.application == cell.application)
+                    && !cells.contains(cell)
+                    && !model.run().decisions.contains_key(cell)
+            })
+        })
         .map(|q| q.field.clone())
         .collect();
     (!others.is_empty()).then(|| {
@@ -351,9 +380,7 @@ pub fn choose(model: &mut Model) {
     let mut choices = Vec::new();
     for (i, side) in model.sides_here().iter().enumerate() {
         let value = match side {
-            super::super::model::decide::Side::Copy { .. } => {
-                model.value_of(&question, side, None)
-            }
+            super::super::model::decide::Side::Copy { .. } => model.value_of(&question, side, None),
             _ => model.value_of(&question, side, Some(&here)),
         };
         let Some(value) = value else { continue };
@@ -387,22 +414,24 @@ pub fn choose(model: &mut Model) {
             .is_some_and(|cell| cell.sides.git.is_some())
     });
     choices.extend([
-        Choice::new(
-            "e another value",
-            "",
-            Pick::Cmd(Cmd::Value),
-        ),
+        Choice::new("e another value", "", Pick::Cmd(Cmd::Value)),
         Choice::new(
             "i ignore from now on",
             "an ignoreDifferences entry in Git",
             Pick::Value(Take::Ignore),
         ),
-        Choice::new("d remove", "what Git does not have", Pick::Value(Take::Remove))
-            .off_if(in_git.then(|| "Git has this field".into())),
+        Choice::new(
+            "d remove",
+            "what Git does not have",
+            Pick::Value(Take::Remove),
+        )
+        .off_if(in_git.then(|| "Git has this field".into())),
         Choice::new("L later", "owner and date", Pick::Cmd(Cmd::Later)),
     ]);
-    let mut list = Choose::new(format!("{} {}", question.name, question.field), choices)
-        .note(Role::Strong, format!("{} ({})", question.class, question.confidence));
+    let mut list = Choose::new(format!("{} {}", question.name, question.field), choices).note(
+        Role::Strong,
+        format!("{} ({})", question.class, question.confidence),
+    );
     for line in question.evidence.iter().take(3) {
         list = list.note(Role::Text, line);
     }

@@ -151,12 +151,22 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
         },
         Some(Dialog::Prompt(prompt)) => match cmd {
             Cmd::Pane => prompt.at = (prompt.at + 1) % prompt.fields.len().max(1),
-            Cmd::Up => prompt.at = prompt.at.checked_sub(1).unwrap_or(prompt.fields.len().saturating_sub(1)),
+            Cmd::Up => {
+                prompt.at = prompt
+                    .at
+                    .checked_sub(1)
+                    .unwrap_or(prompt.fields.len().saturating_sub(1))
+            }
             Cmd::Enter => return done(model),
             _ => {}
         },
         Some(Dialog::Choose(choose)) => match cmd {
-            Cmd::Up => choose.cursor = choose.cursor.checked_sub(1).unwrap_or(choose.choices.len().saturating_sub(1)),
+            Cmd::Up => {
+                choose.cursor = choose
+                    .cursor
+                    .checked_sub(1)
+                    .unwrap_or(choose.choices.len().saturating_sub(1))
+            }
             Cmd::Down => choose.cursor = (choose.cursor + 1) % choose.choices.len().max(1),
             Cmd::Enter => return take(model),
             _ => {}
@@ -279,8 +289,7 @@ pub fn palette_rows(model: &Model, typed: &str) -> Vec<&'static keymap::Binding>
     let mut rows: Vec<(u32, &keymap::Binding)> = keymap::TABLE
         .iter()
         .filter(|b| {
-            !b.label.is_empty()
-                && matches!(b.context, keymap::Context::Everywhere)
+            !b.label.is_empty() && matches!(b.context, keymap::Context::Everywhere)
                 || b.context == keymap::Context::On(model.stage)
         })
         .filter(|b| !b.label.is_empty())
@@ -374,7 +383,11 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
                 "keepLive" | "keep live" => How::KeepLive,
                 "gitNow" | "git now" => How::GitNow,
                 "stayFrozen" | "stay frozen" => How::StayFrozen,
-                other => return Err(format!("how: `{other}` is not keepLive, gitNow or stayFrozen")),
+                other => {
+                    return Err(format!(
+                        "how: `{other}` is not keepLive, gitNow or stayFrozen"
+                    ));
+                }
             };
             let later = Later {
                 how,

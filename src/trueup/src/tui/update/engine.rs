@@ -159,7 +159,7 @@ fn to_next_undecided(model: &mut Model) {
 }
 
 fn clamp(model: &mut Model) {
-    let len = model.len();
+    let len = model.rows();
     let list = model.list_mut();
     list.cursor = list.cursor.min(len.saturating_sub(1));
 }

@@ -136,7 +136,7 @@ fn step(model: &mut Model, by: isize) {
         list.scroll = moved(list.scroll, by, rows + 1);
         return;
     }
-    let len = model.len();
+    let len = model.rows();
     let list = model.list_mut();
     let before = list.cursor;
     list.cursor = moved(list.cursor.min(len.saturating_sub(1)), by, len);

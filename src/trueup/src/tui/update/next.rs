@@ -32,8 +32,15 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
     if let Some(wait) = model.world.waiting.clone() {
         let attest = matches!(next, Next::Attest { .. });
         if !attest {
-            let cancel = if wait.cancellable { " · c gives up" } else { "" };
-            model.toast(ToastKind::Said, format!("waiting for {}{cancel}", wait.what));
+            let cancel = if wait.cancellable {
+                " · c gives up"
+            } else {
+                ""
+            };
+            model.toast(
+                ToastKind::Said,
+                format!("waiting for {}{cancel}", wait.what),
+            );
             return Vec::new();
         }
     }
@@ -116,12 +123,16 @@ fn open_manual_gate(model: &Model) -> Option<(String, String)> {
     if let Next::Attest { gate, asks, .. } = &model.world.next {
         return Some((gate.clone(), asks.clone()));
     }
-    model.run().gates.iter().find_map(|(name, gate)| match gate {
-        Gate::Manual(manual) if !model.run().attested.contains_key(name) => {
-            Some((name.clone(), manual.manual.clone()))
-        }
-        _ => None,
-    })
+    model
+        .run()
+        .gates
+        .iter()
+        .find_map(|(name, gate)| match gate {
+            Gate::Manual(manual) if !model.run().attested.contains_key(name) => {
+                Some((name.clone(), manual.manual.clone()))
+            }
+            _ => None,
+        })
 }
 
 pub fn attest(model: &mut Model) {
@@ -140,10 +151,16 @@ fn attest_prompt(model: &mut Model, gate: String, asks: String) {
                 asks: asks.clone(),
             },
             format!("attest {gate}"),
-            vec![Field::new("who looked", &who), Field::new("what they saw", "")],
+            vec![
+                Field::new("who looked", &who),
+                Field::new("what they saw", ""),
+            ],
         )
         .note(Role::Strong, asks)
-        .note(Role::Dim, "attested by a person, not proven; it is in the transcript"),
+        .note(
+            Role::Dim,
+            "attested by a person, not proven; it is in the transcript",
+        ),
     );
 }
 
@@ -157,7 +174,9 @@ pub fn glass_to_break(model: &Model) -> Result<(Option<AppKey>, String, String),
     else {
         return Err("nothing stands still that glass could be broken for".into());
     };
-    let run = application.as_ref().and_then(|key| model.run().apps.get(key));
+    let run = application
+        .as_ref()
+        .and_then(|key| model.run().apps.get(key));
     match (rule, run) {
         (10, Some(app)) => {
             let gate = app
@@ -270,7 +289,11 @@ fn stopped(model: &mut Model, application: Option<AppKey>, reason: &str, rule: u
                 .unwrap_or_default(),
             Pick::Cmd(Cmd::DecideThis),
         )
-        .off_if(differs.is_none().then(|| "no single field is the matter".into())),
+        .off_if(
+            differs
+                .is_none()
+                .then(|| "no single field is the matter".into()),
+        ),
     );
     if let Some(application) = application {
         choices.push(Choice::new(

@@ -2,16 +2,15 @@
 
 use super::super::{
     model::{
-        Model, ToastKind, facts,
+        Model, ToastKind,
         dialog::{Ask, Choice, Choose, Dialog, Field, Pick, Prompt},
+        facts,
     },
     theme::Role,
     widgets::words::count,
 };
 use super::keys::{prompt, target_of};
-use trueup_core::{
-    event::Armed, object::identity::AppKey, plan::TargetKind, sheet::Command, text,
-};
+use trueup_core::{event::Armed, object::identity::AppKey, plan::TargetKind, sheet::Command, text};
 
 fn offer(model: &mut Model, choose: Choose) {
     model.dialogs.push(Dialog::Choose(choose));
@@ -41,7 +40,11 @@ pub fn scope(model: &mut Model) {
     let choices = vec![
         choice("the marked ones", marked),
         choice("the suspicious ones", suspicious),
-        Choice::new("let me mark them", "space marks, S takes the marked ones", Pick::Nothing),
+        Choice::new(
+            "let me mark them",
+            "space marks, S takes the marked ones",
+            Pick::Nothing,
+        ),
         choice("all that are listed", all),
     ];
     offer(
@@ -80,7 +83,12 @@ pub fn target(model: &mut Model, applications: Vec<AppKey>) {
     };
     let choices = vec![
         Choice::new("as declared", distinct(declared), set(TargetKind::Declared)).off_if(
-            (missing > 0).then(|| format!("{} without a declared policy", count(missing, "application"))),
+            (missing > 0).then(|| {
+                format!(
+                    "{} without a declared policy",
+                    count(missing, "application")
+                )
+            }),
         ),
         Choice::new("as found", distinct(found), set(TargetKind::Found)),
         Choice::new(
@@ -91,14 +99,20 @@ pub fn target(model: &mut Model, applications: Vec<AppKey>) {
             }),
         ),
     ];
-    let names: Vec<&str> = applications.iter().take(6).map(|key| key.name.as_str()).collect();
+    let names: Vec<&str> = applications
+        .iter()
+        .take(6)
+        .map(|key| key.name.as_str())
+        .collect();
     let title = format!(
         "target policy of {}{}",
         names.join(", "),
         if applications.len() > 6 { ", …" } else { "" }
     );
-    let mut choose = Choose::new(title, choices)
-        .note(Role::Dim, "what shall stand in the end; thaw puts exactly that in place");
+    let mut choose = Choose::new(title, choices).note(
+        Role::Dim,
+        "what shall stand in the end; thaw puts exactly that in place",
+    );
     if let [one] = applications.as_slice()
         && let Some(app) = model.now().apps.get(one)
     {
@@ -121,8 +135,16 @@ pub fn arm(model: &mut Model, asked: Option<(Armed, String)>) {
         )
     };
     let choices = vec![
-        choice(Armed::All, "all", "cluster and Git; each write still has its sheet"),
-        choice(Armed::Cluster, "cluster", "freeze, sync, thaw, live actions; no push"),
+        choice(
+            Armed::All,
+            "all",
+            "cluster and Git; each write still has its sheet",
+        ),
+        choice(
+            Armed::Cluster,
+            "cluster",
+            "freeze, sync, thaw, live actions; no push",
+        ),
         choice(Armed::Git, "git", "pushes only"),
         choice(Armed::Nothing, "nothing", "read only"),
     ];
@@ -282,7 +304,10 @@ pub fn message(model: &mut Model) {
             "commit message",
             vec![Field::lines("message", &text)],
         )
-        .note(Role::Dim, "ctrl-s keeps it; a changed message is proposed and proven anew"),
+        .note(
+            Role::Dim,
+            "ctrl-s keeps it; a changed message is proposed and proven anew",
+        ),
     );
 }
 
@@ -292,7 +317,14 @@ pub fn branch(model: &mut Model) {
         .proposal
         .as_ref()
         .map(|p| p.tracked.clone())
-        .or_else(|| model.now().apps.values().next().map(|app| app.branch.clone()))
+        .or_else(|| {
+            model
+                .now()
+                .apps
+                .values()
+                .next()
+                .map(|app| app.branch.clone())
+        })
         .unwrap_or_else(|| "the tracked branch".into());
     let own = format!("trueup/{}", run.id());
     let list = Choose::new(
@@ -332,7 +364,10 @@ pub fn review(model: &mut Model) {
         .into_iter()
         .map(|(what, note)| Choice::new(what.clone(), note, Pick::Prompt(Ask::Review { what })))
         .collect();
-    offer(model, Choose::new("which break-glass was reviewed?", choices));
+    offer(
+        model,
+        Choose::new("which break-glass was reviewed?", choices),
+    );
 }
 
 pub fn gate(model: &mut Model) {
@@ -344,7 +379,11 @@ pub fn gate(model: &mut Model) {
                 "value, comparison, traffic with a floor, time to stay green",
                 Pick::Prompt(Ask::MetricGate),
             ),
-            Choice::new("a manual look", "who looked, what they saw", Pick::Prompt(Ask::ManualGate)),
+            Choice::new(
+                "a manual look",
+                "who looked, what they saw",
+                Pick::Prompt(Ask::ManualGate),
+            ),
         ],
     );
     offer(model, list);
@@ -355,15 +394,23 @@ pub fn form(model: &Model, ask: Ask) -> Prompt {
     match ask.clone() {
         Ask::Target { applications } => Prompt::new(
             ask,
-            format!("target policy of {}", count(applications.len(), "application")),
+            format!(
+                "target policy of {}",
+                count(applications.len(), "application")
+            ),
             vec![
                 Field::new("automated", "{\"prune\": true, \"selfHeal\": true}"),
                 Field::new("reason", ""),
             ],
         )
-        .note(Role::Dim, "the `automated` block as JSON; null leaves auto-sync off"),
-        Ask::Branch => Prompt::new(ask, "branch", vec![Field::new("branch", "")])
-            .note(Role::Dim, "pushed without force; the walk waits for its merge"),
+        .note(
+            Role::Dim,
+            "the `automated` block as JSON; null leaves auto-sync off",
+        ),
+        Ask::Branch => Prompt::new(ask, "branch", vec![Field::new("branch", "")]).note(
+            Role::Dim,
+            "pushed without force; the walk waits for its merge",
+        ),
         Ask::Review { what } => Prompt::new(
             ask,
             format!("review: {what}"),
@@ -379,7 +426,10 @@ pub fn form(model: &Model, ask: Ask) -> Prompt {
                 Field::new("reason", ""),
             ],
         )
-        .note(Role::Dim, "it stays frozen, owed by the owner until then (2026-12-01)"),
+        .note(
+            Role::Dim,
+            "it stays frozen, owed by the owner until then (2026-12-01)",
+        ),
         Ask::MetricGate => Prompt::new(
             ask,
             "a metric gate",

@@ -56,7 +56,10 @@ pub fn screen(model: &Model) -> Screen<'_> {
 
 fn exports(model: &Model) -> Doc {
     let mut doc = Doc::new();
-    doc.text(Role::Dim, "1 Markdown · 2 HTML · 3 JSON (the chain, for `trueup verify`)");
+    doc.text(
+        Role::Dim,
+        "1 Markdown · 2 HTML · 3 JSON (the chain, for `trueup verify`)",
+    );
     for format in &model.run().exported {
         doc.text(Role::Good, format!("✓ exported as {format}"));
     }
@@ -77,7 +80,11 @@ fn transcript(model: &Model) -> Doc {
         );
     }
     for (wait, from, to) in &run.shortened {
-        doc.indented(2, Role::Warn, format!("shortened: {wait} from {from} to {to}"));
+        doc.indented(
+            2,
+            Role::Warn,
+            format!("shortened: {wait} from {from} to {to}"),
+        );
     }
     doc.blank();
     let lines: Vec<(Role, String)> = model
@@ -87,7 +94,10 @@ fn transcript(model: &Model) -> Doc {
         .filter_map(|record| line(record))
         .collect();
     if lines.is_empty() {
-        doc.text(Role::Dim, "nothing has happened on this screen yet; an export holds all of it");
+        doc.text(
+            Role::Dim,
+            "nothing has happened on this screen yet; an export holds all of it",
+        );
     }
     for (role, text) in lines {
         doc.indented(10, role, text);
@@ -106,11 +116,17 @@ fn line(record: &Record) -> Option<(Role, String)> {
             incident, operator, ..
         } => said(Role::Strong, format!("{operator} opened {incident}")),
         Event::Resumed { operator, .. } => said(Role::Text, format!("{operator} took it up again")),
-        Event::ScopeSet { scope, by } => {
-            said(Role::Text, format!("{by} set the scope: {}", count(scope.len(), "application")))
-        }
+        Event::ScopeSet { scope, by } => said(
+            Role::Text,
+            format!("{by} set the scope: {}", count(scope.len(), "application")),
+        ),
         Event::Armed { write, by } => said(Role::Warn, format!("{by} armed: {write:?}")),
-        Event::TargetSet { application, by, evidence, .. } => said(
+        Event::TargetSet {
+            application,
+            by,
+            evidence,
+            ..
+        } => said(
             Role::Text,
             format!("{by} set the target of {}: {evidence}", application.name),
         ),
@@ -128,15 +144,19 @@ fn line(record: &Record) -> Option<(Role, String)> {
                 ),
             )
         }
-        Event::DecisionWithdrawn { cells, by, .. } => {
-            said(Role::Warn, format!("{by} took back {}", count(cells.len(), "decision")))
-        }
+        Event::DecisionWithdrawn { cells, by, .. } => said(
+            Role::Warn,
+            format!("{by} took back {}", count(cells.len(), "decision")),
+        ),
         Event::Intended { effect, op, by, .. } => said(
             Role::Strong,
             format!(
                 "{by} confirmed: {} {} (op {op})",
                 effect.verb(),
-                effect.application().map(|a| a.name.clone()).unwrap_or_default()
+                effect
+                    .application()
+                    .map(|a| a.name.clone())
+                    .unwrap_or_default()
             ),
         ),
         Event::Ended { op, outcome } => match outcome {
@@ -144,17 +164,28 @@ fn line(record: &Record) -> Option<(Role, String)> {
             Outcome::NotDone { why } => said(Role::Warn, format!("op {op} not done: {why}")),
             Outcome::Unknown { why } => said(Role::Bad, format!("op {op} not known: {why}")),
         },
-        Event::FreezeProven { application } => {
-            said(Role::Good, format!("✓ the freeze of {} is proven", application.name))
-        }
-        Event::FreezeLost { application, why } => {
-            said(Role::Bad, format!("the freeze of {} is lost: {why}", application.name))
-        }
-        Event::Landed { branch, revision, .. } => {
-            said(Role::Good, format!("✓ {branch} holds {}", revision.short()))
-        }
-        Event::SyncVerified { application, changes, surprises, .. } => said(
-            if surprises.is_empty() { Role::Good } else { Role::Bad },
+        Event::FreezeProven { application } => said(
+            Role::Good,
+            format!("✓ the freeze of {} is proven", application.name),
+        ),
+        Event::FreezeLost { application, why } => said(
+            Role::Bad,
+            format!("the freeze of {} is lost: {why}", application.name),
+        ),
+        Event::Landed {
+            branch, revision, ..
+        } => said(Role::Good, format!("✓ {branch} holds {}", revision.short())),
+        Event::SyncVerified {
+            application,
+            changes,
+            surprises,
+            ..
+        } => said(
+            if surprises.is_empty() {
+                Role::Good
+            } else {
+                Role::Bad
+            },
             format!(
                 "{} synced: {}, {} not shown",
                 application.name,
@@ -162,23 +193,43 @@ fn line(record: &Record) -> Option<(Role, String)> {
                 surprises.len()
             ),
         ),
-        Event::GatePassed { application, gate } => {
-            said(Role::Good, format!("✓ gate {gate} after {}", application.name))
+        Event::GatePassed { application, gate } => said(
+            Role::Good,
+            format!("✓ gate {gate} after {}", application.name),
+        ),
+        Event::GateTimedOut {
+            application,
+            gate,
+            why,
+        } => said(
+            Role::Bad,
+            format!("✗ gate {gate} after {}: {why}", application.name),
+        ),
+        Event::Attested { gate, who, saw } => {
+            said(Role::Good, format!("✓ {gate} attested by {who}: {saw}"))
         }
-        Event::GateTimedOut { application, gate, why } => {
-            said(Role::Bad, format!("✗ gate {gate} after {}: {why}", application.name))
-        }
-        Event::Attested { gate, who, saw } => said(Role::Good, format!("✓ {gate} attested by {who}: {saw}")),
         Event::Adopted { what, who, .. } => said(Role::Warn, format!("adopted: {what} by {who}")),
-        Event::GlassBroken { what, reason, by, .. } => {
-            said(Role::Bad, format!("{by} broke glass for {what}: {reason}"))
-        }
-        Event::Parked { application, owner, until, .. } => said(
+        Event::GlassBroken {
+            what, reason, by, ..
+        } => said(Role::Bad, format!("{by} broke glass for {what}: {reason}")),
+        Event::Parked {
+            application,
+            owner,
+            until,
+            ..
+        } => said(
             Role::Warn,
             format!("{} parked: {owner} until {until}", application.name),
         ),
-        Event::Stopped { rule, reason, .. } => said(Role::Bad, format!("stopped (rule {rule}): {reason}")),
-        Event::ThawWatched { application, round, holds, .. } => said(
+        Event::Stopped { rule, reason, .. } => {
+            said(Role::Bad, format!("stopped (rule {rule}): {reason}"))
+        }
+        Event::ThawWatched {
+            application,
+            round,
+            holds,
+            ..
+        } => said(
             if *holds { Role::Good } else { Role::Bad },
             format!("round {round} of {} watched", application.name),
         ),

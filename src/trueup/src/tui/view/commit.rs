@@ -10,10 +10,7 @@ use crate::tui::{
         words::count,
     },
 };
-use trueup_core::{
-    event::Proposal,
-    workflow::Next,
-};
+use trueup_core::{event::Proposal, workflow::Next};
 
 pub fn screen(model: &Model) -> Screen<'_> {
     let proposal = model.run().proposal.as_ref();
@@ -161,6 +158,9 @@ fn diff(text: &str) -> Doc {
         doc.indented(4, role, line);
     }
     doc.blank();
-    doc.text(Role::Dim, "everything else in the file: byte for byte the same");
+    doc.text(
+        Role::Dim,
+        "everything else in the file: byte for byte the same",
+    );
     doc
 }

@@ -33,10 +33,8 @@ pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
         empty: "no divergence: Git and the cluster agree on every field that is compared".into(),
         below_title: "implied".into(),
         below: below(model),
-        detail_title: question.map_or_else(
-            || "values".into(),
-            |q| format!("{} {}", q.name, q.field),
-        ),
+        detail_title: question
+            .map_or_else(|| "values".into(), |q| format!("{} {}", q.name, q.field)),
         detail: question
             .map(|q| detail(model, q, usize::from(cells)))
             .unwrap_or_default(),
@@ -55,10 +53,7 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
             };
             let done = group.questions.len() - group.open;
             vec![
-                (
-                    Role::Dim,
-                    if folded { "▹" } else { "▾" }.into(),
-                ),
+                (Role::Dim, if folded { "▹" } else { "▾" }.into()),
                 (Role::Strong, group.title.clone()),
                 (
                     Role::Dim,
@@ -108,7 +103,11 @@ fn below(model: &Model) -> Doc {
     if model.run().decisions.is_empty() {
         doc.text(Role::Dim, "nothing decided yet");
     } else {
-        let apps: Vec<&str> = implies.applications.iter().map(|a| a.name.as_str()).collect();
+        let apps: Vec<&str> = implies
+            .applications
+            .iter()
+            .map(|a| a.name.as_str())
+            .collect();
         doc.text(
             Role::Text,
             format!(
@@ -131,7 +130,17 @@ fn below(model: &Model) -> Doc {
         .flat_map(|app| &app.noise)
         .map(|(_, n, _)| n)
         .sum();
-    doc.text(Role::Dim, format!("hidden as noise: {noise} (N {})", if model.decide.show_noise { "hides" } else { "shows" }));
+    doc.text(
+        Role::Dim,
+        format!(
+            "hidden as noise: {noise} (N {})",
+            if model.decide.show_noise {
+                "hides"
+            } else {
+                "shows"
+            }
+        ),
+    );
     if model.decide.show_noise {
         for (key, app) in &model.now().apps {
             for (class, n, reason) in &app.noise {
@@ -218,7 +227,11 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
             ) => *application == cell.application && *namespace == cell.object.namespace,
             _ => false,
         };
-        let star = if keymap::newest_human(model, side) { "★" } else { " " };
+        let star = if keymap::newest_human(model, side) {
+            "★"
+        } else {
+            " "
+        };
         let number = if i < 9 {
             (i + 1).to_string()
         } else {
@@ -245,7 +258,10 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
             line.push((
                 role,
                 pad(
-                    &format!("{}{sign}", words::fit(&shown(value), width.saturating_sub(2))),
+                    &format!(
+                        "{}{sign}",
+                        words::fit(&shown(value), width.saturating_sub(2))
+                    ),
                     *width,
                 ),
             ));
@@ -281,10 +297,7 @@ fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {
             Role::Text,
             switch(model.decide.every_copy, "every copy", "A"),
         ),
-        (
-            Role::Text,
-            switch(model.decide.together, "together", "g"),
-        ),
+        (Role::Text, switch(model.decide.together, "together", "g")),
     ]);
     doc.rule("why");
     let role = if question.confidence == "ask" {
@@ -312,7 +325,10 @@ fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {
         doc.indented(
             2,
             Role::Warn,
-            format!("written together with {}: decide them together (g)", others.join(", ")),
+            format!(
+                "written together with {}: decide them together (g)",
+                others.join(", ")
+            ),
         );
     }
     if let Some((take, rule)) = &question.suggestion {
@@ -337,9 +353,8 @@ fn half_made(model: &Model, question: &QuestionNow) -> Vec<String> {
         .iter()
         .filter(|side| matches!(side, Side::Copy { .. }))
         .filter_map(|side| {
-            let moved = |q: &&&QuestionNow| {
-                model.cell_of(q, side).is_some_and(|(_, cell)| cell.differs)
-            };
+            let moved =
+                |q: &&&QuestionNow| model.cell_of(q, side).is_some_and(|(_, cell)| cell.differs);
             let changed: Vec<&str> = all
                 .iter()
                 .filter(moved)
@@ -401,7 +416,10 @@ pub fn copyable(model: &Model, cell: &CellKey) -> Vec<(String, String)> {
         return Vec::new();
     };
     let mut all = Vec::new();
-    for (label, value) in [("live value", &now.sides.live), ("Git's value", &now.sides.git)] {
+    for (label, value) in [
+        ("live value", &now.sides.live),
+        ("Git's value", &now.sides.git),
+    ] {
         if let Some(value) = value {
             all.push((label.to_owned(), text::value(value)));
         }
@@ -436,7 +454,10 @@ pub fn about(model: &Model, cmd: Cmd) -> Option<(String, Doc)> {
         Cmd::Who => {
             for key in &question.cells {
                 if let Some(now) = model.now().cells.get(key) {
-                    doc.text(Role::Strong, format!("{} ({})", key.object, key.application));
+                    doc.text(
+                        Role::Strong,
+                        format!("{} ({})", key.object, key.application),
+                    );
                     let at = now.written_at.map(|at| {
                         format!(
                             " ({} ago at the latest, {at})",
@@ -519,12 +540,19 @@ fn where_else(model: &Model, cell: &CellKey, doc: &mut Doc) {
             if held.as_ref() == Some(value) && !(key == cell && side == "live") {
                 found += 1;
                 if found <= 200 {
-                    doc.indented(2, Role::Text, format!("· {side} of {} {}", key.object, key.field));
+                    doc.indented(
+                        2,
+                        Role::Text,
+                        format!("· {side} of {} {}", key.object, key.field),
+                    );
                 }
             }
         }
     }
     if found == 0 {
-        doc.text(Role::Warn, "nowhere else among the fields in question: it would be lost with this one");
+        doc.text(
+            Role::Warn,
+            "nowhere else among the fields in question: it would be lost with this one",
+        );
     }
 }

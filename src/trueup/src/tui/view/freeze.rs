@@ -39,9 +39,10 @@ pub fn screen(model: &Model) -> Screen<'_> {
         empty: "no application is in the scope: n chooses".into(),
         below_title: String::new(),
         below: Doc::new(),
-        detail_title: here
-            .as_ref()
-            .map_or_else(|| "will write".into(), |key| format!("will write: {}", key.name)),
+        detail_title: here.as_ref().map_or_else(
+            || "will write".into(),
+            |key| format!("will write: {}", key.name),
+        ),
         detail: here.map(|key| detail(model, &key)).unwrap_or_default(),
     }
 }
@@ -183,8 +184,14 @@ fn written(doc: &mut Doc, key: &AppKey, op: &Op) {
         doc.pair("by hand", Role::Dim, line);
     }
     match &op.outcome {
-        None => doc.pair("outcome", Role::Warn, "not known yet: looked up before anything else"),
-        Some((trueup_core::event::Outcome::Done { .. }, _)) => doc.pair("outcome", Role::Good, "✓ done"),
+        None => doc.pair(
+            "outcome",
+            Role::Warn,
+            "not known yet: looked up before anything else",
+        ),
+        Some((trueup_core::event::Outcome::Done { .. }, _)) => {
+            doc.pair("outcome", Role::Good, "✓ done")
+        }
         Some((trueup_core::event::Outcome::NotDone { why }, _)) => {
             doc.pair("outcome", Role::Warn, format!("not done: {why}"))
         }

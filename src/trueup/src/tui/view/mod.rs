@@ -108,11 +108,15 @@ pub fn panes(model: &Model, body: Rect) -> Panes {
         .spacing(Spacing::Overlap(1))
         .areas(body),
         _ => {
-            let rows = u16::try_from(model.len()).unwrap_or(u16::MAX);
+            let rows = u16::try_from(model.rows()).unwrap_or(u16::MAX);
             let below = match model.stage {
                 Stage::Scope => 5,
                 Stage::Commit => 4,
-                Stage::Sync | Stage::Decide | Stage::Thaw | Stage::Close | Stage::Snapshot
+                Stage::Sync
+                | Stage::Decide
+                | Stage::Thaw
+                | Stage::Close
+                | Stage::Snapshot
                 | Stage::Freeze => 0,
             };
             let most = body.height * 55 / 100;
@@ -240,9 +244,9 @@ fn list(model: &Model, screen: &Screen, area: Rect, buf: &mut Buffer) {
     } else {
         format!("/{} · {}", words::clean(filter), screen.right)
     };
-    let (top, bottom) = split_below(screen, model.len(), area);
+    let (top, bottom) = split_below(screen, model.rows(), area);
     let inner = pane(buf, top, theme, &screen.title, &right, focused);
-    if model.len() == 0 {
+    if model.rows() == 0 {
         let mut doc = Doc::new();
         doc.text(Role::Dim, &screen.empty);
         doc.draw(inner, buf, theme, 0);
@@ -253,7 +257,7 @@ fn list(model: &Model, screen: &Screen, area: Rect, buf: &mut Buffer) {
             inner,
             theme,
             &screen.columns,
-            model.len(),
+            model.rows(),
             cursor,
             &*screen.row,
         );

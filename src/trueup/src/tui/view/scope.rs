@@ -55,8 +55,9 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
         (false, false) => " ",
     };
     let scope = if in_scope { "∈" } else { " " };
-    let (auto_role, auto) =
-        now.map_or((Role::Dim, "?".into()), |app| facts::auto_sync(app, model.now().at));
+    let (auto_role, auto) = now.map_or((Role::Dim, "?".into()), |app| {
+        facts::auto_sync(app, model.now().at)
+    });
     let sync = now.map_or("?", |app| app.sync.as_str());
     let health = now.map_or("?", |app| app.health.as_str());
     let drift = match now.map_or(0, |app| app.divergences) {
@@ -117,7 +118,10 @@ fn below(model: &Model) -> Doc {
             None => doc.indented(
                 2,
                 Role::Warn,
-                format!("? {}: could not be found out; needed for {}", may.what, may.needed_for),
+                format!(
+                    "? {}: could not be found out; needed for {}",
+                    may.what, may.needed_for
+                ),
             ),
         };
     }
@@ -157,7 +161,11 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
     doc.rule("pods");
     pods(model, app, &mut doc);
     doc.rule("where");
-    doc.pair("source", Role::Text, format!("{} {}", app.repository, app.branch));
+    doc.pair(
+        "source",
+        Role::Text,
+        format!("{} {}", app.repository, app.branch),
+    );
     doc.pair("path", Role::Text, &app.path);
     let place = match &app.context {
         Some(context) => format!("{} through context {context}", app.destination),
@@ -239,7 +247,11 @@ pub fn if_synced(model: &Model, app: &AppNow, doc: &mut Doc) {
         doc.indented(2, Role::Warn, format!("creates {object}"));
     }
     for object in &prediction.extra {
-        doc.indented(2, Role::Warn, format!("{object} is not in Git: pruning would delete it"));
+        doc.indented(
+            2,
+            Role::Warn,
+            format!("{object} is not in Git: pruning would delete it"),
+        );
     }
     for hook in &prediction.hooks {
         doc.indented(2, Role::Warn, format!("runs hook {hook}"));

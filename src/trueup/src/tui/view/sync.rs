@@ -142,7 +142,11 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
     } = &model.world.next
         && application.as_ref().is_none_or(|a| a == key)
     {
-        doc.indented(2, Role::Bad, format!("! the walk stands still (rule {rule}): {reason}"));
+        doc.indented(
+            2,
+            Role::Bad,
+            format!("! the walk stands still (rule {rule}): {reason}"),
+        );
         doc.text(
             Role::Warn,
             "r look again · d decide this field · P park this application · B break glass",
@@ -155,7 +159,10 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
                 predicted(prediction, cells, &mut doc);
             }
             None => {
-                doc.text(Role::Dim, "not yet predicted: n asks the cluster what the sync would do");
+                doc.text(
+                    Role::Dim,
+                    "not yet predicted: n asks the cluster what the sync would do",
+                );
             }
         },
         Sync::Requested { op, revision } => {
@@ -219,11 +226,17 @@ fn change_words(change: &Changed) -> String {
 fn predicted(prediction: &Prediction, cells: usize, doc: &mut Doc) {
     if prediction.as_expected() {
         if prediction.no_change() {
-            doc.text(Role::Good, "✓ predicted = expected: no change but bookkeeping");
+            doc.text(
+                Role::Good,
+                "✓ predicted = expected: no change but bookkeeping",
+            );
         } else {
             doc.text(
                 Role::Good,
-                format!("✓ predicted = expected: {}", count(prediction.changes.len(), "field")),
+                format!(
+                    "✓ predicted = expected: {}",
+                    count(prediction.changes.len(), "field")
+                ),
             );
             changed(&prediction.changes, Role::Text, doc);
         }
@@ -233,9 +246,16 @@ fn predicted(prediction: &Prediction, cells: usize, doc: &mut Doc) {
     if !prediction.unknown.is_empty() {
         doc.text(Role::Warn, "? what the sync does to these cannot be known:");
         for unknown in &prediction.unknown {
-            doc.indented(4, Role::Warn, format!("  {}: {}", unknown.object, unknown.why));
+            doc.indented(
+                4,
+                Role::Warn,
+                format!("  {}: {}", unknown.object, unknown.why),
+            );
         }
-        doc.text(Role::Dim, "B breaks glass: a reason, your name, a comparison afterwards");
+        doc.text(
+            Role::Dim,
+            "B breaks glass: a reason, your name, a comparison afterwards",
+        );
     }
     for object in &prediction.creates {
         doc.indented(4, Role::Warn, format!("creates {object}"));
@@ -246,14 +266,20 @@ fn predicted(prediction: &Prediction, cells: usize, doc: &mut Doc) {
     if !prediction.extra.is_empty() {
         doc.text(
             Role::Dim,
-            format!("{} not in Git, left alone: prune is off", count(prediction.extra.len(), "object")),
+            format!(
+                "{} not in Git, left alone: prune is off",
+                count(prediction.extra.len(), "object")
+            ),
         );
     }
     if !prediction.bookkeeping.is_empty() {
         doc.indented(
             2,
             Role::Dim,
-            format!("bookkeeping, not compared: {}", prediction.bookkeeping.join(", ")),
+            format!(
+                "bookkeeping, not compared: {}",
+                prediction.bookkeeping.join(", ")
+            ),
         );
     }
 }
@@ -364,7 +390,11 @@ fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut D
             (role, format!("{verdict} ")),
             (
                 Role::Strong,
-                format!("green for {} / {}", short_clock(streak), short_clock(state.hold.0)),
+                format!(
+                    "green for {} / {}",
+                    short_clock(streak),
+                    short_clock(state.hold.0)
+                ),
             ),
         ]);
     }

@@ -79,7 +79,13 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         .right()
         .saturating_sub(u16::try_from(words::width(&live)).unwrap_or(0))
         .max(area.x);
-    buf.set_stringn(at, area.y, &live, usize::from(area.width), theme.style(live_role));
+    buf.set_stringn(
+        at,
+        area.y,
+        &live,
+        usize::from(area.width),
+        theme.style(live_role),
+    );
 }
 
 /// The live dot: word and glyph say the same as the colour.
@@ -110,9 +116,12 @@ fn station(model: &Model, stage: Stage) -> (Role, String) {
         }
     };
     let counts = match stage {
-        Stage::Freeze if stage <= at => {
-            count(walking.iter().filter(|(_, a)| a.freeze.proven() || a.freeze == Freeze::Thawed).count())
-        }
+        Stage::Freeze if stage <= at => count(
+            walking
+                .iter()
+                .filter(|(_, a)| a.freeze.proven() || a.freeze == Freeze::Thawed)
+                .count(),
+        ),
         Stage::Decide => {
             let questions = model.now().questions.len();
             let decided = questions - model.derived.undecided_questions.min(questions);
@@ -128,9 +137,12 @@ fn station(model: &Model, stage: Stage) -> (Role, String) {
                 .filter(|(_, a)| matches!(a.sync, Sync::Verified { .. }))
                 .count(),
         ),
-        Stage::Thaw if stage == at => {
-            count(walking.iter().filter(|(_, a)| a.freeze == Freeze::Thawed).count())
-        }
+        Stage::Thaw if stage == at => count(
+            walking
+                .iter()
+                .filter(|(_, a)| a.freeze == Freeze::Thawed)
+                .count(),
+        ),
         _ => String::new(),
     };
     let name = stage.name();
@@ -201,7 +213,10 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
             Span::raw(words::clean(&model.list().filter)),
             Span::styled("▏", theme.style(Role::Key)),
             Span::styled(
-                format!("  {} rows · enter keeps · esc clears · !not 'exactly", model.len()),
+                format!(
+                    "  {} rows · enter keeps · esc clears · !not 'exactly",
+                    model.rows()
+                ),
                 theme.style(Role::Dim),
             ),
         ]);
@@ -212,7 +227,13 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
     if area.height > 1 {
         let row = Rect::new(area.x, area.y + 1, area.width, 1);
         let next = keymap::next_words(&model.world.next);
-        keys(model, &keymap::footer_everywhere(model), row, buf, Some(&next));
+        keys(
+            model,
+            &keymap::footer_everywhere(model),
+            row,
+            buf,
+            Some(&next),
+        );
     }
 }
 
@@ -235,7 +256,11 @@ fn keys(
     if let Some(next) = next {
         push(Role::Key, "n ".into(), &mut left);
         let room = left.saturating_sub(44).clamp(16, 60);
-        push(Role::Strong, format!("{}  ", words::fit(next, room)), &mut left);
+        push(
+            Role::Strong,
+            format!("{}  ", words::fit(next, room)),
+            &mut left,
+        );
     }
     for (binding, label, can) in bindings {
         let text = if *can {
@@ -324,7 +349,13 @@ pub fn toasts(model: &Model, area: Rect, buf: &mut Buffer) {
             return;
         }
         y -= height;
-        let wide = lines.iter().take(4).map(|l| words::width(l)).max().unwrap_or(0) + 2;
+        let wide = lines
+            .iter()
+            .take(4)
+            .map(|l| words::width(l))
+            .max()
+            .unwrap_or(0)
+            + 2;
         for (i, line) in lines.iter().take(4).enumerate() {
             let text = format!(" {} ", words::pad(line, wide - 2));
             let x = area

@@ -56,8 +56,14 @@ pub fn pane(
 
 /// A box over the screen, at most `width` by `height`.
 pub fn over(area: Rect, width: u16, height: u16) -> Rect {
-    let width = width.min(area.width.saturating_sub(2)).max(1).min(area.width);
-    let height = height.min(area.height.saturating_sub(2)).max(1).min(area.height);
+    let width = width
+        .min(area.width.saturating_sub(2))
+        .max(1)
+        .min(area.width);
+    let height = height
+        .min(area.height.saturating_sub(2))
+        .max(1)
+        .min(area.height);
     Rect::new(
         area.x + (area.width - width) / 2,
         area.y + (area.height - height) / 2,
@@ -72,7 +78,10 @@ pub fn boxed(buf: &mut Buffer, area: Rect, theme: Theme, title: &str, right: &st
     let block = Block::bordered()
         .border_style(theme.style(Role::Focus))
         .title_top(Span::styled(
-            format!(" {} ", words::fit(title, usize::from(area.width.saturating_sub(4)))),
+            format!(
+                " {} ",
+                words::fit(title, usize::from(area.width.saturating_sub(4)))
+            ),
             theme.style(Role::Focus),
         ));
     let block = if right.is_empty() {
@@ -95,7 +104,11 @@ pub fn boxed(buf: &mut Buffer, area: Rect, theme: Theme, title: &str, right: &st
 }
 
 fn page_area(size: (u16, u16)) -> Rect {
-    over(Rect::new(0, 0, size.0, size.1), 96, size.1.saturating_sub(6))
+    over(
+        Rect::new(0, 0, size.0, size.1),
+        96,
+        size.1.saturating_sub(6),
+    )
 }
 
 /// How far a page can be scrolled.
@@ -107,7 +120,9 @@ pub fn page_overflow(page: &Page, size: (u16, u16)) -> usize {
 
 /// Something to read.
 pub fn page(buf: &mut Buffer, area: Rect, theme: Theme, page: &Page) {
-    let rows = page.doc.height(page_area((area.width, area.height)).width.saturating_sub(4));
+    let rows = page
+        .doc
+        .height(page_area((area.width, area.height)).width.saturating_sub(4));
     let mut frame = page_area((area.width, area.height));
     let wanted = u16::try_from(rows + 2).unwrap_or(u16::MAX).max(4);
     if wanted < frame.height {

@@ -25,7 +25,11 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt) {
         .iter()
         .map(|f| if f.many_lines { 9 } else { 2 })
         .sum();
-    let frame = over(area, width, head_height.saturating_add(rows).saturating_add(4));
+    let frame = over(
+        area,
+        width,
+        head_height.saturating_add(rows).saturating_add(4),
+    );
     let many = prompt.fields.get(prompt.at).is_some_and(|f| f.many_lines);
     let keys = if many {
         "ctrl-s done  esc give up"
@@ -47,7 +51,11 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt) {
         }
         let here = i == prompt.at;
         let mark = if here { "▸ " } else { "  " };
-        let optional = if field.optional { " (may be empty)" } else { "" };
+        let optional = if field.optional {
+            " (may be empty)"
+        } else {
+            ""
+        };
         buf.set_stringn(
             inner.x,
             y,

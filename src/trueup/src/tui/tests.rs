@@ -1,0 +1,599 @@
+//! The screen, drawn and driven without a terminal.
+
+use super::{
+    fixture::{self, Point},
+    keymap::TABLE,
+    model::{Model, dialog::Dialog},
+    msg::{Effect, Msg},
+    theme::{Theme, ThemeName},
+    update::update,
+    view::view,
+};
+use crate::engine::handle::{Request, Update, Waiting};
+use proptest::prelude::*;
+use ratatui::{
+    Terminal,
+    backend::TestBackend,
+    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
+};
+use std::time::Duration;
+use trueup_core::{
+    decision::{LiveOf, Take},
+    event::{Armed, CommandLine},
+    ids::Digest,
+    sheet::{Command, Confirm, Refusal, Sheet},
+    workflow::{Next, Stage},
+};
+
+fn draw(model: &Model) -> String {
+    let (width, height) = model.size;
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| view(model, frame)).unwrap();
+    let buffer = terminal.backend().buffer().clone();
+    let mut out = String::new();
+    for y in 0..height {
+        let mut line = String::new();
+        for x in 0..width {
+            line.push_str(buffer[(x, y)].symbol());
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn event(name: &str) -> KeyEvent {
+    let (name, modifiers) = match name.strip_prefix("ctrl-") {
+        Some(rest) => (rest, KeyModifiers::CONTROL),
+        None => (name, KeyModifiers::NONE),
+    };
+    let code = match name {
+        "space" => KeyCode::Char(' '),
+        "enter" => KeyCode::Enter,
+        "esc" => KeyCode::Esc,
+        "tab" => KeyCode::Tab,
+        "backtab" => KeyCode::BackTab,
+        "up" => KeyCode::Up,
+        "down" => KeyCode::Down,
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
+        "backspace" => KeyCode::Backspace,
+        other => KeyCode::Char(other.chars().next().unwrap()),
+    };
+    KeyEvent::new(code, modifiers)
+}
+
+/// Presses keys; `"text:…"` types a text.
+fn press(model: &mut Model, keys: &[&str]) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for key in keys {
+        match key.strip_prefix("text:") {
+            Some(text) => {
+                for c in text.chars() {
+                    let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
+                    effects.extend(update(model, Msg::Key(key)));
+                }
+            }
+            None => effects.extend(update(model, Msg::Key(event(key)))),
+        }
+    }
+    effects
+}
+
+fn asked(effects: Vec<Effect>) -> Vec<Command> {
+    effects
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Send(Request::Ask(command)) => Some(command),
+            _ => None,
+        })
+        .collect()
+}
+
+fn sheet(model: &Model, confirm: Confirm) -> Sheet {
+    Sheet {
+        id: Digest::of(b"sheet"),
+        command: Command::Sync {
+            application: trueup_core::transcript::sample::app("like"),
+        },
+        title: "sync like-service".into(),
+        place: "prod-eu-1 (server https://127.0.0.1:6443, pinned)".into(),
+        objects: vec!["argocd/like-service".into()],
+        will: vec!["start a sync at 9be41c2, prune off; 1 field changes: .data.JWT_PUBLIC_KEY_ID key-2024-09 → key-2024-11-rot".into()],
+        assumes: vec!["same source and policy · no operation running · frozen ✓ 3 s ago".into()],
+        undo: vec!["decide .data.JWT_PUBLIC_KEY_ID back to Git and sync again (not automatic)".into()],
+        by_hand: vec![
+            "kubectl -n argocd patch application like-service --type json -p '[{\"op\":\"add\",\"path\":\"/operation\",\"value\":{\"sync\":{\"revision\":\"9be41c2\"}}}]'".into(),
+            "argocd app sync like-service --revision 9be41c2 (where there is a server)".into(),
+        ],
+        warnings: vec![],
+        confirm,
+        read_at: model.time,
+        effects: vec![],
+    }
+}
+
+const SIZES: [(u16, u16); 2] = [(80, 24), (140, 45)];
+
+fn shot(name: &str, model: &Model) {
+    insta::with_settings!({prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true}, {
+        insta::assert_snapshot!(format!("{name}-{}x{}", model.size.0, model.size.1), draw(model));
+    });
+}
+
+#[test]
+fn every_screen_at_both_sizes() {
+    for size in SIZES {
+        for point in Point::ALL {
+            let name = format!("{point:?}").to_lowercase();
+            shot(&name, &fixture::model(point, size));
+        }
+    }
+}
+
+#[test]
+fn what_lies_over_a_screen() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Decide, size);
+        press(&mut model, &["?"]);
+        shot("help", &model);
+        press(&mut model, &["esc", ":", "text:ex"]);
+        shot("palette", &model);
+        press(&mut model, &["esc", "n"]);
+        shot("choose", &model);
+        press(&mut model, &["3", "enter"]);
+        shot("for-which", &model);
+        press(&mut model, &["enter"]);
+        shot("reason", &model);
+        press(&mut model, &["esc"]);
+        let at = model.time;
+        for n in 0..3 {
+            fixture::tell(
+                &mut model,
+                Update::Logged {
+                    at,
+                    line: CommandLine {
+                        by_hand: format!("kubectl -n argocd get applications --limit {n}"),
+                        result: "200".into(),
+                        millis: 12,
+                    },
+                },
+            );
+        }
+        press(&mut model, &["@"]);
+        shot("log", &model);
+        press(&mut model, &["esc"]);
+        let typed = sheet(&model, Confirm::Type("INC-441".into()));
+        fixture::tell(&mut model, Update::Sheet(Box::new(typed)));
+        shot("sheet-typed", &model);
+        press(&mut model, &["text:INC-44", "enter"]);
+        shot("sheet-wrong", &model);
+        press(&mut model, &["esc"]);
+        let button = sheet(&model, Confirm::Button);
+        fixture::tell(&mut model, Update::Sheet(Box::new(button)));
+        shot("sheet-button", &model);
+        press(&mut model, &["esc", "q"]);
+        shot("quit", &model);
+        press(&mut model, &["esc", "w"]);
+        shot("who", &model);
+    }
+}
+
+#[test]
+fn trouble_is_on_the_screen() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Gate, size);
+        let at = model.time;
+        fixture::tell(
+            &mut model,
+            Update::Waiting(Some(Waiting {
+                what: "gate no-401 to stay green".into(),
+                since: at - jiff::SignedDuration::from_secs(95),
+                limit: Duration::from_secs(660),
+                cancellable: true,
+            })),
+        );
+        fixture::tell(
+            &mut model,
+            Update::Refused(Refusal::new(
+                3,
+                "predicted ≠ expected",
+                "look again, or decide the field",
+            )),
+        );
+        fixture::tell(&mut model, Update::Freshness(Duration::from_secs(12)));
+        shot("trouble", &model);
+    }
+    let mut small = fixture::model(Point::Canary, (79, 24));
+    shot("too-small", &small);
+    small.size = (20, 5);
+    shot("too-small", &small);
+}
+
+#[test]
+fn a_prediction_that_differs_is_side_by_side_with_its_choices() {
+    use trueup_core::event::{Changed, Event, Prediction, Record};
+    for size in SIZES {
+        let mut model = fixture::model(Point::Canary, size);
+        let cell = fixture::cell("auth", 0);
+        let mut run = (*model.world.run).clone();
+        let record = Record {
+            seq: run.last.unwrap().0 + 1,
+            time: model.time,
+            event: Event::Predicted {
+                application: cell.application.clone(),
+                revision: run.landed.values().next().unwrap().revision.clone(),
+                prediction: Box::new(Prediction {
+                    unexpected: vec![Changed {
+                        object: cell.object.clone(),
+                        field: cell.field.clone(),
+                        from: Some("RS256".into()),
+                        to: Some("HS256".into()),
+                    }],
+                    ..Prediction::default()
+                }),
+            },
+        };
+        run.apply(&record);
+        fixture::tell(
+            &mut model,
+            Update::Journaled {
+                record: record.into(),
+                run: run.into(),
+            },
+        );
+        fixture::look(&mut model, Point::Canary);
+        assert!(matches!(model.world.next, Next::Stopped { .. }));
+        shot("differs", &model);
+        press(&mut model, &["n"]);
+        shot("differs-choices", &model);
+        // Break glass is refused for a prediction that is different.
+        let before = model.dialogs.len();
+        press(&mut model, &["esc", "B"]);
+        assert!(model.dialogs.len() < before);
+        assert!(model.toasts.iter().any(|t| t.text.contains("rule 3")));
+    }
+}
+
+#[test]
+fn n_and_enter_and_text_lead_through_the_walk() {
+    let mut model = fixture::model(Point::Scope, (100, 30));
+    let commands = asked(press(&mut model, &["n", "enter"]));
+    let Some(Command::SetTarget { applications, .. }) = commands.first() else {
+        panic!("{commands:?}");
+    };
+    assert_eq!(applications.len(), 3, "one choice for all that have none");
+
+    let mut model = fixture::model(Point::Freeze, (100, 30));
+    assert_eq!(press(&mut model, &["n"]), [Effect::Send(Request::Go)]);
+
+    let mut model = fixture::model(Point::Decide, (100, 30));
+    press(&mut model, &["n", "down", "down", "enter", "enter"]);
+    let commands = asked(press(&mut model, &["text:hotfix", "enter"]));
+    let [
+        Command::Decide {
+            cells,
+            take,
+            reason,
+        },
+    ] = commands.as_slice()
+    else {
+        panic!("{commands:?}");
+    };
+    assert_eq!((cells.len(), reason.as_str()), (6, "hotfix"));
+    assert_eq!(
+        *take,
+        Take::Live(LiveOf {
+            namespace: Some("auth".into()),
+            application: None
+        })
+    );
+
+    for point in [Point::Commit, Point::Canary, Point::Thaw, Point::Close] {
+        let mut model = fixture::model(point, (100, 30));
+        assert_eq!(
+            press(&mut model, &["n"]),
+            [Effect::Send(Request::Go)],
+            "{point:?}"
+        );
+    }
+}
+
+#[test]
+fn numbers_choose_for_what_the_switches_say_and_the_reason_is_asked_once() {
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    let commands = asked(press(&mut model, &["j", "3", "text:why", "enter"]));
+    let [Command::Decide { cells, .. }] = commands.as_slice() else {
+        panic!("{commands:?}");
+    };
+    assert_eq!(cells.as_slice(), [fixture::cell("auth", 0)]);
+    let commands = asked(press(&mut model, &["A", "g", "3"]));
+    let [Command::Decide { cells, reason, .. }] = commands.as_slice() else {
+        panic!("no second prompt for the reason: {commands:?}");
+    };
+    assert_eq!((cells.len(), reason.as_str()), (6, "why"));
+}
+
+#[test]
+fn a_sheet_is_confirmed_by_its_token_typed_and_by_nothing_else() {
+    let mut model = fixture::model(Point::Canary, (100, 40));
+    let token = Confirm::Type("INC-441".into());
+    let show = |model: &mut Model| {
+        let sheet = sheet(model, token.clone());
+        fixture::tell(model, Update::Sheet(Box::new(sheet)));
+    };
+    show(&mut model);
+    assert!(press(&mut model, &["enter"]).is_empty());
+    assert!(press(&mut model, &["text:inc-441", "enter"]).is_empty());
+    update(&mut model, Msg::Paste("INC-441".into()));
+    assert!(press(&mut model, &["enter"]).is_empty());
+    assert_eq!(
+        press(&mut model, &["text:INC-441", "enter"]),
+        [Effect::Send(Request::Confirm {
+            sheet: Digest::of(b"sheet"),
+            typed: "INC-441".into()
+        })]
+    );
+    show(&mut model);
+    assert_eq!(
+        press(&mut model, &["text:INC-441", "esc"]),
+        [Effect::Send(Request::Dismiss)]
+    );
+    // Elsewhere than in production: enter at once is No.
+    let button = sheet(&model, Confirm::Button);
+    fixture::tell(&mut model, Update::Sheet(Box::new(button.clone())));
+    assert_eq!(
+        press(&mut model, &["enter"]),
+        [Effect::Send(Request::Dismiss)]
+    );
+    fixture::tell(&mut model, Update::Sheet(Box::new(button)));
+    assert!(matches!(
+        press(&mut model, &["tab", "enter"]).as_slice(),
+        [Effect::Send(Request::Confirm { .. })]
+    ));
+}
+
+#[test]
+fn a_sheet_that_does_not_fit_is_read_to_the_end_first() {
+    let mut model = fixture::model(Point::Canary, (80, 24));
+    let mut long = sheet(&model, Confirm::Type("INC-441".into()));
+    long.will = (0..60).map(|n| format!("change {n}")).collect();
+    fixture::tell(&mut model, Update::Sheet(Box::new(long)));
+    assert!(press(&mut model, &["text:INC-441", "enter"]).is_empty());
+    let mut effects = Vec::new();
+    for _ in 0..20 {
+        effects = press(&mut model, &["enter"]);
+        if !effects.is_empty() {
+            break;
+        }
+    }
+    assert!(matches!(
+        effects.as_slice(),
+        [Effect::Send(Request::Confirm { .. })]
+    ));
+}
+
+#[test]
+fn a_key_that_cannot_work_says_why() {
+    let mut model = fixture::model(Point::Scope, (100, 30));
+    assert!(press(&mut model, &["F"]).is_empty());
+    assert!(
+        model.toasts[0].text.contains("not armed"),
+        "{:?}",
+        model.toasts
+    );
+    assert_eq!(asked(press(&mut model, &["W", "enter"])).len(), 1);
+}
+
+#[test]
+fn quitting_says_what_is_owed_and_stays_by_default() {
+    let mut model = fixture::model(Point::Decide, (100, 30));
+    assert!(press(&mut model, &["q", "enter"]).is_empty());
+    assert_eq!(
+        press(&mut model, &["q", "down", "enter"]),
+        [Effect::Send(Request::Quit)]
+    );
+    assert_eq!(
+        update(&mut model, Msg::Engine(Update::Stopped)),
+        [Effect::Leave]
+    );
+}
+
+#[test]
+fn no_key_is_bound_twice_in_one_place() {
+    let mut seen = std::collections::HashSet::new();
+    for binding in TABLE {
+        for key in binding.keys {
+            assert!(seen.insert((binding.context, *key)), "{key} {binding:?}");
+        }
+    }
+}
+
+#[test]
+fn without_colour_nothing_is_coloured_and_every_theme_draws() {
+    for name in [ThemeName::Dark, ThemeName::Light, ThemeName::HighContrast] {
+        for no_color in [false, true] {
+            let mut model = fixture::model(Point::Gate, (100, 30));
+            model.theme = Theme { name, no_color };
+            let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
+            terminal.draw(|frame| view(&model, frame)).unwrap();
+            let coloured = terminal.backend().buffer().content().iter().any(|cell| {
+                cell.fg != ratatui::style::Color::Reset || cell.bg != ratatui::style::Color::Reset
+            });
+            assert_eq!(coloured, !no_color, "{name:?}");
+        }
+    }
+}
+
+#[test]
+fn hostile_text_stays_inert_on_every_screen() {
+    let mut now = fixture::now(
+        Point::Decide,
+        &fixture::model(Point::Decide, (80, 24)).world.run,
+    );
+    let evil = "x\u{1b}[2J\u{202e}\u{200b}\r\ny";
+    for question in &mut now.questions {
+        question.evidence.push(evil.into());
+        question.class = evil.into();
+    }
+    for cell in now.cells.values_mut() {
+        cell.writer = evil.into();
+        cell.sides.live = Some(evil.into());
+    }
+    for app in now.apps.values_mut() {
+        app.health = evil.into();
+        app.conditions = vec![evil.into()];
+        app.owner = evil.into();
+    }
+    now.errors.push(evil.into());
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    for stage in Stage::ALL {
+        model.stage = stage;
+        for keys in [&["n"][..], &["esc", "y"], &["esc", "?"]] {
+            press(&mut model, keys);
+            let drawn = draw(&model);
+            let bad = drawn
+                .chars()
+                .find(|c| *c != '\n' && (c.is_control() || ('\u{200b}'..='\u{202e}').contains(c)));
+            assert_eq!(bad, None, "{stage:?}\n{drawn}");
+        }
+        press(&mut model, &["esc"]);
+    }
+}
+
+#[test]
+fn no_size_panics() {
+    let models: Vec<Model> = Point::ALL
+        .into_iter()
+        .map(|point| fixture::model(point, (80, 24)))
+        .collect();
+    for width in 1..=60 {
+        for height in 1..=30 {
+            let mut model = models[usize::from(width + height) % models.len()].clone();
+            update(&mut model, Msg::Resize(width, height));
+            draw(&model);
+        }
+    }
+}
+
+#[test]
+fn twenty_thousand_divergences_cost_nothing_per_key() {
+    let base = fixture::model(Point::Decide, (120, 40));
+    let mut now = (*base.world.now).clone();
+    let question = now.questions[0].clone();
+    let value = now.cells.values().next().unwrap().clone();
+    for n in 0..20_000 {
+        let mut cell = question.cells[0].clone();
+        cell.object.name = format!("object-{n}");
+        let mut question = question.clone();
+        question.id = format!("many-{n}");
+        question.group = None;
+        question.name = cell.object.name.clone();
+        question.decide_with.clear();
+        question.cells = vec![cell.clone()];
+        now.cells.insert(cell, value.clone());
+        now.questions.push(question);
+    }
+    let mut model = base;
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    assert!(model.rows() > 40_000);
+    let started = std::time::Instant::now();
+    for _ in 0..50 {
+        press(&mut model, &["j", "G", "k"]);
+        draw(&model);
+    }
+    // A frame that walked all rows would take minutes in a debug build.
+    assert!(started.elapsed() < Duration::from_secs(20));
+    press(&mut model, &["/", "text:object-1999"]);
+    assert!(model.rows() < 40_000 && model.rows() > 2);
+}
+
+#[derive(Clone, Debug)]
+enum Input {
+    Key(&'static str),
+    Letter(char),
+    Paste(String),
+    Wheel(i8),
+    Size(u16, u16),
+    Sheet(bool),
+    Token,
+}
+
+fn inputs() -> impl Strategy<Value = Vec<Input>> {
+    let keys: Vec<&'static str> = TABLE.iter().flat_map(|b| b.keys.iter().copied()).collect();
+    let one = prop_oneof![
+        8 => proptest::sample::select(keys).prop_map(Input::Key),
+        3 => any::<char>().prop_map(Input::Letter),
+        1 => ".{0,12}".prop_map(Input::Paste),
+        1 => Just(Input::Paste("INC-441".into())),
+        1 => (-3i8..3).prop_map(Input::Wheel),
+        1 => (1u16..160, 1u16..60).prop_map(|(w, h)| Input::Size(w, h)),
+        1 => any::<bool>().prop_map(Input::Sheet),
+        1 => Just(Input::Token),
+    ];
+    proptest::collection::vec(one, 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Random keys, pastes and sizes: no panic, and never a confirmation in production without the token typed.
+    #[test]
+    fn nothing_is_confirmed_by_accident(point in 0..Point::ALL.len(), inputs in inputs()) {
+        let mut model = fixture::model(Point::ALL[point], (100, 30));
+        let mut typed = String::new();
+        for input in inputs {
+            let in_sheet = matches!(model.dialogs.last(),
+                Some(Dialog::Sheet(s)) if matches!(s.sheet.confirm, Confirm::Type(_)));
+            let effects = match input {
+                Input::Key(key) => {
+                    let c = event(key).code.as_char();
+                    typed.extend(c.filter(|_| in_sheet && !key.starts_with("ctrl-")));
+                    press(&mut model, &[key])
+                }
+                Input::Letter(c) => {
+                    if in_sheet { typed.push(c); }
+                    update(&mut model, Msg::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)))
+                }
+                Input::Token => {
+                    if in_sheet { typed.push_str("INC-441"); }
+                    press(&mut model, &["text:INC-441"])
+                }
+                Input::Paste(text) => update(&mut model, Msg::Paste(text)),
+                Input::Wheel(by) => update(&mut model, Msg::Wheel(by)),
+                Input::Size(w, h) => update(&mut model, Msg::Resize(w, h)),
+                Input::Sheet(production) => {
+                    typed.clear();
+                    let confirm = if production { Confirm::Type("INC-441".into()) } else { Confirm::Button };
+                    let sheet = sheet(&model, confirm);
+                    update(&mut model, Msg::Engine(Update::Sheet(Box::new(sheet))))
+                }
+            };
+            for effect in &effects {
+                if let Effect::Send(Request::Confirm { typed: sent, .. }) = effect
+                    && !sent.is_empty()
+                {
+                    prop_assert!(typed.contains("INC-441"), "typed: {typed:?}");
+                }
+            }
+            draw(&model);
+        }
+    }
+}
+
+#[test]
+fn arming_is_a_choice_of_its_own() {
+    let mut model = fixture::model(Point::Scope, (100, 30));
+    fixture::tell(
+        &mut model,
+        Update::Next(Box::new(Next::Arm {
+            write: Armed::All,
+            why: "freezing writes to the Applications".into(),
+        })),
+    );
+    assert_eq!(
+        asked(press(&mut model, &["n", "enter"])),
+        [Command::Arm { write: Armed::All }]
+    );
+}
