@@ -391,10 +391,6 @@ pub fn front(opened: Opened) -> Handle {
     let (to_front, updates) = mpsc::channel(256);
     let mut published = opened.updates;
     spawn(opened.engine, from_front);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "bounds what a slow front end lets pile up in its own channel"
-    )]
     tokio::spawn(async move {
         while let Some(update) = published.recv().await {
             if to_front.send(update).await.is_err() {

@@ -157,10 +157,6 @@ async fn interactive(
 }
 
 /// Starts the lab as a process of its own, so that killing the workbench leaves its world standing.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the lab outlives the workbench, so it is not one of its tasks"
-)]
 fn launch(settings: &Settings, args: &LabArgs) -> Result<Value, Trouble> {
     use std::os::unix::process::CommandExt;
     let hint = "run `trueup lab --serve` to see what it says";

@@ -150,10 +150,6 @@ fn known(settings: &Settings, plan: &Plan) -> Result<Known, Trouble> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "prints events while the walk goes on"
-)]
 fn spawn_printer(
     mut updates: mpsc::UnboundedReceiver<Update>,
     output: Output,

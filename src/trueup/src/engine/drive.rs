@@ -87,7 +87,6 @@ pub fn spawn(
     engine: Arc<Engine>,
     requests: mpsc::Receiver<Request>,
 ) -> tokio::task::JoinHandle<()> {
-    #[expect(clippy::disallowed_methods, reason = "the one task that the engine is")]
     tokio::spawn(
         Driver {
             engine,
