@@ -10,6 +10,7 @@ use trueup_core::{
     now::{AppNow, CellNow, Now, Permitted, PodNow, QuestionNow},
     object::{
         identity::{AppKey, ObjectRef},
+        managed::{ManagerClass, classify},
         path::FieldPath,
     },
     policy::{self, Policy, State},
@@ -147,6 +148,14 @@ fn cell_now(cell: &Cell, question: &str) -> CellNow {
         differs: cell.differs,
         sides: cell.sides(),
         writer: text::line(&writer),
+        written_at: cell.writer.as_ref().and_then(|writer| writer.time),
+        by_hand: cell.writer.as_ref().is_some_and(|writer| {
+            classify(
+                &writer.manager,
+                &writer.operation,
+                writer.subresource.as_deref(),
+            ) == ManagerClass::Human
+        }),
         source: cell
             .source
             .as_ref()
@@ -177,6 +186,8 @@ fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
         differs: sides.git != sides.live,
         sides,
         writer: String::new(),
+        written_at: None,
+        by_hand: false,
         source: String::new(),
     }
 }

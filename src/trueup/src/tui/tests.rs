@@ -110,6 +110,7 @@ fn sheet(model: &Model, confirm: Confirm) -> Sheet {
         confirm,
         read_at: model.time,
         effects: vec![],
+        guards: vec![],
     }
 }
 
