@@ -1,13 +1,14 @@
 //! The lab as a process: starts every part, loads a scenario, says where all is in one line of JSON, and runs until it is told to stop.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::argo::{self, Controller};
 use crate::cluster::Cluster;
@@ -31,6 +32,22 @@ pub struct ServeOptions {
     pub dir: Option<PathBuf>,
     /// `scrape`, `lag`, `window`, `poll` and `extras`, as `key=value` of the command line.
     pub settings: Vec<(String, String)>,
+}
+
+/// The arguments with which a program that serves labs starts itself again as one: `lab SCENARIO --serve …`.
+pub fn spawn_args(options: &ServeOptions) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["lab".into()];
+    if !options.scenario.is_empty() {
+        args.push(options.scenario.clone().into());
+    }
+    args.push("--serve".into());
+    if let Some(dir) = &options.dir {
+        args.extend(["--dir".into(), dir.clone().into_os_string()]);
+    }
+    for (key, value) in &options.settings {
+        args.extend(["--set".into(), format!("{key}={value}").into()]);
+    }
+    args
 }
 
 /// The settings that `--set` takes. They are about the lab alone: what trueup waits for is in the config file.
@@ -133,14 +150,7 @@ impl Lab {
                 std::path::absolute(dir).context("finding the lab's folder")?,
                 false,
             ),
-            None => (
-                tempfile::Builder::new()
-                    .prefix("trueup-lab-")
-                    .tempdir()
-                    .context("making a folder for the lab")?
-                    .keep(),
-                true,
-            ),
+            None => (own_folder()?, true),
         };
         let started = Parts {
             dir: &dir,
@@ -155,7 +165,7 @@ impl Lab {
             }
             Err(error) => {
                 if own_dir {
-                    let _ = std::fs::remove_dir_all(&dir);
+                    remove(&dir).await;
                 }
                 Err(error)
             }
@@ -176,10 +186,8 @@ impl Lab {
         self.controller.stop().await;
         self.workloads.stop().await;
         self.server.stop().await;
-        if self.own_dir
-            && let Err(error) = std::fs::remove_dir_all(&self.dir)
-        {
-            tracing::warn!("removing {}: {error}", self.dir.display());
+        if self.own_dir {
+            remove(&self.dir).await;
         }
     }
 }
@@ -342,32 +350,59 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut options = options;
-    let own = match &options.dir {
-        Some(_) => None,
-        None => {
-            let dir = tempfile::Builder::new()
-                .prefix("trueup-lab-")
-                .tempdir()
-                .context("making a folder for the lab")?;
-            options.dir = Some(dir.path().to_owned());
-            Some(dir)
-        }
-    };
-    let lab = tokio::select! {
-        lab = Lab::start(&options) => lab?,
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
-    };
-    {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{}", lab.document)
-            .and_then(|()| out.flush())
-            .context("printing the lab's document")?;
+    let mut own = None;
+    if options.dir.is_none() {
+        let dir = own_folder()?;
+        own = Some(dir.clone());
+        options.dir = Some(dir);
     }
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    let served = tokio::select! {
+        lab = Lab::start(&options) => match lab {
+            Ok(lab) => until_told(lab, &mut terminate, &mut interrupt).await,
+            Err(error) => Err(error),
+        },
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    if let Some(dir) = own {
+        remove(&dir).await;
+    }
+    served
+}
+
+async fn until_told(
+    lab: Lab,
+    terminate: &mut Signal,
+    interrupt: &mut Signal,
+) -> anyhow::Result<()> {
+    let printed = {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", lab.document).and_then(|()| out.flush())
+    };
+    if printed.is_ok() {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    }
     lab.stop().await;
-    drop(own);
-    Ok(())
+    printed.context("printing the lab's document")
+}
+
+fn own_folder() -> anyhow::Result<PathBuf> {
+    let dir = tempfile::Builder::new()
+        .prefix("trueup-lab-")
+        .tempdir()
+        .context("making a folder for the lab")?;
+    Ok(dir.keep())
+}
+
+/// Removes the lab's folder. Several times, if need be: a Git process that was just killed may still put a file there.
+async fn remove(dir: &Path) {
+    for _ in 0..40 {
+        match std::fs::remove_dir_all(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            _ => tokio::time::sleep(Duration::from_millis(25)).await,
+        }
+    }
+    tracing::warn!("{} could not be removed", dir.display());
 }
 
 #[cfg(test)]
