@@ -243,6 +243,14 @@ async fn a_look_finds_the_two_questions_of_inc_441() {
         );
     }
 
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    cli::doctor::run(&people, &cli::doctor::Args::default(), &mut out, &mut err).await;
+    println!(
+        "{}{}",
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap()
+    );
+
     for (context, code) in [("reader", 1), ("operator", 0)] {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let got = cli::doctor::run(
@@ -446,10 +454,68 @@ async fn writes_tell_a_lost_guard_from_a_wrong_patch_and_a_refusal() {
         .await;
     assert_eq!(unknown.unwrap_err().failure, ReadFailure::NotServed);
 
+    // Whatever is not there is said, in the form that programs read.
+    for broken in [
+        Settings {
+            context: Some("no-such".into()),
+            ..world.settings("operator")
+        },
+        Settings {
+            kubeconfig: Some("/nonexistent".into()),
+            ..world.settings("operator")
+        },
+    ] {
+        let mut out = Vec::new();
+        assert_eq!(
+            cli::drift::run(
+                &broken,
+                &cli::drift::Args::default(),
+                &mut out,
+                &mut Vec::new()
+            )
+            .await,
+            2
+        );
+        let report: Value = serde_json::from_slice(&out).unwrap();
+        assert!(!report["errors"][0]["hint"].as_str().unwrap().is_empty());
+        let mut out = Vec::new();
+        assert_eq!(
+            cli::doctor::run(
+                &broken,
+                &cli::doctor::Args::default(),
+                &mut out,
+                &mut Vec::new()
+            )
+            .await,
+            2
+        );
+    }
+
     // The server goes away: nothing was sent.
+    let settings = world.settings("operator");
     world.lab.stop().await;
     let gone = operator.get(&config).await.unwrap_err();
     assert_eq!(gone.failure, ReadFailure::Unreachable);
+    let lost = operator
+        .write(&patch(
+            &config,
+            WriteKind::MergePatch,
+            json!({"data": {"a": "b"}}),
+        ))
+        .await;
+    assert!(matches!(lost, Err(WriteError::NotSent { .. })), "{lost:?}");
+    // The lab's folder is gone with it: the kubeconfig as well.
+    let mut out = Vec::new();
+    assert_eq!(
+        cli::drift::run(
+            &settings,
+            &cli::drift::Args::default(),
+            &mut out,
+            &mut Vec::new()
+        )
+        .await,
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

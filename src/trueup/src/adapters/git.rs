@@ -8,7 +8,7 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -102,6 +102,8 @@ pub struct GitRepo {
     author: Option<Author>,
     /// Two processes updating the refs of one mirror lock each other out.
     network: Mutex<()>,
+    /// Commits that were found in the mirror; none ever leaves it.
+    known: Mutex<BTreeSet<String>>,
 }
 
 impl GitRepo {
@@ -128,6 +130,7 @@ impl GitRepo {
             git,
             author: options.author.clone(),
             network: Mutex::new(()),
+            known: Mutex::default(),
         })
     }
 
@@ -208,11 +211,19 @@ impl GitRepo {
     }
 
     async fn has(&self, sha: &str) -> Result<bool, GitError> {
-        let sha = sha.to_owned();
-        self.local("look into the mirror", move |repository| {
-            Ok(repository.find_commit(objects::oid(&sha)?).is_ok())
-        })
-        .await
+        if self.known.lock().await.contains(sha) {
+            return Ok(true);
+        }
+        let id = sha.to_owned();
+        let found = self
+            .local("look into the mirror", move |repository| {
+                Ok(repository.find_commit(objects::oid(&id)?).is_ok())
+            })
+            .await?;
+        if found {
+            self.known.lock().await.insert(sha.to_owned());
+        }
+        Ok(found)
     }
 
     /// `ls-remote` of some patterns: (sha or symref target, ref name) in the remote's order.

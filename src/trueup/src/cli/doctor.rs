@@ -184,7 +184,7 @@ fn print(out: &mut (dyn Write + Send), checks: &[Check]) {
             vec![word.to_owned(), check.name.clone(), detail]
         })
         .collect();
-    output::table(out, 0, &["", "CHECK", ""], &rows);
+    output::table(out, 0, &["STATUS", "CHECK", "DETAIL"], &rows);
     for check in checks
         .iter()
         .filter(|check| check.status != Status::Ok && !check.hint.is_empty())

@@ -418,10 +418,26 @@ async fn read_folder(repo: &dyn Repo, job: &Job, sha: &str) -> Result<Folder, Gi
         .into_iter()
         .map(|file| (file.path, file.bytes))
         .collect();
-    let rendering = match unsupported {
-        Some(_) => Rendering::default(),
-        None => plain::render(&files, &job.options, &job.namespace),
-    };
+    if unsupported.is_some() {
+        return Ok(Folder {
+            rendering: Arc::default(),
+            files: Arc::new(files),
+            unsupported,
+        });
+    }
+    // Parsing is work for a thread of its own.
+    let (options, namespace) = (job.options.clone(), job.namespace.clone());
+    let rendered = tokio::task::spawn_blocking(move || {
+        let rendering = plain::render(&files, &options, &namespace);
+        (rendering, files)
+    })
+    .await;
+    let (rendering, files) = rendered.map_err(|_| GitError {
+        failure: GitFailure::Local,
+        what: format!("render {:?} at {sha} ({})", job.options.path, job.url),
+        why: "the work was interrupted".to_owned(),
+        hint: String::new(),
+    })?;
     Ok(Folder {
         rendering: Arc::new(rendering),
         files: Arc::new(files),

@@ -88,7 +88,7 @@ impl Reader {
                     Kind::of_object(&desired.object),
                     ObjectRef::from_object(&desired.object),
                 ) {
-                    want(wanted, kind, object.namespace.as_deref());
+                    want(wanted, kind, object.namespace.as_deref(), true);
                 }
             }
             for resource in app
@@ -114,6 +114,7 @@ impl Reader {
                     wanted,
                     kind,
                     Some(text("namespace")).filter(|namespace| !namespace.is_empty()),
+                    false,
                 );
             }
             if pods && !app.destination.namespace.is_empty() {
@@ -121,6 +122,7 @@ impl Reader {
                     wanted,
                     Kind::new("", "v1", "Pod"),
                     Some(&app.destination.namespace),
+                    false,
                 );
             }
         }
@@ -215,10 +217,14 @@ impl Reader {
     }
 }
 
-fn want(wanted: &mut Wanted, kind: Kind, namespace: Option<&str>) {
-    let (_, namespaces) = wanted
+/// Notes that a kind is wanted. The version that Git uses is the one to compare at.
+fn want(wanted: &mut Wanted, kind: Kind, namespace: Option<&str>, from_git: bool) {
+    let (known, namespaces) = wanted
         .entry((kind.group.clone(), kind.kind.clone()))
-        .or_insert_with(|| (kind, BTreeSet::new()));
+        .or_insert_with(|| (kind.clone(), BTreeSet::new()));
+    if from_git {
+        *known = kind;
+    }
     namespaces.extend(namespace.map(str::to_owned));
 }
 

@@ -8,7 +8,7 @@ use trueup_core::drift::report::Question;
 use trueup_core::object::identity::AppKey;
 
 use super::{AppSeen, Reader};
-use crate::ports::{Grant, Kind, Permission};
+use crate::ports::{Cluster, Grant, Kind, Permission};
 
 /// A pod of an Application's workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,17 +277,65 @@ impl Reader {
                 },
             };
             resolve_plurals(cluster.as_ref(), apps, &mut needs).await;
-            let permissions: Vec<Permission> =
-                needs.iter().map(|need| need.permission.clone()).collect();
-            answers.extend(needs.into_iter().zip(cluster.allowed(&permissions).await));
+            answers.extend(review(cluster.as_ref(), needs).await);
         }
         answers
     }
 }
 
+/// Asks about every need. Where the same is needed in many namespaces, the whole cluster is asked about first.
+async fn review(cluster: &dyn Cluster, needs: Vec<Need>) -> Vec<(Need, Grant)> {
+    let everywhere = |permission: &Permission| Permission {
+        namespace: None,
+        ..permission.clone()
+    };
+    let mut counts: BTreeMap<Permission, usize> = BTreeMap::new();
+    for need in needs
+        .iter()
+        .filter(|need| need.permission.namespace.is_some())
+    {
+        *counts.entry(everywhere(&need.permission)).or_default() += 1;
+    }
+    let broad: Vec<Permission> = counts
+        .into_iter()
+        .filter(|(_, count)| *count > MANY)
+        .map(|(permission, _)| permission)
+        .collect();
+    let granted: BTreeMap<Permission, Grant> = cluster
+        .allowed(&broad)
+        .await
+        .into_iter()
+        .filter(|grant| grant.allowed == Some(true))
+        .map(|grant| (grant.permission.clone(), grant))
+        .collect();
+    let covered = |need: &Need| granted.get(&everywhere(&need.permission));
+    let single: Vec<Permission> = needs
+        .iter()
+        .filter(|need| covered(need).is_none())
+        .map(|need| need.permission.clone())
+        .collect();
+    let mut answers = cluster.allowed(&single).await.into_iter();
+    needs
+        .into_iter()
+        .filter_map(|need| {
+            let grant = match covered(&need) {
+                Some(grant) => Grant {
+                    permission: need.permission.clone(),
+                    ..grant.clone()
+                },
+                None => answers.next()?,
+            };
+            Some((need, grant))
+        })
+        .collect()
+}
+
+/// More reviews of one kind than this are worth a review of the whole cluster before them.
+const MANY: usize = 8;
+
 /// Replaces kinds by the plurals that permissions speak of.
 async fn resolve_plurals(
-    cluster: &dyn crate::ports::Cluster,
+    cluster: &dyn Cluster,
     apps: &BTreeMap<AppKey, AppSeen>,
     needs: &mut [Need],
 ) {
