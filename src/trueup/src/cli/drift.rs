@@ -78,7 +78,12 @@ fn print(out: &mut (dyn Write + Send), report: &DriftReport, now: Timestamp) {
         .sum();
     let plural =
         |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    if count == 0 {
+    if count == 0 && !report.errors.is_empty() {
+        say(
+            out,
+            "No open question in what could be read; not everything could.",
+        );
+    } else if count == 0 {
         say(out, "No open question.");
     } else {
         say(
