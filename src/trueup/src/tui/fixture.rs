@@ -112,7 +112,15 @@ impl Point {
         let end = (1..=all.len())
             .find(|end| self.ends_with(&all[..*end]))
             .expect("the sample incident passes every point");
-        all[..end].to_vec()
+        let mut records = all[..end].to_vec();
+        if self == Self::Scope {
+            // The gates were tried before the targets are chosen.
+            records.extend(
+                all.into_iter()
+                    .filter(|r| matches!(r.event, Event::BaselineTaken { .. })),
+            );
+        }
+        records
     }
 }
 

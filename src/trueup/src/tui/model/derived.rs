@@ -7,9 +7,12 @@ use nucleo_matcher::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use trueup_core::{
-    decision::CellKey, event::Obligation, now::Now, object::identity::AppKey, run::Run,
+    decision::CellKey, event::Obligation, now::Now, object::identity::AppKey, run::Run, transcript,
     workflow::Stage,
 };
+
+/// Lines of the transcript that the preview shows.
+const PREVIEWED: usize = 2_000;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +40,8 @@ pub struct Derived {
     pub implies: Implies,
     /// Cells that moved since the last snapshot, in words.
     pub moved: Vec<facts::Moved>,
+    /// The transcript as it would be exported, and the record that it ends with; made while Close is shown.
+    pub transcript: (u64, Vec<String>),
 }
 
 /// Questions that stand together in the tree: those of one copy group, or of one object.
@@ -74,6 +79,26 @@ impl Model {
             .collect();
         self.derived.copies = facts::copies(&now);
         self.derive_apps();
+    }
+
+    /// The transcript, when Close is shown and something has happened since.
+    pub fn derive_transcript(&mut self) {
+        let Some((seq, _)) = self.world.run.last else {
+            return;
+        };
+        if self.stage != Stage::Close || self.derived.transcript.0 == seq {
+            return;
+        }
+        let records: Vec<_> = self
+            .world
+            .records
+            .iter()
+            .map(|record| (**record).clone())
+            .collect();
+        let lines = transcript::Line::chain(&records);
+        let text = transcript::markdown(&transcript::Transcript::of(&lines, &self.world.run));
+        let lines = text.lines().take(PREVIEWED).map(str::to_owned).collect();
+        self.derived.transcript = (seq, lines);
     }
 
     /// What depends on the journal alone; done at every event.

@@ -14,9 +14,14 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     match update {
         Update::Journaled { record, run } => {
             let before = model.world.run.snapshots;
+            let history = run.last.is_some_and(|(seq, _)| record.seq < seq);
             model.world.run = run;
             let event = record.event.clone();
             model.remember_record(record);
+            if history {
+                // Told for the transcript alone: what it led to is in the state already.
+                return Vec::new();
+            }
             model.derive_run();
             if questions_depend_on(&event) || before != model.world.run.snapshots {
                 model.derive_questions();
@@ -28,6 +33,8 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             }
         }
         Update::Seen(now) => {
+            let age = super::super::widgets::words::since(now.at, model.time);
+            model.world.fresh = Some((age, model.time));
             model.world.now = now;
             model.derive();
         }
@@ -38,7 +45,11 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
                 model.stage = stage;
             }
             model.furthest = model.furthest.max(stage);
+            let same = model.world.next == *next;
             model.world.next = *next;
+            if !same {
+                follow(model);
+            }
         }
         Update::Waiting(waiting) => model.world.waiting = waiting,
         Update::Sheet(sheet) => {
@@ -87,6 +98,34 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     }
     clamp(model);
     Vec::new()
+}
+
+/// Puts the cursor of the shown screen on the Application that the walk is at.
+fn follow(model: &mut Model) {
+    if model.stage != model.world.next.stage() || !model.dialogs.is_empty() {
+        return;
+    }
+    let application = match &model.world.next {
+        Next::ChooseTarget { application }
+        | Next::Refreeze { application, .. }
+        | Next::Predict { application, .. }
+        | Next::Sync { application }
+        | Next::AwaitOperation { application, .. }
+        | Next::VerifySync { application, .. }
+        | Next::Gate { application, .. }
+        | Next::Attest { application, .. }
+        | Next::WatchThaw { application }
+        | Next::Stopped {
+            application: Some(application),
+            ..
+        } => application.clone(),
+        Next::Thaw { applications } => match applications.first() {
+            Some(first) => first.clone(),
+            None => return,
+        },
+        _ => return,
+    };
+    super::next::cursor_on_app(model, &application);
 }
 
 fn questions_depend_on(event: &Event) -> bool {

@@ -105,7 +105,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
                 format: format.into(),
             });
         }
-        Cmd::CloseIncident => return ask(Command::Close),
+        Cmd::CloseIncident => offers::close(model),
     }
     Vec::new()
 }

@@ -21,6 +21,12 @@ use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
 /// Takes one message.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    let effects = taken(model, msg);
+    model.derive_transcript();
+    effects
+}
+
+fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Tick(now) => {
             model.time = model.time.max(now);

@@ -79,6 +79,7 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
             reason,
             rule,
         } => stopped(model, application, &reason, rule),
+        Next::Close => offers::close(model),
         Next::Closed => model.toast(ToastKind::Said, "the incident is closed; q leaves"),
         Next::Refreeze { application, why } => {
             cursor_on_app(model, &application);
@@ -106,7 +107,7 @@ fn first_in_order(model: &Model, cells: &[CellKey]) -> Option<CellKey> {
         .cloned()
 }
 
-fn cursor_on_app(model: &mut Model, app: &AppKey) {
+pub fn cursor_on_app(model: &mut Model, app: &AppKey) {
     let rows = match model.stage {
         Stage::Scope => &model.derived.apps,
         Stage::Sync => &model.derived.sync_order,

@@ -244,6 +244,33 @@ pub fn quit(model: &mut Model) {
     offer(model, list);
 }
 
+pub fn close(model: &mut Model) {
+    let owed = model.derived.owed.len();
+    let mut list = Choose::new(
+        "close the incident?",
+        vec![
+            Choice::new(
+                "close it",
+                "the journal is sealed; the transcript can be exported ever after",
+                Pick::Ask(Command::Close),
+            ),
+            Choice::new("not yet", "", Pick::Nothing),
+        ],
+    );
+    list = if owed == 0 {
+        list.note(Role::Good, "nothing is owed")
+    } else {
+        list.note(
+            Role::Warn,
+            format!(
+                "{} handed over with an owner and a date",
+                count(owed, "thing")
+            ),
+        )
+    };
+    offer(model, list);
+}
+
 pub fn park(model: &mut Model, application: AppKey) {
     if model
         .run()

@@ -7,10 +7,8 @@ use crate::tui::{
     widgets::{
         doc::Doc,
         table::{fixed, grows},
-        words::{self, count},
     },
 };
-use trueup_core::event::{Event, Outcome, Record};
 
 pub fn screen(model: &Model) -> Screen<'_> {
     let owed = &model.derived.owed;
@@ -49,7 +47,7 @@ pub fn screen(model: &Model) -> Screen<'_> {
         },
         below_title: "exports".into(),
         below: exports(model),
-        detail_title: "transcript".into(),
+        detail_title: "transcript, as it will be exported".into(),
         detail: transcript(model),
     }
 }
@@ -71,169 +69,19 @@ fn exports(model: &Model) -> Doc {
 
 fn transcript(model: &Model) -> Doc {
     let mut doc = Doc::new();
-    let run = model.run();
-    doc.text(Role::Strong, format!("# {}", run.id()));
-    if let Some(at) = run.opened_at {
-        doc.text(
-            Role::Text,
-            format!("{} · {} · by {}", at, run.pin.context, run.operator),
-        );
-    }
-    for (wait, from, to) in &run.shortened {
-        doc.indented(
-            2,
-            Role::Warn,
-            format!("shortened: {wait} from {from} to {to}"),
-        );
-    }
-    doc.blank();
-    let lines: Vec<(Role, String)> = model
-        .world
-        .records
-        .iter()
-        .filter_map(|record| line(record))
-        .collect();
+    let (_, lines) = &model.derived.transcript;
     if lines.is_empty() {
-        doc.text(
-            Role::Dim,
-            "nothing has happened on this screen yet; an export holds all of it",
-        );
+        doc.text(Role::Dim, "nothing has happened yet");
     }
-    for (role, text) in lines {
-        doc.indented(10, role, text);
+    for line in lines {
+        let role = if line.starts_with('#') {
+            Role::Strong
+        } else if line.starts_with("```") {
+            Role::Dim
+        } else {
+            Role::Text
+        };
+        doc.indented(2, role, line);
     }
     doc
-}
-
-/// One line of the transcript; `None` for what only the full one has.
-fn line(record: &Record) -> Option<(Role, String)> {
-    let said = |role, text: String| {
-        let at = record.time.strftime("%H:%M:%S");
-        Some((role, words::clean(&format!("{at}  {text}"))))
-    };
-    match &record.event {
-        Event::IncidentOpened {
-            incident, operator, ..
-        } => said(Role::Strong, format!("{operator} opened {incident}")),
-        Event::Resumed { operator, .. } => said(Role::Text, format!("{operator} took it up again")),
-        Event::ScopeSet { scope, by } => said(
-            Role::Text,
-            format!("{by} set the scope: {}", count(scope.len(), "application")),
-        ),
-        Event::Armed { write, by } => said(Role::Warn, format!("{by} armed: {write:?}")),
-        Event::TargetSet {
-            application,
-            by,
-            evidence,
-            ..
-        } => said(
-            Role::Text,
-            format!("{by} set the target of {}: {evidence}", application.name),
-        ),
-        Event::SnapshotTaken { number, .. } => said(Role::Text, format!("snapshot {number} taken")),
-        Event::Decided { decisions } => {
-            let first = decisions.first()?;
-            said(
-                Role::Text,
-                format!(
-                    "{} decided {}: {} ({})",
-                    first.by,
-                    count(decisions.len(), "field"),
-                    crate::tui::model::decide::take_words(&first.take),
-                    first.reason
-                ),
-            )
-        }
-        Event::DecisionWithdrawn { cells, by, .. } => said(
-            Role::Warn,
-            format!("{by} took back {}", count(cells.len(), "decision")),
-        ),
-        Event::Intended { effect, op, by, .. } => said(
-            Role::Strong,
-            format!(
-                "{by} confirmed: {} {} (op {op})",
-                effect.verb(),
-                effect
-                    .application()
-                    .map(|a| a.name.clone())
-                    .unwrap_or_default()
-            ),
-        ),
-        Event::Ended { op, outcome } => match outcome {
-            Outcome::Done { .. } => said(Role::Good, format!("✓ op {op} done")),
-            Outcome::NotDone { why } => said(Role::Warn, format!("op {op} not done: {why}")),
-            Outcome::Unknown { why } => said(Role::Bad, format!("op {op} not known: {why}")),
-        },
-        Event::FreezeProven { application } => said(
-            Role::Good,
-            format!("✓ the freeze of {} is proven", application.name),
-        ),
-        Event::FreezeLost { application, why } => said(
-            Role::Bad,
-            format!("the freeze of {} is lost: {why}", application.name),
-        ),
-        Event::Landed {
-            branch, revision, ..
-        } => said(Role::Good, format!("✓ {branch} holds {}", revision.short())),
-        Event::SyncVerified {
-            application,
-            changes,
-            surprises,
-            ..
-        } => said(
-            if surprises.is_empty() {
-                Role::Good
-            } else {
-                Role::Bad
-            },
-            format!(
-                "{} synced: {}, {} not shown",
-                application.name,
-                count(changes.len(), "field"),
-                surprises.len()
-            ),
-        ),
-        Event::GatePassed { application, gate } => said(
-            Role::Good,
-            format!("✓ gate {gate} after {}", application.name),
-        ),
-        Event::GateTimedOut {
-            application,
-            gate,
-            why,
-        } => said(
-            Role::Bad,
-            format!("✗ gate {gate} after {}: {why}", application.name),
-        ),
-        Event::Attested { gate, who, saw } => {
-            said(Role::Good, format!("✓ {gate} attested by {who}: {saw}"))
-        }
-        Event::Adopted { what, who, .. } => said(Role::Warn, format!("adopted: {what} by {who}")),
-        Event::GlassBroken {
-            what, reason, by, ..
-        } => said(Role::Bad, format!("{by} broke glass for {what}: {reason}")),
-        Event::Parked {
-            application,
-            owner,
-            until,
-            ..
-        } => said(
-            Role::Warn,
-            format!("{} parked: {owner} until {until}", application.name),
-        ),
-        Event::Stopped { rule, reason, .. } => {
-            said(Role::Bad, format!("stopped (rule {rule}): {reason}"))
-        }
-        Event::ThawWatched {
-            application,
-            round,
-            holds,
-            ..
-        } => said(
-            if *holds { Role::Good } else { Role::Bad },
-            format!("round {round} of {} watched", application.name),
-        ),
-        Event::Closed { by } => said(Role::Strong, format!("{by} closed the incident")),
-        _ => None,
-    }
 }

@@ -109,18 +109,8 @@ pub fn panes(model: &Model, body: Rect) -> Panes {
         .areas(body),
         _ => {
             let rows = u16::try_from(model.rows()).unwrap_or(u16::MAX);
-            let below = match model.stage {
-                Stage::Scope => 5,
-                Stage::Commit => 4,
-                Stage::Sync
-                | Stage::Decide
-                | Stage::Thaw
-                | Stage::Close
-                | Stage::Snapshot
-                | Stage::Freeze => 0,
-            };
             let most = body.height * 55 / 100;
-            let main = rows.saturating_add(3 + below).clamp(6, most.max(6));
+            let main = rows.saturating_add(3).clamp(6, most.max(6));
             Layout::vertical([Constraint::Length(main), Constraint::Min(3)])
                 .spacing(Spacing::Overlap(1))
                 .areas(body)
@@ -134,6 +124,24 @@ pub fn panes(model: &Model, body: Rect) -> Panes {
 
 /// What the shown stage shows. `cells`: width of the detail's inside.
 pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
+    let mut screen = stage(model, cells);
+    let stacked = model.size.0 < WIDE || side_by_side(model.stage).is_none();
+    if stacked && !screen.below.is_empty() {
+        // There is no room for a third pane: what would stand below is read on in the detail.
+        let mut below = std::mem::take(&mut screen.below);
+        if model.stage == Stage::Commit {
+            below.rule(screen.detail_title.clone());
+            below.append(std::mem::take(&mut screen.detail));
+            screen.detail_title.clone_from(&screen.below_title);
+            screen.detail = below;
+        } else {
+            screen.detail.rule(screen.below_title.clone()).append(below);
+        }
+    }
+    screen
+}
+
+fn stage(model: &Model, cells: u16) -> Screen<'_> {
     match model.stage {
         Stage::Scope => scope::screen(model),
         Stage::Freeze => freeze::screen(model),
@@ -156,7 +164,7 @@ pub fn detail_overflow(model: &Model) -> usize {
     let Some(area) = detail_area(model) else {
         return 0;
     };
-    let cells = area.width.saturating_sub(2);
+    let cells = area.width.saturating_sub(4);
     screen(model, cells)
         .detail
         .height(cells)
@@ -223,7 +231,7 @@ fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 fn body(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = model.theme;
     let Panes { main, detail } = panes(model, area);
-    let cells = detail.map_or(0, |area| area.width.saturating_sub(2));
+    let cells = detail.map_or(0, |area| area.width.saturating_sub(4));
     let screen = screen(model, cells);
     if let Some(area) = main {
         list(model, &screen, area, buf);
@@ -231,7 +239,19 @@ fn body(model: &Model, area: Rect, buf: &mut Buffer) {
     if let Some(area) = detail {
         let focused = keymap::focused(model, Focus::Detail);
         let inner = pane(buf, area, theme, &screen.detail_title, "", focused);
-        screen.detail.draw(inner, buf, theme, model.list().scroll);
+        screen
+            .detail
+            .draw(padded(inner), buf, theme, model.list().scroll);
+    }
+}
+
+/// A blank at both sides of a text.
+fn padded(area: Rect) -> Rect {
+    let blank = u16::from(area.width > 2);
+    Rect {
+        x: area.x + blank,
+        width: area.width - 2 * blank,
+        ..area
     }
 }
 
@@ -249,7 +269,7 @@ fn list(model: &Model, screen: &Screen, area: Rect, buf: &mut Buffer) {
     if model.rows() == 0 {
         let mut doc = Doc::new();
         doc.text(Role::Dim, &screen.empty);
-        doc.draw(inner, buf, theme, 0);
+        doc.draw(padded(inner), buf, theme, 0);
     } else {
         let cursor = model.cursor().map(|at| (at, focused));
         table::draw(
@@ -264,7 +284,7 @@ fn list(model: &Model, screen: &Screen, area: Rect, buf: &mut Buffer) {
     }
     if let Some(bottom) = bottom {
         let inner = pane(buf, bottom, theme, &screen.below_title, "", false);
-        screen.below.draw(inner, buf, theme, 0);
+        screen.below.draw(padded(inner), buf, theme, 0);
     }
 }
 
@@ -273,7 +293,7 @@ fn split_below(screen: &Screen, len: usize, area: Rect) -> (Rect, Option<Rect>) 
     if screen.below.is_empty() || area.height < 9 {
         return (area, None);
     }
-    let wanted = screen.below.height(area.width.saturating_sub(2)) + 2;
+    let wanted = screen.below.height(area.width.saturating_sub(4)) + 2;
     let list = len.saturating_add(3).max(5);
     let total = usize::from(area.height) + 1;
     let below = wanted.min(total.saturating_sub(list).max(total / 3));

@@ -28,11 +28,11 @@ pub fn screen(model: &Model) -> Screen<'_> {
         title: "thaw".into(),
         right: format!("{thawed} thawed of {}", order.len()),
         columns: vec![
-            fixed("application", 18),
-            fixed("found", 14),
-            fixed("now", 12),
-            grows("target", 22),
-            grows("state", 16),
+            fixed("application", 15),
+            grows("found", 9),
+            grows("now", 9),
+            grows("target", 25),
+            grows("state", 14),
         ],
         row: Box::new(|i| row(model, &model.derived.thaw_order[i])),
         empty: "no application is in the scope: n chooses".into(),
@@ -74,7 +74,7 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
         (Role::Strong, key.name.clone()),
         (Role::Text, found),
         (Role::Text, is),
-        (Role::Strong, format!("→ {target}")),
+        (Role::Strong, target),
         state,
     ]
 }

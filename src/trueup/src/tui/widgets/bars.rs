@@ -52,9 +52,14 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         pieces.push((Role::Text, format!("{length}  ")));
     }
     let mut counts = Vec::new();
+    let undecided = if area.width < 100 {
+        "open"
+    } else {
+        "undecided"
+    };
     for (n, word) in [
         (model.derived.frozen, "frozen"),
-        (model.derived.undecided_questions, "undecided"),
+        (model.derived.undecided_questions, undecided),
         (model.derived.owed.len(), "owed"),
     ] {
         if n > 0 {
