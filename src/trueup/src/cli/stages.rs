@@ -29,6 +29,7 @@ use crate::{
     journal::{self, Boundaries},
     ports::{WriteKind, WriteRequest, no_log},
     settings::{Output, Settings},
+    tui::{self, Left, TuiOptions},
     wiring::wire,
 };
 
@@ -173,12 +174,24 @@ async fn screen(settings: &Settings, opened: Opened) -> Result<i32, Trouble> {
             })
             .await?;
     }
-    let _handle = app::front(opened);
-    Err(Trouble::failed(
-        "draw the workbench",
-        "the screen is not built yet",
-        "`trueup run PLAN.yaml` walks without it",
-    ))
+    let options = TuiOptions {
+        no_color: !settings.color,
+        ..TuiOptions::default()
+    };
+    let left = tui::run(app::front(opened), options)
+        .await
+        .map_err(|error| {
+            Trouble::failed(
+                "draw the workbench",
+                format!("{error:#}"),
+                "`trueup resume` goes on where it was",
+            )
+        })?;
+    Ok(match left {
+        Left::Quit => 0,
+        Left::Terminated => 143,
+        _ => 0,
+    })
 }
 
 /// Takes up the incident that a stage command works on.

@@ -87,6 +87,8 @@ pub fn spawn(
     engine: Arc<Engine>,
     requests: mpsc::Receiver<Request>,
 ) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(tell_age(Arc::downgrade(&engine)));
+    tokio::spawn(keep_lease(Arc::downgrade(&engine)));
     tokio::spawn(
         Driver {
             engine,
@@ -96,6 +98,33 @@ pub fn spawn(
         }
         .run(),
     )
+}
+
+/// Tells every second how old the newest answer is, whatever else goes on.
+async fn tell_age(engine: std::sync::Weak<Engine>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        engine.tell(Update::Freshness(engine.age()));
+    }
+}
+
+/// Renews the Lease beside whatever else goes on.
+async fn keep_lease(engine: std::sync::Weak<Engine>) {
+    let mut every = tokio::time::interval(lease::RENEW);
+    every.tick().await;
+    loop {
+        every.tick().await;
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        if engine.run().armed.cluster() && engine.run().closed.is_none() {
+            engine.renew_lease().await;
+        }
+    }
 }
 
 struct Driver {
@@ -119,19 +148,11 @@ impl Driver {
             self.engine.trouble("read the cluster", &trouble);
         }
         let engine = Arc::clone(&self.engine);
-        let mut renew = tokio::time::interval(lease::RENEW);
-        renew.tick().await;
         loop {
             let next = self.tell_next();
             let woken = tokio::select! {
                 biased;
                 request = self.requests.recv() => Woken::Request(request),
-                _ = renew.tick() => {
-                    if engine.run().armed.cluster() && engine.run().closed.is_none() {
-                        engine.renew_lease().await;
-                    }
-                    continue;
-                }
                 woken = observe(&engine, next, self.held) => woken,
             };
             match woken {

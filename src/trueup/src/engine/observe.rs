@@ -53,6 +53,9 @@ impl Engine {
                 app.if_synced = old.and_then(|old| old.if_synced.clone());
             }
         }
+        if world.pin.is_some() {
+            self.hear();
+        }
         let now = now(&world, &run, &self.setting.namespace);
         let (world, now) = (Arc::new(world), Arc::new(now));
         self.set_seen(Arc::clone(&world), Arc::clone(&now));

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -61,6 +61,8 @@ pub struct Engine {
     run: RwLock<Arc<Run>>,
     seen: RwLock<Option<(Arc<World>, Arc<Now>)>>,
     updates: mpsc::UnboundedSender<Update>,
+    /// When the cluster last answered.
+    heard: Mutex<Instant>,
 }
 
 impl Engine {
@@ -82,7 +84,21 @@ impl Engine {
             run: RwLock::new(Arc::new(run)),
             seen: RwLock::new(None),
             updates,
+            heard: Mutex::new(Instant::now()),
         }
+    }
+
+    /// The cluster has answered.
+    pub(super) fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Age of the newest answer of the cluster.
+    pub fn age(&self) -> Duration {
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
     }
 
     /// The state as of the last durable event.
@@ -237,17 +253,15 @@ impl Engine {
 
     /// The Application as the server has it now.
     pub(super) async fn application(&self, key: &AppKey) -> Result<serde_json::Value, Trouble> {
-        self.ports
-            .cluster
-            .get(&self.application_ref(key))
-            .await?
-            .ok_or_else(|| {
-                Trouble::failed(
-                    format!("read the Application {key}"),
-                    "it does not exist any more",
-                    "take it out of the scope, or see who deleted it",
-                )
-            })
+        let found = self.ports.cluster.get(&self.application_ref(key)).await?;
+        self.hear();
+        found.ok_or_else(|| {
+            Trouble::failed(
+                format!("read the Application {key}"),
+                "it does not exist any more",
+                "take it out of the scope, or see who deleted it",
+            )
+        })
     }
 
     pub(super) fn confirm(&self) -> Confirm {

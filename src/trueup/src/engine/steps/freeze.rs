@@ -1,5 +1,7 @@
 //! Freezing: set, then holding, then proven.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use trueup_core::{
     event::{Effect, Event, Guard, HoldSample, Mechanism},
@@ -10,7 +12,12 @@ use trueup_core::{
     workflow,
 };
 
-use super::super::{observe, state::Engine, trouble::Trouble};
+use super::super::{
+    handle::{Update, Waiting},
+    observe,
+    state::Engine,
+    trouble::Trouble,
+};
 use super::application;
 
 pub fn mechanism(how: Freeze) -> Mechanism {
@@ -80,7 +87,7 @@ impl Engine {
         &self,
         applications: &[AppKey],
     ) -> Result<(), Trouble> {
-        for round in 0..2 {
+        loop {
             let mut all = true;
             for key in applications {
                 all &= self.sample_freeze(key).await?;
@@ -88,38 +95,48 @@ impl Engine {
             if !all {
                 return Ok(());
             }
-            let hold = self.run().waits.freeze_hold.0;
-            if round == 0 {
-                self.tell(super::super::handle::Update::Waiting(Some(
-                    super::super::handle::Waiting {
-                        what: "the freeze to be seen a second time".into(),
-                        since: self.ports.clock.now(),
-                        limit: hold,
-                        cancellable: true,
-                    },
-                )));
-                self.pause(hold).await;
-                self.tell(super::super::handle::Update::Waiting(None));
+            let left = applications
+                .iter()
+                .map(|key| self.hold_left(key))
+                .max()
+                .unwrap_or_default();
+            if left.is_zero() {
+                break;
             }
+            let hold = self.run().waits.freeze_hold.0;
+            self.tell(Update::Waiting(Some(Waiting {
+                what: "the freeze to be seen a second time".into(),
+                since: self.ports.clock.now() - (hold.saturating_sub(left)),
+                limit: hold,
+                cancellable: true,
+            })));
+            self.pause(left).await;
+            self.tell(Update::Waiting(None));
         }
         for key in applications {
-            let run = self.run();
-            let held = run.apps.get(key).and_then(|app| match &app.freeze {
-                run::Freeze::Holding { first, .. } => Some(first.at),
-                _ => None,
-            });
-            let enough = held.is_some_and(|first| {
-                self.ports.clock.now().duration_since(first).unsigned_abs()
-                    >= run.waits.freeze_hold.0
-            });
-            if enough {
-                self.record(Event::FreezeProven {
-                    application: key.clone(),
-                })?;
-            }
+            self.record(Event::FreezeProven {
+                application: key.clone(),
+            })?;
         }
         self.look().await?;
         Ok(())
+    }
+
+    /// How long until a freeze that was seen to hold may be seen a second time.
+    fn hold_left(&self, key: &AppKey) -> Duration {
+        let run = self.run();
+        match run.apps.get(key).map(|app| &app.freeze) {
+            Some(run::Freeze::Holding { first, .. }) => {
+                let held = self
+                    .ports
+                    .clock
+                    .now()
+                    .duration_since(first.at)
+                    .unsigned_abs();
+                run.waits.freeze_hold.0.saturating_sub(held)
+            }
+            _ => run.waits.freeze_hold.0,
+        }
     }
 
     async fn sample_freeze(&self, key: &AppKey) -> Result<bool, Trouble> {
