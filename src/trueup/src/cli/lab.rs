@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use trueup_core::span::Span;
 use trueup_lab::serve::{self, ServeOptions};
 
 use super::{args::LabArgs, complain, give_up, output, print_json, stages};
@@ -143,6 +144,8 @@ async fn interactive(
     lab.kubeconfig = text("kubeconfig").map(Into::into);
     lab.prometheus = text("prometheus");
     lab.state_dir = text("stateDir").map_or_else(|| settings.state_dir.clone(), Into::into);
+    // A walk to learn from should not take ten minutes of watching a gate; it is journaled as shortened.
+    lab.waits.gate_for = lab.waits.gate_for.or(Some(Span::seconds(60)));
     let plan = text("plan").and_then(|path| std::fs::read_to_string(path).ok());
     let code = stages::on_lab(&lab, plan.as_deref(), boundaries).await;
     let mut err = std::io::stderr();
