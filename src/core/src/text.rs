@@ -7,7 +7,7 @@ pub fn line(text: &str) -> String {
     inert(text, false).into_owned()
 }
 
-/// Like [`line`], but keeps line feeds and turns tabs into four spaces.
+/// Like [`line()`], but keeps line feeds and turns tabs into four spaces.
 pub fn block(text: &str) -> String {
     inert(text, true).into_owned()
 }
