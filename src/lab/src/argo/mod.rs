@@ -1,7 +1,7 @@
 //! A double of the Argo CD application controller (3.5): compares, heals, syncs and reports as the real one does, for plain-directory sources.
 //!
-//! It is an ordinary client of the cluster. [`compare`] says what differs, [`operation`] carries a sync out, [`autosync`] decides whether one
-//! starts by itself, [`status`] writes down what was found.
+//! It is an ordinary client of the cluster. `compare` says what differs, `operation` carries a sync out, `autosync` decides whether one
+//! starts by itself, `status` writes down what was found.
 
 mod autosync;
 mod compare;
