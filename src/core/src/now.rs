@@ -105,6 +105,8 @@ pub struct AppNow {
     /// What a sync at the head would do now.
     pub if_synced: Option<Prediction>,
     pub pods: Vec<PodNow>,
+    /// Not all of it could be read: that no difference is seen means nothing.
+    pub incomplete: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -49,6 +49,8 @@ pub struct Run {
     pub attested: BTreeMap<String, (String, String, Timestamp)>,
     pub broken_glass: Vec<BrokenGlass>,
     pub stopped: Option<Stop>,
+    /// What somebody else did meanwhile, as it was recorded.
+    pub adopted: Vec<(Option<AppKey>, String)>,
     pub exported: Vec<String>,
     pub closed: Option<(String, Timestamp)>,
     /// Sequence number and time of the last record.
@@ -631,10 +633,12 @@ impl Run {
                 }
             }
             Event::Adopted {
-                application: Some(application),
-                ..
+                application, what, ..
             } => {
-                self.app(application).prediction = None;
+                self.adopted.push((application.clone(), what.clone()));
+                if let Some(application) = application {
+                    self.app(application).prediction = None;
+                }
             }
             Event::GlassBroken {
                 application,
@@ -680,10 +684,7 @@ impl Run {
             }
             Event::Exported { format, .. } => self.exported.push(format.clone()),
             Event::Closed { by } => self.closed = Some((by.clone(), at)),
-            Event::Adopted {
-                application: None, ..
-            }
-            | Event::ActReread { .. }
+            Event::ActReread { .. }
             | Event::CommandRan { .. }
             | Event::Revealed { .. }
             | Event::Unknown => {}

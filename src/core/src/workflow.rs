@@ -288,6 +288,21 @@ fn freeze(run: &Run) -> Option<Next> {
 }
 
 fn decide(run: &Run, now: &Now) -> Option<Next> {
+    // What could not be read may hide a question: nothing goes on as if there were none.
+    let unread = run
+        .walking()
+        .find(|(key, _)| now.apps.get(*key).is_none_or(|app| app.incomplete));
+    if let Some((key, _)) = unread {
+        let why = now
+            .errors
+            .first()
+            .map_or("it was not found", String::as_str);
+        return Some(Next::Stopped {
+            rule: 0,
+            application: Some(key.clone()),
+            reason: format!("not all of {key} could be read: {why}"),
+        });
+    }
     let cells: Vec<CellKey> = now.undecided(run).map(|(key, _)| key.clone()).collect();
     (!cells.is_empty()).then_some(Next::Decide { cells })
 }

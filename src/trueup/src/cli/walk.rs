@@ -78,6 +78,16 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
             Err(trouble) => return Ended::of(Stage::Scope, &trouble),
         };
         let stage = next.stage();
+        if matches!(next, Next::Stopped { rule: 0, .. }) && failures < READ_ATTEMPTS {
+            failures += 1;
+            tokio::time::sleep(std::time::Duration::from_millis(500) * failures).await;
+            if let Err(trouble) = engine.look().await
+                && failures == READ_ATTEMPTS
+            {
+                return Ended::of(stage, &trouble);
+            }
+            continue;
+        }
         let outcome = step(engine, answers, &next).await;
         match outcome {
             Ok(None) => failures = 0,
@@ -212,7 +222,11 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             Ok(None)
         }
         Next::Stopped { rule, reason, .. } => {
-            let exit = if *rule == 10 { 4 } else { 3 };
+            let exit = match rule {
+                0 => 2,
+                10 => 4,
+                _ => 3,
+            };
             Ok(Some(Ended::new(
                 stage,
                 exit,

@@ -15,6 +15,8 @@ use super::{
     trouble::Trouble,
 };
 
+/// How old the data may grow before it is read again beside a step that waits.
+const FRESH: Duration = Duration::from_secs(6);
 /// After a step failed, how long until it is tried again by itself.
 const BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -89,6 +91,7 @@ pub fn spawn(
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(tell_age(Arc::downgrade(&engine)));
     tokio::spawn(keep_lease(Arc::downgrade(&engine)));
+    tokio::spawn(keep_looking(Arc::downgrade(&engine)));
     tokio::spawn(
         Driver {
             engine,
@@ -98,6 +101,21 @@ pub fn spawn(
         }
         .run(),
     )
+}
+
+/// Looks at the world while a step waits for something else, so that what is shown does not grow old unseen.
+async fn keep_looking(engine: std::sync::Weak<Engine>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        if engine.seen().is_some() && engine.age() > FRESH {
+            // What fails here shows as the age of the data, and in the command log.
+            let _ = engine.look().await;
+        }
+    }
 }
 
 /// Tells every second how old the newest answer is, whatever else goes on.

@@ -1,9 +1,10 @@
 //! The engine: the one way in for what the operator asks, the one way out for what is written.
 //!
 //! `drive` takes requests and does the next thing; `state` holds the journal and its two doors; `read` and `observe`
-//! look at the world; `sheets` says what a command would write, `steps` does it and watches what came of it; `resume`
+//! look at the world, `adopt` records what others did in it; `sheets` says what a command would write, `steps` does it and watches what came of it; `resume`
 //! finds out in the world what became of a write that was in flight.
 
+mod adopt;
 pub mod drive;
 pub mod handle;
 pub mod observe;

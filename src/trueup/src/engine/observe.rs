@@ -27,8 +27,36 @@ use super::{
 
 impl Engine {
     /// Reads the world anew: what everything else is decided on.
+    ///
+    /// A write that happens while the world is read makes the reading neither before nor after: it is read again.
     pub async fn look(&self) -> Result<(Arc<World>, Arc<Now>), Trouble> {
-        let run = self.run();
+        loop {
+            let run = self.run();
+            let mut world = self.read(&run).await;
+            let now_run = self.run();
+            let written = |run: &Run| (run.op_order.len(), run.open_ops().count());
+            if written(&run) != written(&now_run) {
+                continue;
+            }
+            if world.pin.is_none() {
+                let first = world.errors.first();
+                return Err(Trouble::failed(
+                    "read the cluster",
+                    first.map_or("it did not answer", |e| e.why.as_str()),
+                    first.map_or("", |e| e.hint.as_str()),
+                ));
+            }
+            self.hear();
+            self.carry_over(&mut world);
+            let now = now(&world, &now_run, &self.setting.namespace);
+            self.adopt(&world, &now)?;
+            let (world, now) = (Arc::new(world), Arc::new(now));
+            self.set_seen(Arc::clone(&world), Arc::clone(&now));
+            return Ok((world, now));
+        }
+    }
+
+    async fn read(&self, run: &Run) -> World {
         let scope = (!run.scope.is_empty()).then_some(run.scope.as_slice());
         let first = self.seen().is_none();
         let options = LookOptions {
@@ -38,28 +66,24 @@ impl Engine {
             predictions: first && run.landed.is_empty(),
             git_only: false,
         };
-        let mut world = self.reader.look(scope, options).await;
-        if let Some((before, _)) = self.seen()
-            && world.permissions.is_empty()
-        {
+        self.reader.look(scope, options).await
+    }
+
+    /// Permissions and what a sync would do are asked for once; they are carried from look to look.
+    fn carry_over(&self, world: &mut World) {
+        let Some((before, _)) = self.seen() else {
+            return;
+        };
+        if world.permissions.is_empty() {
             world.permissions.clone_from(&before.permissions);
         }
-        if let Some((before, _)) = self.seen() {
-            for (key, app) in &mut world.applications {
-                let old = before
-                    .applications
-                    .get(key)
-                    .filter(|old| old.head == app.head);
-                app.if_synced = old.and_then(|old| old.if_synced.clone());
-            }
+        for (key, app) in &mut world.applications {
+            let old = before
+                .applications
+                .get(key)
+                .filter(|old| old.head == app.head);
+            app.if_synced = old.and_then(|old| old.if_synced.clone());
         }
-        if world.pin.is_some() {
-            self.hear();
-        }
-        let now = now(&world, &run, &self.setting.namespace);
-        let (world, now) = (Arc::new(world), Arc::new(now));
-        self.set_seen(Arc::clone(&world), Arc::clone(&now));
-        Ok((world, now))
     }
 }
 
@@ -294,6 +318,7 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
             .map(|n| (n.class.name().to_owned(), n.count, text::line(&n.reason)))
             .collect();
     }
+    now.incomplete = !app.complete;
     now.if_synced.clone_from(&app.if_synced);
     now.pods = app
         .pods

@@ -347,6 +347,7 @@ fn app(name: &str, point: Point, run: &Run, at: Timestamp) -> AppNow {
                 why: "runs with the live values".into(),
             })
             .collect(),
+        incomplete: false,
     }
 }
 

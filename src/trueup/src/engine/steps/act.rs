@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use trueup_core::{
+    decision::{CellKey, LiveOf, Take},
     event::{Effect, Event, Guard, Outcome},
     object::{
         identity::{AppKey, ObjectRef},
@@ -11,7 +12,7 @@ use trueup_core::{
     },
     plan::Action,
     policy::FIELD_MANAGER,
-    sheet::{Refusal, Sheet},
+    sheet::{Command, Refusal, Sheet},
     span::Span,
     text,
 };
@@ -173,6 +174,11 @@ impl Engine {
                 .await?;
             Self::must_be_done(&format!("act on {}", fresh.object), outcome)?;
             let (field, to) = target_of(&fresh.object, action)?;
+            let reason = match &sheet.command {
+                Command::Act { reason, .. } => reason.as_str(),
+                _ => "",
+            };
+            self.decide_live(key, &fresh.object, &field, reason).await?;
             let mut waited = Span::default();
             for after in [Span::seconds(5), Span::seconds(30)] {
                 self.pause(after.0.saturating_sub(waited.0)).await;
@@ -192,6 +198,50 @@ impl Engine {
         }
         self.look().await?;
         Ok(())
+    }
+
+    /// A live action is a decision for what is live now: it has to reach Git before the incident closes.
+    async fn decide_live(
+        &self,
+        key: &AppKey,
+        object: &ObjectRef,
+        field: &FieldPath,
+        reason: &str,
+    ) -> Result<(), Trouble> {
+        let touched = |cell: &CellKey| {
+            cell.application == *key && cell.object.key() == object.key() && cell.field == *field
+        };
+        let run = self.run();
+        let decided: Vec<CellKey> = run
+            .decisions
+            .keys()
+            .filter(|cell| touched(cell))
+            .cloned()
+            .collect();
+        if !decided.is_empty() {
+            self.record(Event::DecisionWithdrawn {
+                cells: decided,
+                why: "a live action set another value".into(),
+                by: self.setting.operator.clone(),
+            })?;
+        }
+        let (_, now) = self.look().await?;
+        let cells: Vec<CellKey> = now
+            .cells
+            .keys()
+            .filter(|cell| touched(cell))
+            .cloned()
+            .collect();
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let why = if reason.is_empty() {
+            "live action"
+        } else {
+            reason
+        };
+        self.decide(&cells, &Take::Live(LiveOf::default()), why)
+            .await
     }
 }
 

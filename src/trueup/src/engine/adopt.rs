@@ -1,0 +1,175 @@
+//! What others did meanwhile: recorded with its effect and its author as far as known, and adopted.
+//!
+//! Only the decisions that it touched are open again (see `Decision::stands`); a freeze that it undid is lost.
+
+use serde_json::Value;
+use trueup_core::{
+    decision::Sides,
+    event::Event,
+    now::{CellNow, Now},
+    object::identity::AppKey,
+    run::{Run, Sync, Thaw},
+    text,
+};
+
+use super::{
+    read::World,
+    state::Engine,
+    steps::{application, sync},
+    trouble::Trouble,
+};
+
+impl Engine {
+    /// Compares a look with what the journal knows and records what is not ours.
+    pub(super) fn adopt(&self, world: &World, now: &Now) -> Result<(), Trouble> {
+        let run = self.run();
+        if run.closed.is_some() || run.open_ops().next().is_some() {
+            return Ok(());
+        }
+        for (application, what, who) in foreign(&run, world, now) {
+            let known = run
+                .adopted
+                .iter()
+                .any(|(key, said)| *key == application && *said == what);
+            if !known {
+                self.record(Event::Adopted {
+                    application,
+                    what,
+                    who,
+                })?;
+            }
+        }
+        for (key, why) in lost(&run, now) {
+            self.record(Event::FreezeLost {
+                application: key,
+                why,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+type Foreign = (Option<AppKey>, String, String);
+
+fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
+    let mut found = Vec::new();
+    for (key, decision) in &run.decisions {
+        let Some(cell) = now.cells.get(key) else {
+            continue;
+        };
+        if decision.stands(&cell.sides) {
+            continue;
+        }
+        found.push((
+            Some(key.application.clone()),
+            text::line(&format!(
+                "{} {}: {}",
+                key.object,
+                key.field,
+                moved(&decision.seen, cell)
+            )),
+            author(cell),
+        ));
+    }
+    for key in &run.scope {
+        let Some(app) = world.applications.get(key) else {
+            continue;
+        };
+        found.extend(operation(run, key, &app.object));
+    }
+    found
+}
+
+fn moved(seen: &Sides, cell: &CellNow) -> String {
+    let side = |value: &Option<Value>| {
+        value
+            .as_ref()
+            .map_or_else(|| "(absent)".to_owned(), text::value)
+    };
+    let mut parts = Vec::new();
+    if seen.git != cell.sides.git {
+        parts.push(format!(
+            "Git went from {} to {}",
+            side(&seen.git),
+            side(&cell.sides.git)
+        ));
+    }
+    if seen.live != cell.sides.live {
+        parts.push(format!(
+            "live went from {} to {}",
+            side(&seen.live),
+            side(&cell.sides.live)
+        ));
+    }
+    parts.join(", ")
+}
+
+fn author(cell: &CellNow) -> String {
+    if cell.writer.is_empty() {
+        "unknown".into()
+    } else {
+        cell.writer.clone()
+    }
+}
+
+/// An operation that began after the incident was opened and carries no mark of it.
+fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
+    let state = application.pointer("/status/operationState")?;
+    let operation = state.get("operation")?;
+    if application::info(operation, sync::INFO_INCIDENT) == Some(run.id()) {
+        return None;
+    }
+    let started = state.get("startedAt").and_then(Value::as_str)?;
+    let at: jiff::Timestamp = started.parse().ok()?;
+    if run.opened_at.is_none_or(|opened| at <= opened) {
+        return None;
+    }
+    let who = operation
+        .pointer("/initiatedBy/username")
+        .and_then(Value::as_str)
+        .filter(|w| !w.is_empty());
+    let automated = operation
+        .pointer("/initiatedBy/automated")
+        .and_then(Value::as_bool)
+        == Some(true);
+    let revision = operation
+        .pointer("/sync/revision")
+        .and_then(Value::as_str)
+        .unwrap_or("the head");
+    Some((
+        Some(key.clone()),
+        text::line(&format!("a sync of {key} to {revision} began at {started}")),
+        text::line(who.unwrap_or(if automated { "auto-sync" } else { "unknown" })),
+    ))
+}
+
+/// Freezes that somebody undid.
+fn lost(run: &Run, now: &Now) -> Vec<(AppKey, String)> {
+    run.apps
+        .iter()
+        .filter(|(_, app)| {
+            app.freeze.is_set()
+                && app.thaw == Thaw::Not
+                && !matches!(app.sync, Sync::Requested { .. })
+        })
+        .filter_map(|(key, _)| {
+            let seen = now.apps.get(key)?;
+            let ours = seen
+                .note
+                .as_ref()
+                .and_then(|note| note.get("incident"))
+                .and_then(Value::as_str)
+                == Some(run.id());
+            if seen.auto_sync {
+                Some((key.clone(), "somebody switched auto-sync on".to_owned()))
+            } else if !ours {
+                Some((
+                    key.clone(),
+                    "our note is gone from the Application".to_owned(),
+                ))
+            } else {
+                None
+            }
+        })
+        .collect()
+}
