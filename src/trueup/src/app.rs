@@ -148,12 +148,7 @@ async fn begin(
     boundaries: Arc<dyn Boundaries>,
     sender: mpsc::UnboundedSender<Update>,
 ) -> Result<Engine, Trouble> {
-    let exists = settings
-        .state_dir
-        .join("incidents")
-        .join(incident.as_str())
-        .join("journal.jsonl");
-    if exists.metadata().is_ok_and(|meta| meta.len() > 0) {
+    if journal::list(&settings.state_dir)?.contains(&incident) {
         return Err(JournalError::Exists(incident.to_string(), settings.state_dir.clone()).into());
     }
     let key = random_key();
@@ -191,7 +186,7 @@ async fn begin(
         version: env!("CARGO_PKG_VERSION").into(),
         plan,
     })?;
-    note_shortened(&engine, &settings.waits)?;
+    note_shortened(&engine)?;
     Ok(engine)
 }
 
@@ -230,6 +225,7 @@ async fn resume(
             })
             .unwrap_or_default(),
     })?;
+    note_shortened(&engine)?;
     Ok(engine)
 }
 
@@ -343,10 +339,11 @@ async fn build(
     ))
 }
 
-fn note_shortened(engine: &Engine, waits: &Waits) -> Result<(), Trouble> {
-    let usual = Waits::default();
-    for (name, from, to) in [("freeze hold", usual.freeze_hold, waits.freeze_hold)] {
-        if to < from {
+/// Says once which waits are shorter than usual, on resume where a crash came in between.
+fn note_shortened(engine: &Engine) -> Result<(), Trouble> {
+    let (run, usual) = (engine.run(), Waits::default());
+    for (name, from, to) in [("freeze hold", usual.freeze_hold, run.waits.freeze_hold)] {
+        if to < from && !run.shortened.iter().any(|(said, _, _)| said == name) {
             engine.record(Event::WaitShortened {
                 wait: name.into(),
                 from: from.to_string(),

@@ -9,6 +9,8 @@ mod blobs;
 mod lock;
 mod store;
 
+use trueup_core::event::Record;
+
 pub use lock::{Holder, Locked};
 pub use store::{Journal, JournalError, Line, Recovery, chain, list, read, verify_lines};
 
@@ -31,6 +33,8 @@ pub enum Point {
 
 /// Told of each boundary as it is reached. The program passes [`Calm`]; the crash tests pass one that kills.
 pub trait Boundaries: Send + Sync {
+    /// This record is about to be written; the points reached from here on are its own and those of the effect it intends.
+    fn about(&self, _record: &Record) {}
     fn reached(&self, point: Point);
     /// Whether the next record is to be torn in half.
     fn tear(&self) -> bool {

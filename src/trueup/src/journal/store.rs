@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -142,6 +142,15 @@ fn incidents(state: &Path) -> PathBuf {
     state.join("incidents")
 }
 
+/// Whether a journal holds a whole record. One that was torn at its very first is of an incident in which nothing had
+/// been done yet, and that may be opened as if it had never been.
+fn begun(path: &Path) -> bool {
+    let mut first = Vec::new();
+    File::open(path)
+        .and_then(|file| BufReader::new(file).read_until(b'\n', &mut first))
+        .is_ok_and(|_| first.ends_with(b"\n"))
+}
+
 /// The incidents in a state folder, by name.
 pub fn list(state: &Path) -> Result<Vec<IncidentId>, JournalError> {
     let dir = incidents(state);
@@ -152,7 +161,7 @@ pub fn list(state: &Path) -> Result<Vec<IncidentId>, JournalError> {
     };
     let mut found: Vec<IncidentId> = entries
         .flatten()
-        .filter(|entry| entry.path().join("journal.jsonl").exists())
+        .filter(|entry| begun(&entry.path().join("journal.jsonl")))
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
     found.sort();
@@ -295,7 +304,7 @@ impl Journal {
         own_dir(&dir)?;
         let lock = lock_incident(&dir, incident, holder)?;
         let path = dir.join("journal.jsonl");
-        if fs::metadata(&path).is_ok_and(|meta| meta.len() > 0) {
+        if begun(&path) {
             return Err(JournalError::Exists(incident.to_string(), state.to_owned()));
         }
         own_dir(&dir.join("blobs"))?;
@@ -404,6 +413,7 @@ impl Journal {
         })?;
         let hash = chain(&self.head, &raw);
         let line = format!("{hash} {raw}\n");
+        self.boundaries.about(&record);
         self.boundaries.reached(Point::Before);
         if self.boundaries.tear() {
             let half = &line.as_bytes()[..line.len() / 2];
@@ -544,6 +554,21 @@ mod tests {
             drop(journal);
             assert_eq!(super::read(dir.path(), &id).unwrap().len(), lines + 1);
         }
+    }
+
+    #[test]
+    fn an_incident_torn_at_its_first_record_can_be_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = sample(dir.path(), 1);
+        let path = dir.path().join("incidents/INC-1/journal.jsonl");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(list(dir.path()).unwrap(), []);
+        sample(dir.path(), 2);
+        assert_eq!(list(dir.path()).unwrap(), std::slice::from_ref(&id));
+        assert_eq!(super::read(dir.path(), &id).unwrap().len(), 2);
+        let again = Journal::create(dir.path(), &id, &Holder::default(), Arc::new(Calm));
+        assert!(matches!(again, Err(JournalError::Exists(..))));
     }
 
     #[test]

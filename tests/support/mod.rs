@@ -1,0 +1,324 @@
+//! For tests that run the real program against a lab in a process of its own.
+#![allow(
+    dead_code,
+    reason = "each test uses the part that it needs; the lint would hold for each of them"
+)]
+
+pub mod place;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Settings of a lab in which nothing has to be waited for longer than the protocol needs.
+pub const FAST: [&str; 4] = ["lag=100ms-200ms", "scrape=200ms", "window=2s", "poll=500ms"];
+
+/// Waits to go with [`FAST`].
+pub const WAITS: &str = "[waits]
+freeze_hold = \"100ms\"
+gate_for = \"200ms\"
+gate_every = \"100ms\"
+gate_within = \"60s\"
+refresh_deadline = \"20s\"
+sync_deadline = \"60s\"
+health_deadline = \"60s\"
+thaw_rounds_timeout = \"30s\"
+";
+
+/// The program under test.
+pub fn trueup() -> PathBuf {
+    env!("CARGO_BIN_EXE_trueup").into()
+}
+
+/// An example of this package. `cargo test` builds it beside the program; `cargo test --test NAME` alone does not, so
+/// that it is refused when it is older than what it is made of.
+pub fn example(name: &str) -> PathBuf {
+    let path = trueup()
+        .parent()
+        .expect("the program is in a folder")
+        .join("examples")
+        .join(name);
+    let made = fs::metadata(&path).and_then(|meta| meta.modified());
+    let sources = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
+    let changed = sources
+        .split_whitespace()
+        .filter_map(|source| fs::metadata(source).ok()?.modified().ok())
+        .max();
+    assert!(
+        made.is_ok_and(|made| changed.is_some_and(|changed| made >= changed)),
+        "{} is missing or too old: cargo build -p trueup --example {name}",
+        path.display()
+    );
+    path
+}
+
+/// A lab, stopped when the value goes, at a panic too.
+pub struct Lab {
+    process: Child,
+    pub document: Value,
+    pub dir: tempfile::TempDir,
+}
+
+impl Lab {
+    pub fn start(settings: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(trueup());
+        command.args(["lab", "inc-441", "--serve", "--dir"]);
+        command.arg(dir.path().join("lab"));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(dir.path().join("lab.err")).expect("a file"))
+            .spawn()
+            .expect("the lab starts");
+        let mut line = String::new();
+        let out = process.stdout.take().expect("its output is a pipe");
+        let read = BufReader::new(out).read_line(&mut line);
+        let document = match (read, serde_json::from_str(&line)) {
+            (Ok(_), Ok(document)) => document,
+            other => {
+                let _ = process.kill();
+                let _ = process.wait();
+                let said = fs::read_to_string(dir.path().join("lab.err")).unwrap_or_default();
+                panic!("the lab said {other:?} and {said}");
+            }
+        };
+        fs::write(dir.path().join("config.toml"), WAITS).expect("the settings can be written");
+        Self {
+            process,
+            document,
+            dir,
+        }
+    }
+
+    pub fn text(&self, key: &str) -> String {
+        self.document[key]
+            .as_str()
+            .unwrap_or_else(|| panic!("the lab's document has no {key}"))
+            .to_owned()
+    }
+
+    /// The options that reach it, with short waits.
+    pub fn options(&self) -> Vec<String> {
+        let config = self.dir.path().join("config.toml");
+        ["--kubeconfig".into(), self.text("kubeconfig")]
+            .into_iter()
+            .chain(["--prometheus".into(), self.text("prometheus")])
+            .chain(["--config".into(), config.display().to_string()])
+            .collect()
+    }
+
+    /// The bare repository.
+    pub fn repository(&self) -> PathBuf {
+        let url = self.document["repositories"][0]["url"]
+            .as_str()
+            .expect("there is a repository");
+        url.trim_start_matches("file://").into()
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        let out = Command::new("git")
+            .arg("-C")
+            .arg(self.repository())
+            .args(arguments)
+            .output()
+            .expect("git runs");
+        assert!(out.status.success(), "git {arguments:?}: {out:?}");
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    }
+
+    /// How often the tracked branch was moved, counted by the remote.
+    pub fn pushes(&self) -> usize {
+        self.git(&["reflog", "show", "main", "--format=%H"])
+            .lines()
+            .count()
+    }
+
+    /// The writes that changed something or were refused, dry runs left out, by the operator's account.
+    pub fn writes(&self) -> Vec<Value> {
+        let log = fs::read_to_string(self.text("auditLog")).expect("there is an audit log");
+        log.lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|entry| {
+                let text = |pointer: &str| {
+                    entry
+                        .pointer(pointer)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                };
+                text("/user/username").ends_with(":operator")
+                    && ["create", "update", "patch", "delete"].contains(&text("/verb"))
+                    && text("/stage") == "ResponseComplete"
+                    && !text("/requestURI").contains("dryRun")
+                    && !text("/requestURI").contains("authorization.k8s.io")
+            })
+            .collect()
+    }
+
+    /// How often each kind of effect landed on each Application: `freeze auth-service` → 1.
+    pub fn effects(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for entry in self.writes() {
+            let landed = entry["responseStatus"]["code"] == 200;
+            let application = entry["objectRef"]["resource"] == "applications";
+            let Some(ops) = entry["requestObject"].as_array() else {
+                continue;
+            };
+            if !landed || !application {
+                continue;
+            }
+            let has = |name: &str, path: &str| {
+                ops.iter().any(|op| {
+                    op["op"] == name && op["path"].as_str().is_some_and(|p| p.contains(path))
+                })
+            };
+            let name = entry["objectRef"]["name"].as_str().unwrap_or_default();
+            let what = if has("add", "/operation") {
+                "sync"
+            } else if has("remove", "frozen") {
+                "thaw"
+            } else if has("add", "/annotations") {
+                "freeze"
+            } else {
+                "something else on"
+            };
+            *counts.entry(format!("{what} {name}")).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = Command::new("kill")
+            .arg(self.process.id().to_string())
+            .status();
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until {
+            if matches!(self.process.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn killed(&self) -> bool {
+        self.signal == Some(9)
+    }
+
+    /// The JSON documents on its output.
+    pub fn documents(&self) -> Vec<Value> {
+        self.out
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The one JSON document on its output.
+    pub fn document(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A command in an environment that holds nothing of the person who runs the tests.
+pub fn command(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .env("TRUEUP_OPERATOR", "jo");
+    command
+}
+
+/// Longer than anything that a test waits for.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Starts it and collects what it says.
+pub struct Running {
+    child: Child,
+    out: std::thread::JoinHandle<String>,
+    err: std::thread::JoinHandle<String>,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        fn all(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _ = from.read_to_end(&mut text);
+                String::from_utf8_lossy(&text).into_owned()
+            })
+        }
+        let out = all(child.stdout.take().expect("a pipe"));
+        let err = all(child.stderr.take().expect("a pipe"));
+        Self { child, out, err }
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Ran {
+        let until = Instant::now() + DEADLINE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                break status;
+            }
+            if Instant::now() > until {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                panic!(
+                    "it did not end: {} {}",
+                    self.out.join().unwrap_or_default(),
+                    self.err.join().unwrap_or_default()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        Ran {
+            code: status.code(),
+            signal: status.signal(),
+            out: self.out.join().unwrap_or_default(),
+            err: self.err.join().unwrap_or_default(),
+        }
+    }
+}
+
+pub fn run(command: Command) -> Ran {
+    Running::start(command).end()
+}
