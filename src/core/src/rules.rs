@@ -222,6 +222,7 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let before = run.sync_order().into_iter().take_while(|other| other != key).find(|other| {
         run.apps.get(other).is_some_and(|app| {
             app.parked.is_none()
+                && run.stays_frozen(other).is_none()
                 && app.freeze.is_set()
                 && !matches!(&app.sync, Sync::Verified { revision, .. } if *revision == landed.revision)
         })
@@ -276,7 +277,12 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 "there is nothing to thaw",
             ));
         }
-        if !matches!(app.sync, Sync::Verified { .. }) {
+        // What is Synced, or gets no auto-sync back, is left as it is by a thaw.
+        let quiet = now.apps.get(key).is_some_and(|seen| seen.sync == "Synced")
+            || app.target.as_ref().is_some_and(|(_, whole, _)| {
+                !crate::policy::Policy::new(Some(whole.clone())).is_on()
+            });
+        if !quiet && !matches!(app.sync, Sync::Verified { .. }) {
             return Err(Refusal::new(
                 3,
                 format!(
@@ -284,6 +290,10 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 ),
                 "sync it first",
             ));
+        }
+        // Gates follow a sync; where none was made there is nothing for them to judge.
+        if !matches!(app.sync, Sync::Verified { .. }) {
+            continue;
         }
         let red = run.gates_after(key).into_iter().find(|gate| {
             let passed = app
@@ -336,6 +346,7 @@ fn close(run: &Run) -> Result<(), Refusal> {
         None => {
             let unfinished = run
                 .walking()
+                .filter(|(key, _)| run.stays_frozen(key).is_none())
                 .find(|(_, app)| app.freeze != Freeze::Thawed && app.freeze != Freeze::Not);
             match unfinished {
                 None => Ok(()),

@@ -1,7 +1,7 @@
 //! The state of an incident: a fold over its events, and nothing else.
 
 use crate::{
-    decision::{CellKey, Decision, How, Take},
+    decision::{CellKey, Decision, How, Later, Take},
     event::*,
     gate::{Sample, Verdict},
     ids::{Commit, IncidentId, OpId},
@@ -746,7 +746,12 @@ impl Run {
                     rounds: 0,
                 };
             }
-            Effect::Act { application, .. } => self.app(&application).acts.push(id),
+            Effect::Act { application, .. } => {
+                let app = self.app(&application);
+                app.acts.push(id);
+                // What a sync would do was worked out on an object that is another one now.
+                app.prediction = None;
+            }
             Effect::Push { .. } => self.commits += 1,
         }
     }
@@ -812,19 +817,34 @@ impl Run {
         }
     }
 
+    /// Who has an Application that is left frozen on purpose, and until when.
+    pub fn stays_frozen(&self, key: &AppKey) -> Option<&Later> {
+        self.decisions
+            .values()
+            .filter(|decision| decision.cell.application == *key)
+            .find_map(|decision| match &decision.take {
+                Take::Later(later) if later.how == How::StayFrozen => Some(later),
+                _ => None,
+            })
+    }
+
     /// What we still owe, derived from what was done.
     pub fn obligations(&self) -> Vec<Obligation> {
         let mut owed = Vec::new();
         for (key, app) in &self.apps {
             if app.freeze.is_set() || matches!(app.freeze, Freeze::Lost { .. }) {
-                let parked = app.parked.as_ref();
+                let parked = app.parked.as_ref().map(|p| (&p.owner, &p.until));
+                let handed = parked.or_else(|| {
+                    let later = self.stays_frozen(key)?;
+                    Some((&later.owner, &later.until))
+                });
                 owed.push(Obligation {
                     id: format!("frozen:{key}"),
                     what: format!("{key} is frozen ({})", app.freeze.word()),
                     application: Some(key.clone()),
-                    owner: parked.map(|p| p.owner.clone()),
-                    until: parked.map(|p| p.until.clone()),
-                    blocks_close: parked.is_none(),
+                    owner: handed.map(|(owner, _)| owner.clone()),
+                    until: handed.map(|(_, until)| until.clone()),
+                    blocks_close: handed.is_none(),
                     settle: "thaw".into(),
                 });
             }

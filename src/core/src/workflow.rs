@@ -4,7 +4,7 @@
 //! the operator: what needs a person is named as such.
 
 use crate::{
-    decision::{CellKey, How, Take},
+    decision::{CellKey, Take},
     event::{Armed, Effect},
     ids::{Commit, OpId},
     now::{AppNow, Now},
@@ -383,7 +383,8 @@ fn unmerged(run: &Run) -> Option<(String, String, Commit)> {
 }
 
 fn everything_thawed(run: &Run) -> bool {
-    run.walking().all(|(_, app)| app.freeze == Freeze::Thawed)
+    run.walking()
+        .all(|(key, app)| app.freeze == Freeze::Thawed || run.stays_frozen(key).is_some())
 }
 
 fn stopped(run: &Run) -> Option<Next> {
@@ -392,14 +393,6 @@ fn stopped(run: &Run) -> Option<Next> {
         rule: stop.rule,
         application: stop.application.clone(),
         reason: stop.reason.clone(),
-    })
-}
-
-/// Whether an Application is left frozen on purpose.
-fn stays_frozen(run: &Run, key: &AppKey) -> bool {
-    run.decisions.values().any(|decision| {
-        decision.cell.application == *key
-            && matches!(&decision.take, Take::Later(later) if later.how == How::StayFrozen)
     })
 }
 
@@ -417,7 +410,7 @@ fn sync(run: &Run, now: &Now) -> Option<Next> {
         let Some(app) = run.apps.get(&key).filter(|app| app.parked.is_none()) else {
             continue;
         };
-        if app.freeze == Freeze::Thawed || stays_frozen(run, &key) {
+        if app.freeze == Freeze::Thawed || run.stays_frozen(&key).is_some() {
             continue;
         }
         let revision = target_revision(run, now, &key)?;
@@ -595,7 +588,7 @@ fn thaw(run: &Run) -> Option<Next> {
     }
     let frozen: Vec<AppKey> = order
         .into_iter()
-        .filter(|key| !stays_frozen(run, key))
+        .filter(|key| run.stays_frozen(key).is_none())
         .filter(|key| {
             run.apps
                 .get(key)

@@ -1,13 +1,17 @@
 //! `trueup act`: a live action without a screen.
 
-use std::{io::Write, sync::Arc};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
-use trueup_core::{plan::Action, sheet::Command};
+use serde_json::{Value, json};
+use trueup_core::{plan::Action, sheet::Command, text};
 
-use super::{give_up, run::armed, stages, walk};
-use crate::{engine::Trouble, journal::Boundaries, settings::Settings};
+use super::{give_up, output, run::armed, stages, walk};
+use crate::{
+    engine::Trouble,
+    journal::Boundaries,
+    settings::{Output, Settings},
+};
 
 #[derive(Debug, Args)]
 pub struct ActArgs {
@@ -63,7 +67,7 @@ pub enum ActCommand {
 pub async fn run(settings: &Settings, args: &ActArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
     match go(settings, args, boundaries).await {
         Ok(()) => 0,
-        Err(trouble) => give_up(&trouble),
+        Err(trouble) => give_up(settings, &trouble),
     }
 }
 
@@ -93,19 +97,7 @@ async fn go(
                 replicas: *replicas,
             },
         ),
-        ActCommand::Restart { target } => (
-            target,
-            Action::Patch {
-                field:
-                    r#".spec.template.metadata.annotations["kubectl.kubernetes.io/restartedAt"]"#
-                        .into(),
-                value: Value::from(
-                    jiff::Timestamp::now()
-                        .strftime("%Y-%m-%dT%H:%M:%SZ")
-                        .to_string(),
-                ),
-            },
-        ),
+        ActCommand::Restart { target } => (target, Action::Restart {}),
         ActCommand::Suspend { target } => (target, Action::Suspend {}),
     };
     let opened = stages::continued(settings, None, boundaries).await?;
@@ -118,15 +110,25 @@ async fn go(
         .await?;
     let key = stages::key(&engine, &target.app);
     let command = Command::Act {
-        application: key,
+        application: key.clone(),
         object: target.object.clone(),
-        action,
+        action: action.clone(),
         reason: target.reason.clone(),
     };
     walk::write(&engine, command).await?;
-    let _ = writeln!(
-        std::io::stdout(),
-        "done; it has to reach Git before the incident closes, or be put back"
-    );
+    let out = &mut std::io::stdout();
+    if settings.output == Output::Json {
+        let document = json!({
+            "apiVersion": trueup_core::API_VERSION, "kind": "Act", "incident": engine.run().id(),
+            "application": key, "object": target.object, "action": action, "state": "done",
+        });
+        output::say(out, &document.to_string());
+    } else {
+        let said = "done; it has to reach Git before the incident closes, or be put back";
+        output::say(
+            out,
+            &format!("{key}  {}  {said}", text::line(&target.object)),
+        );
+    }
     Ok(())
 }

@@ -67,10 +67,10 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it draws, and so handles signals itself.
-    pub fn has_screen(&self) -> bool {
+    /// Whether it draws, or says something when it is interrupted, and so handles signals itself.
+    pub fn handles_signals(&self) -> bool {
         match self {
-            Self::Start(_) | Self::Resume(_) => true,
+            Self::Start(_) | Self::Resume(_) | Self::Run(_) => true,
             Self::Lab(args) => !args.list && !args.stop,
             _ => false,
         }

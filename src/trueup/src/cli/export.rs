@@ -7,7 +7,9 @@ use trueup_core::{ids::IncidentId, transcript};
 
 use super::{
     args::{ExportArgs, VerifyArgs},
-    complain, give_up, print_json,
+    complain, give_up,
+    output::exit,
+    print_json,
 };
 use crate::{
     app,
@@ -47,7 +49,7 @@ pub fn run(settings: &Settings, args: &ExportArgs) -> i32 {
             }
             0
         }
-        Err(trouble) => give_up(&trouble),
+        Err(trouble) => give_up(settings, &trouble),
     }
 }
 
@@ -84,7 +86,11 @@ pub fn verify(settings: &Settings, args: &VerifyArgs) -> i32 {
             }
             complain(
                 &why,
-                "nothing in this file can be relied on from that place on",
+                if code == exit::ERROR {
+                    "`trueup export --format json` makes a file that can be checked"
+                } else {
+                    "nothing in this file can be relied on from that place on"
+                },
             );
             code
         }

@@ -1,7 +1,8 @@
 //! `trueup incidents`: what the state folder holds.
 
 use serde_json::{Value, json};
-use trueup_core::run::Run;
+
+use trueup_core::{drift::report::ReportError, run::Run};
 
 use super::{give_up, output, print_json};
 use crate::{
@@ -12,9 +13,9 @@ use crate::{
 pub fn run(settings: &Settings) -> i32 {
     let incidents = match journal::list(&settings.state_dir) {
         Ok(incidents) => incidents,
-        Err(error) => return give_up(&error.into()),
+        Err(error) => return give_up(settings, &error.into()),
     };
-    let mut code = 0;
+    let mut errors = Vec::new();
     let mut items: Vec<Value> = Vec::new();
     for incident in incidents {
         match journal::read(&settings.state_dir, &incident) {
@@ -30,12 +31,16 @@ pub fn run(settings: &Settings) -> i32 {
                     "owed": run.obligations().len(),
                 }));
             }
-            Err(error) => code = give_up(&error.into()),
+            Err(error) => errors.push(ReportError::new(
+                format!("read incident {incident}"),
+                error.to_string(),
+                error.hint(),
+            )),
         }
     }
     if settings.output == Output::Json {
         print_json(
-            &json!({"apiVersion": trueup_core::API_VERSION, "kind": "IncidentList", "incidents": items}),
+            &json!({"apiVersion": trueup_core::API_VERSION, "kind": "IncidentList", "incidents": items, "errors": errors}),
         );
     } else {
         let text = |item: &Value, key: &str| match item.get(key) {
@@ -61,5 +66,6 @@ pub fn run(settings: &Settings) -> i32 {
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
         output::table(&mut std::io::stdout(), 0, &head, &rows);
     }
-    code
+    output::errors(&mut std::io::stderr(), &errors);
+    if errors.is_empty() { 0 } else { 2 }
 }

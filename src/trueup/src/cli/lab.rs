@@ -47,7 +47,7 @@ pub async fn run(settings: &Settings, args: &LabArgs, boundaries: Arc<dyn Bounda
     }
     match interactive(settings, args, boundaries).await {
         Ok(code) => code,
-        Err(trouble) => give_up(&trouble),
+        Err(trouble) => give_up(settings, &trouble),
     }
 }
 

@@ -21,7 +21,11 @@ use std::{io::Write, sync::Arc};
 
 use clap::{CommandFactory, Parser};
 
-use crate::{engine::Trouble, journal::Boundaries, settings::Settings};
+use crate::{
+    engine::Trouble,
+    journal::Boundaries,
+    settings::{Output, Settings},
+};
 use args::{Cli, Command};
 
 /// Interrupted and terminated, as shells number them.
@@ -43,14 +47,15 @@ pub async fn main(boundaries: Arc<dyn Boundaries>) -> i32 {
     {
         return lab::serve(args).await;
     }
-    let on_screen = cli.command.as_ref().is_none_or(Command::has_screen);
+    let by_itself = cli.command.as_ref().is_none_or(Command::handles_signals);
     tokio::select! {
         code = dispatch(cli, boundaries) => code,
-        code = signalled(), if !on_screen => code,
+        code = signalled(), if !by_itself => code,
     }
 }
 
-async fn signalled() -> i32 {
+/// The exit code of the signal that asks the process to end.
+pub(crate) async fn signalled() -> i32 {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
@@ -119,8 +124,28 @@ pub fn complain(what: &str, hint: &str) {
     }
 }
 
-/// Says why something was not done and gives its exit code.
-pub(crate) fn give_up(trouble: &Trouble) -> i32 {
+/// Says why something was not done and gives its exit code; a program gets a document of one line.
+pub(crate) fn give_up(settings: &Settings, trouble: &Trouble) -> i32 {
+    if settings.output == Output::Json {
+        let rule = match trouble {
+            Trouble::Refused(refusal) if refusal.rule > 0 => Some(refusal.rule),
+            _ => None,
+        };
+        let document = serde_json::json!({
+            "apiVersion": trueup_core::API_VERSION,
+            "kind": "Error",
+            "exit": trouble.exit(),
+            "rule": rule,
+            "reason": trueup_core::text::line(&trouble.to_string()),
+            "hint": trouble.hint(),
+        });
+        output::say(&mut std::io::stdout(), &document.to_string());
+    }
+    explain(trouble)
+}
+
+/// Says on stderr why something was not done and gives its exit code.
+pub(crate) fn explain(trouble: &Trouble) -> i32 {
     let said = match trouble {
         Trouble::Refused(refusal) if refusal.rule > 0 => {
             format!("refused by rule {}: {}", refusal.rule, refusal.reason)

@@ -26,7 +26,7 @@ pub fn run(settings: &Settings, args: &PlanArgs) -> i32 {
                 let _ = std::io::stdout().write_all(text.as_bytes());
                 0
             }
-            Err(trouble) => give_up(&trouble),
+            Err(trouble) => give_up(settings, &trouble),
         },
     }
 }

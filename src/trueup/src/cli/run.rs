@@ -4,11 +4,16 @@ use std::{collections::BTreeMap, io::Write, sync::Arc};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use trueup_core::{event::Armed, plan::Plan, run::Run};
+use trueup_core::{
+    event::Armed,
+    plan::Plan,
+    run::Run,
+    workflow::{self, Stage},
+};
 
 use super::{
     args::RunArgs,
-    complain, give_up,
+    complain, explain, signalled,
     walk::{Answers, Ended, walk},
 };
 use crate::{
@@ -28,50 +33,42 @@ pub fn armed(settings: &Settings) -> Armed {
     }
 }
 
+/// Walks as the plan says. Whatever happens, the last line for programs is the result.
 pub async fn run(settings: &Settings, args: &RunArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
-    let text = match std::fs::read_to_string(&args.plan) {
-        Ok(text) => text,
-        Err(error) => {
-            complain(
-                &format!("cannot read the plan {}: {error}", args.plan.display()),
-                "name an existing file",
-            );
-            return 2;
-        }
-    };
-    let plan = match Plan::parse(&text) {
-        Ok(plan) => plan,
-        Err(error) => {
-            complain(
-                &error.to_string(),
-                "`trueup plan schema` prints what a plan may hold",
-            );
-            return 2;
-        }
-    };
     let json = settings.output == Output::Json;
-    match go(settings, args, plan, boundaries).await {
-        Ok((incident, ended)) => {
-            finish(json, &incident, &ended);
-            ended.exit
-        }
-        Err(trouble) => {
-            if json {
-                let rule = match &trouble {
-                    Trouble::Refused(refusal) => refusal.rule,
-                    _ => 0,
-                };
-                line(&result(
-                    "",
-                    "scope",
-                    trouble.exit(),
-                    rule,
-                    &trouble.to_string(),
-                ));
+    let (incident, trouble) = match read(&args.plan) {
+        Ok(plan) => {
+            let incident = plan.incident.to_string();
+            match go(settings, args, plan, boundaries).await {
+                Ok(ended) => {
+                    finish(json, &incident, &ended);
+                    return ended.exit;
+                }
+                Err(trouble) => (incident, trouble),
             }
-            give_up(&trouble)
         }
+        Err(trouble) => (String::new(), trouble),
+    };
+    if json {
+        let rule = match &trouble {
+            Trouble::Refused(refusal) => refusal.rule,
+            _ => 0,
+        };
+        let reason = trouble.to_string();
+        line(&result(&incident, "scope", trouble.exit(), rule, &reason));
     }
+    explain(&trouble)
+}
+
+fn read(path: &std::path::Path) -> Result<Plan, Trouble> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("read the plan {}", path.display());
+        Trouble::failed(what, error, "name an existing file")
+    })?;
+    Plan::parse(&text).map_err(|error| {
+        let hint = "`trueup plan schema` prints what a plan may hold";
+        Trouble::failed(format!("use the plan {}", path.display()), error, hint)
+    })
 }
 
 async fn go(
@@ -79,7 +76,7 @@ async fn go(
     args: &RunArgs,
     plan: Plan,
     boundaries: Arc<dyn Boundaries>,
-) -> Result<(String, Ended), Trouble> {
+) -> Result<Ended, Trouble> {
     let incident = plan.incident.clone();
     let opening = match known(settings, &plan)? {
         Known::No => Opening::New {
@@ -91,17 +88,21 @@ async fn go(
             incident: incident.clone(),
         },
         Known::Closed => {
-            let ended = Ended {
-                stage: trueup_core::workflow::Stage::Close,
+            return Ok(Ended {
+                stage: Stage::Close,
                 exit: 0,
                 rule: 0,
                 reason: "the incident is closed already".into(),
                 hint: String::new(),
-            };
-            return Ok((incident.to_string(), ended));
+            });
         }
     };
-    let opened = app::open(settings, opening, boundaries).await?;
+    let mut signal = std::pin::pin!(signalled());
+    let opened = tokio::select! {
+        biased;
+        opened = app::open(settings, opening, boundaries) => opened?,
+        code = &mut signal => return Ok(interrupted(Stage::Scope, code)),
+    };
     let printer = spawn_printer(opened.updates, settings.output);
     let answers = Answers {
         plan,
@@ -117,10 +118,28 @@ async fn go(
             })
             .await?;
     }
-    let ended = walk(&engine, &answers).await;
+    let ended = tokio::select! {
+        biased;
+        ended = walk(&engine, &answers) => ended,
+        code = &mut signal => {
+            let next = engine.seen().map(|(_, now)| workflow::next(&engine.run(), &now));
+            interrupted(next.map_or(Stage::Scope, |next| next.stage()), code)
+        }
+    };
     drop(engine);
     let _ = printer.await;
-    Ok((incident.to_string(), ended))
+    Ok(ended)
+}
+
+/// What was in flight is looked up in the world by the next process.
+fn interrupted(stage: Stage, code: i32) -> Ended {
+    Ended {
+        stage,
+        exit: code,
+        rule: 0,
+        reason: "interrupted by a signal".into(),
+        hint: "nothing is lost: the same command goes on from here".into(),
+    }
 }
 
 enum Known {

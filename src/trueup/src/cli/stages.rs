@@ -13,12 +13,13 @@ use trueup_core::{
     plan::{Plan, Target, TargetKind},
     policy::{self, Note},
     sheet::{Command, Refusal},
+    text,
     workflow::Next,
 };
 
 use super::{
     args::{AppsArgs, FreezeArgs, ResumeArgs, StartArgs},
-    give_up, print_json,
+    give_up, output,
     run::armed,
     walk,
 };
@@ -50,13 +51,13 @@ pub fn needs_terminal() -> Result<(), Trouble> {
     ))
 }
 
-fn code(outcome: Result<i32, Trouble>) -> i32 {
-    outcome.unwrap_or_else(|trouble| give_up(&trouble))
+fn code(settings: &Settings, outcome: Result<i32, Trouble>) -> i32 {
+    outcome.unwrap_or_else(|trouble| give_up(settings, &trouble))
 }
 
 /// The workbench on the current context: the only open incident, or a new one.
 pub async fn workbench(settings: &Settings, boundaries: Arc<dyn Boundaries>) -> i32 {
-    code(opened_or_new(settings, None, boundaries).await)
+    code(settings, opened_or_new(settings, None, boundaries).await)
 }
 
 /// The workbench on the lab; a new incident takes the name and the gates of the scenario's plan, and no answer of it.
@@ -66,7 +67,7 @@ pub async fn on_lab(
     boundaries: Arc<dyn Boundaries>,
 ) -> i32 {
     let plan = plan.and_then(|text| Plan::parse(text).ok());
-    code(opened_or_new(settings, plan, boundaries).await)
+    code(settings, opened_or_new(settings, plan, boundaries).await)
 }
 
 async fn opened_or_new(
@@ -147,7 +148,7 @@ pub async fn start(settings: &Settings, args: &StartArgs, boundaries: Arc<dyn Bo
         let opened = app::open(settings, opening, boundaries).await?;
         screen(settings, opened).await
     };
-    code(go.await)
+    code(settings, go.await)
 }
 
 pub async fn resume(
@@ -161,7 +162,7 @@ pub async fn resume(
         let opened = app::open(settings, Opening::Resume { incident }, boundaries).await?;
         screen(settings, opened).await
     };
-    code(go.await)
+    code(settings, go.await)
 }
 
 async fn screen(settings: &Settings, opened: Opened) -> Result<i32, Trouble> {
@@ -228,7 +229,7 @@ pub async fn freeze(
     args: &FreezeArgs,
     boundaries: Arc<dyn Boundaries>,
 ) -> i32 {
-    code(do_freeze(settings, args, boundaries).await)
+    code(settings, do_freeze(settings, args, boundaries).await)
 }
 
 async fn do_freeze(
@@ -361,9 +362,35 @@ async fn do_freeze(
     Ok(0)
 }
 
+/// Tells that a stage was done for one Application: a line for people, or a document of one line.
+fn did(settings: &Settings, kind: &str, key: &AppKey, said: &str, more: Value) {
+    let line = if settings.output == Output::Json {
+        let mut document =
+            json!({"apiVersion": trueup_core::API_VERSION, "kind": kind, "application": key});
+        if let (Some(all), Value::Object(more)) = (document.as_object_mut(), more) {
+            all.extend(more);
+        }
+        document.to_string()
+    } else {
+        text::line(&format!("{key}  {said}"))
+    };
+    output::say(&mut std::io::stdout(), &line);
+}
+
+fn as_found(key: &AppKey) -> Command {
+    Command::SetTarget {
+        applications: vec![key.clone()],
+        target: Target {
+            policy: Some(TargetKind::Found),
+            automated: None,
+            reason: None,
+        },
+    }
+}
+
 /// Stage 6 alone: each Application with the effect that was predicted, the same rules.
 pub async fn sync(settings: &Settings, args: &AppsArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
-    code(do_sync(settings, args, boundaries).await)
+    code(settings, do_sync(settings, args, boundaries).await)
 }
 
 async fn do_sync(
@@ -372,17 +399,15 @@ async fn do_sync(
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<i32, Trouble> {
     let write = not_armed(settings)?;
-    let opened = match app::open_incidents(settings)?.is_empty() && settings.incident.is_none() {
-        true => {
-            let opening = Opening::New {
-                incident: fresh_id(settings)?,
-                scope: args.apps.clone(),
-                plan: None,
-            };
-            app::open(settings, opening, boundaries).await?
-        }
-        false => continued(settings, None, boundaries).await?,
-    };
+    if settings.incident.is_none() && app::open_incidents(settings)?.is_empty() {
+        return Err(Refusal::new(
+            4,
+            "no incident is open, so nothing is frozen and nothing is decided",
+            "`trueup freeze APP…` opens one; `trueup run PLAN.yaml` does the whole walk",
+        )
+        .into());
+    }
+    let opened = continued(settings, None, boundaries).await?;
     let engine = opened.engine;
     engine.look().await?;
     engine.say(&Command::Arm { write }).await?;
@@ -397,6 +422,10 @@ async fn do_sync(
             match &next {
                 Next::Sync { application } if application == key => break,
                 next if next.observes() => engine.observe(next).await?,
+                // A sync alone leaves the policy as it was found.
+                Next::ChooseTarget { application } => {
+                    engine.say(&as_found(application)).await?;
+                }
                 _ => break,
             }
         }
@@ -413,11 +442,16 @@ async fn do_sync(
             }
         }
         match &engine.run().apps.get(key).map(|app| app.sync.clone()) {
-            Some(trueup_core::run::Sync::Verified { changes, .. }) => {
-                let _ = writeln!(
-                    std::io::stdout(),
-                    "{key}  synced, {} field(s) changed as predicted",
-                    changes.len()
+            Some(trueup_core::run::Sync::Verified {
+                changes, revision, ..
+            }) => {
+                let said = format!("synced, {} field(s) changed as predicted", changes.len());
+                did(
+                    settings,
+                    "Sync",
+                    key,
+                    &said,
+                    json!({"state": "synced", "revision": revision, "changes": changes}),
                 );
             }
             other => {
@@ -433,13 +467,14 @@ async fn do_sync(
     Ok(0)
 }
 
-/// Stage 7 alone; with an empty state folder, from the note on the Application.
+/// Stage 7 alone; where the state folder has no open incident, from the note on the Application.
 pub async fn thaw(settings: &Settings, args: &AppsArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
-    let none = journal::list(&settings.state_dir).is_ok_and(|incidents| incidents.is_empty());
+    let none = settings.incident.is_none()
+        && app::open_incidents(settings).is_ok_and(|incidents| incidents.is_empty());
     if none {
-        return code(thaw_from_notes(settings, args).await);
+        return code(settings, thaw_from_notes(settings, args).await);
     }
-    code(do_thaw(settings, args, boundaries).await)
+    code(settings, do_thaw(settings, args, boundaries).await)
 }
 
 async fn do_thaw(
@@ -460,17 +495,7 @@ async fn do_thaw(
             .get(key)
             .is_some_and(|app| app.target.is_none())
         {
-            let target = Target {
-                policy: Some(TargetKind::Found),
-                automated: None,
-                reason: None,
-            };
-            engine
-                .say(&Command::SetTarget {
-                    applications: vec![key.clone()],
-                    target,
-                })
-                .await?;
+            engine.say(&as_found(key)).await?;
         }
     }
     walk::write(
@@ -481,7 +506,13 @@ async fn do_thaw(
     )
     .await?;
     for key in applications {
-        let _ = writeln!(std::io::stdout(), "{key}  thawed");
+        did(
+            settings,
+            "Thaw",
+            &key,
+            "thawed",
+            json!({"state": "thawed", "from": "journal"}),
+        );
     }
     Ok(0)
 }
@@ -543,15 +574,10 @@ async fn thaw_from_notes(settings: &Settings, args: &AppsArgs) -> Result<i32, Tr
             Err(error) => crate::engine::trouble::outcome_of(&error),
         };
         match outcome {
-            Outcome::Done { .. } if settings.output == Output::Json => print_json(&json!({
-                "apiVersion": trueup_core::API_VERSION, "kind": "Thaw", "application": key, "state": "thawed", "from": "note",
-            })),
             Outcome::Done { .. } => {
-                let _ = writeln!(
-                    std::io::stdout(),
-                    "{key}  thawed as its note of {} says",
-                    note.incident
-                );
+                let said = format!("thawed as its note of {} says", note.incident);
+                let more = json!({"incident": note.incident, "state": "thawed", "from": "note"});
+                did(settings, "Thaw", &key, &said, more);
             }
             Outcome::NotDone { why } | Outcome::Unknown { why } => {
                 return Err(Trouble::failed(

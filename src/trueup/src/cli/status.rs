@@ -8,7 +8,8 @@ use trueup_core::{
     now::Now,
     policy::Note,
     run::{Freeze, Run},
-    text, transcript, workflow,
+    text, transcript,
+    workflow::{self, Next},
 };
 
 use super::{args::StatusArgs, export::chosen, give_up, output, print_json};
@@ -37,7 +38,7 @@ pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
     }
     match of_incident(settings, args).await {
         Ok(code) => code,
-        Err(trouble) => give_up(&trouble),
+        Err(trouble) => give_up(settings, &trouble),
     }
 }
 
@@ -46,17 +47,19 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let lines = journal::read(&settings.state_dir, &incident)?;
     let run = Run::fold(lines.iter().map(|line| &line.record));
     let owed = run.obligations();
-    let code = i32::from(!owed.is_empty() || run.closed.is_none());
     let mut out = std::io::stdout();
     if args.line {
         let _ = writeln!(out, "{}", transcript::status_line(&run));
-        return Ok(code);
+        return Ok(i32::from(!owed.is_empty() || run.closed.is_none()));
     }
     let now = tokio::time::timeout(PATIENCE, look(settings, &run))
         .await
         .ok()
         .flatten();
     let next = now.as_ref().map(|now| workflow::next(&run, now));
+    // An open incident owes its end, unless all that is left is to close it.
+    let ended = run.closed.is_some() || matches!(next, Some(Next::Close));
+    let code = i32::from(!owed.is_empty() || !ended);
     let stage = match (&next, run.closed.is_some()) {
         (_, true) => "closed".to_owned(),
         (Some(next), _) => next.stage().name().to_lowercase(),
@@ -151,11 +154,11 @@ async fn look(settings: &Settings, run: &Run) -> Option<Now> {
 async fn from_cluster(settings: &Settings) -> i32 {
     let wired = match wire(settings, random_key(), no_log()).await {
         Ok(wired) => wired,
-        Err(error) => return give_up(&error.into()),
+        Err(error) => return give_up(settings, &error.into()),
     };
     let (applications, _, _) = match wired.reader.applications(None).await {
         Ok(found) => found,
-        Err(error) => return give_up(&error.into()),
+        Err(error) => return give_up(settings, &error.into()),
     };
     let notes: Vec<(String, Note)> = applications
         .iter()

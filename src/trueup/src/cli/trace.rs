@@ -39,6 +39,8 @@ pub async fn run(
         Ok(field) => field,
         Err(error) => {
             return fail(
+                settings,
+                out,
                 err,
                 args,
                 &format!("the field cannot be read: {error}"),
@@ -50,13 +52,24 @@ pub async fn run(
     let (kind, namespace, name) = match parts.as_slice() {
         [kind, name] => (*kind, None, *name),
         [kind, namespace, name] => (*kind, Some(*namespace), *name),
-        _ => return fail(err, args, "the object is not of the form KIND/NAME", ""),
+        _ => {
+            return fail(
+                settings,
+                out,
+                err,
+                args,
+                "the object is not of the form KIND/NAME",
+                "",
+            );
+        }
     };
     let wired = match wire(settings, random_key(), no_log()).await {
         Ok(wired) => wired,
         Err(error) => {
             let error = from_read(&error);
             return fail(
+                settings,
+                out,
                 err,
                 args,
                 &format!("cannot {}: {}", error.what, error.why),
@@ -74,8 +87,7 @@ pub async fn run(
         .look(Some(std::slice::from_ref(&key)), options)
         .await;
     let Some(app) = world.applications.get(&key) else {
-        output::errors(err, &world.errors);
-        return exit::ERROR;
+        return failed(settings, out, err, &world.errors);
     };
     match wired.reader.trace(app, kind, name, namespace, &field) {
         Ok(traced) => {
@@ -109,13 +121,36 @@ pub async fn run(
         }
         Err(untraced) => {
             output::errors(err, &world.errors);
-            fail(err, args, &untraced.why, &untraced.hint)
+            fail(settings, out, err, args, &untraced.why, &untraced.hint)
         }
     }
 }
 
-fn fail(err: &mut (dyn Write + Send), args: &Args, why: &str, hint: &str) -> i32 {
+fn fail(
+    settings: &Settings,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+    args: &Args,
+    why: &str,
+    hint: &str,
+) -> i32 {
     let what = format!("trace {} of {} in {}", args.field, args.object, args.app);
-    output::errors(err, &[ReportError::new(what, why, hint)]);
+    failed(settings, out, err, &[ReportError::new(what, why, hint)])
+}
+
+/// The report of nothing but why.
+fn failed(
+    settings: &Settings,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+    errors: &[ReportError],
+) -> i32 {
+    if settings.output == Output::Json {
+        let document = json!({
+            "apiVersion": trueup_core::API_VERSION, "kind": "Provenance", "source": null, "errors": errors,
+        });
+        output::json(out, &document);
+    }
+    output::errors(err, errors);
     exit::ERROR
 }

@@ -7,7 +7,7 @@ use trueup_core::{
     event::{Armed, Effect},
     now::Now,
     object::{identity::AppKey, path::Pattern},
-    plan::{ExpectSync, Plan, PlannedDecision},
+    plan::{Action, ExpectSync, Plan, PlannedDecision},
     run::Run,
     sheet::Command,
     text,
@@ -104,10 +104,15 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
 }
 
 async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<Ended>, Trouble> {
-    if matches!(next, Next::Propose | Next::TakeHead { .. } | Next::Push)
-        && let Some(ended) = before_commit(engine, answers).await?
-    {
-        return Ok(Some(ended));
+    if matches!(next, Next::Propose | Next::TakeHead { .. } | Next::Push) {
+        match live_actions(engine, answers).await? {
+            Done::Nothing => {}
+            Done::Something => return Ok(None),
+            Done::Ended(ended) => return Ok(Some(ended)),
+        }
+        if let Some(ended) = unmatched(engine, answers).await? {
+            return Ok(Some(ended));
+        }
     }
     if next.observes() {
         engine.observe(next).await?;
@@ -221,6 +226,15 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             engine.say(&Command::Close).await?;
             Ok(None)
         }
+        Next::Stopped {
+            application: Some(application),
+            ..
+        } if !removals(engine, application).is_empty() => {
+            for command in removals(engine, application) {
+                write(engine, command).await?;
+            }
+            Ok(None)
+        }
         Next::Stopped { rule, reason, .. } => {
             let exit = match rule {
                 0 => 2,
@@ -246,8 +260,44 @@ pub async fn write(engine: &Engine, command: Command) -> Result<Option<Ended>, T
     Ok(None)
 }
 
-/// Live actions of the plan come after the decisions and before the push; a decision that matches nothing stops here.
-async fn before_commit(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble> {
+/// A sync takes nothing away that Git never had: where that is all that a prediction lacks, each decided removal is a
+/// live action of its own (rule 8), confirmed by the plan's decision.
+fn removals(engine: &Engine, key: &AppKey) -> Vec<Command> {
+    let run = engine.run();
+    let Some((_, prediction)) = run.apps.get(key).and_then(|app| app.prediction.as_ref()) else {
+        return Vec::new();
+    };
+    if !prediction.unexpected.is_empty()
+        || prediction
+            .missing
+            .iter()
+            .any(|m| m.to.is_some() || m.field.is_root())
+    {
+        return Vec::new();
+    }
+    let reason = |change: &trueup_core::event::Changed| {
+        run.decisions
+            .values()
+            .find(|d| d.cell.object.key() == change.object.key() && d.cell.field == change.field)
+            .map(|d| d.reason.clone())
+            .unwrap_or_default()
+    };
+    prediction
+        .missing
+        .iter()
+        .map(|change| Command::Act {
+            application: key.clone(),
+            object: change.object.to_string(),
+            action: Action::Remove {
+                field: change.field.to_string(),
+            },
+            reason: reason(change),
+        })
+        .collect()
+}
+
+/// A decision of the plan that matches nothing stops before anything is committed.
+async fn unmatched(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble> {
     let run = engine.run();
     let (_, now) = engine.seen_or_look().await?;
     for (number, planned) in answers.plan.decisions.iter().enumerate() {
@@ -267,14 +317,21 @@ async fn before_commit(engine: &Engine, answers: &Answers) -> Result<Option<Ende
             )));
         }
     }
+    Ok(None)
+}
+
+/// Live actions of the plan come after the decisions and before the push: what they write is decided like all else.
+async fn live_actions(engine: &Engine, answers: &Answers) -> Result<Done, Trouble> {
+    let run = engine.run();
+    let mut acted = false;
     for act in &answers.plan.act {
         let Some(key) = named(&run, &act.application) else {
-            return Ok(Some(Ended::new(
+            return Ok(Done::Ended(Ended::new(
                 Stage::Decide,
                 3,
                 0,
                 format!("{} is not in the scope", act.application),
-                "",
+                "name it in `scope`, or take the action out of `act`",
             )));
         };
         let done = run.ops.values().any(|op| {
@@ -290,9 +347,20 @@ async fn before_commit(engine: &Engine, answers: &Answers) -> Result<Option<Ende
                 reason: act.reason.clone(),
             };
             write(engine, command).await?;
+            acted = true;
         }
     }
-    Ok(None)
+    Ok(if acted {
+        Done::Something
+    } else {
+        Done::Nothing
+    })
+}
+
+enum Done {
+    Nothing,
+    Something,
+    Ended(Ended),
 }
 
 fn named(run: &Run, name: &str) -> Option<AppKey> {

@@ -31,6 +31,9 @@ pub(in super::super) struct Worked {
     pub inverse: Value,
     pub guard: Guard,
     pub will: String,
+    /// What is written, and to what; a restart's is the time of this reading.
+    field: FieldPath,
+    to: Option<Value>,
 }
 
 impl Engine {
@@ -74,7 +77,7 @@ impl Engine {
                 "look again",
             )
         })?;
-        let (field, to) = target_of(&object, action)?;
+        let (field, to) = target_of(&object, action, self.ports.clock.now())?;
         let from = field.get(&live).cloned();
         if from == to {
             return Err(Refusal::new(
@@ -120,6 +123,8 @@ impl Engine {
                 facts,
             },
             object,
+            field,
+            to,
         })
     }
 
@@ -173,12 +178,12 @@ impl Engine {
                 })
                 .await?;
             Self::must_be_done(&format!("act on {}", fresh.object), outcome)?;
-            let (field, to) = target_of(&fresh.object, action)?;
+            let (field, to) = (&fresh.field, &fresh.to);
             let reason = match &sheet.command {
                 Command::Act { reason, .. } => reason.as_str(),
                 _ => "",
             };
-            self.decide_live(key, &fresh.object, &field, reason).await?;
+            self.decide_live(key, &fresh.object, field, reason).await?;
             let mut waited = Span::default();
             for after in [Span::seconds(5), Span::seconds(30)] {
                 self.pause(after.0.saturating_sub(waited.0)).await;
@@ -188,7 +193,7 @@ impl Engine {
                 self.record(Event::ActReread {
                     op: op.clone(),
                     after,
-                    holds: is == to,
+                    holds: is == *to,
                     why: format!(
                         "{field} is {}",
                         is.as_ref().map_or_else(|| "absent".to_owned(), text::value)
@@ -246,7 +251,11 @@ impl Engine {
 }
 
 /// The field that an action sets, and to what.
-fn target_of(object: &ObjectRef, action: &Action) -> Result<(FieldPath, Option<Value>), Trouble> {
+fn target_of(
+    object: &ObjectRef,
+    action: &Action,
+    now: jiff::Timestamp,
+) -> Result<(FieldPath, Option<Value>), Trouble> {
     let parse = |field: &str| {
         field.parse::<FieldPath>().map_err(|error| {
             Trouble::Refused(Refusal::new(
@@ -259,13 +268,33 @@ fn target_of(object: &ObjectRef, action: &Action) -> Result<(FieldPath, Option<V
     match action {
         Action::Patch { field, value } => Ok((parse(field)?, Some(value.clone()))),
         Action::Remove { field } => Ok((parse(field)?, None)),
-        Action::Scale { replicas } => Ok((FieldPath::keys(["spec", "replicas"]), Some(json!(replicas)))),
-        Action::Suspend {} if object.kind == "CronJob" => Ok((FieldPath::keys(["spec", "suspend"]), Some(json!(true)))),
-        Action::Suspend {} => Err(Refusal::new(3, "only a CronJob can be suspended", "scale the workload instead").into()),
+        Action::Scale { replicas } => {
+            Ok((FieldPath::keys(["spec", "replicas"]), Some(json!(replicas))))
+        }
+        Action::Suspend {} if object.kind == "CronJob" => {
+            Ok((FieldPath::keys(["spec", "suspend"]), Some(json!(true))))
+        }
+        Action::Suspend {} => Err(Refusal::new(
+            3,
+            "only a CronJob can be suspended",
+            "scale the workload instead",
+        )
+        .into()),
+        // As `kubectl rollout restart` does it.
+        Action::Restart {}
+            if ["Deployment", "StatefulSet", "DaemonSet"].contains(&object.kind.as_str()) =>
+        {
+            Ok((
+                parse(
+                    r#".spec.template.metadata.annotations["kubectl.kubernetes.io/restartedAt"]"#,
+                )?,
+                Some(json!(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())),
+            ))
+        }
         Action::Restart {} => Err(Refusal::new(
             3,
-            "a restart needs its time: patch the template's annotation kubectl.kubernetes.io/restartedAt",
-            "trueup act restart does it",
+            "only a Deployment, a StatefulSet or a DaemonSet can be restarted",
+            "delete the pods by hand",
         )
         .into()),
     }

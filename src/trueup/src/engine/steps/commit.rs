@@ -89,9 +89,10 @@ impl Engine {
             )
             .await?;
         let branch = match (&run.commit_branch, run.pull_request) {
-            (Some(branch), _) => branch.clone(),
-            (None, true) => format!("trueup/{}", run.id()),
-            (None, false) => tracked.clone(),
+            // A pull request is a branch of its own, whatever the plan calls the branch it is for.
+            (Some(branch), pull_request) if !pull_request || *branch != tracked => branch.clone(),
+            (_, true) => format!("trueup/{}", run.id()),
+            (_, false) => tracked.clone(),
         };
         let proposal = Proposal {
             repository,

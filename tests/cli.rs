@@ -1,0 +1,709 @@
+//! The command line as scripts meet it: the real program against a lab in a process of its own.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use support::{FAST, Lab, Ran, Running, command, run, trueup};
+
+const API: &str = "trueup.dev/v1";
+const SEEN: &str = "traces=jo: fresh flows in all three";
+const APPS: [&str; 3] = ["auth-service", "like-service", "profile-service"];
+
+/// A lab with a state folder of our own.
+struct Bench {
+    lab: Lab,
+    home: tempfile::TempDir,
+    state: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let lab = Lab::start(&FAST);
+        let home = tempfile::tempdir().unwrap();
+        let state = home.path().join("state");
+        Self { lab, home, state }
+    }
+
+    /// An empty state folder, as on another laptop.
+    fn forget(&mut self, name: &str) {
+        self.state = self.home.path().join(name);
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&trueup(), self.home.path());
+        command.args(self.lab.options()).arg("--state-dir");
+        command.arg(&self.state).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        run(self.command(arguments))
+    }
+
+    /// Runs it, and asserts its exit code.
+    fn ends(&self, code: i32, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:#?}");
+        ran
+    }
+
+    /// The JSON document of a command, its kind and exit code asserted.
+    fn document(&self, code: i32, kind: &str, arguments: &[&str]) -> Value {
+        let document = self
+            .ends(code, &[arguments, &["-o", "json"]].concat())
+            .document();
+        assert_eq!(
+            (&document["apiVersion"], &document["kind"]),
+            (&json!(API), &json!(kind)),
+            "{arguments:?}"
+        );
+        document
+    }
+
+    /// A walk headless; its last line.
+    fn walk(&self, code: i32, plan: &Path, arguments: &[&str]) -> Value {
+        let plan = plan.display().to_string();
+        let ran = self.ends(code, &[&["run", &plan, "-o", "json"], arguments].concat());
+        result(&ran)
+    }
+
+    /// The lab's plan, changed.
+    fn plan(&self, name: &str, change: impl Fn(String) -> String) -> PathBuf {
+        let text = fs::read_to_string(self.lab.text("plan")).unwrap();
+        let path = self.home.path().join(name);
+        fs::write(&path, change(text)).unwrap();
+        path
+    }
+
+    fn own_plan(&self) -> PathBuf {
+        self.lab.text("plan").into()
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut kubectl = command(Path::new("kubectl"), self.home.path());
+        kubectl.arg("--kubeconfig").arg(self.lab.text("kubeconfig"));
+        kubectl.args(arguments);
+        let ran = run(kubectl);
+        assert_eq!(ran.code, Some(0), "kubectl {arguments:?}: {ran:?}");
+        ran.out
+    }
+
+    fn get(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.kubectl(&[&["get", "-o", "json"], arguments].concat())).unwrap()
+    }
+
+    fn application(&self, name: &str) -> Value {
+        self.get(&["application", name, "-n", "argocd"])
+    }
+
+    /// What the recovery is about: the values, the policies, the notes, and what Git renders.
+    fn end_state(&self) -> Value {
+        let values: Vec<Value> = ["auth", "like", "profile"]
+            .iter()
+            .map(|namespace| {
+                self.get(&["configmap", "auth-config", "-n", namespace])["data"].clone()
+            })
+            .collect();
+        let policies: Vec<Value> = APPS
+            .iter()
+            .map(|app| {
+                let app = self.application(app);
+                let frozen = app
+                    .pointer("/metadata/annotations/trueup.dev~1frozen")
+                    .is_some();
+                json!([
+                    app["spec"]["syncPolicy"],
+                    frozen,
+                    app["status"]["sync"]["status"]
+                ])
+            })
+            .collect();
+        let files: Vec<String> = ["auth", "like", "profile"]
+            .iter()
+            .map(|name| {
+                self.lab
+                    .git(&["show", &format!("main:deploy/{name}/auth-config.yaml")])
+            })
+            .collect();
+        json!({"values": values, "policies": policies, "files": files})
+    }
+
+    fn assert_recovered(&self) {
+        let end = self.end_state();
+        for data in end["values"].as_array().unwrap() {
+            assert_eq!(
+                (&data["JWT_ALGORITHM"], &data["JWT_PUBLIC_KEY_ID"]),
+                (&json!("RS256"), &json!("key-2024-11-rot"))
+            );
+        }
+        for policy in end["policies"].as_array().unwrap() {
+            assert_eq!(
+                *policy,
+                json!([{"automated": {"prune": true, "selfHeal": true}}, false, "Synced"])
+            );
+        }
+    }
+
+    /// Asserts that since `pushes` neither Git nor any spec nor any operation was touched.
+    fn assert_untouched(&self, pushes: usize) {
+        assert_eq!(self.lab.pushes(), pushes, "something was pushed");
+        let effects = self.lab.effects();
+        let synced = effects.keys().any(|what| what.starts_with("sync"));
+        assert!(!synced, "{effects:?}");
+        for app in APPS {
+            let app = self.application(app);
+            assert_eq!(
+                (app.get("operation"), app["spec"].get("syncPolicy")),
+                (None, None),
+                "{app}"
+            );
+        }
+    }
+}
+
+fn have(program: &str) -> bool {
+    let there = Command::new(program).arg("--help").output().is_ok();
+    if !there {
+        eprintln!("skipped: {program} is not here");
+    }
+    there
+}
+
+/// The last line of a run, which is its result on every path.
+fn result(ran: &Ran) -> Value {
+    for line in ran.out.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}"));
+        assert_eq!(line["apiVersion"], API);
+    }
+    let last: Value = serde_json::from_str(ran.out.lines().last().unwrap_or("null")).unwrap();
+    assert_eq!(last["kind"], "RunResult", "{ran:#?}");
+    assert_eq!(last["exit"], json!(ran.code.unwrap()), "{ran:#?}");
+    last
+}
+
+/// Waits until a journal has an event of this type.
+fn until_journaled(bench: &Bench, incident: &str, event: &str) {
+    let path = bench
+        .state
+        .join("incidents")
+        .join(incident)
+        .join("journal.jsonl");
+    let end = Instant::now() + Duration::from_secs(60);
+    let mark = format!("\"type\":\"{event}\"");
+    while !fs::read_to_string(&path).is_ok_and(|text| text.contains(&mark)) {
+        assert!(Instant::now() < end, "no {event} in {}", path.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn signal(process: &Running, name: &str) {
+    let id = process.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args([name, &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn what_only_reads_keeps_its_promises() {
+    let bench = Bench::new();
+    let writes = bench.lab.writes().len();
+
+    let drift = bench.document(1, "DriftReport", &["drift"]);
+    let questions = drift["questions"].as_array().unwrap();
+    let cells: Vec<&Value> = questions
+        .iter()
+        .flat_map(|q| q["cells"].as_array().unwrap())
+        .collect();
+    assert_eq!((questions.len(), cells.len()), (2, 6));
+    assert_eq!(cells.iter().filter(|c| c["git"] != c["live"]).count(), 3);
+    for question in questions {
+        assert_eq!(
+            (
+                &question["class"],
+                &question["confidence"],
+                &question["suggestion"]
+            ),
+            (&json!("hotfix"), &json!("ask"), &Value::Null)
+        );
+        assert_eq!(
+            (&question["group"], &question["kind"]),
+            (&json!("auth-config"), &json!("ConfigMap"))
+        );
+    }
+    assert_eq!(drift["errors"], json!([]));
+    let one = bench.document(1, "DriftReport", &["drift", "auth-service"]);
+    assert_eq!(one["applications"].as_array().unwrap().len(), 1);
+    let none = bench.document(2, "DriftReport", &["drift", "nobody"]);
+    assert!(
+        none["errors"][0]["what"]
+            .as_str()
+            .unwrap()
+            .contains("nobody")
+    );
+    assert!(bench.ends(1, &["drift"]).out.contains("APPLICATION"));
+
+    let traced = bench.document(
+        0,
+        "Provenance",
+        &[
+            "trace",
+            "auth-service",
+            "ConfigMap/auth-config",
+            ".data.JWT_ALGORITHM",
+        ],
+    );
+    let file = bench
+        .lab
+        .git(&["show", "main:deploy/auth/auth-config.yaml"]);
+    let at = |key: &str| usize::try_from(traced["source"][key].as_u64().unwrap()).unwrap();
+    assert_eq!(
+        (&file[at("start")..at("end")], &traced["value"]),
+        ("HS256", &json!("HS256"))
+    );
+    assert_eq!(file[..at("start")].matches('\n').count() + 1, at("line"));
+    for arguments in [
+        [
+            "trace",
+            "auth-service",
+            "ConfigMap/auth-config",
+            ".data.NONE",
+        ],
+        [
+            "trace",
+            "nobody",
+            "ConfigMap/auth-config",
+            ".data.JWT_ALGORITHM",
+        ],
+        ["trace", "auth-service", "ConfigMap", ".data.JWT_ALGORITHM"],
+    ] {
+        let failed = bench.document(2, "Provenance", &arguments);
+        assert_eq!(failed["errors"].as_array().unwrap().len(), 1);
+    }
+
+    let late = bench.document(1, "WatchdogReport", &["watchdog", "--older-than", "4h"]);
+    assert_eq!(late["applications"].as_array().unwrap().len(), 3);
+    assert_eq!(late["applications"][0]["autoSync"]["state"], "off");
+    let fine = bench.document(0, "WatchdogReport", &["watchdog", "--older-than", "30d"]);
+    assert_eq!(fine["applications"], json!([]));
+    bench.ends(2, &["watchdog", "--older-than", "soon"]);
+
+    bench.document(0, "DoctorReport", &["doctor"]);
+    let reader = bench.document(1, "DoctorReport", &["doctor", "--context", "reader"]);
+    let missing = reader["missing"].to_string();
+    assert!(
+        missing.contains("patch applications.argoproj.io in argocd"),
+        "{missing}"
+    );
+    assert!(
+        bench
+            .ends(1, &["doctor", "--context", "reader"])
+            .out
+            .contains("MISSING")
+    );
+
+    let status = bench.document(0, "Status", &["status"]);
+    assert_eq!(
+        (&status["incident"], &status["frozen"]),
+        (&Value::Null, &json!([]))
+    );
+    assert_eq!(
+        bench.document(0, "IncidentList", &["incidents"])["incidents"],
+        json!([])
+    );
+    for arguments in [
+        &["status", "INC-9"][..],
+        &["export"],
+        &["plan", "export"],
+        &["export", "INC-9", "--format", "html"],
+    ] {
+        bench.document(2, "Error", arguments);
+    }
+    assert_eq!(
+        bench.ends(0, &["plan", "schema"]).document()["type"],
+        "object"
+    );
+    for arguments in [
+        &[][..],
+        &["start", "--incident", "X"],
+        &["resume"],
+        &["lab"],
+    ] {
+        let refused = bench.ends(2, arguments);
+        assert!(
+            refused.err.contains("hint:") && refused.out.is_empty(),
+            "{refused:?}"
+        );
+    }
+    assert!(bench.ends(0, &["lab", "--list"]).out.contains("inc-441"));
+    assert!(
+        bench
+            .ends(2, &["lab", "nonexistent", "--serve"])
+            .err
+            .contains("inc-441")
+    );
+    assert!(
+        bench
+            .ends(0, &["completion", "bash"])
+            .out
+            .contains("_trueup")
+    );
+    assert!(bench.ends(0, &["man"]).out.contains(".TH trueup"));
+    bench.ends(2, &["no-such-command"]);
+    bench.ends(2, &["drift", "--write", "everything"]);
+    for arguments in [
+        &["sync", "auth-service"][..],
+        &["thaw", "auth-service"],
+        &["freeze", "auth-service"],
+    ] {
+        bench.document(3, "Error", arguments);
+    }
+    assert_eq!(bench.lab.writes().len(), writes, "something was written");
+    assert!(
+        !bench.state.join("incidents").exists(),
+        "an incident was opened"
+    );
+}
+
+#[test]
+fn bad_input_ends_with_a_message_and_writes_nothing() {
+    let bench = Bench::new();
+    let kubeconfig = fs::read_to_string(bench.lab.text("kubeconfig")).unwrap();
+    let changed = |name: &str, change: &dyn Fn(&mut Value)| {
+        let mut config: Value = serde_json::from_str(&kubeconfig).unwrap();
+        change(&mut config);
+        let path = bench.home.path().join(name);
+        fs::write(&path, config.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let closed = changed("closed", &|c| {
+        c["clusters"][0]["cluster"]["server"] = json!("https://127.0.0.1:9")
+    });
+    let expired = changed("expired", &|c| {
+        for user in c["users"].as_array_mut().unwrap() {
+            user["user"]["token"] = json!("x.y.z");
+        }
+    });
+    let nowhere = bench.home.path().join("nowhere").display().to_string();
+    let plan = bench.lab.text("plan");
+    for (kubeconfig, says) in [
+        (&nowhere, "kubeconfig"),
+        (&closed, "127.0.0.1:9"),
+        (&expired, "log in"),
+    ] {
+        let at = |arguments: &[&str]| {
+            let mut command = command(&trueup(), bench.home.path());
+            command
+                .args(["--kubeconfig", kubeconfig, "--state-dir"])
+                .arg(&bench.state);
+            run({
+                command.args(arguments).args(["-o", "json"]);
+                command
+            })
+        };
+        let drift = at(&["drift"]);
+        assert_eq!(drift.code, Some(2), "{drift:?}");
+        assert_eq!(drift.document()["errors"].as_array().unwrap().len(), 1);
+        assert!(
+            drift.err.contains(says) && drift.err.contains("hint:"),
+            "{}",
+            drift.err
+        );
+        let walked = at(&["run", &plan, "--write", "all"]);
+        assert_eq!(
+            (&result(&walked)["exit"], &result(&walked)["incident"]),
+            (&json!(2), &json!("INC-441"))
+        );
+        for arguments in [
+            &["doctor"][..],
+            &["watchdog", "--older-than", "1h"],
+            &["status"],
+            &["freeze", "auth-service", "--write", "all"],
+        ] {
+            let ran = at(arguments);
+            assert_eq!(ran.code, Some(2), "{arguments:?}: {ran:?}");
+            assert_eq!(ran.document()["apiVersion"], API);
+        }
+    }
+    let no_such_context = bench.ends(2, &["--context", "nope", "drift"]);
+    assert!(
+        no_such_context.err.contains("operator"),
+        "{}",
+        no_such_context.err
+    );
+
+    let strange = bench.plan("strange.yaml", |text| text + "\nsurprise: 1\n");
+    assert!(
+        bench.walk(2, &strange, &["--write", "all"])["reason"]
+            .as_str()
+            .unwrap()
+            .contains("surprise")
+    );
+    assert_eq!(
+        bench.walk(2, Path::new("/nonexistent.yaml"), &[])["incident"],
+        ""
+    );
+    let config = bench.home.path().join("bad.toml");
+    fs::write(&config, "[waits]\nfreeze_hodl = \"1s\"\n").unwrap();
+    let ran = bench.ends(2, &["drift", "--config", &config.display().to_string()]);
+    assert!(ran.err.contains("freeze_hodl"), "{}", ran.err);
+
+    // All is read, and the first write stops: nothing was written, and nothing is frozen.
+    let before = bench.lab.writes().len();
+    let stopped = bench.walk(3, &bench.own_plan(), &[]);
+    assert_eq!(
+        (&stopped["rule"], &stopped["incident"]),
+        (&json!(1), &json!("INC-441"))
+    );
+    assert_eq!(
+        bench.walk(3, &bench.own_plan(), &["--write", "git"])["rule"],
+        1
+    );
+    let other = bench.plan("other.yaml", |text| {
+        text.replace("is the truth", "is right")
+    });
+    assert!(
+        bench.walk(3, &other, &["--write", "all"])["reason"]
+            .as_str()
+            .unwrap()
+            .contains("another plan")
+    );
+    assert_eq!(
+        bench.lab.writes().len(),
+        before,
+        "{:?}",
+        bench.lab.writes().last()
+    );
+    let status = bench.document(1, "Status", &["status"]);
+    assert_eq!(
+        (&status["stage"], &status["undecided"]),
+        (&json!("freeze"), &json!(6))
+    );
+    assert!(
+        bench
+            .ends(1, &["status", "--line"])
+            .out
+            .starts_with("INC-441 · ")
+    );
+}
+
+/// The three tempting recoveries, and what else a plan may get wrong: refused before anything moves.
+#[test]
+fn wrong_recoveries_are_refused() {
+    if !have("kubectl") {
+        return;
+    }
+    let mut bench = Bench::new();
+    let pushes = bench.lab.pushes();
+    let undecided = bench.plan("undecided.yaml", |text| {
+        let (before, rest) = text.split_once("decisions:").unwrap();
+        let (_, after) = rest.split_once("commit:").unwrap();
+        format!("{before}commit:{after}")
+    });
+    let left = bench.walk(4, &undecided, &["--write", "all"]);
+    assert_eq!(left["stage"], "decide");
+    for arguments in [
+        &["sync", "auth-service", "like-service", "profile-service"][..],
+        &["sync", "profile-service"],
+        &["thaw", "auth-service", "like-service", "profile-service"],
+        &["thaw", "profile-service"],
+    ] {
+        let refused = bench.document(3, "Error", &[arguments, &["--write", "all"]].concat());
+        assert_eq!(refused["rule"], 3, "{refused}");
+    }
+    bench.assert_untouched(pushes);
+
+    let thawed = |bench: &mut Bench, name: &str| {
+        bench.forget(name);
+        let frozen = bench.document(1, "Status", &["status"])["frozen"].clone();
+        assert_eq!(
+            frozen.as_array().unwrap().len(),
+            3,
+            "the notes are on the cluster"
+        );
+        let done = bench.ends(
+            0,
+            &[
+                "thaw",
+                "auth-service",
+                "like-service",
+                "profile-service",
+                "--write",
+                "cluster",
+                "-o",
+                "json",
+            ],
+        );
+        assert_eq!(done.documents().len(), 3);
+        bench.document(0, "Status", &["status"]);
+    };
+    thawed(&mut bench, "second");
+    let one = bench.plan("one.yaml", |text| {
+        text.replace(r#"namespace: "*""#, "namespace: profile")
+    });
+    assert_eq!(bench.walk(4, &one, &["--write", "all"])["stage"], "decide");
+    thawed(&mut bench, "third");
+    let nothing = bench.plan("nothing.yaml", |text| {
+        text.replace("decisions:\n", "decisions:\n- {on: {kind: ConfigMap, name: nobody}, fields: [\".data.*\"], take: git}\n")
+    });
+    assert_eq!(
+        bench.walk(3, &nothing, &["--write", "all"])["stage"],
+        "decide"
+    );
+    thawed(&mut bench, "fourth");
+    let mismatch = bench.plan("mismatch.yaml", |text| {
+        text.replace("JWT_ALGORITHM\": RS256", "JWT_ALGORITHM\": HS256")
+    });
+    for _ in 0..2 {
+        assert_eq!(
+            bench.walk(3, &mismatch, &["--write", "all"])["stage"],
+            "decide"
+        );
+    }
+    thawed(&mut bench, "fifth");
+    bench.document(3, "Error", &["thaw", "auth-service", "--write", "all"]);
+    bench.assert_untouched(pushes);
+}
+
+/// Interrupted, terminated, short of an attestation, and closed in the end; then everything that a closed one gives.
+#[test]
+fn a_walk_stops_where_it_has_to_and_goes_on() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.lab.text("plan");
+    for (event, name, code) in [("freezeProven", "-INT", 130), ("landed", "-TERM", 143)] {
+        let walk = Running::start(bench.command(&["run", &plan, "--write", "all", "-o", "json"]));
+        until_journaled(&bench, "INC-441", event);
+        signal(&walk, name);
+        let ran = walk.end();
+        assert_eq!(ran.code, Some(code), "{ran:#?}");
+        result(&ran);
+    }
+    let waits = bench.walk(4, &bench.own_plan(), &["--write", "all"]);
+    assert_eq!(waits["stage"], "sync");
+    assert!(waits["reason"].as_str().unwrap().contains("traces"));
+    let journal = bench.state.join("incidents/INC-441/journal.jsonl");
+    let said = fs::read_to_string(&journal).unwrap();
+    assert!(
+        said.matches("\"type\":\"gatePassed\"").count() >= 3,
+        "the other gates finish first"
+    );
+    assert_eq!(
+        bench.document(1, "Status", &["status"])["frozen"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+
+    let closed = bench.walk(0, &bench.own_plan(), &["--write", "all", "--attest", SEEN]);
+    assert_eq!(
+        (&closed["stage"], &closed["rule"]),
+        (&json!("close"), &Value::Null)
+    );
+    bench.assert_recovered();
+    let records = fs::read_to_string(&journal).unwrap();
+    assert_eq!(
+        bench.walk(0, &bench.own_plan(), &["--write", "all"])["exit"],
+        0
+    );
+    assert_eq!(
+        fs::read_to_string(&journal).unwrap(),
+        records,
+        "a finished incident is left alone"
+    );
+
+    assert_eq!(bench.document(0, "Status", &["status"])["stage"], "closed");
+    bench.document(0, "DriftReport", &["drift"]);
+    let list = bench.document(0, "IncidentList", &["incidents"]);
+    assert_eq!(
+        (
+            &list["incidents"][0]["incident"],
+            &list["incidents"][0]["state"]
+        ),
+        (&json!("INC-441"), &json!("closed"))
+    );
+
+    let file = |name: &str, text: &str| {
+        let path = bench.home.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let export = |format: &str| {
+        bench
+            .ends(0, &["export", "INC-441", "--format", format])
+            .out
+    };
+    let json_export = export("json");
+    for whole in [file("e.json", &json_export), journal.display().to_string()] {
+        assert_eq!(
+            bench.document(0, "Verification", &["verify", &whole])["whole"],
+            true
+        );
+    }
+    for broken in [
+        file(
+            "edited.json",
+            &json_export.replacen("key-2024-11-rot", "key-2024-11-rod", 1),
+        ),
+        file("edited.jsonl", &records.replacen("RS256", "RS255", 1)),
+        file("cut.jsonl", &records[..records.len() - 40]),
+    ] {
+        assert_eq!(
+            bench.document(1, "Verification", &["verify", &broken])["whole"],
+            false
+        );
+    }
+    for format in ["md", "html"] {
+        let not = bench.ends(2, &["verify", &file(format, &export(format))]);
+        assert!(not.err.contains("head of the chain only"), "{}", not.err);
+    }
+    bench.ends(2, &["verify", "/nonexistent"]);
+
+    // The plan that it gives, and its commands by hand, each end the same way on a fresh copy of the same world.
+    let exported = bench.ends(0, &["plan", "export", "INC-441"]).out;
+    let by_hand = serde_json::from_str::<Value>(&json_export).unwrap()["byHand"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let end = bench.end_state();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let fresh = Bench::new();
+            let plan = fresh.home.path().join("exported.yaml");
+            fs::write(&plan, &exported).unwrap();
+            fresh.walk(0, &plan, &["--write", "all", "--attest", SEEN]);
+            assert_eq!(fresh.end_state(), end);
+        });
+        scope.spawn(|| {
+            let fresh = Bench::new();
+            let script = fresh.home.path().join("by-hand.sh");
+            let (old, new) = (bench.lab.repository(), fresh.lab.repository());
+            let text = by_hand.replace(&old.display().to_string(), &new.display().to_string());
+            fs::write(&script, text).unwrap();
+            let mut sh = command(Path::new("sh"), fresh.home.path());
+            sh.arg(&script).current_dir(fresh.home.path());
+            sh.env("KUBECONFIG", fresh.lab.text("kubeconfig"));
+            let ran = run(sh);
+            assert_eq!(ran.code, Some(0), "{ran:#?}");
+            let end_by = Instant::now() + Duration::from_secs(20);
+            while fresh.end_state() != end && Instant::now() < end_by {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            assert_eq!(fresh.end_state(), end);
+        });
+    });
+}
