@@ -1,4 +1,5 @@
 //! The command line as scripts meet it: the real program against a lab in a process of its own.
+#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
 
 #[path = "support/mod.rs"]
 mod support;
