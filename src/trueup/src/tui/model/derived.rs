@@ -36,6 +36,8 @@ pub struct Derived {
     pub git_values: HashSet<String>,
     /// One line for each copy group: which copies, how many states.
     pub copies: Vec<String>,
+    /// What is allowed, like things in one line.
+    pub may: Vec<String>,
     /// What all decisions together come to.
     pub implies: Implies,
     /// Cells that moved since the last snapshot, in words.
@@ -78,6 +80,7 @@ impl Model {
             .map(ToString::to_string)
             .collect();
         self.derived.copies = facts::copies(&now);
+        self.derived.may = facts::allowed(&now);
         self.derive_apps();
     }
 

@@ -50,6 +50,8 @@ pub fn auto_sync(app: &AppNow, at: Timestamp) -> (Role, String) {
 
 /// A policy in a few words.
 pub fn policy_words(automated: &Value) -> String {
+    // A whole `syncPolicy` is read as its `automated`.
+    let automated = automated.get("automated").unwrap_or(automated);
     match automated {
         Value::Null => "off".into(),
         Value::Object(fields) => {
@@ -181,6 +183,41 @@ pub fn copies(now: &Now) -> Vec<String> {
             words::clean(&format!("{group} in {}: {verdict}", places.join(", ")))
         })
         .collect()
+}
+
+/// What is allowed: `patch configmaps, services in auth, like`; a sentence of another form stands by itself.
+pub fn allowed(now: &Now) -> Vec<String> {
+    let mut lines = Vec::new();
+    // By verb and resource the places; then by verb and places the resources.
+    let mut places: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for may in now.may.iter().filter(|may| may.allowed == Some(true)) {
+        let parts = may
+            .what
+            .split_once(' ')
+            .and_then(|(verb, rest)| Some((verb, rest.split_once(" in ")?)))
+            .filter(|(_, (resource, place))| !resource.contains(' ') && !place.contains(' '));
+        match parts {
+            Some((verb, (resource, place))) => {
+                places.entry((verb, resource)).or_default().push(place);
+            }
+            None => lines.push(words::clean(&may.what)),
+        }
+    }
+    let mut resources: BTreeMap<(&str, Vec<&str>), Vec<&str>> = BTreeMap::new();
+    for ((verb, resource), places) in places {
+        resources
+            .entry((verb, places))
+            .or_default()
+            .push(resource.split('.').next().unwrap_or(resource));
+    }
+    lines.extend(resources.into_iter().map(|((verb, places), resources)| {
+        words::clean(&format!(
+            "{verb} {} in {}",
+            resources.join(", "),
+            places.join(", ")
+        ))
+    }));
+    lines
 }
 
 /// A cell that is not as the last snapshot has it.

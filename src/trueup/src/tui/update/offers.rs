@@ -62,7 +62,12 @@ pub fn target(model: &mut Model, applications: Vec<AppKey>) {
     let declared: Vec<String> = applications
         .iter()
         .filter_map(|key| now.apps.get(key)?.declared.as_ref())
-        .map(|(policy, place)| format!("{} ({place})", facts::policy_words(policy)))
+        .map(|(policy, place)| {
+            let file = place
+                .rsplit_once(':')
+                .map_or(place.as_str(), |(file, _)| file);
+            format!("{} ({file})", facts::policy_words(policy))
+        })
         .collect();
     let found: Vec<String> = applications
         .iter()

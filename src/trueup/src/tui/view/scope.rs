@@ -109,7 +109,7 @@ fn below(model: &Model) -> Doc {
     }
     for may in &model.now().may {
         match may.allowed {
-            Some(true) => doc.spans([(Role::Good, "✓ ".into()), (Role::Text, may.what.clone())]),
+            Some(true) => &mut doc,
             Some(false) => doc.indented(
                 2,
                 Role::Bad,
@@ -124,6 +124,9 @@ fn below(model: &Model) -> Doc {
                 ),
             ),
         };
+    }
+    for line in &model.derived.may {
+        doc.indented(2, Role::Good, format!("✓ {line}"));
     }
     for error in &model.now().errors {
         doc.indented(2, Role::Bad, format!("! not read: {error}"));

@@ -356,14 +356,16 @@ fn gate(model: &Model, app: &AppRun, name: &str, cells: usize, doc: &mut Doc) {
 fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut Doc) {
     let last = state.samples.last();
     let was = model.run().baselines.get(name).and_then(|s| s.value);
-    let now = spark::value(last.and_then(|s| s.value));
     let mut line = vec![];
     if let Some(was) = was {
         line.push((Role::Dim, format!("{} ", number(was))));
     }
     let room = cells.saturating_sub(40).clamp(8, 60);
     line.extend(spark::line(&state.samples, room));
-    line.push((Role::Text, format!("  now {now}")));
+    let measured = state.samples.iter().any(|s| s.value.is_some());
+    if let (true, Some(last)) = (measured, last) {
+        line.push((Role::Text, format!("  now {}", spark::value(last.value))));
+    }
     if let Some(traffic) = last.and_then(|s| s.traffic) {
         line.push((Role::Dim, format!(" · traffic {}", number(traffic))));
     }
@@ -381,13 +383,13 @@ fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut D
             _ => std::time::Duration::ZERO,
         };
         let (role, verdict) = match last.map(|s| s.verdict) {
-            Some(Verdict::Green) => (Role::Good, "green"),
-            Some(Verdict::Red) => (Role::Bad, "red"),
-            Some(Verdict::Inconclusive) => (Role::Warn, "inconclusive"),
-            None => (Role::Dim, "no sample yet"),
+            Some(Verdict::Green) => (Role::Good, "✓ "),
+            Some(Verdict::Red) => (Role::Bad, "✗ red, "),
+            Some(Verdict::Inconclusive) => (Role::Warn, "? inconclusive, "),
+            None => (Role::Dim, "no sample yet, "),
         };
         doc.spans([
-            (role, format!("{verdict} ")),
+            (role, verdict.to_owned()),
             (
                 Role::Strong,
                 format!(

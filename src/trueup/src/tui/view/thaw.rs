@@ -122,7 +122,12 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
         doc.indented(
             2,
             role,
-            format!("{mark} gate {name}: one fresh sample is taken before the thaw"),
+            match gate {
+                Gate::Manual(manual) => format!("{mark} {name}: {}", manual.manual),
+                Gate::Measured(_) => {
+                    format!("{mark} gate {name}: one fresh sample is taken before the thaw")
+                }
+            },
         );
     }
     if !any {

@@ -16,6 +16,11 @@ enum Row {
         role: Role,
         text: String,
     },
+    Pair {
+        label: String,
+        role: Role,
+        text: String,
+    },
     Spans(Vec<(Role, String)>),
     Rule(String),
 }
@@ -61,10 +66,10 @@ impl Doc {
     /// `label  value`, the value wrapped under itself.
     pub fn pair(&mut self, label: &str, role: Role, value: impl AsRef<str>) -> &mut Self {
         let text = words::clean(value.as_ref());
-        self.rows.push(Row::Text {
-            indent: LABEL,
+        self.rows.push(Row::Pair {
+            label: words::pad(&words::clean(label), LABEL),
             role,
-            text: format!("{}{text}", words::pad(label, LABEL)),
+            text,
         });
         self
     }
@@ -101,6 +106,20 @@ impl Doc {
                         Span::styled(head, theme.style(Role::Title)),
                         Span::styled(rest, theme.style(Role::Border)),
                     ]));
+                }
+                Row::Pair { label, role, text } => {
+                    let room = cells.saturating_sub(LABEL).max(4);
+                    for (i, line) in words::wrap(text, room).into_iter().enumerate() {
+                        let head = if i == 0 {
+                            label.clone()
+                        } else {
+                            " ".repeat(LABEL)
+                        };
+                        lines.push(Line::from(vec![
+                            Span::styled(head, theme.style(Role::Dim)),
+                            Span::styled(line, theme.style(*role)),
+                        ]));
+                    }
                 }
                 Row::Spans(spans) => {
                     let mut left = cells;

@@ -23,7 +23,9 @@ pub fn line(samples: &[Sample], cells: usize) -> Vec<(Role, String)> {
                 Verdict::Inconclusive => Role::Warn,
             };
             let sign = match (sample.verdict, sample.value) {
-                (Verdict::Inconclusive, _) | (_, None) => '?',
+                (Verdict::Inconclusive, _) => '?',
+                (Verdict::Green, None) => '✓',
+                (Verdict::Red, None) => '✗',
                 (_, Some(value)) => bar(value, most),
             };
             (role, sign.to_string())

@@ -52,7 +52,8 @@ pub fn wrap(text: &str, cells: usize) -> Vec<String> {
         let mut used = 0;
         for word in paragraph.split_inclusive(' ') {
             let word_width = width(word.trim_end());
-            if used > 0 && used + word_width > cells {
+            // A word that fits on no line is broken where it stands.
+            if used > 0 && used + word_width > cells && word_width <= cells {
                 lines.push(std::mem::take(&mut line).trim_end().to_owned());
                 used = 0;
             }
