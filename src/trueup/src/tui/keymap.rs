@@ -220,7 +220,7 @@ fn undoable(model: &Model) -> Result<(), String> {
     Ok(())
 }
 fn waiting(model: &Model) -> Result<(), String> {
-    match &model.world.waiting {
+    match model.waiting() {
         None => Err("nothing is being waited for".into()),
         Some(wait) if !wait.cancellable => Err(format!("{} cannot be given up", wait.what)),
         Some(_) => Ok(()),
@@ -575,7 +575,7 @@ pub fn footer_everywhere(model: &Model) -> Vec<(&'static Binding, String, bool)>
     TABLE
         .iter()
         .filter(|b| b.footer && b.context == Everywhere && b.cmd != Cmd::Next)
-        .filter(|b| b.cmd != Cmd::CancelWait || model.world.waiting.is_some())
+        .filter(|b| b.cmd != Cmd::CancelWait || model.waiting().is_some())
         .map(|b| (b, b.label.to_owned(), (b.when)(model).is_ok()))
         .collect()
 }

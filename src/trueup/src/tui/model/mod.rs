@@ -222,6 +222,23 @@ impl Model {
             .map_or(&[], |s| s.counts.as_slice())
     }
 
+    /// What is waited for: as the engine says, else the gate that is being sampled.
+    pub fn waiting(&self) -> Option<Waiting> {
+        if let Some(waiting) = &self.world.waiting {
+            return Some(waiting.clone());
+        }
+        let Next::Gate { application, gate } = &self.world.next else {
+            return None;
+        };
+        let state = self.run().apps.get(application)?.gates.get(gate)?;
+        Some(Waiting {
+            what: format!("gate {gate} after {} to stay green", application.name),
+            since: state.started_at?,
+            limit: state.within.0,
+            cancellable: true,
+        })
+    }
+
     /// Age of the newest byte from the cluster; `None` before the first one.
     pub fn data_age(&self) -> Option<Duration> {
         let (age, told) = self.world.fresh?;

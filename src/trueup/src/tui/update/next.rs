@@ -29,7 +29,7 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
         model.stage = next.stage();
         model.focus = Focus::Main;
     }
-    if let Some(wait) = model.world.waiting.clone() {
+    if let Some(wait) = model.waiting() {
         let attest = matches!(next, Next::Attest { .. });
         if !attest {
             let cancel = if wait.cancellable {

@@ -243,7 +243,7 @@ pub fn quit(model: &mut Model) {
             list = list.note(Role::Text, format!("· {}", owed.what));
         }
     }
-    if let Some(wait) = &model.world.waiting {
+    if let Some(wait) = model.waiting() {
         list = list.note(Role::Warn, format!("waiting for {}", wait.what));
     }
     offer(model, list);

@@ -291,7 +291,7 @@ fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {
         format!("[{}] {label} ({key})  ", if on { "x" } else { " " })
     };
     doc.spans([
-        (Role::Dim, "a choice is for ".into()),
+        (Role::Dim, "for ".into()),
         (Role::Strong, format!("{}  ", count(chosen.len(), "cell"))),
         (
             Role::Text,
@@ -345,7 +345,11 @@ fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {
 /// Copies that carry part of what was written together in another copy.
 fn half_made(model: &Model, question: &QuestionNow) -> Vec<String> {
     let all = model.together(question);
-    if all.len() < 2 {
+    let said = question
+        .evidence
+        .iter()
+        .any(|line| line.contains("half-made"));
+    if all.len() < 2 || said {
         return Vec::new();
     }
     let sides = model.sides_here();

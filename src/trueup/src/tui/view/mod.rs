@@ -54,7 +54,7 @@ struct Rows {
 }
 
 fn rows(model: &Model, area: Rect) -> Rows {
-    let wait = u16::from(model.world.waiting.is_some());
+    let wait = u16::from(model.waiting().is_some());
     let [header, rail, body, wait, footer] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
@@ -72,19 +72,17 @@ fn rows(model: &Model, area: Rect) -> Rows {
     }
 }
 
-/// Wide screens of these stages have the detail at the right; the others below.
-fn side_by_side(stage: Stage) -> Option<u16> {
-    match stage {
-        Stage::Scope => Some(56),
-        Stage::Decide => Some(40),
-        Stage::Commit | Stage::Sync => Some(42),
-        Stage::Close | Stage::Snapshot => Some(46),
-        Stage::Freeze | Stage::Thaw => None,
-    }
+/// The share of the list where the screen is wide enough to have the detail at its right; else it goes below.
+fn side_by_side(stage: Stage, width: u16) -> Option<u16> {
+    let (share, from) = match stage {
+        Stage::Scope => (56, 100),
+        Stage::Decide => (40, 116),
+        Stage::Commit | Stage::Sync => (42, 116),
+        Stage::Close | Stage::Snapshot => (46, 100),
+        Stage::Freeze | Stage::Thaw => return None,
+    };
+    (width >= from).then_some(share)
 }
-
-/// Below this width the detail goes under the list.
-const WIDE: u16 = 100;
 
 /// Where the panes are.
 pub fn panes(model: &Model, body: Rect) -> Panes {
@@ -100,14 +98,14 @@ pub fn panes(model: &Model, body: Rect) -> Panes {
             },
         };
     }
-    let [main, detail] = match side_by_side(model.stage) {
-        Some(share) if body.width >= WIDE => Layout::horizontal([
+    let [main, detail] = match side_by_side(model.stage, body.width) {
+        Some(share) => Layout::horizontal([
             Constraint::Percentage(share),
             Constraint::Percentage(100 - share),
         ])
         .spacing(Spacing::Overlap(1))
         .areas(body),
-        _ => {
+        None => {
             let rows = u16::try_from(model.rows()).unwrap_or(u16::MAX);
             let most = body.height * 55 / 100;
             let main = rows.saturating_add(3).clamp(6, most.max(6));
@@ -125,7 +123,7 @@ pub fn panes(model: &Model, body: Rect) -> Panes {
 /// What the shown stage shows. `cells`: width of the detail's inside.
 pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
     let mut screen = stage(model, cells);
-    let stacked = model.size.0 < WIDE || side_by_side(model.stage).is_none();
+    let stacked = side_by_side(model.stage, model.size.0).is_none();
     if stacked && !screen.below.is_empty() {
         // There is no room for a third pane: what would stand below is read on in the detail.
         let mut below = std::mem::take(&mut screen.below);

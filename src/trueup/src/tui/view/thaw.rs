@@ -89,6 +89,7 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
             .get(key)
             .and_then(|app| app.target.as_ref())
             .is_some_and(|(_, automated, _)| {
+                let automated = automated.get("automated").unwrap_or(automated);
                 automated.get("prune") == Some(&serde_json::Value::Bool(true))
             });
         let extra = app.if_synced.as_ref().map_or(0, |p| p.extra.len());

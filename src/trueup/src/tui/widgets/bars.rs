@@ -288,7 +288,7 @@ fn keys(
 
 /// What is waited for: how long, of how long, and how to give it up.
 pub fn wait(model: &Model, area: Rect, buf: &mut Buffer) {
-    let Some(waiting) = &model.world.waiting else {
+    let Some(waiting) = model.waiting() else {
         return;
     };
     let theme = model.theme;
