@@ -44,6 +44,8 @@ pub enum Opening {
 pub struct Opened {
     pub engine: Arc<Engine>,
     pub updates: mpsc::UnboundedReceiver<Update>,
+    /// What happened before this process, for a front end that shows it.
+    pub history: Vec<Line>,
 }
 
 /// Who works here, as far as the machine knows.
@@ -126,17 +128,21 @@ pub async fn open(
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<Opened, Trouble> {
     let (sender, updates) = mpsc::unbounded_channel();
-    let engine = match opening {
+    let (engine, history) = match opening {
         Opening::New {
             incident,
             scope,
             plan,
-        } => begin(settings, incident, scope, plan, boundaries, sender).await?,
+        } => (
+            begin(settings, incident, scope, plan, boundaries, sender).await?,
+            Vec::new(),
+        ),
         Opening::Resume { incident } => resume(settings, &incident, boundaries, sender).await?,
     };
     Ok(Opened {
         engine: Arc::new(engine),
         updates,
+        history,
     })
 }
 
@@ -195,7 +201,7 @@ async fn resume(
     incident: &IncidentId,
     boundaries: Arc<dyn Boundaries>,
     sender: mpsc::UnboundedSender<Update>,
-) -> Result<Engine, Trouble> {
+) -> Result<(Engine, Vec<Line>), Trouble> {
     let (journal, lines, recovery) =
         Journal::open(&settings.state_dir, incident, &holder(), boundaries)?;
     let run = trueup_core::run::Run::fold(lines.iter().map(|line| &line.record));
@@ -226,7 +232,7 @@ async fn resume(
             .unwrap_or_default(),
     })?;
     note_shortened(&engine)?;
-    Ok(engine)
+    Ok((engine, lines))
 }
 
 /// The connection of the journal, where the command line says nothing else.
@@ -387,8 +393,24 @@ pub fn front(opened: Opened) -> Handle {
     let (requests, from_front) = mpsc::channel::<Request>(64);
     let (to_front, updates) = mpsc::channel(256);
     let mut published = opened.updates;
+    let run = opened.engine.run();
+    let history = opened.history;
     spawn(opened.engine, from_front);
     tokio::spawn(async move {
+        for line in history {
+            // Requests and samples are of no use to a screen that comes later: the state holds what they led to.
+            let passing = matches!(
+                line.record.event,
+                Event::CommandRan { .. } | Event::GateSampled { .. } | Event::FreezeSampled { .. }
+            );
+            let told = Update::Journaled {
+                record: Arc::new(line.record),
+                run: Arc::clone(&run),
+            };
+            if !passing && to_front.send(told).await.is_err() {
+                return;
+            }
+        }
         while let Some(update) = published.recv().await {
             if to_front.send(update).await.is_err() {
                 break;
