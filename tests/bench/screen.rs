@@ -88,7 +88,7 @@ impl Screen {
                 }
             }
         });
-        let parser = vt100::Parser::new(SIZE.1, SIZE.0, 0);
+        let parser = vt100::Parser::new(SIZE.1.try_into().unwrap(), SIZE.0.try_into().unwrap(), 0);
         Self {
             child,
             writer,
@@ -396,7 +396,8 @@ async fn tell(sender: channel::Sender<Update>) {
     });
     let line = CommandLine {
         by_hand: "kubectl get applications -n argocd".into(),
-        ..CommandLine::default()
+        result: "200".into(),
+        millis: 3,
     };
     let mut every = tokio::time::interval(Duration::from_secs(1) / EVENTS_A_SECOND);
     for n in 0_u64.. {

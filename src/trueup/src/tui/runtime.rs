@@ -42,7 +42,7 @@ pub enum Left {
 
 /// At most this many messages are taken before a frame.
 const AT_ONCE: usize = 64;
-/// No two frames are closer than this: 60 a second.
+/// No two frames are closer than this, 60 a second, unless a key asks for one: its answer waits for nothing.
 const FRAME: Duration = Duration::from_millis(16);
 const TICK: Duration = Duration::from_millis(500);
 /// How long the engine has to stop after a signal.
@@ -95,12 +95,13 @@ async fn workbench(
     sources: &mut Sources,
 ) -> anyhow::Result<Left> {
     let mut dirty = true;
+    let mut typed = false;
     let mut drawn = Instant::now() - FRAME;
     let mut title = String::new();
     loop {
-        if dirty && drawn.elapsed() >= FRAME {
+        if dirty && (typed || drawn.elapsed() >= FRAME) {
             guard.terminal.draw(|frame| view(model, frame))?;
-            (dirty, drawn) = (false, Instant::now());
+            (dirty, typed, drawn) = (false, false, Instant::now());
             let now = window_title(model);
             if now != title {
                 guard.title(&now);
@@ -124,6 +125,7 @@ async fn workbench(
         drain(sources, handle, &mut msgs);
         for msg in msgs {
             dirty = true;
+            typed |= matches!(msg, Msg::Key(_) | Msg::Paste(_));
             for effect in update(model, msg) {
                 if perform(guard, handle, model, sources, effect).await? {
                     wind_down(handle).await;
