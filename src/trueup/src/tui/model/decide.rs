@@ -158,10 +158,12 @@ impl Model {
     pub fn together<'a>(&'a self, question: &'a QuestionNow) -> Vec<&'a QuestionNow> {
         let mut all = vec![question];
         all.extend(
-            self.now()
-                .questions
+            question
+                .decide_with
                 .iter()
-                .filter(|q| q.id != question.id && question.decide_with.contains(&q.id)),
+                .filter(|id| **id != question.id)
+                .filter_map(|id| self.derived.places.get(id))
+                .filter_map(|at| self.now().questions.get(*at)),
         );
         all
     }

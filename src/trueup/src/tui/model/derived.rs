@@ -5,7 +5,7 @@ use nucleo_matcher::{
     Config, Matcher, Utf32Str,
     pattern::{CaseMatching, Normalization, Pattern},
 };
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use trueup_core::{
     decision::CellKey, event::Obligation, now::Now, object::identity::AppKey, run::Run, transcript,
     workflow::Stage,
@@ -20,6 +20,8 @@ pub struct Derived {
     /// Applications as Scope lists them: filtered, those in trouble first.
     pub apps: Vec<AppKey>,
     pub suspicious: BTreeSet<AppKey>,
+    /// Place of each question in `now.questions`, by its id.
+    pub places: HashMap<String, usize>,
     /// Groups of the questions, in the order of the questions.
     pub groups: Vec<Group>,
     /// For each question of `now`, how many of its cells are undecided.
@@ -123,6 +125,12 @@ impl Model {
             .iter()
             .map(|q| q.cells.iter().filter(|cell| open.contains(cell)).count())
             .collect();
+        self.derived.places = now
+            .questions
+            .iter()
+            .enumerate()
+            .map(|(i, q)| (q.id.clone(), i))
+            .collect();
         self.derived.undecided_questions =
             self.derived.open_cells.iter().filter(|n| **n > 0).count();
         self.derived.groups = groups(&now, &self.derived.open_cells);
@@ -171,6 +179,7 @@ impl Model {
             .collect();
         let mut filter = Filter::new(&self.lists[Stage::Scope as usize].filter);
         let suspicious = &self.derived.suspicious;
+        let scope: HashSet<&AppKey> = run.scope.iter().collect();
         let mut keys: BTreeSet<&AppKey> = now.apps.keys().collect();
         keys.extend(&run.scope);
         let mut apps: Vec<AppKey> = keys
@@ -178,7 +187,7 @@ impl Model {
             .filter(|key| filter.all() || filter.hits(&key.to_string()))
             .cloned()
             .collect();
-        apps.sort_by_key(|key| (!suspicious.contains(key), !run.scope.contains(key)));
+        apps.sort_by_key(|key| (!suspicious.contains(key), !scope.contains(key)));
         self.derived.apps = apps;
     }
 }

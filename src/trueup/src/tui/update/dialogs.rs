@@ -5,16 +5,19 @@ use super::super::{
     model::{
         Model, ToastKind,
         derived::Filter,
-        dialog::{Ask, Choose, Dialog, Field, Pick, Prompt, SheetDialog},
+        dialog::{Ask, Choose, Dialog, Field, Pick, Prompt, Search, SheetDialog},
     },
     msg::Effect,
+    theme::Role,
     widgets,
 };
 use super::{act, ask, decide, keys, offers};
 use crate::engine::handle::Request;
+use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use trueup_core::{
     decision::{How, Later, Take},
+    event::CommandLine,
     plan::{Gate, ManualGate, MeasuredGate, PrometheusGate, Target},
     sheet::{Command, Confirm},
 };
@@ -172,6 +175,10 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
             _ => {}
         },
         Some(Dialog::Palette(_)) if cmd == Cmd::Enter => return palette_take(model),
+        Some(Dialog::Log(search)) if cmd == Cmd::Enter => {
+            let search = search.clone();
+            log_line(model, &search);
+        }
         Some(Dialog::Help(search) | Dialog::Palette(search) | Dialog::Log(search)) => match cmd {
             Cmd::Up => search.cursor = search.cursor.saturating_sub(1),
             Cmd::Down => search.cursor = (search.cursor + 1).min(5_000),
@@ -289,17 +296,24 @@ pub fn palette_rows(model: &Model, typed: &str) -> Vec<&'static keymap::Binding>
     let mut rows: Vec<(u32, &keymap::Binding)> = keymap::TABLE
         .iter()
         .filter(|b| {
-            !b.label.is_empty() && matches!(b.context, keymap::Context::Everywhere)
-                || b.context == keymap::Context::On(model.stage)
+            !b.label.is_empty()
+                && matches!(
+                    b.context,
+                    keymap::Context::Everywhere | keymap::Context::On(_)
+                )
         })
-        .filter(|b| !b.label.is_empty())
         .filter_map(|b| {
             filter
-                .score(&format!("{} {}", b.label, b.keys[0]))
+                .score(&format!("{} {} {}", b.label, b.keys[0], b.context.title()))
                 .map(|score| (score, b))
         })
         .collect();
-    rows.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    let order = |context: keymap::Context| match context {
+        keymap::Context::On(stage) if stage == model.stage => 0,
+        keymap::Context::Everywhere => 1,
+        _ => 2,
+    };
+    rows.sort_by_key(|(score, b)| (std::cmp::Reverse(*score), order(b.context)));
     rows.into_iter().map(|(_, b)| b).collect()
 }
 
@@ -311,6 +325,9 @@ fn palette_take(model: &mut Model) -> Vec<Effect> {
     let Some(binding) = rows.get(search.cursor.min(rows.len().saturating_sub(1))) else {
         return Vec::new();
     };
+    if let keymap::Context::On(stage) = binding.context {
+        model.stage = stage;
+    }
     match (binding.when)(model) {
         Ok(()) => super::perform(model, binding.cmd),
         Err(why) => {
@@ -318,6 +335,35 @@ fn palette_take(model: &mut Model) -> Vec<Effect> {
             Vec::new()
         }
     }
+}
+
+/// The whole of a line of the command log.
+fn log_line(model: &mut Model, search: &Search) {
+    let rows = log_rows(model, &search.typed);
+    let Some((at, line)) = rows.get(search.cursor.min(rows.len().saturating_sub(1))) else {
+        return;
+    };
+    let mut doc = widgets::doc::Doc::new();
+    doc.text(Role::Strong, &line.by_hand)
+        .blank()
+        .pair("at", Role::Text, at.to_string())
+        .pair("took", Role::Text, format!("{} ms", line.millis))
+        .pair("result", Role::Text, &line.result);
+    keys::page(model, "the same by hand".into(), doc);
+}
+
+/// The lines of the command log that are let through, newest first.
+pub fn log_rows<'a>(model: &'a Model, typed: &str) -> Vec<&'a (Timestamp, CommandLine)> {
+    let mut filter = Filter::new(typed);
+    model
+        .world
+        .log
+        .iter()
+        .rev()
+        .filter(|(_, line)| {
+            filter.all() || filter.hits(&format!("{} {}", line.by_hand, line.result))
+        })
+        .collect()
 }
 
 /// Enter in a prompt: the next field, or the end.

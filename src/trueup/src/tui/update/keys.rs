@@ -37,6 +37,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
         Cmd::Zoom => model.zoom = !model.zoom,
         Cmd::StageBack => show(model, (model.stage as usize).saturating_sub(1)),
         Cmd::StageOn => show(model, (model.stage as usize + 1).min(7)),
+        Cmd::Show(stage) => show(model, stage as usize),
         Cmd::Filter => filter(model),
         Cmd::Help => model.dialogs.push(Dialog::Help(Search::default())),
         Cmd::Palette => model.dialogs.push(Dialog::Palette(Search::default())),

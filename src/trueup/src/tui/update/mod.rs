@@ -8,7 +8,7 @@ mod keys;
 mod next;
 mod offers;
 
-pub use dialogs::palette_rows;
+pub use dialogs::{log_rows, palette_rows};
 pub use next::{field_that_differs, glass_to_break};
 
 use super::{

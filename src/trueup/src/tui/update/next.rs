@@ -44,6 +44,10 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
             return Vec::new();
         }
     }
+    if model.now().at == jiff::Timestamp::UNIX_EPOCH {
+        model.toast(ToastKind::Said, "reading the cluster for the first time");
+        return Vec::new();
+    }
     if next.observes() {
         model.toast(ToastKind::Said, super::super::keymap::next_words(&next));
         return go();

@@ -73,6 +73,14 @@ fn transcript(model: &Model) -> Doc {
     if lines.is_empty() {
         doc.text(Role::Dim, "nothing has happened yet");
     }
+    let first = model.world.records.front().map_or(1, |record| record.seq);
+    if first > 1 {
+        doc.indented(
+            2,
+            Role::Warn,
+            format!("only from record {first} on: an export holds all of it"),
+        );
+    }
     for line in lines {
         let role = if line.starts_with('#') {
             Role::Strong

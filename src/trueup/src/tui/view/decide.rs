@@ -168,13 +168,7 @@ fn last_element(field: &str) -> &str {
 fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
     let all = model.sides_here();
     let mut questions = model.together(question);
-    questions.sort_by_key(|q| {
-        model
-            .now()
-            .questions
-            .iter()
-            .position(|other| other.id == q.id)
-    });
+    questions.sort_by_key(|q| model.derived.places.get(&q.id));
     let name = all
         .iter()
         .map(|side| words::width(&side.name()))

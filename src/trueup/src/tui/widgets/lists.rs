@@ -118,18 +118,9 @@ pub fn palette(model: &Model, search: &Search, buf: &mut Buffer) {
 
 /// What was asked of the outside world, newest first.
 pub fn log(model: &Model, search: &Search, buf: &mut Buffer) {
-    let mut filter = Filter::new(&search.typed);
-    let rows: Vec<_> = model
-        .world
-        .log
-        .iter()
-        .rev()
-        .filter(|(_, line)| {
-            filter.all() || filter.hits(&format!("{} {}", line.by_hand, line.result))
-        })
-        .collect();
+    let rows = update::log_rows(model, &search.typed);
     let title = format!("command log: {} of {}", rows.len(), model.world.log.len());
-    if let Some(area) = frame(model, buf, &title, "the same by hand  esc back", search) {
+    if let Some(area) = frame(model, buf, &title, "enter all of it  esc back", search) {
         let columns = [
             table::fixed("time", 8),
             table::grows("by hand", 30),
