@@ -119,6 +119,15 @@ pub struct AppRun {
     pub acts: Vec<OpId>,
 }
 
+impl AppRun {
+    /// A prediction made on other ground is void; that of a sync in flight is what it will be held against.
+    fn forget_prediction(&mut self) {
+        if !matches!(self.sync, Sync::Requested { .. } | Sync::Finished { .. }) {
+            self.prediction = None;
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parked {
     pub owner: String,
@@ -482,7 +491,7 @@ impl Run {
                 self.proposal = None;
                 self.stopped = None;
                 for app in self.apps.values_mut() {
-                    app.prediction = None;
+                    app.forget_prediction();
                 }
             }
             Event::OrderSet { order, .. } => self.order.clone_from(order),
@@ -637,7 +646,7 @@ impl Run {
             } => {
                 self.adopted.push((application.clone(), what.clone()));
                 if let Some(application) = application {
-                    self.app(application).prediction = None;
+                    self.app(application).forget_prediction();
                 }
             }
             Event::GlassBroken {
@@ -703,7 +712,7 @@ impl Run {
         self.proposal = None;
         self.stopped = None;
         for app in self.apps.values_mut() {
-            app.prediction = None;
+            app.forget_prediction();
         }
     }
 
@@ -750,7 +759,7 @@ impl Run {
                 let app = self.app(&application);
                 app.acts.push(id);
                 // What a sync would do was worked out on an object that is another one now.
-                app.prediction = None;
+                app.forget_prediction();
             }
             Effect::Push { .. } => self.commits += 1,
         }

@@ -152,9 +152,11 @@ async fn interactive(
     let kubeconfig = lab.kubeconfig.unwrap_or_default();
     let _ = writeln!(
         err,
-        "The lab {}runs on. KUBECONFIG={} reaches it; `trueup lab` comes back to it, `trueup lab --stop` ends it.",
+        "The lab {}runs on. KUBECONFIG={} reaches it; `trueup lab` comes back to it.\n\
+         `trueup --state-dir {} export` prints the transcript; `trueup lab --stop` ends the lab and takes its files away.",
         if fresh { "" } else { "still " },
-        kubeconfig.display()
+        kubeconfig.display(),
+        lab.state_dir.display()
     );
     Ok(code)
 }
