@@ -168,10 +168,19 @@ impl Driver {
         let engine = Arc::clone(&self.engine);
         loop {
             let next = self.tell_next();
-            let woken = tokio::select! {
-                biased;
-                request = self.requests.recv() => Woken::Request(request),
-                woken = observe(&engine, next, self.held) => woken,
+            let at_it = !self.held && next.as_ref().is_some_and(Next::observes);
+            let observing = observe(&engine, next, self.held);
+            tokio::pin!(observing);
+            let woken = loop {
+                tokio::select! {
+                    biased;
+                    request = self.requests.recv() => match request {
+                        // It is being done: asking for it again must not begin it anew.
+                        Some(Request::Go) if at_it => {}
+                        request => break Woken::Request(request),
+                    },
+                    woken = &mut observing => break woken,
+                }
             };
             match woken {
                 Woken::Request(None | Some(Request::Quit)) => break,

@@ -100,7 +100,7 @@ async fn workbench(
     let mut title = String::new();
     loop {
         if dirty && (typed || drawn.elapsed() >= FRAME) {
-            guard.terminal.draw(|frame| view(model, frame))?;
+            guard.draw(|frame| view(model, frame))?;
             (dirty, typed, drawn) = (false, false, Instant::now());
             let now = window_title(model);
             if now != title {

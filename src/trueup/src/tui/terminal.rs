@@ -1,7 +1,7 @@
 //! The terminal's guard: what was switched on is switched off again, whatever happens.
 
 use ratatui::{
-    Terminal,
+    Frame, Terminal,
     backend::CrosstermBackend,
     crossterm::{
         cursor::Show,
@@ -10,7 +10,8 @@ use ratatui::{
         },
         execute,
         terminal::{
-            EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
+            BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen,
+            LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
         },
     },
 };
@@ -81,6 +82,14 @@ impl Guard {
         Ok(Self { terminal, mouse })
     }
 
+    /// Draws a frame, which a terminal that knows how shows all at once.
+    pub fn draw(&mut self, frame: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        execute!(io::stdout(), BeginSynchronizedUpdate)?;
+        let drawn = self.terminal.draw(frame).map(|_| ());
+        execute!(io::stdout(), EndSynchronizedUpdate)?;
+        drawn
+    }
+
     /// Gives the terminal back for a while.
     pub fn step_aside(&mut self) {
         leave();
@@ -137,6 +146,7 @@ pub fn leave() {
     let mut out = io::stdout();
     let _ = execute!(
         out,
+        EndSynchronizedUpdate,
         DisableMouseCapture,
         DisableBracketedPaste,
         LeaveAlternateScreen,

@@ -34,15 +34,19 @@ pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>
     };
     match model.dialogs.last_mut()? {
         Dialog::Sheet(sheet) => {
-            if !matches!(sheet.sheet.confirm, Confirm::Type(_)) {
+            let Confirm::Type(token) = &sheet.sheet.confirm else {
                 return None;
-            }
+            };
             match key.code {
                 KeyCode::Backspace => {
                     sheet.typed.pop();
                 }
                 _ => {
                     let c = letter?;
+                    if sheet.typed.is_empty() && !token.starts_with(c) {
+                        // Meant for the screen that the sheet came over: `n` pressed twice is no beginning of a token.
+                        return Some(Vec::new());
+                    }
                     if sheet.typed.chars().count() < 80 {
                         sheet.typed.push(c);
                     }

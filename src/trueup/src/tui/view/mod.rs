@@ -212,6 +212,8 @@ fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     body(model, rows.body, buf);
     bars::wait(model, rows.wait, buf);
     bars::footer(model, rows.footer, buf);
+    // Under what lies over the screen: a message must not hide what is to be confirmed.
+    bars::toasts(model, rows.body, buf);
     for dialog in &model.dialogs {
         match dialog {
             Dialog::Sheet(sheet) => widgets::sheet::draw(model, sheet, buf),
@@ -223,7 +225,6 @@ fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
             Dialog::Page(page) => widgets::page(buf, area, model.theme, page),
         }
     }
-    bars::toasts(model, rows.body, buf);
 }
 
 fn body(model: &Model, area: Rect, buf: &mut Buffer) {

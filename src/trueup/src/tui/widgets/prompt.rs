@@ -107,7 +107,13 @@ pub fn choose(buf: &mut Buffer, area: Rect, theme: Theme, choose: &Choose) {
         width,
         head_height.saturating_add(rows).saturating_add(2 + gap),
     );
-    let inner = boxed(buf, frame, theme, &choose.title, "enter takes it  esc no");
+    let inner = boxed(
+        buf,
+        frame,
+        theme,
+        &choose.title,
+        "↑↓  enter takes it  esc no",
+    );
     let height = head_height.min(inner.height.saturating_sub(rows.min(inner.height).min(4)));
     head.draw(
         Rect::new(inner.x, inner.y, inner.width, height),
