@@ -58,7 +58,8 @@ enum Woken {
 }
 
 struct Sources {
-    keys: EventStream,
+    /// None while the operator's editor has the terminal.
+    keys: Option<EventStream>,
     terminate: Signal,
     hangup: Signal,
     tick: tokio::time::Interval,
@@ -77,7 +78,7 @@ pub async fn run(mut handle: Handle, options: TuiOptions) -> anyhow::Result<Left
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sources = Sources {
-        keys: EventStream::new(),
+        keys: Some(EventStream::new()),
         terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be listened to")?,
         hangup: signal(SignalKind::hangup()).context("SIGHUP cannot be listened to")?,
         tick,
@@ -154,7 +155,7 @@ async fn wake(sources: &mut Sources, handle: &mut Handle, draw_at: Option<Instan
         biased;
         _ = sources.terminate.recv() => Woken::Signal(Left::Terminated),
         _ = sources.hangup.recv() => Woken::Signal(Left::Hangup),
-        event = sources.keys.next() => match event {
+        event = next_event(&mut sources.keys) => match event {
             Some(Ok(event)) => key(event).map_or(Woken::Nothing, Woken::Msg),
             Some(Err(_)) | None => Woken::TerminalGone,
         },
@@ -170,10 +171,17 @@ async fn wake(sources: &mut Sources, handle: &mut Handle, draw_at: Option<Instan
     }
 }
 
+async fn next_event(keys: &mut Option<EventStream>) -> Option<std::io::Result<Event>> {
+    match keys {
+        Some(keys) => keys.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Takes what else is there already, keys first.
 fn drain(sources: &mut Sources, handle: &mut Handle, msgs: &mut Vec<Msg>) {
     while msgs.len() < AT_ONCE {
-        match sources.keys.next().now_or_never() {
+        match next_event(&mut sources.keys).now_or_never() {
             Some(Some(Ok(event))) => msgs.extend(key(event)),
             _ => break,
         }
@@ -224,15 +232,14 @@ async fn perform(
             }
         }
         Effect::Copy(text) => guard.copy(&text)?,
-        Effect::Redraw => guard.terminal.clear()?,
+        Effect::Redraw => guard.redraw()?,
         Effect::Edit(text) => {
             // The stream would take the editor's keys: it goes away first.
-            let keys = std::mem::replace(&mut sources.keys, EventStream::new());
-            drop(keys);
+            sources.keys = None;
             guard.step_aside();
             let edited = edit(&text).await.map_err(|e| format!("{e:#}"));
             guard.step_back()?;
-            sources.keys = EventStream::new();
+            sources.keys = Some(EventStream::new());
             for effect in update(model, Msg::Edited(edited)) {
                 if let Effect::Send(request) = effect {
                     // The editor has ended long after the last request: there is room.

@@ -98,8 +98,14 @@ impl Guard {
     /// Takes it over again.
     pub fn step_back(&mut self) -> anyhow::Result<()> {
         on(self.mouse)?;
-        self.terminal.clear()?;
-        Ok(())
+        Ok(self.redraw()?)
+    }
+
+    /// Makes the next frame draw every cell. Not `Terminal::clear`: that asks the terminal where its cursor is, and
+    /// whoever reads the keys would take the answer.
+    pub fn redraw(&mut self) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// The title of the terminal's window; inert text.
