@@ -130,6 +130,19 @@ pub struct Permitted {
 }
 
 impl Now {
+    /// Whether this operator may write to Applications at all. Without that right the walk goes on unfrozen, and
+    /// watched, up to a branch of its own that somebody else merges.
+    pub fn may_freeze(&self) -> bool {
+        self.lacks("patch applications.argoproj.io").is_none()
+    }
+
+    /// The permission beginning with `what` that is known to be missing.
+    pub fn lacks(&self, what: &str) -> Option<&Permitted> {
+        self.may
+            .iter()
+            .find(|permitted| permitted.allowed == Some(false) && permitted.what.starts_with(what))
+    }
+
     /// Cells of open questions that have no standing decision.
     pub fn undecided<'a>(
         &'a self,

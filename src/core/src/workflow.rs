@@ -218,7 +218,7 @@ pub fn next(run: &Run, now: &Now) -> Next {
         return Next::LookUp { ops: open };
     }
     before_the_freeze(run)
-        .or_else(|| freeze(run))
+        .or_else(|| if now.may_freeze() { freeze(run) } else { None })
         .or_else(|| (run.snapshots < 2).then_some(Next::Snapshot))
         .or_else(|| decide(run, now))
         .or_else(|| commit(run, now))
@@ -637,4 +637,130 @@ pub fn freeze_holds(app: &AppNow, run: &AppRun, incident: &str) -> Result<(), St
         return Err("our note is gone from the Application".into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decision::Sides,
+        ids::Digest,
+        now::{CellNow, Permitted},
+        object::identity::ObjectRef,
+        plan::{Target, TargetKind},
+    };
+    use serde_json::{Value, json};
+
+    fn world() -> (Run, Now) {
+        let key: AppKey = "argocd/auth".parse().unwrap();
+        let mut run = Run {
+            scope: vec![key.clone()],
+            snapshots: 2,
+            ..Run::default()
+        };
+        let target = Target {
+            policy: Some(TargetKind::Found),
+            automated: None,
+            reason: None,
+        };
+        run.apps.entry(key.clone()).or_default().target =
+            Some((target, Value::Null, String::new()));
+        let cell = CellKey {
+            application: key.clone(),
+            object: ObjectRef {
+                group: String::new(),
+                version: "v1".into(),
+                kind: "ConfigMap".into(),
+                namespace: Some("auth".into()),
+                name: "c".into(),
+            },
+            field: ".data.k".parse().unwrap(),
+        };
+        let mut now = Now::default();
+        now.apps.insert(key, AppNow::default());
+        let sides = Sides {
+            git: Some(json!("a")),
+            last_synced: None,
+            live: Some(json!("b")),
+        };
+        now.cells.insert(
+            cell,
+            CellNow {
+                question: Some("q".into()),
+                differs: true,
+                sides,
+                ..CellNow::default()
+            },
+        );
+        (run, now)
+    }
+
+    #[test]
+    fn without_the_right_to_freeze_the_walk_still_decides() {
+        let (run, mut now) = world();
+        assert!(
+            matches!(next(&run, &now), Next::Arm { .. }),
+            "the freeze comes first"
+        );
+        now.may.push(Permitted {
+            what: "patch applications.argoproj.io in argocd".into(),
+            allowed: Some(false),
+            ..Permitted::default()
+        });
+        assert!(matches!(next(&run, &now), Next::Decide { .. }));
+        now.may[0].allowed = None;
+        assert!(
+            matches!(next(&run, &now), Next::Arm { .. }),
+            "not known is not forbidden"
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_no_agreement() {
+        let (mut run, mut now) = world();
+        let op = OpId::from("1");
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        for app in run.apps.values_mut() {
+            app.freeze = Freeze::Proven {
+                op: op.clone(),
+                at,
+                mechanism: crate::event::Mechanism::NoteOnly,
+                since: at,
+            };
+        }
+        now.cells.clear();
+        for app in now.apps.values_mut() {
+            app.incomplete = true;
+        }
+        assert!(matches!(next(&run, &now), Next::Stopped { rule: 0, .. }));
+        now.apps.clear();
+        assert!(matches!(next(&run, &now), Next::Stopped { rule: 0, .. }));
+    }
+
+    #[test]
+    fn a_write_without_an_outcome_is_looked_up_before_anything_else() {
+        let (mut run, now) = world();
+        let op = OpId::from("1");
+        run.op_order.push(op.clone());
+        run.ops.insert(
+            op.clone(),
+            crate::run::Op {
+                effect: Effect::Push {
+                    repository: String::new(),
+                    branch: String::new(),
+                    commit: Commit::from("c"),
+                    parent: Commit::from("p"),
+                    bundle: Digest::of(b""),
+                    tracked: true,
+                },
+                guard: crate::event::Guard::default(),
+                shown: Vec::new(),
+                by_hand: Vec::new(),
+                by: String::new(),
+                intended_at: jiff::Timestamp::UNIX_EPOCH,
+                outcome: None,
+            },
+        );
+        assert_eq!(next(&run, &now), Next::LookUp { ops: vec![op] });
+    }
 }

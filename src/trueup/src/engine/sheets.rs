@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use trueup_core::{
     event::{Changed, Effect, Guard, Mechanism},
     ids::{Digest, OpId},
+    now::Now,
     object::identity::AppKey,
     plan::Action,
     policy::{Policy, thaw_ops},
@@ -22,6 +23,7 @@ impl Engine {
     /// The sheet of a command that writes; refused when a rule would be broken.
     pub async fn sheet(&self, command: &Command) -> Result<Sheet, Trouble> {
         let (_, now) = self.seen_or_look().await?;
+        self.permitted(&now, command)?;
         rules::check(&self.run(), &now, command)?;
         let sheet = match command {
             Command::Freeze { applications } => self.freeze_sheet(command, applications).await?,
@@ -44,6 +46,31 @@ impl Engine {
             }
         };
         Ok(sealed(sheet))
+    }
+
+    /// What this operator has no right to is said before anything is tried.
+    fn permitted(&self, now: &Now, command: &Command) -> Result<(), Trouble> {
+        let run = self.run();
+        let direct = run.proposal.as_ref().is_some_and(|p| p.branch == p.tracked);
+        let needs = match command {
+            Command::Freeze { .. } | Command::Sync { .. } | Command::Thaw { .. } => true,
+            Command::Push => direct,
+            _ => false,
+        };
+        let missing = now
+            .lacks("patch applications.argoproj.io")
+            .filter(|_| needs);
+        match missing {
+            None => Ok(()),
+            Some(missing) if *command == Command::Push => Err(Trouble::Waiting(format!(
+                "no right to {}: without a freeze nothing goes to the tracked branch; commit to a branch of its own for somebody else to merge, or hand the incident over",
+                missing.what
+            ))),
+            Some(missing) => Err(Trouble::Waiting(format!(
+                "no right to {} (needed for {}): ask for it, or hand the incident over to somebody who has it",
+                missing.what, missing.needed_for
+            ))),
+        }
     }
 
     fn blank(&self, command: &Command, title: String) -> Sheet {

@@ -175,6 +175,11 @@ impl Engine {
             Ok(_) => Ok(()),
             // It may have landed; looking whether the comparison happened is what comes next anyway.
             Err(WriteError::Unknown { .. }) => Ok(()),
+            Err(WriteError::Refused {
+                code: 403, message, ..
+            }) => Err(Trouble::Waiting(format!(
+                "no right to ask Argo CD to compare {key}: {message}; ask for it, or hand the incident over"
+            ))),
             Err(error) => Err(Trouble::failed(
                 format!("ask Argo CD to compare {key}"),
                 &error,
@@ -248,6 +253,9 @@ impl Engine {
     pub(super) fn must_be_done(what: &str, outcome: Outcome) -> Result<(), Trouble> {
         match outcome {
             Outcome::Done { .. } => Ok(()),
+            Outcome::NotDone { why } if why.contains(" 403 ") => Err(Trouble::Waiting(format!(
+                "cannot {what}: {why}; ask for the right, or hand the incident over"
+            ))),
             Outcome::NotDone { why } => Err(Trouble::failed(
                 what,
                 why,

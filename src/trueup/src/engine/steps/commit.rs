@@ -69,7 +69,18 @@ impl Engine {
         readers.extend(others.iter());
         let proof = prove(&readers, &changed, &wishes);
 
-        let message = self.message(&run);
+        let direct = run
+            .commit_branch
+            .as_ref()
+            .map_or(!run.pull_request, |branch| *branch == tracked);
+        let mut message = self.message(&run);
+        if !direct && !proof.is_empty() {
+            let moved: Vec<&str> = proof
+                .iter()
+                .map(|line| line.application.name.as_str())
+                .collect();
+            message.push_str(&format!("Merging this syncs: {}\n", moved.join(", ")));
+        }
         let repo = self.ports.repos.open(&repository).await?;
         let file_changes: Vec<FileChange> = changed
             .iter()
