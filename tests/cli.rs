@@ -708,3 +708,488 @@ fn a_walk_stops_where_it_has_to_and_goes_on() {
         });
     });
 }
+
+impl Bench {
+    /// A clone of the lab's repository in which somebody else works.
+    fn somebody(&self, name: &str) -> PathBuf {
+        let clone = self.home.path().join(name);
+        let url = self.lab.repository().display().to_string();
+        self.git(
+            self.home.path(),
+            &["clone", "-q", &url, &clone.display().to_string()],
+        );
+        clone
+    }
+
+    fn git(&self, at: &Path, arguments: &[&str]) {
+        let mut git = command(Path::new("git"), self.home.path());
+        git.current_dir(at);
+        git.args(["-c", "user.name=ann", "-c", "user.email=ann@example.org"]);
+        git.args(arguments);
+        let ran = run(git);
+        assert_eq!(ran.code, Some(0), "git {arguments:?}: {ran:?}");
+    }
+
+    /// Somebody pushes a change of one file to the tracked branch.
+    fn foreign_push(&self, file: &str, change: impl Fn(String) -> String) {
+        let clone = self.somebody(&format!("clone-{}", self.lab.pushes()));
+        let path = clone.join(file);
+        fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+        self.git(&clone, &["commit", "-qam", "something else"]);
+        self.git(&clone, &["push", "-q", "origin", "main"]);
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+#[test]
+fn a_pull_request_waits_for_its_merge() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let config = fs::read_to_string(bench.lab.dir.path().join("config.toml")).unwrap();
+    let config = bench.write("config.toml", &format!("{config}merge_deadline = \"1s\"\n"));
+    let config = config.display().to_string();
+    let plan = bench.plan("pr.yaml", |text| {
+        text.replace("branch: main", "branch: trueup/INC-441, pullRequest: true")
+    });
+    let waits = bench.walk(4, &plan, &["--write", "all", "--config", &config]);
+    assert_eq!(waits["stage"], "commit", "{waits}");
+    assert_eq!(
+        bench.lab.git(&["rev-parse", "main~0"]),
+        bench.lab.git(&["rev-parse", "trueup/INC-441~1"])
+    );
+    let status = bench.document(1, "Status", &["status"]);
+    assert!(status["owed"].to_string().contains("unmerged"), "{status}");
+    bench.walk(4, &plan, &["--write", "all", "--config", &config]);
+
+    let clone = bench.somebody("merger");
+    bench.git(
+        &clone,
+        &[
+            "merge",
+            "-q",
+            "--no-ff",
+            "-m",
+            "merge",
+            "origin/trueup/INC-441",
+        ],
+    );
+    bench.git(&clone, &["push", "-q", "origin", "main"]);
+    bench.walk(
+        0,
+        &plan,
+        &["--write", "all", "--config", &config, "--attest", SEEN],
+    );
+    bench.assert_recovered();
+}
+
+const CHOICES: &str = r#"apiVersion: trueup.dev/v1
+kind: Plan
+incident: CHOICES
+scope: [auth-service, like-service, profile-service]
+targets: {"*": {policy: found}, auth-service: {automated: {prune: false, selfHeal: true}, reason: pruning waits}}
+decisions:
+- {on: {kind: ConfigMap, name: auth-config, namespace: auth}, fields: [".data.JWT_ALGORITHM"], take: {later: {how: keepLive, owner: ann, until: 2027-01-01}}}
+- {on: {kind: ConfigMap, name: auth-config, namespace: auth}, fields: [".data.*"], take: lastSynced, reason: as it was}
+- {on: {kind: ConfigMap, name: auth-config, namespace: like}, fields: [".data.JWT_ALGORITHM"], take: {later: {how: gitNow, owner: bob, until: 2027-01-01}}}
+- {on: {kind: ConfigMap, name: auth-config, namespace: like}, fields: [".data.JWT_PUBLIC_KEY_ID"], take: {value: key-new}, reason: rotated again}
+- {on: {kind: ConfigMap, name: auth-config, namespace: profile}, fields: [".data.TEMP_FLAG"], take: remove, reason: left over}
+- {on: {kind: ConfigMap, name: auth-config}, fields: [".data.*"], take: git, reason: Git is right}
+gates:
+  value: {field: {kind: ConfigMap, namespace: like, name: auth-config, field: .data.JWT_PUBLIC_KEY_ID, is: "== key-new"}}
+  command: {command: {argv: ["true"]}}
+  page: {http: {url: "PROMETHEUS/-/healthy"}}
+  calm: {quiet: {}}
+  well: {health: {application: auth-service}}
+sync:
+- {application: auth-service, then: [healthy, command]}
+- {application: like-service, then: [value, page]}
+- {application: profile-service, then: [calm, well]}
+"#;
+
+const STAYS: &str = r#"apiVersion: trueup.dev/v1
+kind: Plan
+incident: STAYS
+scope: [auth-service, like-service, profile-service]
+targets: {"*": {policy: declared}}
+decisions:
+- {on: {kind: ConfigMap, name: auth-config, namespace: like}, fields: [".data.*"], take: {later: {how: stayFrozen, owner: ann, until: 2027-01-01}}}
+- {on: {kind: ConfigMap, name: auth-config}, fields: [".data.*"], take: {live: {namespace: auth}}, reason: auth is right}
+"#;
+
+#[test]
+fn every_choice_ends_where_it_says() {
+    if !have("kubectl") {
+        return;
+    }
+    let values = |end: &Value, copy: usize| {
+        let data = &end["values"][copy];
+        (
+            data["JWT_ALGORITHM"].clone(),
+            data["JWT_PUBLIC_KEY_ID"].clone(),
+        )
+    };
+    let owners = |status: &Value| -> Vec<String> {
+        let owed = status["owed"].as_array().unwrap();
+        owed.iter()
+            .map(|o| o["owner"].as_str().unwrap_or("nobody").to_owned())
+            .collect()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let bench = Bench::new();
+            bench.kubectl(&[
+                "patch",
+                "configmap",
+                "auth-config",
+                "-n",
+                "profile",
+                "--type",
+                "merge",
+                "-p",
+                r#"{"data":{"TEMP_FLAG":"x"}}"#,
+            ]);
+            let plan = bench.write(
+                "choices.yaml",
+                &CHOICES.replace("PROMETHEUS", &bench.lab.text("prometheus")),
+            );
+            bench.walk(0, &plan, &["--write", "all"]);
+            let end = bench.end_state();
+            assert_eq!(
+                values(&end, 0),
+                (json!("RS256"), json!("key-2024-09")),
+                "kept live, and as last synced"
+            );
+            assert_eq!(
+                values(&end, 1),
+                (json!("HS256"), json!("key-new")),
+                "Git for now, and another value"
+            );
+            assert_eq!(values(&end, 2), (json!("HS256"), json!("key-2024-09")));
+            assert_eq!(end["values"][2].get("TEMP_FLAG"), None, "removed");
+            let policy = |automated: Value| json!([automated, false, "Synced"]);
+            assert_eq!(
+                end["policies"],
+                json!([
+                    policy(json!({"automated": {"prune": false, "selfHeal": true}})),
+                    policy(Value::Null),
+                    policy(Value::Null)
+                ])
+            );
+            let status = bench.document(1, "Status", &["status"]);
+            assert_eq!(
+                (&status["stage"], owners(&status)),
+                (&json!("closed"), vec!["ann".to_owned(), "bob".to_owned()])
+            );
+            bench.walk(0, &plan, &["--write", "all"]);
+        });
+        scope.spawn(|| {
+            let bench = Bench::new();
+            let plan = bench.write("stays.yaml", STAYS);
+            bench.walk(0, &plan, &["--write", "all"]);
+            let end = bench.end_state();
+            for copy in [0, 2] {
+                assert_eq!(
+                    values(&end, copy),
+                    (json!("RS256"), json!("key-2024-11-rot"))
+                );
+                assert_eq!(end["policies"][copy][1], false);
+            }
+            assert_eq!(
+                values(&end, 1),
+                (json!("RS256"), json!("key-2024-09")),
+                "not decided, not touched"
+            );
+            assert_eq!(
+                end["policies"][1],
+                json!([null, true, "OutOfSync"]),
+                "handed over frozen"
+            );
+            let status = bench.document(1, "Status", &["status"]);
+            assert_eq!(
+                (&status["stage"], owners(&status)),
+                (&json!("closed"), vec!["ann".to_owned(); 3])
+            );
+        });
+    });
+}
+
+/// What others do while the walk waits is adopted; only what it touched is open again.
+#[test]
+fn what_others_do_is_adopted() {
+    if !have("kubectl") {
+        return;
+    }
+    /// A walk that waits for somebody who looks, after the first sync.
+    fn waiting() -> (Bench, PathBuf) {
+        let bench = Bench::new();
+        let plan = bench.plan("waits.yaml", |text| {
+            text.replace("expect: no-change", "expect: no-change, then: [traces]")
+                .replace(", no-401, traces", "")
+        });
+        let waits = bench.walk(4, &plan, &["--write", "all"]);
+        assert!(
+            waits["reason"].as_str().unwrap().contains("traces"),
+            "{waits}"
+        );
+        (bench, plan)
+    }
+    let on = ["--write", "all", "--attest", SEEN];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Between the proposal and the push, which is not armed yet; then between two syncs.
+            let bench = Bench::new();
+            let plan = bench.own_plan();
+            bench.walk(3, &plan, &["--write", "cluster"]);
+            assert!(
+                bench
+                    .ends(0, &["export", "INC-441"])
+                    .out
+                    .contains("INC-441")
+            );
+            bench.foreign_push("deploy/auth/auth-config.yaml", |text| {
+                format!("# ours too\n{text}")
+            });
+            let first = bench.run(
+                &[
+                    &["run", &plan.display().to_string(), "-o", "json"][..],
+                    &["--write", "all"],
+                ]
+                .concat(),
+            );
+            if first.code == Some(3) {
+                assert!(
+                    result(&first)["reason"].as_str().unwrap().contains("moved"),
+                    "{first:#?}"
+                );
+                bench.walk(4, &plan, &["--write", "all"]);
+            } else {
+                assert_eq!(result(&first)["exit"], 4);
+            }
+            assert!(
+                bench
+                    .lab
+                    .git(&["show", "main:deploy/auth/auth-config.yaml"])
+                    .starts_with("# ours too")
+            );
+            bench.foreign_push("deploy/like/auth-config.yaml", |text| {
+                format!("# and again\n{text}")
+            });
+            let then = bench.run(
+                &[
+                    &["run", &plan.display().to_string(), "-o", "json"][..],
+                    &on[..],
+                ]
+                .concat(),
+            );
+            if then.code != Some(0) {
+                assert_eq!(result(&then)["exit"], 3, "{then:#?}");
+                bench.walk(0, &plan, &on);
+            }
+            bench.assert_recovered();
+        });
+        scope.spawn(|| {
+            // Somebody syncs what we have not synced yet.
+            let (bench, plan) = waiting();
+            let head = bench.lab.git(&["rev-parse", "main"]);
+            let operation = json!({"operation": {"initiatedBy": {"username": "ann"}, "sync": {"revision": head}}});
+            bench.kubectl(&["patch", "application", "like-service", "-n", "argocd", "--type", "merge", "-p", &operation.to_string()]);
+            let end = Instant::now() + Duration::from_secs(20);
+            while bench.application("like-service")["status"]["operationState"]["phase"] != "Succeeded" {
+                assert!(Instant::now() < end);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            bench.walk(0, &plan, &on);
+            bench.assert_recovered();
+            assert!(bench.ends(0, &["export", "INC-441"]).out.contains("ann"), "who did it is in the transcript");
+        });
+        scope.spawn(|| {
+            // Somebody edits a field that was decided and not synced yet; then puts it back.
+            let (bench, plan) = waiting();
+            let edit = |value: &str| {
+                let patch = json!({"data": {"JWT_ALGORITHM": value}}).to_string();
+                bench.kubectl(&[
+                    "patch",
+                    "configmap",
+                    "auth-config",
+                    "-n",
+                    "profile",
+                    "--type",
+                    "merge",
+                    "-p",
+                    &patch,
+                ]);
+            };
+            edit("none");
+            let open = bench.walk(4, &plan, &on);
+            assert_eq!(open["stage"], "decide", "{open}");
+            assert_eq!(
+                bench.document(1, "Status", &["status"])["undecided"],
+                1,
+                "only what was touched"
+            );
+            edit("HS256");
+
+            // Somebody switches auto-sync on.
+            bench.kubectl(&[
+                "patch",
+                "application",
+                "like-service",
+                "-n",
+                "argocd",
+                "--type",
+                "merge",
+                "-p",
+                r#"{"spec":{"syncPolicy":{"automated":{}}}}"#,
+            ]);
+            for _ in 0..2 {
+                let lost = bench.walk(3, &plan, &on);
+                assert_eq!(lost["rule"], 4, "{lost}");
+            }
+            bench.ends(0, &["freeze", "like-service", "--write", "cluster"]);
+            bench.walk(0, &plan, &on);
+            bench.assert_recovered();
+        });
+    });
+}
+
+#[test]
+fn each_stage_has_a_command_of_its_own() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let frozen = |app: &str| {
+        bench
+            .application(app)
+            .pointer("/metadata/annotations/trueup.dev~1frozen")
+            .is_some()
+    };
+    let told =
+        |ran: &Ran| -> Vec<Value> { ran.documents().iter().map(|d| d["state"].clone()).collect() };
+    let set = bench.ends(
+        0,
+        &[
+            "freeze",
+            "profile-service",
+            "--no-wait",
+            "--write",
+            "cluster",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(told(&set), [json!("set")]);
+    let incident = set.documents()[0]["incident"].as_str().unwrap().to_owned();
+    assert!(frozen("profile-service"));
+    let proven = bench.ends(
+        0,
+        &[
+            "freeze",
+            "profile-service",
+            "--write",
+            "cluster",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(
+        told(&proven),
+        [json!("set"), json!("proven")],
+        "the open incident goes on"
+    );
+    let drift = bench.document(0, "DriftReport", &["drift", "profile-service"]);
+    assert_eq!(
+        drift["applications"][0]["autoSync"]["frozenBy"],
+        format!("trueup:{incident}")
+    );
+    let synced = bench
+        .ends(
+            0,
+            &[
+                "sync",
+                "profile-service",
+                "--write",
+                "cluster",
+                "-o",
+                "json",
+            ],
+        )
+        .document();
+    assert_eq!(
+        (&synced["kind"], &synced["changes"]),
+        (&json!("Sync"), &json!([]))
+    );
+    let thawed = bench
+        .ends(
+            0,
+            &[
+                "thaw",
+                "profile-service",
+                "--write",
+                "cluster",
+                "-o",
+                "json",
+            ],
+        )
+        .document();
+    assert_eq!(
+        (&thawed["kind"], &thawed["state"]),
+        (&json!("Thaw"), &json!("thawed"))
+    );
+    assert!(!frozen("profile-service"));
+    bench.document(0, "Status", &["status", &incident]);
+
+    // A freeze in a hurry, and the plan that comes after it; the thing that could not wait is done live.
+    bench.ends(
+        0,
+        &[
+            "freeze",
+            "profile-service",
+            "--incident",
+            "INC-441",
+            "--write",
+            "cluster",
+        ],
+    );
+    let act = [
+        "act",
+        "scale",
+        "profile-service",
+        "Deployment/profile-service",
+        "4",
+        "--incident",
+        "INC-441",
+        "-o",
+        "json",
+    ];
+    bench.document(3, "Error", &act[..7]);
+    assert_eq!(
+        bench
+            .ends(
+                0,
+                &[&act[..], &["--write", "cluster", "--reason", "load"]].concat()
+            )
+            .document()["kind"],
+        "Act"
+    );
+    let scaled = || {
+        bench.get(&["deployment", "profile-service", "-n", "profile"])["spec"]["replicas"].clone()
+    };
+    assert_eq!(scaled(), 4);
+    bench.walk(0, &bench.own_plan(), &["--write", "all", "--attest", SEEN]);
+    bench.assert_recovered();
+    assert_eq!(scaled(), 4);
+    assert!(
+        bench
+            .lab
+            .git(&["show", "main:deploy/profile/deployment.yaml"])
+            .contains("replicas: 4")
+    );
+}

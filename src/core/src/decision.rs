@@ -177,6 +177,8 @@ pub fn resolve(
         Take::Git => both(&sides.git),
         Take::LastSynced => match &sides.last_synced {
             Some(_) => both(&sides.last_synced),
+            // A field that this copy never had; another member of its group has it.
+            None if sides.git.is_none() && sides.live.is_none() => both(&None),
             None => Err(CannotTake::NoBase),
         },
         Take::Live(of) if *of == LiveOf::default() => both(&sides.live),

@@ -465,6 +465,11 @@ pub enum Event {
         message: String,
         by: String,
     },
+    /// A plan was given to an incident that was opened without one.
+    PlanTaken {
+        plan: Box<Plan>,
+        by: String,
+    },
     CommitSet {
         branch: Option<String>,
         pull_request: bool,

@@ -335,12 +335,8 @@ impl Run {
                 self.pin = pin.clone();
                 self.connection = connection.clone();
                 self.waits = waits.clone();
-                self.plan.clone_from(plan);
                 if let Some(plan) = plan {
-                    self.gates.clone_from(&plan.gates);
-                    self.message.clone_from(&plan.commit.message);
-                    self.commit_branch.clone_from(&plan.commit.branch);
-                    self.pull_request = plan.commit.pull_request;
+                    self.take_plan(plan);
                 }
                 self.set_scope(scope);
             }
@@ -465,6 +461,7 @@ impl Run {
                 self.message = Some(message.clone());
                 self.proposal = None;
             }
+            Event::PlanTaken { plan, .. } => self.take_plan(plan),
             Event::CommitSet {
                 branch,
                 pull_request,
@@ -698,6 +695,14 @@ impl Run {
             | Event::Revealed { .. }
             | Event::Unknown => {}
         }
+    }
+
+    fn take_plan(&mut self, plan: &Plan) {
+        self.gates.clone_from(&plan.gates);
+        self.message.clone_from(&plan.commit.message);
+        self.commit_branch.clone_from(&plan.commit.branch);
+        self.pull_request = plan.commit.pull_request;
+        self.plan = Some(Box::new(plan.clone()));
     }
 
     fn set_scope(&mut self, scope: &[AppKey]) {

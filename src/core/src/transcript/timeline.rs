@@ -151,6 +151,7 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
             plural(proposal.files.len(), "file")
         ),
         Event::MessageSet { by, .. } => format!("commit message set by {}", say(by)),
+        Event::PlanTaken { by, .. } => format!("plan taken up by {}", say(by)),
         Event::CommitSet {
             branch,
             pull_request,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, sync::Arc};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use trueup_core::{
-    event::Armed,
+    event::{Armed, Event},
     plan::Plan,
     run::Run,
     workflow::{self, Stage},
@@ -78,13 +78,14 @@ async fn go(
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<Ended, Trouble> {
     let incident = plan.incident.clone();
-    let opening = match known(settings, &plan)? {
+    let known = known(settings, &plan)?;
+    let opening = match known {
         Known::No => Opening::New {
             incident: incident.clone(),
             scope: plan.scope.clone(),
             plan: Some(Box::new(plan.clone())),
         },
-        Known::Open => Opening::Resume {
+        Known::Open | Known::Unplanned => Opening::Resume {
             incident: incident.clone(),
         },
         Known::Closed => {
@@ -110,6 +111,22 @@ async fn go(
         attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
     let engine = opened.engine;
+    if matches!(known, Known::Unplanned) {
+        let mut scope = engine.run().scope.clone();
+        for name in &answers.plan.scope {
+            let key = engine.reader().app_key(name);
+            if !scope.contains(&key) {
+                scope.push(key);
+            }
+        }
+        engine
+            .say(&trueup_core::sheet::Command::SetScope { scope })
+            .await?;
+        engine.record(Event::PlanTaken {
+            plan: Box::new(answers.plan.clone()),
+            by: app::operator(),
+        })?;
+    }
     // A confirmation given for an earlier start does not arm this one for more.
     if engine.run().armed != answers.write && engine.run().armed != Armed::Nothing {
         engine
@@ -145,6 +162,8 @@ fn interrupted(stage: Stage, code: i32) -> Ended {
 enum Known {
     No,
     Open,
+    /// Opened without a plan, by `trueup freeze` for one: the first plan is taken up.
+    Unplanned,
     Closed,
 }
 
@@ -159,6 +178,7 @@ fn known(settings: &Settings, plan: &Plan) -> Result<Known, Trouble> {
         return Ok(Known::No);
     }
     match &run.plan {
+        None if run.closed.is_none() => Ok(Known::Unplanned),
         Some(opened) if opened.digest() == plan.digest() => Ok(if run.closed.is_some() { Known::Closed } else { Known::Open }),
         _ => Err(trueup_core::sheet::Refusal::new(
             2,

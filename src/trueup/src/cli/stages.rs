@@ -433,11 +433,18 @@ async fn do_sync(
         loop {
             let next = engine.next().await?;
             match &next {
-                Next::AwaitOperation { application, .. } | Next::VerifySync { application, .. }
+                Next::AwaitOperation { application, .. }
+                | Next::VerifySync { application, .. }
+                | Next::Gate { application, .. }
                     if application == key =>
                 {
                     engine.observe(&next).await?;
                 }
+                Next::Stopped {
+                    rule: 10,
+                    application: Some(application),
+                    reason,
+                } if application == key => return Err(Trouble::Waiting(reason.clone())),
                 _ => break,
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use trueup_core::{
     decision::CellKey,
     event::{Armed, Effect},
@@ -301,7 +302,8 @@ async fn unmatched(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, 
     let run = engine.run();
     let (_, now) = engine.seen_or_look().await?;
     for (number, planned) in answers.plan.decisions.iter().enumerate() {
-        let decided = run.decisions.keys().any(|key| matches(planned, key));
+        let decided = run.decisions.keys().any(|key| matches(planned, key))
+            || acted_on(&run).any(|key| matches(planned, &key));
         if !decided && !now.cells.keys().any(|key| matches(planned, key)) {
             return Ok(Some(Ended::new(
                 Stage::Decide,
@@ -318,6 +320,26 @@ async fn unmatched(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, 
         }
     }
     Ok(None)
+}
+
+/// Fields that a live action wrote: a removal leaves no decision behind, since there is nothing left to decide.
+fn acted_on(run: &Run) -> impl Iterator<Item = CellKey> {
+    run.ops
+        .values()
+        .filter(|op| op.done())
+        .filter_map(|op| match &op.effect {
+            Effect::Act {
+                application,
+                object,
+                action: Action::Remove { field } | Action::Patch { field, .. },
+                ..
+            } => Some(CellKey {
+                application: application.clone(),
+                object: object.clone(),
+                field: field.parse().ok()?,
+            }),
+            _ => None,
+        })
 }
 
 /// Live actions of the plan come after the decisions and before the push: what they write is decided like all else.
@@ -397,6 +419,9 @@ async fn decide(
     cells: &[CellKey],
 ) -> Result<Option<Ended>, Trouble> {
     let (_, now) = engine.seen_or_look().await?;
+    if let Some(ended) = touched(cells, &engine.run(), &now) {
+        return Ok(Some(ended));
+    }
     let mut left: Vec<CellKey> = cells.to_vec();
     for planned in &answers.plan.decisions {
         let (mine, rest): (Vec<_>, Vec<_>) =
@@ -443,7 +468,39 @@ async fn decide(
     }
 }
 
-/// A decision that was made once and is open again was touched by somebody: the plan did not foresee that.
+/// A decision that was made once and is open again was touched by somebody: the plan did not foresee that, so it does
+/// not answer it a second time.
+fn touched(cells: &[CellKey], run: &Run, now: &Now) -> Option<Ended> {
+    let decided: Vec<&CellKey> = cells
+        .iter()
+        .filter(|key| run.decisions.contains_key(*key))
+        .collect();
+    let first = decided.first()?;
+    let side = |value: &Option<Value>| {
+        value
+            .as_ref()
+            .map_or_else(|| "(absent)".to_owned(), text::value)
+    };
+    let is = now.cells.get(*first).map(|cell| &cell.sides);
+    let is = is.map_or_else(String::new, |sides| {
+        format!(": Git {}, live {} now", side(&sides.git), side(&sides.live))
+    });
+    Some(Ended::new(
+        Stage::Decide,
+        4,
+        0,
+        format!(
+            "{} decision(s) are open again, since somebody changed what they were made on: {} {} of {}{is}",
+            decided.len(),
+            first.object,
+            first.field,
+            first.application.name
+        ),
+        "decide anew on the screen (`trueup resume`), or see to it that the value is put back: then the decision stands",
+    ))
+}
+
+/// What a decision is to be made on has to be there.
 fn expectation(planned: &PlannedDecision, mine: &[CellKey], now: &Now) -> Option<Ended> {
     let gone = mine.iter().find(|key| !now.cells.contains_key(*key))?;
     Some(Ended::new(
