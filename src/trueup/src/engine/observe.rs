@@ -14,7 +14,7 @@ use trueup_core::{
         path::FieldPath,
     },
     policy::{self, Policy, State},
-    run::Run,
+    run::{self, Run},
     text,
 };
 
@@ -63,10 +63,24 @@ impl Engine {
             pods: true,
             permissions: first,
             owners: true,
-            predictions: first && run.landed.is_empty(),
+            predictions: (first && run.landed.is_empty()) || self.before_thaw(run),
             git_only: false,
         };
         self.reader.look(scope, options).await
+    }
+
+    /// What auto-sync would do the moment it is on is asked once, when everything is synced and before the thaw.
+    fn before_thaw(&self, run: &Run) -> bool {
+        let synced = run
+            .walking()
+            .all(|(_, app)| matches!(app.sync, run::Sync::Verified { .. }));
+        let untold = self.seen().is_some_and(|(world, _)| {
+            world
+                .applications
+                .values()
+                .any(|app| app.if_synced.is_none())
+        });
+        synced && untold && run.walking().next().is_some()
     }
 
     /// Permissions and what a sync would do are asked for once; they are carried from look to look.
@@ -82,7 +96,8 @@ impl Engine {
                 .applications
                 .get(key)
                 .filter(|old| old.head == app.head);
-            app.if_synced = old.and_then(|old| old.if_synced.clone());
+            let carried = old.and_then(|old| old.if_synced.clone());
+            app.if_synced = app.if_synced.take().or(carried);
         }
     }
 }
