@@ -156,6 +156,15 @@ pub enum Effect {
         revision: Commit,
         patch: Value,
     },
+    /// The Application ignores fields from now on, as its declaration in Git does: nothing else would apply that.
+    Ignore {
+        application: AppKey,
+        /// `Kind/name in namespace` and JSON pointer, each.
+        fields: Vec<String>,
+        patch: Value,
+        /// The patch that takes it back.
+        inverse: Value,
+    },
     Thaw {
         application: AppKey,
         /// `automated` as it shall stand; `null` when auto-sync stays off.
@@ -180,6 +189,7 @@ impl Effect {
         match self {
             Self::Freeze { application, .. }
             | Self::Sync { application, .. }
+            | Self::Ignore { application, .. }
             | Self::Thaw { application, .. }
             | Self::Act { application, .. } => Some(application),
             Self::Push { .. } => None,
@@ -192,6 +202,7 @@ impl Effect {
             Self::Freeze { .. } => "freeze",
             Self::Push { .. } => "push",
             Self::Sync { .. } => "sync",
+            Self::Ignore { .. } => "change of what is ignored",
             Self::Thaw { .. } => "thaw",
             Self::Act { .. } => "act on",
         }

@@ -10,6 +10,7 @@ pub mod event;
 pub mod gate;
 pub mod health;
 pub mod ids;
+pub mod ignore;
 pub mod now;
 pub mod object;
 pub mod plan;

@@ -1,7 +1,7 @@
 //! What one look at the world says, reduced to what the walk depends on.
 
 use crate::{
-    decision::{CellKey, Sides, Take},
+    decision::{CellKey, Decision, Sides, Take},
     event::Prediction,
     ids::Commit,
     object::identity::AppKey,
@@ -42,6 +42,17 @@ pub struct CellNow {
     pub by_hand: bool,
     /// `path:line` of the manifest.
     pub source: String,
+    /// Whether the Application as Git declares it, and as it is live, ignores the field and lets no sync write it.
+    pub ignored_in_git: bool,
+    pub ignored_live: bool,
+}
+
+impl CellNow {
+    /// Whether Git says what was decided.
+    pub fn git_as_decided(&self, decision: &Decision) -> bool {
+        decision.git.met_by(&self.sides.git)
+            && (decision.take != Take::Ignore || self.ignored_in_git)
+    }
 }
 
 /// One open question: a field of a copy group, or one divergence outside any group.

@@ -28,6 +28,7 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
         Command::Freeze { applications } => freeze(run, now, applications),
         Command::Push => push(run, now),
         Command::Sync { application } => sync(run, now, application),
+        Command::Ignore { application } => ignore(run, now, application),
         Command::Thaw { applications } => thaw(run, now, applications),
         Command::Act {
             application,
@@ -65,6 +66,7 @@ fn armed(run: &Run, command: &Command) -> Result<(), Refusal> {
         Command::Push if !run.armed.git() => "git",
         Command::Freeze { .. }
         | Command::Sync { .. }
+        | Command::Ignore { .. }
         | Command::Thaw { .. }
         | Command::Act { .. }
             if !run.armed.cluster() =>
@@ -257,6 +259,33 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
             "look again: the prediction comes first",
         )),
     }
+}
+
+fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
+    let app = known(run, key)?;
+    undecided(run, now)?;
+    if !app.freeze.proven() {
+        return Err(Refusal::new(
+            4,
+            format!("the freeze of {key} is not proven ({})", app.freeze.word()),
+            "freeze it, and wait until it was seen to hold twice",
+        ));
+    }
+    let uncommitted = now
+        .cells
+        .iter()
+        .find(|(cell, seen)| cell.application == *key && run.ignores(cell) && !seen.ignored_in_git);
+    if let Some((cell, _)) = uncommitted {
+        return Err(Refusal::new(
+            6,
+            text::line(&format!(
+                "the declaration of {key} in Git does not ignore {} {} yet",
+                cell.object, cell.field
+            )),
+            "commit first: what is live only would be lost with the next apply",
+        ));
+    }
+    Ok(())
 }
 
 fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {

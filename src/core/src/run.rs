@@ -766,6 +766,8 @@ impl Run {
                 // What a sync would do was worked out on an object that is another one now.
                 app.forget_prediction();
             }
+            // What a sync would do is another thing now.
+            Effect::Ignore { application, .. } => self.app(&application).prediction = None,
             Effect::Push { .. } => self.commits += 1,
         }
     }
@@ -776,6 +778,13 @@ impl Run {
             .iter()
             .filter_map(|id| self.ops.get(id).map(|op| (id, op)))
             .filter(|(_, op)| op.open())
+    }
+
+    /// Whether it is decided that the Application ignores this field.
+    pub fn ignores(&self, cell: &CellKey) -> bool {
+        self.decisions
+            .get(cell)
+            .is_some_and(|decision| decision.take == Take::Ignore)
     }
 
     /// Applications that the walk still goes on with.

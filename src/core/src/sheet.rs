@@ -89,6 +89,10 @@ pub enum Command {
     Sync {
         application: AppKey,
     },
+    /// Put the decided ignore rules on the live Application, where nothing applies its declaration.
+    Ignore {
+        application: AppKey,
+    },
     Thaw {
         applications: Vec<AppKey>,
     },
@@ -109,6 +113,7 @@ impl Command {
             Self::Freeze { .. }
                 | Self::Push
                 | Self::Sync { .. }
+                | Self::Ignore { .. }
                 | Self::Thaw { .. }
                 | Self::Act { .. }
         )

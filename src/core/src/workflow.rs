@@ -110,6 +110,10 @@ pub enum Next {
         repository: String,
         revision: Commit,
     },
+    /// The Application's declaration in Git ignores what was decided, and the live one does not yet.
+    Ignore {
+        application: AppKey,
+    },
     /// Read what the sync would do.
     Predict {
         application: AppKey,
@@ -177,6 +181,7 @@ impl Next {
             }
             Self::Predict { .. }
             | Self::Sync { .. }
+            | Self::Ignore { .. }
             | Self::AwaitOperation { .. }
             | Self::VerifySync { .. }
             | Self::Gate { .. }
@@ -314,13 +319,11 @@ fn owed_to_git(run: &Run, now: &Now) -> bool {
             .apps
             .get(&key.application)
             .is_some_and(|app| app.parked.is_some());
-        let sides = now
-            .cells
-            .get(key)
-            .map_or(&decision.seen, |cell| &cell.sides);
-        !parked
-            && (!decision.git.met_by(&sides.git)
-                || (decision.take == Take::Ignore && run.commits == 0))
+        let as_decided = match now.cells.get(key) {
+            Some(cell) => cell.git_as_decided(decision),
+            None => !decision.changes_git() && decision.take != Take::Ignore,
+        };
+        !parked && !as_decided
     })
 }
 
@@ -405,6 +408,13 @@ fn target_revision(run: &Run, now: &Now, key: &AppKey) -> Option<Commit> {
     landed.map(|landed| landed.revision.clone())
 }
 
+/// Whether the live Application does not ignore yet what was decided and declared.
+fn ignored_too_little(run: &Run, now: &Now, key: &AppKey) -> bool {
+    now.cells.iter().any(|(cell, seen)| {
+        cell.application == *key && run.ignores(cell) && seen.ignored_in_git && !seen.ignored_live
+    })
+}
+
 fn sync(run: &Run, now: &Now) -> Option<Next> {
     for key in run.sync_order() {
         let Some(app) = run.apps.get(&key).filter(|app| app.parked.is_none()) else {
@@ -412,6 +422,9 @@ fn sync(run: &Run, now: &Now) -> Option<Next> {
         };
         if app.freeze == Freeze::Thawed || run.stays_frozen(&key).is_some() {
             continue;
+        }
+        if ignored_too_little(run, now, &key) {
+            return Some(Next::Ignore { application: key });
         }
         let revision = target_revision(run, now, &key)?;
         if let Some(next) = sync_one(run, &key, app, &revision) {

@@ -13,6 +13,7 @@ use super::marks::{ignored, is_delicate, protection};
 use super::report::{Class, Confidence};
 use super::words::{ago, show};
 use super::{Reverted, report};
+use crate::ignore;
 use crate::object::defaults::is_allocated;
 use crate::object::diff::{FieldChange, same_meaning};
 use crate::object::identity::AppKey;
@@ -27,6 +28,7 @@ pub(super) const COSMETIC: &str =
 const DRY_RUN_DEFAULT: &str =
     "the API server fills it in: a dry run of what Git says gives the same";
 const TABLE_DEFAULT: &str = "the API server's known defaults explain it (no dry run was made)";
+const IGNORED: &str = "ignored by the Application: ignoreDifferences names it, and RespectIgnoreDifferences keeps a sync from writing it";
 const ALLOCATED: &str = "the API server allocates it when the object is made";
 
 /// What one difference is.
@@ -222,6 +224,7 @@ impl Context<'_> {
 
     /// The class of one field that differs between Git (`from`) and live (`to`).
     pub fn field(&self, change: &FieldChange) -> Verdict {
+        let path = &change.path;
         if let Some(mark) = self.live_raw.and_then(protection) {
             return Verdict::new(
                 Class::Untouchable,
@@ -233,19 +236,22 @@ impl Context<'_> {
         if let Some(hidden) = self.hidden(change) {
             return hidden;
         }
+        let rule = ignored(self.application, self.pair, path);
+        if rule.is_some() && ignore::respects(self.application) {
+            return Verdict::noise(Class::Delegated, IGNORED);
+        }
         let mut verdict = self
             .owned_elsewhere(change)
             .unwrap_or_else(|| self.by_history(change));
-        let path = &change.path;
         if let Some(why) = is_delicate(self.kind(), path, change.to.as_ref())
             && verdict.confidence != Confidence::Ask
         {
             verdict.confidence = Confidence::Ask;
             verdict.delicate = Some(why);
         }
-        if let Some(rule) = ignored(self.application, self.pair, path) {
+        if let Some(rule) = rule {
             verdict.evidence.push(format!(
-                "Argo CD does not show it: ignoreDifferences has {rule}"
+                "ignored in diff, but a sync WILL overwrite it: ignoreDifferences has {rule}, and RespectIgnoreDifferences is not set"
             ));
         }
         if change.order_only {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::compare::Pair;
-use crate::object::listkeys::from_pointer;
+use crate::ignore;
 use crate::object::path::FieldPath;
 
 /// The workloads (kind, namespace, name) that a HorizontalPodAutoscaler among the live objects scales.
@@ -92,47 +92,14 @@ pub(super) fn is_delicate(
 
 /// The ignoreDifferences entry of the Application that hides this field from Argo CD.
 pub(super) fn ignored(application: &Value, pair: &Pair, path: &FieldPath) -> Option<String> {
-    let object = &pair.object;
-    let rules = application
-        .pointer("/spec/ignoreDifferences")
-        .and_then(Value::as_array)?;
-    for rule in rules {
-        let text = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
-        let fits = |pattern: &str, value: &str| {
-            globset::Glob::new(pattern).is_ok_and(|g| g.compile_matcher().is_match(value))
-        };
-        // An omitted group is the core group (argo-cd#28590); an omitted name or namespace is any.
-        let any = |name: &str, value: &str| text(name).is_empty() || text(name) == value;
-        if !(fits(text("group"), &object.group)
-            && fits(text("kind"), &object.kind)
-            && any("name", &object.name)
-            && any("namespace", object.namespace.as_deref().unwrap_or_default()))
-        {
-            continue;
-        }
-        let list = |name: &str| {
-            rule.get(name)
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-        };
-        for pointer in list("jsonPointers") {
-            let sides = [&pair.live, &pair.git];
-            let hit = sides
-                .into_iter()
-                .flatten()
-                .filter_map(|o| from_pointer(&object.kind, o, pointer))
-                .any(|p| p.is_prefix_of(path));
-            if hit {
-                return Some(pointer.to_owned());
-            }
-        }
-        if let Some(writer) = pair.managed.writer(path)
-            && list("managedFieldsManagers").any(|m| m == writer.manager)
-        {
-            return Some(format!("the manager {}", writer.manager));
-        }
+    let sides = [pair.live.as_ref(), pair.git.as_ref()];
+    if let Some(pointer) = ignore::covering(application, &pair.object, sides, path) {
+        return Some(pointer);
     }
-    None
+    let writer = pair.managed.writer(path)?;
+    let named = ignore::rules(application, &pair.object)
+        .filter_map(|rule| rule.get("managedFieldsManagers")?.as_array())
+        .flatten()
+        .any(|manager| manager.as_str() == Some(writer.manager.as_str()));
+    named.then(|| format!("the manager {}", writer.manager))
 }

@@ -3,6 +3,7 @@
 mod add;
 mod block;
 pub mod changes;
+pub mod declaration;
 mod delete;
 pub mod edit;
 mod emit;

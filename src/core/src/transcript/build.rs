@@ -282,6 +282,23 @@ impl<'a> Builder<'a> {
                     inverse: say(&inverse.to_string()),
                 },
             )),
+            Effect::Ignore {
+                application,
+                inverse,
+                ..
+            } => self.acts.push((
+                op,
+                Act {
+                    application: app(self.run, application),
+                    object: say(&format!("Application/{}", application.name)),
+                    what: words::effect(self.run, effect),
+                    by,
+                    at,
+                    outcome: words::outcome(None),
+                    rereads: Vec::new(),
+                    inverse: say(&inverse.to_string()),
+                },
+            )),
             Effect::Freeze { .. } | Effect::Thaw { .. } => {}
         }
     }
@@ -305,7 +322,7 @@ impl<'a> Builder<'a> {
                     sync.outcome.clone_from(&words);
                 }
             }
-            Effect::Act { .. } => {
+            Effect::Act { .. } | Effect::Ignore { .. } => {
                 for (_, act) in self.acts.iter_mut().filter(|(id, _)| *id == op) {
                     act.outcome.clone_from(&words);
                 }

@@ -184,6 +184,12 @@ impl<'a> Script<'a> {
                     arguments(application)
                 ));
             }
+            Effect::Ignore {
+                application, patch, ..
+            } => {
+                self.title(&title);
+                self.patch_application(application, patch);
+            }
             Effect::Act { object, patch, .. } => {
                 self.title(&title);
                 let kind = match object.group.as_str() {

@@ -213,6 +213,15 @@ pub(super) fn effect(run: &Run, effect: &Effect) -> String {
             app(run, application),
             policy(automated)
         ),
+        Effect::Ignore {
+            application,
+            fields,
+            ..
+        } => format!(
+            "let {} ignore {}",
+            app(run, application),
+            say(&fields.join(", "))
+        ),
         Effect::Act {
             application,
             object,

@@ -194,6 +194,15 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             )
             .await
         }
+        Next::Ignore { application } => {
+            write(
+                engine,
+                Command::Ignore {
+                    application: application.clone(),
+                },
+            )
+            .await
+        }
         Next::Attest { gate, asks, .. } => match answers.attest.get(gate) {
             Some((who, saw)) => {
                 engine

@@ -271,6 +271,7 @@ impl Driver {
             },
             Next::Push => Command::Push,
             Next::Sync { application } => Command::Sync { application },
+            Next::Ignore { application } => Command::Ignore { application },
             Next::Thaw { applications } => Command::Thaw { applications },
             _ => return Ok(()),
         };

@@ -7,6 +7,7 @@ use trueup_core::{
     decision::{CellKey, Sides},
     drift::report::{Cell, DriftReport},
     ids::Commit,
+    ignore,
     now::{AppNow, CellNow, Now, Permitted, PodNow, QuestionNow},
     object::{
         identity::{AppKey, ObjectRef},
@@ -118,6 +119,17 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
             cells.insert(key.clone(), quiet_cell(app, key));
         }
     }
+    for (key, cell) in &mut cells {
+        if run.ignores(key)
+            && let Some(app) = world.applications.get(&key.application)
+        {
+            cell.ignored_live = ignores(app, &app.object, key);
+            cell.ignored_in_git = app
+                .declared
+                .as_ref()
+                .is_some_and(|declared| ignores(app, &declared.object, key));
+        }
+    }
     let mut apps: BTreeMap<AppKey, AppNow> = BTreeMap::new();
     let mut heads = BTreeMap::new();
     for (key, app) in &world.applications {
@@ -203,6 +215,7 @@ fn cell_now(cell: &Cell, question: &str) -> CellNow {
             .as_ref()
             .map(|source| text::line(&format!("{}:{}", source.path, source.line)))
             .unwrap_or_default(),
+        ..CellNow::default()
     }
 }
 
@@ -227,11 +240,15 @@ fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
         question: None,
         differs: sides.git != sides.live,
         sides,
-        writer: String::new(),
-        written_at: None,
-        by_hand: false,
-        source: String::new(),
+        ..CellNow::default()
     }
+}
+
+/// Whether this state of the Application ignores a field and keeps a sync from writing it.
+fn ignores(app: &AppSeen, application: &Value, key: &CellKey) -> bool {
+    let (git, live) = app.sides_of(&key.object);
+    ignore::respects(application)
+        && ignore::covering(application, &key.object, [git, live], &key.field).is_some()
 }
 
 fn field_of(object: &Value, field: &FieldPath) -> Option<Value> {

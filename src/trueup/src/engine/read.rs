@@ -29,6 +29,7 @@ use crate::ports::{
 };
 
 pub use declared::DeclaredAt;
+pub(super) use declared::NEEDLE as MANIFESTS_OF_ARGO_CD;
 pub use live::is_tracked_by;
 pub use scope::{Need, PodSeen};
 pub use trace::{Traced, Untraced};
@@ -105,6 +106,17 @@ pub struct AppSeen {
     pub pods: Vec<PodSeen>,
     /// Whether all of this Application could be read: when not, the absence of a difference means nothing.
     pub complete: bool,
+}
+
+impl AppSeen {
+    /// The object as Git renders it at the head, and as it is live.
+    pub fn sides_of(&self, object: &ObjectRef) -> (Option<&Value>, Option<&Value>) {
+        let is = |other: &&Value| {
+            ObjectRef::from_object(other).is_ok_and(|reference| reference.key() == object.key())
+        };
+        let git = self.desired.iter().map(|desired| &desired.object).find(is);
+        (git, self.live.iter().find(is))
+    }
 }
 
 /// Everything that one look at the world gave.

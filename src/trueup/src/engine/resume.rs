@@ -35,6 +35,14 @@ impl Engine {
                         found_by_version(op, Some(&seen), |seen| Self::operation_is_ours(seen, id));
                     self.end(id, outcome)?;
                 }
+                Effect::Ignore {
+                    application, patch, ..
+                } => {
+                    let seen = self.application(application).await?;
+                    let outcome =
+                        found_by_version(op, Some(&seen), |seen| patch_stands(patch, seen));
+                    self.end(id, outcome)?;
+                }
                 Effect::Thaw { application, .. } => {
                     let seen = self.application(application).await?;
                     let outcome =

@@ -29,6 +29,7 @@ impl Engine {
             Command::Freeze { applications } => self.freeze_sheet(command, applications).await?,
             Command::Push => self.push_sheet(command)?,
             Command::Sync { application } => self.sync_sheet(command, application).await?,
+            Command::Ignore { application } => self.ignore_sheet(command, application).await?,
             Command::Thaw { applications } => self.thaw_sheet(command, applications).await?,
             Command::Act {
                 application,
@@ -53,7 +54,10 @@ impl Engine {
         let run = self.run();
         let direct = run.proposal.as_ref().is_some_and(|p| p.branch == p.tracked);
         let needs = match command {
-            Command::Freeze { .. } | Command::Sync { .. } | Command::Thaw { .. } => true,
+            Command::Freeze { .. }
+            | Command::Sync { .. }
+            | Command::Ignore { .. }
+            | Command::Thaw { .. } => true,
             Command::Push => direct,
             _ => false,
         };
@@ -73,7 +77,7 @@ impl Engine {
         }
     }
 
-    fn blank(&self, command: &Command, title: String) -> Sheet {
+    pub(super) fn blank(&self, command: &Command, title: String) -> Sheet {
         Sheet {
             id: Digest(String::new()),
             command: command.clone(),
@@ -393,6 +397,7 @@ impl Engine {
             Command::Freeze { .. } => self.freeze(sheet).await,
             Command::Push => self.push(sheet).await,
             Command::Sync { .. } => self.sync(sheet).await,
+            Command::Ignore { .. } => self.ignore(sheet).await,
             Command::Thaw { .. } => self.thaw(sheet).await,
             Command::Act { object, .. } => self.act(sheet, object).await,
             _ => Ok(()),

@@ -192,6 +192,7 @@ pub fn now(point: Point, run: &Run) -> Now {
                     })),
                     by_hand,
                     source: format!("deploy/{name}/auth-config.yaml:{}", 12 + n),
+                    ..CellNow::default()
                 },
             );
         }

@@ -622,6 +622,9 @@ pub fn next_words(next: &Next) -> String {
         Next::Predict { application, .. } => {
             line(&format!("predict the sync of {}", application.name))
         }
+        Next::Ignore { application } => {
+            line(&format!("put what is ignored on {}", application.name))
+        }
         Next::Sync { application } => line(&format!("sync {}", application.name)),
         Next::AwaitOperation { application, .. } => {
             line(&format!("wait for the sync of {}", application.name))

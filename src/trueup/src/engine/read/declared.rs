@@ -9,7 +9,7 @@ use trueup_core::source::yaml;
 use crate::ports::SourceFile;
 
 /// What every file that declares an Application holds.
-pub(super) const NEEDLE: &str = "argoproj.io/";
+pub const NEEDLE: &str = "argoproj.io/";
 
 /// An Application as a file of Git declares it.
 #[derive(Debug, Clone, PartialEq)]

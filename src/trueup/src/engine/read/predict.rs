@@ -7,6 +7,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use trueup_core::apply::{PatchType, desired_for_apply, effect, predict, three_way_patch};
 use trueup_core::event::{Changed, Prediction, Unpredicted};
+use trueup_core::ignore;
 use trueup_core::object::identity::{ObjectKey, ObjectRef};
 use trueup_core::object::normalise::is_bookkeeping;
 use trueup_core::policy::last_applied;
@@ -188,9 +189,16 @@ impl Reader {
             });
         };
         let applied = last_applied(&live);
+        let (desired, wanted) = match ignored(app, named)? {
+            pointers if pointers.is_empty() => (desired.clone(), wanted),
+            pointers => (
+                ignore::respected(desired, &live, &pointers),
+                ignore::respected(&wanted, &live, &pointers),
+            ),
+        };
         if secret {
             // Digests cannot be sent; whether anything would move can be told from them all the same.
-            let after = predict(applied.as_ref(), desired, &live, &named.kind);
+            let after = predict(applied.as_ref(), &desired, &live, &named.kind);
             let moved = effect(&live, &after, &named.kind)
                 .iter()
                 .any(|change| !is_bookkeeping(&change.path));
@@ -246,6 +254,19 @@ impl Reader {
             }
         }
         Ok(effect_of)
+    }
+}
+
+/// The fields that a sync leaves as they are live.
+fn ignored(app: &AppSeen, object: &ObjectRef) -> Result<Vec<String>, String> {
+    if !ignore::respects(&app.object) {
+        return Ok(Vec::new());
+    }
+    match ignore::beyond_pointers(&app.object, object) {
+        Some(name) => Err(format!(
+            "the Application ignores fields of it by {name} and a sync keeps them; only jsonPointers are computed here"
+        )),
+        None => Ok(ignore::pointers(&app.object, object)),
     }
 }
 

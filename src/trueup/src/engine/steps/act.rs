@@ -314,6 +314,6 @@ fn guarded(from: &Value, to: &Value) -> Value {
 }
 
 /// The JSON Patch (RFC 6902) that turns one value into the other.
-fn json_diff(from: &Value, to: &Value) -> Value {
+pub(super) fn json_diff(from: &Value, to: &Value) -> Value {
     serde_json::to_value(json_patch::diff(from, to)).unwrap_or(Value::Null)
 }

@@ -137,6 +137,7 @@ impl Engine {
             | Command::Freeze { .. }
             | Command::Push
             | Command::Sync { .. }
+            | Command::Ignore { .. }
             | Command::Thaw { .. }
             | Command::Act { .. } => Ok(()),
         }

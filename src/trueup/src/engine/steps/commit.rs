@@ -24,6 +24,7 @@ use super::super::{
     state::{Engine, Write},
     trouble::Trouble,
 };
+use super::ignore;
 use crate::ports::{FileChange, Landed, PushError};
 
 impl Engine {
@@ -39,10 +40,18 @@ impl Engine {
             )
             .into());
         }
-        let wishes = self.wishes(&world)?;
-        let Some((repository, wishes)) = wishes.into_iter().next() else {
+        let mut by_repository = self.wishes(&world)?;
+        let mut undeclared = self.undeclared(&world)?;
+        let Some(repository) = by_repository
+            .keys()
+            .chain(undeclared.keys())
+            .next()
+            .cloned()
+        else {
             return Ok(());
         };
+        let mut wishes = by_repository.remove(&repository).unwrap_or_default();
+        let declared = undeclared.remove(&repository).unwrap_or_default();
         let (tracked, head) = world
             .applications
             .values()
@@ -61,12 +70,16 @@ impl Engine {
             .filter(|app| app.repo_url == repository)
             .collect();
         let (renderings, files) = sources(&ours);
-        let changed =
+        let mut changed =
             changes::changes(&renderings, &files, &wishes).map_err(|failed| cannot(&failed))?;
+        let repo = self.ports.repos.open(&repository).await?;
+        self.declare(&world, repo.as_ref(), &head, &declared, &mut changed)
+            .await?;
         let paths: Vec<&str> = changed.iter().map(|change| change.path.as_str()).collect();
         let others = self.other_readers(&repository, &paths, &world).await?;
         let mut readers = ours;
         readers.extend(others.iter());
+        wishes.extend(ignore::declared_in(&readers, &declared));
         let proof = prove(&readers, &changed, &wishes);
 
         let direct = run
@@ -81,7 +94,6 @@ impl Engine {
                 .collect();
             message.push_str(&format!("Merging this syncs: {}\n", moved.join(", ")));
         }
-        let repo = self.ports.repos.open(&repository).await?;
         let file_changes: Vec<FileChange> = changed
             .iter()
             .map(|change| FileChange {
@@ -129,7 +141,7 @@ impl Engine {
             cells: run
                 .decisions
                 .iter()
-                .filter(|(_, d)| d.changes_git())
+                .filter(|(_, d)| d.changes_git() || d.take == Take::Ignore)
                 .map(|(key, _)| key.clone())
                 .collect(),
             proof,
@@ -169,17 +181,6 @@ impl Engine {
             let Some(app) = world.applications.get(&key.application) else {
                 continue;
             };
-            if decision.take == Take::Ignore {
-                return Err(Refusal::new(
-                    0,
-                    text::line(&format!(
-                        "{} {}: writing an ignoreDifferences entry is not built yet",
-                        key.object, key.field
-                    )),
-                    "choose another source, or put it off with `later`",
-                )
-                .into());
-            }
             let to = match &decision.git {
                 Wanted::AsIs => continue,
                 Wanted::Value(value) => Some(value.clone()),
@@ -514,7 +515,7 @@ impl Engine {
                 let all_there = run.decisions.iter().all(|(key, decision)| {
                     now.cells
                         .get(key)
-                        .is_none_or(|cell| decision.git.met_by(&cell.sides.git))
+                        .is_none_or(|cell| cell.git_as_decided(decision))
                 });
                 if all_there && let Some(head) = now.heads.get(repository) {
                     let branch = run

@@ -10,6 +10,7 @@ use trueup_core::{
 };
 
 use super::super::{state::Engine, trouble::Trouble};
+use super::ignore;
 
 impl Engine {
     /// Journals a choice for every cell named; all or nothing.
@@ -52,6 +53,11 @@ impl Engine {
                         "choose another source for this field",
                     ))
                 })?;
+            if *take == Take::Ignore
+                && let Some(app) = world.applications.get(&key.application)
+            {
+                ignore::pointer(app, &key.object, &key.field)?;
+            }
             decisions.push(Decision {
                 cell: key.clone(),
                 take: take.clone(),

@@ -7,6 +7,7 @@ pub mod commit;
 pub mod decide;
 pub mod freeze;
 pub mod gates;
+pub mod ignore;
 pub mod lease;
 pub mod snapshot;
 pub mod sync;

@@ -110,6 +110,7 @@ fn follow(model: &mut Model) {
         | Next::Refreeze { application, .. }
         | Next::Predict { application, .. }
         | Next::Sync { application }
+        | Next::Ignore { application }
         | Next::AwaitOperation { application, .. }
         | Next::VerifySync { application, .. }
         | Next::Gate { application, .. }
