@@ -10,6 +10,7 @@ mod incidents;
 mod lab;
 pub mod output;
 mod plan;
+mod planned;
 mod run;
 mod stages;
 mod status;

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use trueup_core::{
     decision::CellKey,
-    event::{Armed, Effect},
+    event::Armed,
     now::Now,
     object::{identity::AppKey, path::Pattern},
-    plan::{Action, ExpectSync, Plan, PlannedDecision},
+    plan::{ExpectSync, Plan, PlannedDecision},
     run::Run,
     sheet::Command,
     text,
     workflow::{Next, Stage},
 };
 
+use super::planned::{Done, live_actions, matches, named, removals, unmatched};
 use crate::engine::{Engine, Trouble};
 
 /// How a walk ended.
@@ -28,7 +29,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn new(
+    pub(super) fn new(
         stage: Stage,
         exit: i32,
         rule: u8,
@@ -268,158 +269,6 @@ pub async fn write(engine: &Engine, command: Command) -> Result<Option<Ended>, T
     let sheet = engine.sheet(&command).await?;
     engine.carry_out(&sheet).await?;
     Ok(None)
-}
-
-/// A sync takes nothing away that Git never had: where that is all that a prediction lacks, each decided removal is a
-/// live action of its own (rule 8), confirmed by the plan's decision.
-fn removals(engine: &Engine, key: &AppKey) -> Vec<Command> {
-    let run = engine.run();
-    let Some((_, prediction)) = run.apps.get(key).and_then(|app| app.prediction.as_ref()) else {
-        return Vec::new();
-    };
-    if !prediction.unexpected.is_empty()
-        || prediction
-            .missing
-            .iter()
-            .any(|m| m.to.is_some() || m.field.is_root())
-    {
-        return Vec::new();
-    }
-    let reason = |change: &trueup_core::event::Changed| {
-        run.decisions
-            .values()
-            .find(|d| d.cell.object.key() == change.object.key() && d.cell.field == change.field)
-            .map(|d| d.reason.clone())
-            .unwrap_or_default()
-    };
-    prediction
-        .missing
-        .iter()
-        .map(|change| Command::Act {
-            application: key.clone(),
-            object: change.object.to_string(),
-            action: Action::Remove {
-                field: change.field.to_string(),
-            },
-            reason: reason(change),
-        })
-        .collect()
-}
-
-/// A decision of the plan that matches nothing stops before anything is committed.
-async fn unmatched(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble> {
-    let run = engine.run();
-    let (_, now) = engine.seen_or_look().await?;
-    for (number, planned) in answers.plan.decisions.iter().enumerate() {
-        let decided = run.decisions.keys().any(|key| matches(planned, key))
-            || acted_on(&run).any(|key| matches(planned, &key));
-        if !decided && !now.cells.keys().any(|key| matches(planned, key)) {
-            return Ok(Some(Ended::new(
-                Stage::Decide,
-                3,
-                3,
-                format!(
-                    "decision {} of the plan matches no open cell: {} {}",
-                    number + 1,
-                    planned.on.kind,
-                    planned.on.name
-                ),
-                "the world is not as the plan expects; see `trueup drift`",
-            )));
-        }
-    }
-    Ok(None)
-}
-
-/// Fields that a live action wrote: a removal leaves no decision behind, since there is nothing left to decide.
-fn acted_on(run: &Run) -> impl Iterator<Item = CellKey> {
-    run.ops
-        .values()
-        .filter(|op| op.done())
-        .filter_map(|op| match &op.effect {
-            Effect::Act {
-                application,
-                object,
-                action: Action::Remove { field } | Action::Patch { field, .. },
-                ..
-            } => Some(CellKey {
-                application: application.clone(),
-                object: object.clone(),
-                field: field.parse().ok()?,
-            }),
-            _ => None,
-        })
-}
-
-/// Live actions of the plan come after the decisions and before the push: what they write is decided like all else.
-async fn live_actions(engine: &Engine, answers: &Answers) -> Result<Done, Trouble> {
-    let run = engine.run();
-    let mut acted = false;
-    for act in &answers.plan.act {
-        let Some(key) = named(&run, &act.application) else {
-            return Ok(Done::Ended(Ended::new(
-                Stage::Decide,
-                3,
-                0,
-                format!("{} is not in the scope", act.application),
-                "name it in `scope`, or take the action out of `act`",
-            )));
-        };
-        let done = run.ops.values().any(|op| {
-            op.done()
-                && matches!(&op.effect, Effect::Act { application, object, action, .. }
-                    if *application == key && *action == act.action && format!("{}/{}", object.kind, object.name) == act.object)
-        });
-        if !done {
-            let command = Command::Act {
-                application: key,
-                object: act.object.clone(),
-                action: act.action.clone(),
-                reason: act.reason.clone(),
-            };
-            write(engine, command).await?;
-            acted = true;
-        }
-    }
-    Ok(if acted {
-        Done::Something
-    } else {
-        Done::Nothing
-    })
-}
-
-enum Done {
-    Nothing,
-    Something,
-    Ended(Ended),
-}
-
-fn named(run: &Run, name: &str) -> Option<AppKey> {
-    run.scope
-        .iter()
-        .find(|key| key.name == name || key.to_string() == name)
-        .cloned()
-}
-
-fn glob(pattern: &str, text: &str) -> bool {
-    pattern == "*" || pattern == text
-}
-
-/// Whether a planned decision covers a cell.
-pub fn matches(planned: &PlannedDecision, key: &CellKey) -> bool {
-    planned.on.kind == key.object.kind
-        && glob(&planned.on.name, &key.object.name)
-        && glob(
-            &planned.on.namespace,
-            key.object.namespace.as_deref().unwrap_or_default(),
-        )
-        && (glob(&planned.on.application, &key.application.name)
-            || planned.on.application == key.application.to_string())
-        && planned.fields.iter().any(|field| {
-            field
-                .parse::<Pattern>()
-                .is_ok_and(|pattern| pattern.matches(&key.field))
-        })
 }
 
 async fn decide(
