@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod argo;
+pub mod attach;
 pub mod cluster;
 mod durations;
 mod install;

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::argo::{self, Controller};
 use crate::cluster::Cluster;
 use crate::install::{self, NAMESPACE};
-use crate::loader::{self, Scenario, Target};
+use crate::loader::{self, Loaded, Scenario, Target};
 use crate::metrics::{self, Lag, Metrics};
 use crate::workloads::Workloads;
 use crate::{api, durations, remote};
@@ -192,13 +192,14 @@ impl Lab {
     }
 }
 
-struct Parts<'a> {
-    dir: &'a Path,
-    settings: &'a Settings,
+/// Where a lab keeps its files, and what was set.
+pub(crate) struct Parts<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) settings: &'a Settings,
 }
 
 impl Parts<'_> {
-    fn sub(&self, name: &str) -> anyhow::Result<PathBuf> {
+    pub(crate) fn sub(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.dir.join(name);
         std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(path)
@@ -208,6 +209,47 @@ impl Parts<'_> {
         let path = self.dir.join(name);
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
+    }
+
+    /// Writes `name` for the owner alone: a kubeconfig holds tokens.
+    fn private(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.write(name, text)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
+            .with_context(|| format!("protecting {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Writes the files of a loaded scenario and gives the document that names them, all but the metrics' address. `kubeconfig` makes one of names,
+    /// tokens and the current context.
+    pub(crate) fn describe(
+        &self,
+        scenario: &Scenario,
+        loaded: &Loaded,
+        kubeconfig: impl Fn(&[(&str, &str)], &str) -> String,
+    ) -> anyhow::Result<Value> {
+        let contexts: Vec<(&str, &str)> = loaded
+            .tokens
+            .iter()
+            .map(|(name, token)| (name.as_str(), token.as_str()))
+            .collect();
+        let current = contexts.first().map_or("", |(name, _)| *name);
+        let names: BTreeMap<&str, &str> = contexts.iter().map(|(name, _)| (*name, *name)).collect();
+        Ok(json!({
+            "apiVersion": "trueup.dev/v1",
+            "kind": "Lab",
+            "scenario": scenario.name,
+            "kubeconfig": self.private("kubeconfig", &kubeconfig(&contexts, current))?,
+            "contexts": names,
+            "namespace": NAMESPACE,
+            "repositories": [{"url": loaded.repository, "branch": scenario.repository.branch}],
+            "prometheus": null,
+            "config": self.write("config.toml", CONFIG)?,
+            "plan": self.write("plan.yaml", &loaded.plan)?,
+            "stateDir": self.sub("state")?,
+            "dir": self.dir,
+            "pid": std::process::id(),
+        }))
     }
 
     async fn start(&self, scenario: &Scenario) -> anyhow::Result<Lab> {
@@ -270,7 +312,7 @@ impl Parts<'_> {
         let target = Target {
             cluster: admin.clone(),
             namespace: NAMESPACE.to_owned(),
-            repository: url.clone(),
+            repository: url,
             scratch: self.dir.join("scratch"),
             variables: BTreeMap::from([("WINDOW".to_owned(), self.settings.window.clone())]),
             extras: self.settings.extras.clone(),
@@ -279,36 +321,12 @@ impl Parts<'_> {
         let _ = std::fs::remove_dir_all(&target.scratch);
         metrics.ready().await?;
 
-        let contexts: Vec<(&str, &str)> = loaded
-            .tokens
-            .iter()
-            .map(|(name, token)| (name.as_str(), token.as_str()))
-            .collect();
-        let current = contexts.first().map_or("", |(name, _)| *name);
-        let kubeconfig = self.write("kubeconfig", &server.kubeconfig(&contexts, current))?;
-        private(&kubeconfig)?;
-        self.write(
-            "admin.kubeconfig",
-            &server.kubeconfig(&[("admin", server.admin_token())], "admin"),
-        )
-        .and_then(|path| private(&path))?;
-        let names: BTreeMap<&str, &str> = contexts.iter().map(|(name, _)| (*name, *name)).collect();
-        let document = json!({
-            "apiVersion": "trueup.dev/v1",
-            "kind": "Lab",
-            "scenario": scenario.name,
-            "kubeconfig": kubeconfig,
-            "contexts": names,
-            "namespace": NAMESPACE,
-            "repositories": [{"url": url, "branch": scenario.repository.branch}],
-            "prometheus": metrics.url(),
-            "config": self.write("config.toml", CONFIG)?,
-            "plan": self.write("plan.yaml", &loaded.plan)?,
-            "stateDir": self.sub("state")?,
-            "auditLog": server.audit_log(),
-            "dir": self.dir,
-            "pid": std::process::id(),
-        });
+        let mut document = self.describe(scenario, &loaded, |users, current| {
+            server.kubeconfig(users, current)
+        })?;
+        self.private("admin.kubeconfig", &kubeconfig)?;
+        document["prometheus"] = json!(metrics.url());
+        document["auditLog"] = json!(server.audit_log());
         Ok(Lab {
             server,
             controller,
@@ -336,13 +354,6 @@ sync_deadline = \"60s\"
 health_deadline = \"60s\"
 thaw_rounds_timeout = \"30s\"
 ";
-
-/// The kubeconfig holds tokens.
-fn private(path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .with_context(|| format!("protecting {}", path.display()))
-}
 
 /// Serves a lab until SIGTERM or SIGINT. Prints its document on standard output, one line, when all of it is ready.
 pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {

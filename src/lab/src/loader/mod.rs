@@ -47,6 +47,8 @@ pub struct Loaded {
     pub tokens: Vec<(String, String)>,
     /// The plan that recovers.
     pub plan: String,
+    /// The Applications' `repoURL`.
+    pub repository: String,
 }
 
 /// Loads `scenario` into `target`.
@@ -82,6 +84,7 @@ pub async fn load(scenario: &Scenario, target: &Target) -> anyhow::Result<Loaded
         tokens,
         plan: loader.filled(scenario.file("plan.yaml")?),
         commits: loader.commits,
+        repository: target.repository.clone(),
     })
 }
 
