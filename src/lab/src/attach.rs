@@ -79,14 +79,6 @@ async fn load(options: &AttachOptions) -> anyhow::Result<(Value, Metrics)> {
     let file = format!("{}.git", scenario.repository.name);
     let repository = options.git_root.join(&file);
     remote::init_bare(&repository, &scenario.repository.branch).await?;
-    // Who reaches the server may push: it is on loopback.
-    remote::git(
-        &repository,
-        &["config", "http.receivepack", "true"],
-        &[],
-        b"",
-    )
-    .await?;
     let target = Target {
         cluster: admin,
         namespace: NAMESPACE.to_owned(),

@@ -12,10 +12,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/cgi"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -79,7 +79,7 @@ func (c *cluster) start() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	git, err := c.git()
+	git, err := c.git(rest[7])
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,11 @@ func (c *cluster) install() error {
 	if err := c.kubectl(files...); err != nil {
 		return err
 	}
-	if err := c.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
+	// `kubectl wait` trips over a CRD that has no conditions yet; what is served can be listed.
+	err := c.until("the CRDs", func() error {
+		return c.kubectl("get", "applications.argoproj.io,applicationsets.argoproj.io,appprojects.argoproj.io", "--all-namespaces")
+	})
+	if err != nil {
 		return err
 	}
 	key, err := secret()
@@ -271,26 +275,28 @@ func (c *cluster) argocd(redis, repo string, ports []string) (string, error) {
 		"ARGOCD_SSH_DATA_PATH=" + c.path("argocd", "ssh"), "HOME=" + c.path("argocd", "home"), "TMPDIR=" + c.path("argocd", "tmp"),
 		"PATH=" + c.path("argocd", "bin") + ":" + c.bin + ":" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1",
 	}
-	err := c.component("argocd-repo-server", env, "--redis="+redis, "--disable-tls",
+	err := c.component("argocd-repo-server", env, "--redis="+redis, "--disable-tls", "--client-ca-path=",
 		"--address=127.0.0.1", "--port="+portOf(repo), "--metrics-address=127.0.0.1", "--metrics-port="+portOf(ports[0]))
 	if err != nil {
 		return "", err
 	}
+	// The cluster that Applications name as https://kubernetes.default.svc is that of the environment, not that of --kubeconfig.
+	as := func(user string) []string { return append(slices.Clone(env), "KUBECONFIG="+c.kubeconfig(user)) }
 	common := func(user string) []string {
 		return []string{"--kubeconfig=" + c.kubeconfig(user), "--namespace=argocd", "--repo-server-plaintext"}
 	}
-	err = c.component("argocd-application-controller", env, append(common(users[4]), "--redis="+redis, "--repo-server="+repo,
+	err = c.component("argocd-application-controller", as(users[4]), append(common(users[4]), "--redis="+redis, "--repo-server="+repo,
 		"--metrics-port="+portOf(ports[1]))...)
 	if err != nil {
 		return "", err
 	}
-	err = c.component("argocd-applicationset-controller", env, append(common(users[5]), "--argocd-repo-server="+repo,
+	err = c.component("argocd-applicationset-controller", as(users[5]), append(common(users[5]), "--argocd-repo-server="+repo,
 		"--metrics-addr="+ports[2], "--probe-addr="+ports[3], "--webhook-addr="+ports[4])...)
 	if err != nil {
 		return "", err
 	}
 	if c.server {
-		err = c.component("argocd-server", env, append(common(users[6]), "--redis="+redis, "--repo-server="+repo, "--disable-auth", "--insecure",
+		err = c.component("argocd-server", as(users[6]), append(common(users[6]), "--redis="+redis, "--repo-server="+repo, "--disable-auth", "--insecure",
 			"--address=127.0.0.1", "--port="+portOf(ports[5]), "--metrics-address=127.0.0.1", "--metrics-port="+portOf(ports[6]))...)
 		if err != nil {
 			return "", err
@@ -318,24 +324,18 @@ func (c *cluster) listens(what, address string) error {
 	})
 }
 
-// git serves the folder `git` over HTTP, as a real remote would; Argo CD does not read a file:// URL of somebody else's.
-func (c *cluster) git() (string, error) {
-	out, err := exec.Command("git", "--exec-path").Output()
-	if err != nil {
-		return "", fmt.Errorf("git --exec-path: %w", err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// git serves the folder `git` as a remote would, to all who reach it: it is on loopback.
+func (c *cluster) git(address string) (string, error) {
+	err := c.children.start("git-daemon", []string{"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + c.path("gitconfig")}, nil, "git", "daemon",
+		"--listen=127.0.0.1", "--port="+portOf(address), "--base-path="+c.path("git"), "--export-all", "--enable=receive-pack", "--reuseaddr", c.path("git"))
 	if err != nil {
 		return "", err
 	}
-	handler := &cgi.Handler{
-		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
-		Env: []string{"GIT_PROJECT_ROOT=" + c.path("git"), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
-			"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
-		Logger: nil,
+	// Whoever owns the repository: the daemon serves nothing else.
+	if err := os.WriteFile(c.path("gitconfig"), []byte("[safe]\n\tdirectory = *\n"), 0o644); err != nil {
+		return "", err
 	}
-	go func() { _ = http.Serve(listener, handler) }()
-	return "http://" + listener.Addr().String(), nil
+	return "git://" + address, c.listens("git daemon", address)
 }
 
 func (c *cluster) load(git string) (map[string]any, error) {
