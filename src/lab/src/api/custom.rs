@@ -50,10 +50,19 @@ pub fn prune(value: &mut Value, schema: &Value, path: &str, unknown: &mut Vec<St
     }
 }
 
-/// Fills schema defaults in, and drops nulls that a default replaces.
+/// Fills schema defaults in, also for a null that may not be one; such a null without a default is dropped
+/// (`PruneNonNullableNullsWithoutDefaults` of `apiextensions`).
 pub fn fill_defaults(value: &mut Value, schema: &Value) {
     match value {
         Value::Object(map) => {
+            map.retain(|key, value| {
+                let schema = schema
+                    .get("properties")
+                    .and_then(|properties| properties.get(key))
+                    .or_else(|| schema.get("additionalProperties").filter(|s| s.is_object()));
+                !value.is_null()
+                    || schema.is_none_or(|s| flag(s, "nullable") || s.get("default").is_some())
+            });
             for (key, schema) in schema
                 .get("properties")
                 .and_then(Value::as_object)

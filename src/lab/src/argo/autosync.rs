@@ -80,7 +80,7 @@ pub fn decide(application: &Value, comparison: &Comparison, now: jiff::Timestamp
         return Decision::Refuse(why);
     }
     let spec = &application["spec"];
-    let mut sync = json!({"revision": comparison.revision});
+    let mut sync = json!({"revision": comparison.revision, "source": spec["source"]});
     if policy.prunes {
         sync["prune"] = json!(true);
     }
@@ -127,6 +127,7 @@ pub fn decide(application: &Value, comparison: &Comparison, now: jiff::Timestamp
             .map(|item| {
                 let mut entry = reference(&item.target_ref);
                 entry.shift_remove("version");
+                entry.shift_remove("namespace");
                 Value::Object(entry)
             })
             .collect();
@@ -194,7 +195,7 @@ mod tests {
         };
         assert_eq!(
             heal["sync"]["resources"][0],
-            json!({"kind": "ConfigMap", "namespace": "auth", "name": "auth-config"})
+            json!({"kind": "ConfigMap", "name": "auth-config"})
         );
         let early = "2024-11-19T12:00:01Z".parse().unwrap();
         assert!(matches!(
@@ -226,7 +227,7 @@ mod tests {
         };
         assert_eq!(
             operation,
-            json!({"sync": {"revision": "abc", "prune": true}, "retry": {"limit": 5}, "initiatedBy": {"automated": true}})
+            json!({"sync": {"revision": "abc", "source": {}, "prune": true}, "retry": {"limit": 5}, "initiatedBy": {"automated": true}})
         );
     }
 }

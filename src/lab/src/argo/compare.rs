@@ -126,18 +126,22 @@ impl Comparison {
             .items
             .iter()
             .filter_map(|item| item.live.as_ref())
-            .flat_map(|live| {
-                live["spec"]["template"]["spec"]["containers"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-            })
-            .filter_map(|container| container["image"].as_str().map(str::to_owned))
+            .flat_map(images_of)
             .collect();
         images.sort();
         images.dedup();
         images
     }
+}
+
+/// The images of the pods that an object makes.
+pub fn images_of(object: &Value) -> Vec<String> {
+    object["spec"]["template"]["spec"]["containers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|container| container["image"].as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Group, version, kind, namespace and name, empty ones left out.

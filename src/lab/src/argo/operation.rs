@@ -88,8 +88,13 @@ impl Worker {
         let stored = &application["status"]["operationState"];
         let mut state = stored.clone();
         if !stored.is_object() || is_final(&stored["phase"]) {
+            let mut operation = omit_empty(&application["operation"]);
+            // A struct in Go, not a pointer to one: it is never left out.
+            if operation["retry"].is_null() {
+                operation["retry"] = json!({});
+            }
             let fresh = json!({
-                "operation": omit_empty(&application["operation"]),
+                "operation": operation,
                 "phase": "Running",
                 "startedAt": now(),
             });
@@ -145,6 +150,10 @@ impl Worker {
         match run.pass(&mut state["syncResult"]).await? {
             Outcome::Waiting(why) => {
                 state["message"] = json!(why);
+                // It is Running unless somebody asked for its end meanwhile, and that must not be lost.
+                if let Some(state) = state.as_object_mut() {
+                    state.shift_remove("phase");
+                }
                 let patch = json!({"status": {"operationState": state}});
                 self.apps
                     .patch(&reference, "", PatchKind::Merge, &patch)

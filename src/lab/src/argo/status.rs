@@ -60,6 +60,8 @@ pub fn patch(
     new["resources"] = json!(comparison.resources());
     new["resourceHealthSource"] = json!("appTree");
     new["controllerNamespace"] = application["metadata"]["namespace"].clone();
+    // A struct in Go, not a pointer to one.
+    new["sourceHydrator"] = json!({});
     if comparison.failure().is_none() {
         new["sourceType"] = json!("Directory");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::compare::{Comparison, Item, last_applied, predicted, reference};
+use super::compare::{Comparison, Item, images_of, last_applied, predicted, reference};
 use super::health::{self, Health};
 use super::merge::{self, Style};
 use super::{LAST_APPLIED, compare, ignore};
@@ -157,7 +157,7 @@ impl Run<'_> {
                 if !recorded(result, &item.target_ref) {
                     let (status, message) = self.task(item, dry).await?;
                     failed |= status == "SyncFailed";
-                    record(result, &item.target_ref, status, &message);
+                    record(result, item, status, &message);
                 }
             }
             if failed {
@@ -364,8 +364,13 @@ fn recorded(result: &Value, id: &Ref) -> bool {
     })
 }
 
-fn record(result: &mut Value, id: &Ref, status: &str, message: &str) {
+fn record(result: &mut Value, item: &Item, status: &str, message: &str) {
+    let id = &item.target_ref;
     let mut entry = reference(id);
+    let images = item.target.as_ref().map(images_of).unwrap_or_default();
+    if !images.is_empty() {
+        entry.insert("images".to_owned(), json!(images));
+    }
     // Required by the schema even for the core group and for cluster-scoped objects.
     for key in ["group", "namespace"] {
         entry.entry(key).or_insert_with(|| json!(""));
