@@ -185,3 +185,40 @@ fn a_field_that_is_ignored_from_now_on_is_declared_and_no_sync_writes_it() {
     let noise = report["applications"][0]["noise"].to_string();
     assert!(noise.contains("ignored by the Application"), "{noise}");
 }
+
+#[test]
+fn an_object_that_only_git_has_is_created_by_the_sync() {
+    let walk = Walk::new();
+    push_manifest(&walk);
+    let take = "- on: {kind: ConfigMap, name: limits, namespace: like}
+  fields: [\".\"]
+  take: git
+  reason: it was merged and never synced";
+    let ran = walk.walk(&plan(take, ""));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let limits = walk.get("", "ConfigMap", "like", "limits").unwrap();
+    assert_eq!(limits["data"]["PER_SECOND"], "40");
+}
+
+/// Somebody's push: a manifest that no sync has brought yet.
+fn push_manifest(walk: &Walk) {
+    let clone = walk.home.path().join("clone");
+    let clone = clone.display().to_string();
+    let git = |arguments: &[&str]| {
+        let mut command = command(std::path::Path::new("git"), walk.home.path());
+        let ran = run({
+            command.args(arguments);
+            command
+        });
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    };
+    let remote = walk.lab.repository().display().to_string();
+    git(&["clone", "-q", &remote, &clone]);
+    let manifest =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: limits}\ndata: {PER_SECOND: \"40\"}\n";
+    fs::write(format!("{clone}/deploy/like/limits.yaml"), manifest).unwrap();
+    git(&["-C", &clone, "add", "."]);
+    let who = ["-c", "user.name=Jo", "-c", "user.email=jo@example.com"];
+    git(&[&["-C", &clone], &who[..], &["commit", "-qm", "limits"]].concat());
+    git(&["-C", &clone, "push", "-q", "origin", "HEAD:main"]);
+}

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use trueup_core::{
-    decision::{CellKey, Sides},
+    decision::{CellKey, Sides, there},
     drift::report::{Cell, DriftReport},
     ids::Commit,
     ignore,
@@ -109,7 +109,11 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
     let mut cells = BTreeMap::new();
     for question in &world.report.questions {
         for cell in &question.cells {
-            cells.insert(cell.key(&question.field), cell_now(cell, &question.id));
+            let mut seen = cell_now(cell, &question.id);
+            if question.field.is_root() {
+                whole(&mut seen.sides);
+            }
+            cells.insert(cell.key(&question.field), seen);
         }
     }
     for key in run.decisions.keys() {
@@ -251,9 +255,16 @@ fn ignores(app: &AppSeen, application: &Value, key: &CellKey) -> bool {
         && ignore::covering(application, &key.object, [git, live], &key.field).is_some()
 }
 
+/// Of an object as a whole it counts whether it is there, not what is in it.
+fn whole(sides: &mut Sides) {
+    for side in [&mut sides.git, &mut sides.last_synced, &mut sides.live] {
+        *side = side.take().map(|_| there());
+    }
+}
+
 fn field_of(object: &Value, field: &FieldPath) -> Option<Value> {
     if field.is_root() {
-        return Some(Value::from("(there)"));
+        return Some(there());
     }
     field.get(object).cloned()
 }
