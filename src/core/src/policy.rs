@@ -2,8 +2,10 @@
 //! exact patches that freeze it and put a target in place.
 
 mod evidence;
+mod set;
 
 pub use evidence::{AutoSync, StandingChange, State, auto_sync};
+pub use set::{leave_alone, taken_back};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -107,6 +107,9 @@ impl Engine {
             let application = self.application(key).await?;
             let (mechanism, found, patch) =
                 self.freeze_patch(&application, &OpId("preview".into()), has_enabled);
+            if let Some(warning) = self.set_leaves_it(key, &application, has_enabled).await? {
+                sheet.warnings.push(warning);
+            }
             let how = match mechanism {
                 Mechanism::NoteOnly => {
                     "only a note: auto-sync is off already, nothing to switch off"

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 use trueup_core::{
     event::{Effect, Event, Guard, HoldSample, Mechanism},
-    object::identity::AppKey,
-    policy::{Freeze, Note, Policy, freeze_how, freeze_ops},
+    object::identity::{AppKey, ObjectRef},
+    policy::{Freeze, Note, Policy, freeze_how, freeze_ops, leave_alone, taken_back},
     run,
-    sheet::Sheet,
+    sheet::{Refusal, Sheet},
     workflow,
 };
 
@@ -195,6 +195,53 @@ impl Engine {
             )));
         }
         Ok(seen)
+    }
+
+    /// Refuses a freeze that the ApplicationSet would undo at once; a warning when that could not be found out.
+    pub(in super::super) async fn set_leaves_it(
+        &self,
+        key: &AppKey,
+        application: &Value,
+        has_enabled: bool,
+    ) -> Result<Option<String>, Trouble> {
+        let owner = application
+            .pointer("/metadata/ownerReferences")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .find(|owner| owner["kind"] == "ApplicationSet");
+        let Some(name) = owner.and_then(|owner| owner["name"].as_str()) else {
+            return Ok(None);
+        };
+        let set = ObjectRef {
+            group: "argoproj.io".into(),
+            version: "v1alpha1".into(),
+            kind: "ApplicationSet".into(),
+            namespace: Some(key.namespace.clone()),
+            name: name.into(),
+        };
+        let Ok(Some(set)) = self.ports.cluster.get(&set).await else {
+            return Ok(Some(format!(
+                "the ApplicationSet {name} makes {key} and could not be read: it may undo the freeze"
+            )));
+        };
+        let how = freeze_how(&Policy::of(application), has_enabled);
+        let taken = taken_back(&set, &key.name, how);
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        Err(Trouble::Refused(Refusal::new(
+            4,
+            format!(
+                "the freeze of {key} would not hold: the ApplicationSet {name} makes it and puts {} back within a second",
+                taken.join(" and ")
+            ),
+            format!(
+                "make the set leave it alone, and again as it was after the incident: kubectl -n {} patch applicationset {name} --type merge -p '{}'",
+                key.namespace,
+                leave_alone(&set).to_string().replace('\'', r"'\''")
+            ),
+        )))
     }
 
     /// The guard of a freeze sheet for one Application.
