@@ -314,3 +314,32 @@ fn knowing_only_next_enter_and_help() {
     screen.assert_restored();
     assert!(!place.journal().is_empty());
 }
+
+/// Somebody edits what a sync would overwrite while its sheet stands open: the sync is not asked for.
+#[test]
+fn an_edit_under_an_open_sheet_stops_the_sync() {
+    let place = Place::new();
+    let edit = || {
+        std::process::Command::new("kubectl")
+            .args(["--kubeconfig", &place.lab.text("kubeconfig"), "-n", "auth"])
+            .args(["patch", "configmap", "auth-config", "--type", "merge", "-p"])
+            .arg(json!({"data": {"JWT_ALGORITHM": "none"}}).to_string())
+            .output()
+    };
+    let mut screen = place.open(SMALL);
+    screen.wait_for("the first frame", |shot| shot.has("Scope"));
+    walk(
+        &mut screen,
+        &Answers { column: "3" },
+        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title == "sync auth-service"),
+    );
+    match edit() {
+        // Without kubectl there is nobody to edit.
+        Err(_) => return,
+        Ok(edited) => assert!(edited.status.success(), "{edited:?}"),
+    }
+    confirm(&mut screen);
+    screen.wait_text("refused");
+    assert_eq!(place.live()[0]["JWT_ALGORITHM"], "none");
+    assert_eq!(place.lab.effects().get("sync auth-service"), None);
+}

@@ -81,7 +81,7 @@ fn print(out: &mut (dyn Write + Send), report: &DriftReport, now: Timestamp) {
     if count == 0 && !report.errors.is_empty() {
         say(
             out,
-            "No open question in what could be read; not everything could.",
+            "Not everything could be read: that no question is listed here does not mean that there is none.",
         );
     } else if count == 0 {
         say(out, "No open question.");

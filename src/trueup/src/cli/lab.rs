@@ -85,7 +85,18 @@ fn running(settings: &Settings) -> Option<(Value, i32)> {
     let document: Value =
         serde_json::from_str(&std::fs::read_to_string(note(settings)).ok()?).ok()?;
     let pid = i32::try_from(document.get("pid")?.as_i64()?).ok()?;
-    alive(pid).then_some((document, pid))
+    (alive(pid) && is_lab(pid)).then_some((document, pid))
+}
+
+/// The number of a process is given out again after a reboot: what has it now must look like a lab before it is
+/// taken for one, and ended. Without a `/proc` to look at, the number has to do.
+fn is_lab(pid: i32) -> bool {
+    match std::fs::read(format!("/proc/{pid}/cmdline")) {
+        Ok(line) => line
+            .split(|byte| *byte == 0)
+            .any(|argument| argument == b"--serve"),
+        Err(_) => !std::path::Path::new("/proc/self").exists(),
+    }
 }
 
 #[allow(
@@ -149,14 +160,19 @@ async fn interactive(
     let plan = text("plan").and_then(|path| std::fs::read_to_string(path).ok());
     let code = stages::on_lab(&lab, plan.as_deref(), boundaries).await;
     let mut err = std::io::stderr();
+    if running(settings).is_none() {
+        let _ = writeln!(err, "The lab was ended meanwhile, and its files are gone.");
+        return Ok(code);
+    }
     let kubeconfig = lab.kubeconfig.unwrap_or_default();
     let _ = writeln!(
         err,
         "The lab {}runs on. KUBECONFIG={} reaches it; `trueup lab` comes back to it.\n\
-         `trueup --state-dir {} export` prints the transcript; `trueup lab --stop` ends the lab and takes its files away.",
+         `trueup --state-dir {} export` prints the transcript; `trueup --state-dir {} lab --stop` ends the lab and takes its files away.",
         if fresh { "" } else { "still " },
         kubeconfig.display(),
-        lab.state_dir.display()
+        lab.state_dir.display(),
+        settings.state_dir.display()
     );
     Ok(code)
 }

@@ -68,7 +68,7 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
                 key.field,
                 moved(&decision.seen, cell)
             )),
-            author(cell),
+            author(&decision.seen, cell),
         ));
     }
     for key in &run.scope {
@@ -104,11 +104,16 @@ fn moved(seen: &Sides, cell: &CellNow) -> String {
     parts.join(", ")
 }
 
-fn author(cell: &CellNow) -> String {
-    if cell.writer.is_empty() {
-        "unknown".into()
-    } else {
-        cell.writer.clone()
+/// The writer of a cell is the one of its live value: what moved in Git is not theirs.
+fn author(seen: &Sides, cell: &CellNow) -> String {
+    let live = match cell.writer.as_str() {
+        "" => "unknown",
+        writer => writer,
+    };
+    match (seen.git != cell.sides.git, seen.live != cell.sides.live) {
+        (true, false) => "a push to Git".into(),
+        (true, true) => format!("a push to Git, live: {live}"),
+        _ => live.into(),
     }
 }
 

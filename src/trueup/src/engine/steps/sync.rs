@@ -160,6 +160,7 @@ impl Engine {
             };
             self.must_hold(key).await?;
             self.head_is_still(key, revision).await?;
+            self.effect_is_still(key, revision).await?;
             let outcome = self
                 .patch_application(key, guard, &sheet.will, |fresh, op| {
                     if let Some(running) = application::operation(fresh) {
@@ -182,6 +183,36 @@ impl Engine {
             Self::must_be_done(&format!("ask for a sync of {key}"), outcome)?;
         }
         Ok(())
+    }
+
+    /// The sync would still do what was shown: a sheet may stand open for long, and an object that somebody changes
+    /// meanwhile would be overwritten unseen.
+    async fn effect_is_still(&self, key: &AppKey, revision: &Commit) -> Result<(), Trouble> {
+        let run = self.run();
+        let shown = run.apps.get(key).and_then(|app| app.prediction.as_ref());
+        let (world, _) = self.look().await?;
+        let Some(app) = world.applications.get(key) else {
+            return Err(Trouble::failed(
+                format!("sync {key}"),
+                "it was not found",
+                "look again",
+            ));
+        };
+        let fresh = self.prediction(key, app).await?;
+        if shown.is_some_and(|(at, shown)| at == revision && same_effect(shown, &fresh)) {
+            return Ok(());
+        }
+        self.record(Event::Predicted {
+            application: key.clone(),
+            revision: revision.clone(),
+            prediction: Box::new(fresh),
+        })?;
+        Err(Refusal::new(
+            2,
+            format!("the sync of {key} would do something else now than what was shown"),
+            "somebody changed an object meanwhile; what the sync would do now is predicted anew: look at it",
+        )
+        .into())
     }
 
     /// The tracked branch has not moved under us.
@@ -353,6 +384,16 @@ fn finished(key: &AppKey, op: &OpId, seen: &Value) -> Option<Event> {
         revision: text_at("/status/operationState/syncResult/revision"),
         finished_at,
     })
+}
+
+/// Whether both predict the same, but for bookkeeping.
+fn same_effect(a: &Prediction, b: &Prediction) -> bool {
+    a.changes == b.changes
+        && a.creates == b.creates
+        && a.hooks == b.hooks
+        && a.unexpected == b.unexpected
+        && a.missing == b.missing
+        && a.unknown == b.unknown
 }
 
 /// The live changes that the decisions ask for on one object, as it stands now.

@@ -107,6 +107,7 @@ pub fn pasted(model: &mut Model, text: &str) {
             sheet.wrong = Some("a paste confirms nothing: type it".into());
         }
         Some(Dialog::Prompt(prompt)) => {
+            prompt.wrong = None;
             if let Some(field) = prompt.fields.get_mut(prompt.at) {
                 let text = if field.many_lines {
                     clean

@@ -13,7 +13,7 @@ use crate::tui::{
 use trueup_core::{
     event::{Effect, Mechanism},
     object::identity::AppKey,
-    run::{AppRun, Freeze, Op},
+    run::{AppRun, Freeze, Op, Run},
 };
 
 pub fn screen(model: &Model) -> Screen<'_> {
@@ -41,7 +41,14 @@ pub fn screen(model: &Model) -> Screen<'_> {
         below: Doc::new(),
         detail_title: here.as_ref().map_or_else(
             || "will write".into(),
-            |key| format!("will write: {}", key.name),
+            |key| {
+                let verb = if freeze_op(model.run(), key).is_some() {
+                    "wrote"
+                } else {
+                    "will write"
+                };
+                format!("{verb}: {}", key.name)
+            },
         ),
         detail: here.map(|key| detail(model, &key)).unwrap_or_default(),
     }
@@ -109,16 +116,19 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
     ]
 }
 
-fn detail(model: &Model, key: &AppKey) -> Doc {
-    let mut doc = Doc::new();
-    let run = model.run();
-    let op = run
-        .op_order
+/// The last freeze of this Application that was confirmed.
+fn freeze_op<'a>(run: &'a Run, key: &AppKey) -> Option<&'a Op> {
+    run.op_order
         .iter()
         .rev()
         .filter_map(|id| run.ops.get(id))
-        .find(|op| matches!(&op.effect, Effect::Freeze { application, .. } if application == key));
-    match op {
+        .find(|op| matches!(&op.effect, Effect::Freeze { application, .. } if application == key))
+}
+
+fn detail(model: &Model, key: &AppKey) -> Doc {
+    let mut doc = Doc::new();
+    let run = model.run();
+    match freeze_op(run, key) {
         Some(op) => written(&mut doc, key, op),
         None => {
             doc.text(
