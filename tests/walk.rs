@@ -6,7 +6,12 @@
 mod screen;
 mod support;
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use screen::{Over, Screen, Shot};
 use serde_json::{Value, json};
@@ -15,11 +20,16 @@ use trueup::{
     adapters::kube::{ConnectOptions, KubeCluster},
     ports::{Cluster, no_log},
 };
-use trueup_core::object::identity::ObjectRef;
+use trueup_core::{event::Event, object::identity::ObjectRef};
 
 const INCIDENT: &str = "INC-441";
 const APPLICATIONS: [&str; 3] = ["auth-service", "like-service", "profile-service"];
+const WIDE: (u16, u16) = (140, 45);
 const SMALL: (u16, u16) = (80, 24);
+/// The eight stages, as the rail names them.
+const STAGES: [&str; 8] = [
+    "Scope", "Freeze", "Snapshot", "Decide", "Commit", "Sync", "Thaw", "Close",
+];
 
 /// A lab, and a person's home with the note in it by which `trueup lab` comes back to that lab.
 struct Place {
@@ -29,10 +39,15 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with_waits(support::WAITS)
+    }
+
+    fn with_waits(waits: &str) -> Self {
         let place = Self {
             lab: Lab::start(&FAST),
             home: tempfile::tempdir().unwrap(),
         };
+        fs::write(place.home.path().join("config.toml"), waits).unwrap();
         fs::create_dir_all(place.state()).unwrap();
         fs::write(
             place.state().join("lab.json"),
@@ -47,7 +62,7 @@ impl Place {
     }
 
     fn args(&self) -> Vec<String> {
-        let config = self.lab.dir.path().join("config.toml");
+        let config = self.home.path().join("config.toml");
         vec![
             "--config".into(),
             config.display().to_string(),
@@ -71,6 +86,10 @@ impl Place {
     fn journal(&self) -> Vec<trueup::journal::Line> {
         let state = PathBuf::from(self.lab.text("stateDir"));
         trueup::journal::read(&state, &INCIDENT.parse().unwrap()).unwrap()
+    }
+
+    fn happened(&self, what: impl Fn(&Event) -> bool) -> bool {
+        self.journal().iter().any(|line| what(&line.record.event))
     }
 
     fn get(&self, objects: &[ObjectRef]) -> Vec<Value> {
@@ -127,6 +146,39 @@ impl Place {
         APPLICATIONS.map(file).to_vec()
     }
 
+    /// The transcript was written in every format, and its chain holds.
+    #[track_caller]
+    fn assert_transcript(&self) {
+        let mut found = Vec::new();
+        let mut folders = vec![PathBuf::from(self.lab.text("stateDir"))];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.extension().and_then(|e| e.to_str()) {
+                    _ if path.is_dir() => folders.push(path),
+                    Some("md" | "html" | "json") => found.push(path),
+                    _ => {}
+                }
+            }
+        }
+        let with = |extension: &str| {
+            let mut of = found
+                .iter()
+                .filter(|path| path.extension().is_some_and(|e| e == extension))
+                .filter(|path| fs::read_to_string(path).unwrap().contains(INCIDENT));
+            of.next()
+                .unwrap_or_else(|| panic!("no {extension} among {found:?}"))
+                .clone()
+        };
+        let text = fs::read_to_string(with("md")).unwrap();
+        assert!(text.contains("auth signs with the rotated key"), "{text}");
+        with("html");
+        let mut verify = support::command(&support::trueup(), self.home.path());
+        verify.arg("verify").arg(with("json"));
+        let ran = support::run(verify);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+
     /// The end that the incident asks for: one truth everywhere, auto-sync as declared, nothing left behind.
     #[track_caller]
     fn assert_recovered(&self, algorithm: &str, key: &str) {
@@ -176,8 +228,9 @@ struct Answers {
 /// Puts away what the screen shows, as somebody who knows only `n`, enter and text; answers when `until` holds.
 #[track_caller]
 fn walk(screen: &mut Screen, answers: &Answers, until: impl Fn(&Shot) -> bool) {
-    // A stage that never ends is a bug of the walk, not of a slow machine.
-    for _ in 0..400 {
+    // A walk that never ends is a bug of the walk, not of a slow machine.
+    let until_when = Instant::now() + Duration::from_secs(180);
+    while Instant::now() < until_when {
         let shot = screen.shot();
         if until(&shot) {
             return;
@@ -209,13 +262,17 @@ fn one_step(screen: &mut Screen, answers: &Answers, shot: &Shot, until: impl Fn(
                 screen.press("n");
             }
             // A wait ends by itself; what `n` asks for comes soon, and asking again does no harm.
-            let limit = if hurry { 4 } else { 60 };
+            let limit = if hurry { 4 } else { 20 };
             moved(screen, Duration::from_secs(limit));
         }
         Over::Choose { title, cursor } => {
             let decide = title.starts_with("auth-config .data.");
             if decide && !cursor.starts_with(answers.column) {
                 screen.press(answers.column);
+            } else if title.starts_with("the walk stands still")
+                && !cursor.starts_with("break glass")
+            {
+                screen.press("down");
             } else {
                 screen.press("enter");
             }
@@ -230,6 +287,7 @@ fn one_step(screen: &mut Screen, answers: &Answers, shot: &Shot, until: impl Fn(
                 "reason" => "the rotated key is what auth signs with",
                 "what they saw" => "fresh auth in the traces",
                 "who looked" => "",
+                "found" => "compared by hand: as decided",
                 other => panic!("{title} asks for {other}\n{}", shot.text()),
             };
             screen.type_text(text);
@@ -265,12 +323,18 @@ fn confirm(screen: &mut Screen) {
     screen.wait_for("the token typed", |shot| {
         shot.has(&format!("go ahead: {token}▏"))
     });
+    // What it says, without the age of its facts.
+    let body = |shot: &Shot| {
+        let mut lines = shot.boxed();
+        lines.pop();
+        lines
+    };
     // One enter for each page that has not been read yet.
     for _ in 0..30 {
-        let before = screen.shot();
+        let before = body(&screen.shot());
         screen.press("enter");
         let after = screen
-            .within(screen::DEADLINE, |shot| shot.boxed() != before.boxed())
+            .within(screen::DEADLINE, |shot| body(shot) != before)
             .unwrap_or_else(|| panic!("enter does nothing on {title}\n{}", screen.shot().text()));
         match after.over() {
             Over::Sheet { title: now, .. } if now == title => {}
@@ -280,18 +344,375 @@ fn confirm(screen: &mut Screen) {
     panic!("{title} cannot be confirmed\n{}", screen.shot().text());
 }
 
+/// Waits for the next thing that needs a person.
+#[track_caller]
+fn next(screen: &Screen, words: &str) -> Shot {
+    screen.wait_for(&format!("next: {words}"), |shot| {
+        shot.next().starts_with(words) && shot.over() == Over::Nothing
+    })
+}
+
+/// Types into the form that is shown and is done with it.
+#[track_caller]
+fn fill(screen: &mut Screen, field: &str, text: &str) -> Shot {
+    let shot = screen.wait_for(
+        field,
+        |shot| matches!(shot.over(), Over::Prompt { field: here, .. } if here == field),
+    );
+    screen.type_text(text);
+    screen.wait_text(text);
+    screen.press("enter");
+    screen.wait_for("the form gone", |shot| shot.over() == Over::Nothing);
+    shot
+}
+
+#[track_caller]
+fn choice(screen: &Screen, cursor: &str) -> Shot {
+    screen.wait_for(
+        cursor,
+        |shot| matches!(shot.over(), Over::Choose { cursor: here, .. } if here.starts_with(cursor)),
+    )
+}
+
 /// Leaves by the key and its question.
 fn leave(screen: &mut Screen) -> Option<u32> {
     // On a small screen the footer has no room for it, and help names it.
     screen.send("q");
     screen.wait_text("leave?");
     screen.press("down");
-    screen.wait_for(
-        "the cursor on leave",
-        |shot| matches!(shot.over(), Over::Choose { cursor, .. } if cursor.starts_with("leave")),
-    );
+    choice(screen, "leave");
     screen.press("enter");
     screen.end()
+}
+
+/// Every key that is pressed stands in the footer at that moment, or in the box that lies over the screen.
+#[test]
+fn the_walk_by_the_keys_that_the_footer_names() {
+    let place = Place::new();
+    let mut screen = place.open(WIDE);
+    next(&screen, "choose the applications");
+    screen.press("a");
+    screen.wait_text("3 marked");
+    screen.press("S");
+    next(&screen, "target policy of");
+    screen.press("T");
+    choice(&screen, "as declared");
+    screen.press("enter");
+    next(&screen, "arm");
+    assert!(screen.shot().header().contains("not armed"));
+    screen.press("W");
+    choice(&screen, "nothing");
+    screen.press("down");
+    choice(&screen, "all");
+    screen.press("enter");
+    screen.wait_for("armed", |shot| shot.header().contains("ARMED"));
+    next(&screen, "freeze 3 applications");
+    assert!(
+        place.lab.effects().is_empty(),
+        "arming consents to the lease alone"
+    );
+    screen.press("enter");
+    confirm(&mut screen);
+
+    next(&screen, "decide 6 fields");
+    screen.press("A");
+    screen.wait_text("[x] every copy");
+    screen.press("g");
+    screen.wait_text("[x] together");
+    screen.press("3");
+    let form = fill(&mut screen, "reason", "auth signs with the rotated key");
+    assert!(form.has("Git changes in 6 fields (3 files), the cluster in 3 fields"));
+    assert!(
+        !form.has("will be gone"),
+        "nothing is lost\n{}",
+        form.text()
+    );
+
+    let shot = next(&screen, "push the commit");
+    assert!(shot.has("deploy/like/auth-config.yaml"), "{}", shot.text());
+    let before = place.live();
+    assert_eq!(place.lab.pushes(), 1);
+    screen.press("enter");
+    confirm(&mut screen);
+    for name in APPLICATIONS {
+        next(&screen, &format!("sync {name}"));
+        assert_eq!(place.lab.pushes(), 2);
+        assert_eq!(place.live()[2], before[2], "profile comes last");
+        screen.press("enter");
+        confirm(&mut screen);
+    }
+    next(&screen, "attest traces");
+    screen.press("m");
+    fill(&mut screen, "what they saw", "fresh auth in the traces");
+    next(&screen, "thaw 3 applications");
+    screen.press("enter");
+    confirm(&mut screen);
+    next(&screen, "close the incident");
+    for (key, extension) in [("1", "md"), ("2", "html"), ("3", "json")] {
+        screen.press(key);
+        screen.wait_text(&format!(".{extension}"));
+    }
+    screen.press("C");
+    choice(&screen, "close it");
+    screen.press("enter");
+    next(&screen, "closed");
+    place.assert_recovered("RS256", "key-2024-11-rot");
+    assert_eq!(place.lab.effects(), once(&["freeze", "sync", "thaw"]));
+    assert_eq!(place.lab.pushes(), 2);
+    assert_eq!(leave(&mut screen), Some(0));
+    screen.assert_restored();
+    place.assert_transcript();
+}
+
+/// What would break production a second time is refused on the screen, and nothing of it reaches the world.
+#[test]
+fn the_tempting_recoveries_change_nothing() {
+    let place = Place::new();
+    let mut screen = place.open(WIDE);
+    walk(&mut screen, &Answers { column: "3" }, |shot| {
+        shot.next().starts_with("decide 6 fields")
+    });
+    let specs = |place: &Place| -> Vec<Value> {
+        let all = place.applications();
+        all.iter().map(|app| app["spec"].clone()).collect()
+    };
+    let (spec, live, head) = (specs(&place), place.live(), place.declared());
+
+    let unmoved = |screen: &mut Screen, tried: &str, undecided: &str| {
+        // What was refused is said, and the walk stands where it stood.
+        let shot = screen.wait_for(tried, |shot| {
+            shot.over() == Over::Nothing && shot.next() == undecided
+        });
+        assert!(
+            shot.rail().contains("▶ Decide") && shot.header().contains("3 frozen"),
+            "{tried}\n{}",
+            shot.text()
+        );
+    };
+    // Sync all, from where syncs are asked for.
+    to_stage(&mut screen, "Sync");
+    screen.press("enter");
+    screen.wait_text("the walk stands elsewhere");
+    to_stage(&mut screen, "Commit");
+    assert!(
+        !screen.shot().keys().contains("enter"),
+        "{}",
+        screen.shot().text()
+    );
+    screen.send("enter");
+    screen.wait_text("no commit is built yet");
+    unmoved(&mut screen, "sync all", "decide 6 fields");
+    // Auto-sync back on first.
+    to_stage(&mut screen, "Thaw");
+    screen.send("enter");
+    unmoved(&mut screen, "thaw first", "decide 6 fields");
+    // Only profile, only one field; then on.
+    to_stage(&mut screen, "Decide");
+    screen.press("3");
+    let form = fill(&mut screen, "reason", "only this one");
+    assert!(form.has("1 cell"), "{}", form.text());
+    next(&screen, "decide 5 fields");
+    to_stage(&mut screen, "Commit");
+    screen.send("enter");
+    unmoved(&mut screen, "push what is decided", "decide 5 fields");
+    to_stage(&mut screen, "Sync");
+    screen.press("enter");
+    unmoved(&mut screen, "sync what is decided", "decide 5 fields");
+    assert_eq!(leave(&mut screen), Some(0));
+    screen.assert_restored();
+
+    assert_eq!(place.lab.effects(), once(&["freeze"]));
+    assert_eq!(place.lab.pushes(), 1);
+    assert_eq!(
+        (specs(&place), place.live(), place.declared()),
+        (spec, live, head)
+    );
+    for write in place.lab.writes() {
+        let resource = write["objectRef"]["resource"].as_str().unwrap_or_default();
+        assert!(["applications", "leases"].contains(&resource), "{write}");
+    }
+    let operations = place.applications();
+    assert!(operations.iter().all(|app| app.get("operation").is_none()));
+}
+
+/// Shows another stage; help names the keys.
+#[track_caller]
+fn to_stage(screen: &mut Screen, stage: &str) {
+    // The one that is shown stands in brackets, or is the one that the walk is at.
+    let shown = |shot: &Shot| {
+        STAGES.iter().position(|stage| {
+            shot.rail().contains(&format!("[{stage}"))
+                || shot.rail().contains(&format!("[▶ {stage}"))
+        })
+    };
+    let walk = |shot: &Shot| {
+        let at = |stage: &&str| shot.rail().contains(&format!("▶ {stage}"));
+        STAGES.iter().position(at)
+    };
+    let here = |shot: &Shot| shown(shot).or(walk(shot));
+    let wanted = STAGES.iter().position(|name| *name == stage).unwrap();
+    for _ in 0..STAGES.len() {
+        let at = here(&screen.shot()).unwrap_or(0);
+        if at == wanted {
+            return;
+        }
+        screen.send(if at < wanted { "]" } else { "[" });
+        screen.wait_for("another stage", |shot| here(shot) != Some(at));
+    }
+    panic!("{stage} is not reached\n{}", screen.shot().text());
+}
+
+/// Git may be chosen for each field; what is lost by it is on the screen before it is decided.
+#[test]
+fn git_may_be_chosen_and_the_loss_is_shown() {
+    let waits = support::WAITS.replace("gate_within = \"60s\"", "gate_within = \"4s\"");
+    let place = Place::with_waits(&waits);
+    let mut screen = place.open(SMALL);
+    let answers = Answers { column: "1" };
+    walk(&mut screen, &answers, |shot| {
+        matches!(shot.over(), Over::Prompt { .. })
+    });
+    let form = screen.shot();
+    assert!(
+        form.has("RS256 / key-2024-11-rot stand nowhere in Git and will be gone"),
+        "{}",
+        form.text()
+    );
+    walk(&mut screen, &answers, |shot| shot.next() == "closed");
+    place.assert_recovered("HS256", "key-2024-09");
+    assert_eq!(place.lab.effects(), once(&["freeze", "sync", "thaw"]));
+    assert_eq!(place.lab.pushes(), 1, "Git had it already");
+    // The tokens of the rotated key are refused now: the gate was red, and somebody took that upon themselves.
+    assert!(place.happened(|event| matches!(event, Event::GlassBroken { .. })));
+}
+
+/// Killed in every stage, and once while something is in flight: the same incident comes up again, and nothing is done twice.
+#[test]
+fn killed_in_every_stage_and_taken_up_again() {
+    let place = Place::new();
+    let answers = Answers { column: "3" };
+    for stage in STAGES {
+        let here = format!("▶ {stage}");
+        let mut screen = place.open(SMALL);
+        let behind = |shot: &Shot| {
+            let at = STAGES
+                .iter()
+                .position(|stage| shot.rail().contains(&format!("▶ {stage}")));
+            at > STAGES.iter().position(|name| *name == stage)
+        };
+        walk(&mut screen, &answers, |shot| {
+            shot.rail().contains(&here) || behind(shot)
+        });
+        if ["Freeze", "Sync", "Thaw"].contains(&stage) {
+            // Right after the confirmation, with the write under way.
+            walk(&mut screen, &answers, |shot| {
+                matches!(shot.over(), Over::Sheet { .. })
+            });
+            confirm(&mut screen);
+        }
+        screen.signal("KILL");
+        assert_eq!(screen.end(), None);
+    }
+    let mut screen = place.open(SMALL);
+    let shot = screen.wait_text(INCIDENT);
+    assert!(shot.has("●") || shot.has("○"), "{}", shot.text());
+    walk(&mut screen, &answers, |shot| shot.next() == "closed");
+    place.assert_recovered("RS256", "key-2024-11-rot");
+    assert_eq!(place.lab.effects(), once(&["freeze", "sync", "thaw"]));
+    assert_eq!(place.lab.pushes(), 2);
+}
+
+/// The cluster stops answering while a gate is watched: the age says so, and nothing turns green until it is back.
+#[test]
+fn a_cluster_that_stops_answering_turns_nothing_green() {
+    let waits = support::WAITS.replace("gate_for = \"200ms\"", "gate_for = \"6s\"");
+    let place = Place::with_waits(&waits);
+    let mut screen = place.open(SMALL);
+    let answers = Answers { column: "3" };
+    walk(&mut screen, &answers, |shot| {
+        shot.next() == "watch gate no-401"
+    });
+    let lab = u32::try_from(place.lab.document["pid"].as_u64().unwrap()).unwrap();
+    let passed = |place: &Place| {
+        place.happened(|event| matches!(event, Event::GatePassed { gate, .. } if gate == "no-401"))
+    };
+    screen::signal(lab, "STOP");
+    let said = screen.within(Duration::from_secs(15), |shot| {
+        shot.header().contains("STALE")
+    });
+    // Longer than the gate has to stay green.
+    let waited = screen.within(Duration::from_secs(15), |shot| {
+        shot.header().contains("STALE 18 s")
+    });
+    let green = passed(&place);
+    screen::signal(lab, "CONT");
+    assert!(
+        said.is_some(),
+        "the age is not red\n{}",
+        screen.shot().text()
+    );
+    assert!(
+        waited.is_some(),
+        "the age stands still\n{}",
+        screen.shot().text()
+    );
+    assert!(!green, "a gate turned green over a cluster that is silent");
+    screen.wait_for("the age green again", |shot| {
+        shot.header().contains("● live")
+    });
+    walk(&mut screen, &answers, |shot| shot.next() == "closed");
+    place.assert_recovered("RS256", "key-2024-11-rot");
+}
+
+/// Whatever ends the program, the terminal is as it was; and one that is too small, or none, is no reason to lose anything.
+#[test]
+fn the_terminal_is_given_back() {
+    let place = Place::new();
+    // Too small at first; then a storm of sizes; then the smallest that will do.
+    let mut screen = place.open((20, 5));
+    screen.wait_text("too small");
+    for step in 0..60_u16 {
+        screen.resize(20 + (step * 37) % 150, 5 + (step * 11) % 50);
+    }
+    screen.resize(80, 24);
+    let shot = next(&screen, "choose the applications");
+    assert!(shot.modes.alternate_screen && shot.modes.cursor_hidden);
+    assert_eq!(shot.rows.len(), 24);
+    screen.signal("TERM");
+    assert_eq!(screen.end(), Some(143), "terminated");
+    screen.assert_restored();
+
+    let mut screen = place.open(SMALL);
+    next(&screen, "choose the applications");
+    screen.send("ctrl-c");
+    choice(&screen, "stay");
+    screen.press("esc");
+    screen.wait_for("the question gone", |shot| shot.over() == Over::Nothing);
+    screen.signal("HUP");
+    screen.end();
+    screen.assert_restored();
+
+    let home = place.home.path();
+    let mut screen = Screen::start(&support::example("panicking"), &[], home, 80, 24);
+    let shot = screen.wait_text("about to panic");
+    assert!(shot.modes.alternate_screen);
+    screen.send("x");
+    assert_eq!(screen.end(), Some(101));
+    screen.assert_restored();
+    screen.wait_text("on purpose");
+
+    let mut screen = Screen::start_as(&support::trueup(), &place.args(), home, SMALL, "dumb");
+    assert_eq!(screen.end(), Some(2));
+    screen.wait_text("trueup run");
+    let mut command = support::command(&support::trueup(), home);
+    command.args(place.args());
+    let ran = support::run(command);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.err.contains("terminal") && ran.err.contains("trueup run"),
+        "{ran:?}"
+    );
+    assert!(place.lab.writes().is_empty(), "{:?}", place.lab.writes());
 }
 
 /// Whoever knows only `n`, enter and `?`, and can type, gets through the incident; on the smallest screen.

@@ -883,7 +883,9 @@ impl Run {
                 });
             }
             for (gate, state) in &app.gates {
-                if let (None, Some(why)) = (state.passed, &state.timed_out) {
+                // A red gate that glass was broken for is owed as the review of that glass.
+                let glass = self.broken_glass.iter().any(|g| g.what == *gate);
+                if let (None, Some(why), false) = (state.passed, &state.timed_out, glass) {
                     owed.push(Obligation {
                         id: format!("gate:{key}:{gate}"),
                         what: format!("gate {gate} after {key} did not become green: {why}"),

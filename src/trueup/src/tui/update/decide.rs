@@ -13,7 +13,7 @@ use super::super::{
 };
 use super::{ask, keys::prompt};
 use trueup_core::{
-    decision::{CellKey, Take, resolve},
+    decision::{CellKey, Take, Wanted, resolve},
     sheet::Command,
 };
 
@@ -263,9 +263,17 @@ pub fn cells_words(cells: &[CellKey]) -> String {
     )
 }
 
-/// What a choice would change, in one line; an error says why it cannot be made.
-fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<String, String> {
+/// What a choice would change.
+struct Implied {
+    words: String,
+    /// Live values that it replaces and that stand nowhere in Git.
+    lost: Vec<String>,
+}
+
+/// What a choice would change; an error says why it cannot be made.
+fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied, String> {
     let (mut git, mut live) = (0, 0);
+    let (mut gone, mut kept) = (Vec::new(), model.derived.git_values.clone());
     let mut files = std::collections::BTreeSet::new();
     for key in cells {
         let Some(cell) = model.now().cells.get(key) else {
@@ -296,31 +304,47 @@ fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<String, Stri
                 files.insert(path);
             }
         }
-        live += usize::from(!wanted_live.met_by(&cell.sides.live));
+        if let Wanted::Value(value) = &wanted_git {
+            kept.insert(value.to_string());
+        }
+        if !wanted_live.met_by(&cell.sides.live) {
+            live += 1;
+            gone.extend(cell.sides.live.as_ref());
+        }
     }
-    Ok(format!(
+    let mut lost: Vec<String> = gone
+        .into_iter()
+        .filter(|value| !kept.contains(&value.to_string()))
+        .map(trueup_core::text::value)
+        .collect();
+    lost.sort();
+    lost.dedup();
+    let words = format!(
         "Git changes in {} ({}), the cluster in {}",
         count(git, "field"),
         count(files.len(), "file"),
         count(live, "field"),
-    ))
+    );
+    Ok(Implied { words, lost })
 }
 
 /// Value and cells are known: asks the reason once for a group, else decides.
 pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect> {
-    let words = match implies(model, &cells, &take) {
-        Ok(words) => words,
+    let implied = match implies(model, &cells, &take) {
+        Ok(implied) => implied,
         Err(why) => {
             model.toast(ToastKind::Refused, format!("{}: {why}", take_words(&take)));
             return Vec::new();
         }
     };
     let group = model.question_here().map(group_id).unwrap_or_default();
-    if let Some(reason) = model.decide.reasons.get(&group).cloned() {
+    let known = model.decide.reasons.get(&group).cloned();
+    // What is lost is shown before it is decided, whether the reason is known or not.
+    if let (Some(reason), true) = (&known, implied.lost.is_empty()) {
         return ask(Command::Decide {
             cells,
             take,
-            reason,
+            reason: reason.clone(),
         });
     }
     let split = split_warning(model, &cells);
@@ -330,10 +354,24 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
             take: take.clone(),
         },
         format!("take {}", take_words(&take)),
-        vec![Field::new("reason", "")],
+        vec![Field::new("reason", &known.unwrap_or_default())],
     )
     .note(Role::Text, cells_words(&cells))
-    .note(Role::Info, words);
+    .note(Role::Info, implied.words);
+    if !implied.lost.is_empty() {
+        form = form.note(
+            Role::Bad,
+            format!(
+                "! {} {} nowhere in Git and will be gone",
+                implied.lost.join(" / "),
+                if implied.lost.len() == 1 {
+                    "stands"
+                } else {
+                    "stand"
+                }
+            ),
+        );
+    }
     if let Some(warning) = split {
         form = form.note(Role::Warn, warning);
     }

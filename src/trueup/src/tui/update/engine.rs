@@ -8,7 +8,7 @@ use super::super::{
     msg::Effect,
 };
 use crate::engine::handle::Update;
-use trueup_core::{event::Event, workflow::Next};
+use trueup_core::{event::Event, sheet::Sheet, workflow::Next};
 
 pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     match update {
@@ -53,14 +53,25 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
         }
         Update::Waiting(waiting) => model.world.waiting = waiting,
         Update::Sheet(sheet) => {
-            model.dialogs.retain(|d| !matches!(d, Dialog::Sheet(_)));
-            model.dialogs.push(Dialog::Sheet(SheetDialog {
+            let mut shown = SheetDialog {
                 sheet,
                 typed: String::new(),
                 on_do: false,
                 wrong: None,
                 scroll: 0,
-            }));
+            };
+            model.dialogs.retain_mut(|dialog| {
+                let Dialog::Sheet(old) = dialog else {
+                    return true;
+                };
+                // Asked for twice, and nothing that is confirmed is otherwise: what was typed and read stays.
+                if says_the_same(&old.sheet, &shown.sheet) {
+                    shown.typed = std::mem::take(&mut old.typed);
+                    (shown.on_do, shown.scroll) = (old.on_do, old.scroll);
+                }
+                false
+            });
+            model.dialogs.push(Dialog::Sheet(shown));
         }
         Update::Refused(refusal) => {
             let rule = match refusal.rule {
@@ -98,6 +109,17 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     }
     clamp(model);
     Vec::new()
+}
+
+fn says_the_same(one: &Sheet, other: &Sheet) -> bool {
+    one.command == other.command
+        && one.place == other.place
+        && one.objects == other.objects
+        && one.will == other.will
+        && one.warnings == other.warnings
+        && one.assumes == other.assumes
+        && one.undo == other.undo
+        && one.confirm == other.confirm
 }
 
 /// Puts the cursor of the shown screen on the Application that the walk is at.
