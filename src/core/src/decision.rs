@@ -158,43 +158,6 @@ pub enum CannotTake {
         "`ignore` leaves no value to reconcile and needs the Application's own manifest in Git, which was not found"
     )]
     NotDeclared,
-    #[error(
-        "an object as a whole is there or not: it has no other value. Take `git`, `live`, or put it off"
-    )]
-    NoValue,
-    #[error(
-        "Git has no manifest of it, and none is written from a live object: write the manifest by hand and push, then look again"
-    )]
-    WriteByHand,
-    #[error(
-        "it would have to go from Git: take its manifest out by hand and push, then look again"
-    )]
-    RemoveByHand,
-    #[error(
-        "it would have to be deleted, and no sync of this tool deletes (rule 8): delete just this object by hand, with kubectl, then look again"
-    )]
-    DeleteByHand,
-}
-
-/// What stands for a whole object that is there; its content is no part of the question.
-pub fn there() -> Value {
-    Value::from("(there)")
-}
-
-/// Whether a choice for an object as a whole can be carried out: only what a sync creates, and what stays as it is.
-pub fn whole_object(
-    take: &Take,
-    sides: &Sides,
-    git: &Wanted,
-    live: &Wanted,
-) -> Result<(), CannotTake> {
-    match (take, git, live) {
-        (Take::Value(_), ..) => Err(CannotTake::NoValue),
-        (_, Wanted::Value(_), _) if sides.git.is_none() => Err(CannotTake::WriteByHand),
-        (_, Wanted::Absent, _) if sides.git.is_some() => Err(CannotTake::RemoveByHand),
-        (_, _, Wanted::Absent) if sides.live.is_some() => Err(CannotTake::DeleteByHand),
-        _ => Ok(()),
-    }
 }
 
 /// What `take` means for Git and for the cluster. `copy` is the live value of the copy that `take` names.
@@ -310,37 +273,6 @@ mod tests {
         let live = Take::Live(LiveOf::default());
         assert_eq!(resolve(&live, &seen, None, true), Err(CannotTake::Secret));
         assert!(resolve(&Take::Git, &seen, None, true).is_ok());
-    }
-
-    #[test]
-    fn of_a_whole_object_only_its_creation_is_done_here() {
-        let side = |there: bool| there.then(super::there);
-        let sides = |git, live| Sides {
-            git: side(git),
-            live: side(live),
-            ..Sides::default()
-        };
-        let own = Take::Live(LiveOf::default());
-        let (git_only, live_only) = (sides(true, false), sides(false, true));
-        for (take, sides, wanted) in [
-            (Take::Git, &git_only, None),
-            (own.clone(), &git_only, Some(CannotTake::RemoveByHand)),
-            (Take::Git, &live_only, Some(CannotTake::DeleteByHand)),
-            (Take::Remove, &live_only, Some(CannotTake::DeleteByHand)),
-            (own, &live_only, Some(CannotTake::WriteByHand)),
-            (
-                Take::Value(json!("x")),
-                &git_only,
-                Some(CannotTake::NoValue),
-            ),
-        ] {
-            let (git, live) = resolve(&take, sides, None, true).unwrap();
-            assert_eq!(
-                whole_object(&take, sides, &git, &live).err(),
-                wanted,
-                "{take:?}"
-            );
-        }
     }
 
     #[test]

@@ -179,8 +179,7 @@ impl GitRepo {
         if !is_full_sha(sha) {
             return Err(self.error(GitFailure::BadName, &what, "it is not a full commit id"));
         }
-        // What an unfinished fetch left may lack the files of a commit that is there.
-        if !self.unfinished().exists() && self.has(sha).await? {
+        if self.has(sha).await? {
             return Ok(());
         }
         self.fetch().await?;
@@ -209,11 +208,6 @@ impl GitRepo {
             _ => "no branch has it and the server does not give it".to_owned(),
         };
         Err(self.error(GitFailure::NoSuchRevision, &what, why))
-    }
-
-    /// There for as long as a fetch is under way or was cut off, by a crash or a full disk.
-    fn unfinished(&self) -> PathBuf {
-        self.mirror.join("trueup-fetching")
     }
 
     async fn has(&self, sha: &str) -> Result<bool, GitError> {
@@ -341,19 +335,9 @@ impl Repo for GitRepo {
             REMOTE,
             &refspec,
         ];
-        let unfinished = self.unfinished();
-        std::fs::File::create(&unfinished)
-            .map_err(|error| self.error(GitFailure::Local, what, error.to_string()))?;
         for attempt in 0..2 {
             match self.git.network(what, &arguments, false).await {
-                Outcome::Ended { success: true, .. } => {
-                    return std::fs::remove_file(&unfinished)
-                        .or_else(|error| match error.kind() {
-                            std::io::ErrorKind::NotFound => Ok(()),
-                            _ => Err(error),
-                        })
-                        .map_err(|error| self.error(GitFailure::Local, what, error.to_string()));
-                }
+                Outcome::Ended { success: true, .. } => return Ok(()),
                 // Another trueup on the same mirror holds the lock for a moment.
                 Outcome::Ended { stderr, .. } if attempt == 0 && stderr.contains("lock") => {
                     tokio::time::sleep(std::time::Duration::from_millis(300)).await;

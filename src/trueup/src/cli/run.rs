@@ -127,8 +127,8 @@ async fn go(
             by: app::operator(),
         })?;
     }
-    // A confirmation given for an earlier start does not arm this one for more; and whoever goes on needs the Lease.
-    if engine.run().armed != Armed::Nothing {
+    // A confirmation given for an earlier start does not arm this one for more.
+    if engine.run().armed != answers.write && engine.run().armed != Armed::Nothing {
         engine
             .say(&trueup_core::sheet::Command::Arm {
                 write: answers.write,
@@ -142,7 +142,6 @@ async fn go(
             let next = engine.seen().map(|(_, now)| workflow::next(&engine.run(), &now));
             interrupted(next.map_or(Stage::Scope, |next| next.stage()), code)
         }
-        never = engine.keep_lease() => match never {},
     };
     drop(engine);
     let _ = printer.await;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use trueup_core::{
-    decision::{CellKey, Sides, there},
+    decision::{CellKey, Sides},
     drift::report::{Cell, DriftReport},
     ids::Commit,
     ignore,
@@ -109,11 +109,7 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
     let mut cells = BTreeMap::new();
     for question in &world.report.questions {
         for cell in &question.cells {
-            let mut seen = cell_now(cell, &question.id);
-            if question.field.is_root() {
-                whole(&mut seen.sides);
-            }
-            cells.insert(cell.key(&question.field), seen);
+            cells.insert(cell.key(&question.field), cell_now(cell, &question.id));
         }
     }
     for key in run.decisions.keys() {
@@ -255,16 +251,9 @@ fn ignores(app: &AppSeen, application: &Value, key: &CellKey) -> bool {
         && ignore::covering(application, &key.object, [git, live], &key.field).is_some()
 }
 
-/// Of an object as a whole it counts whether it is there, not what is in it.
-fn whole(sides: &mut Sides) {
-    for side in [&mut sides.git, &mut sides.last_synced, &mut sides.live] {
-        *side = side.take().map(|_| there());
-    }
-}
-
 fn field_of(object: &Value, field: &FieldPath) -> Option<Value> {
     if field.is_root() {
-        return Some(there());
+        return Some(Value::from("(there)"));
     }
     field.get(object).cloned()
 }

@@ -4,7 +4,6 @@ use serde_json::Value;
 use trueup_core::{
     event::{Effect, Outcome},
     ids::OpId,
-    object::identity::AppKey,
     policy::Note,
     run::Op,
 };
@@ -24,13 +23,17 @@ impl Engine {
                     self.end(id, found_by_version(op, seen.as_ref(), |_| false))?;
                 }
                 Effect::Freeze { application, .. } => {
-                    let marked =
-                        |seen: &Value| Note::of(seen).is_some_and(|note| note.op == id.as_str());
-                    self.look_up_patch(id, op, application, marked).await?;
+                    let seen = self.application(application).await?;
+                    let outcome = found_by_version(op, Some(&seen), |seen| {
+                        Note::of(seen).is_some_and(|note| note.op == id.as_str())
+                    });
+                    self.end(id, outcome)?;
                 }
                 Effect::Sync { application, .. } => {
-                    let marked = |seen: &Value| Self::operation_is_ours(seen, id);
-                    self.look_up_patch(id, op, application, marked).await?;
+                    let seen = self.application(application).await?;
+                    let outcome =
+                        found_by_version(op, Some(&seen), |seen| Self::operation_is_ours(seen, id));
+                    self.end(id, outcome)?;
                 }
                 Effect::Ignore {
                     application, patch, ..
@@ -41,35 +44,20 @@ impl Engine {
                     self.end(id, outcome)?;
                 }
                 Effect::Thaw { application, .. } => {
-                    let marked = |seen: &Value| Note::of(seen).is_none();
-                    self.look_up_patch(id, op, application, marked).await?;
+                    let seen = self.application(application).await?;
+                    let outcome =
+                        found_by_version(op, Some(&seen), |seen| Note::of(seen).is_none());
+                    self.end(id, outcome)?;
                 }
             }
         }
         Ok(())
     }
-
-    /// Looks up a patch of an Application. When its mark is not there, the request may still be on its way from a process
-    /// that is dead: asking for a refresh moves the version that it carries, so that it cannot land any more, and then the
-    /// Application is read once more.
-    async fn look_up_patch(
-        &self,
-        id: &OpId,
-        op: &Op,
-        application: &AppKey,
-        marked: impl Fn(&Value) -> bool,
-    ) -> Result<(), Trouble> {
-        let mut seen = self.application(application).await?;
-        if !marked(&seen) {
-            self.ask_refresh(application).await?;
-            seen = self.application(application).await?;
-        }
-        self.end(id, found_by_version(op, Some(&seen), marked))
-    }
 }
 
 /// The mark of the write is there: it happened. Otherwise it did not, and cannot any more: it carried the version that
-/// was read before it, and that version is gone.
+/// was read before it, and either that version is gone, or the request of a process that is dead has not come and is
+/// overtaken by the next write.
 fn found_by_version(op: &Op, seen: Option<&Value>, marked: impl Fn(&Value) -> bool) -> Outcome {
     let Some(seen) = seen else {
         return Outcome::NotDone {

@@ -264,21 +264,6 @@ async fn a_bundle_brings_the_commit_into_another_mirror() {
     assert_eq!(repo.head("main").await.unwrap().sha, ours.sha);
 }
 
-/// A full disk or a crash in the middle of a fetch: the commit has arrived, its files have not.
-#[tokio::test]
-async fn an_unfinished_fetch_is_made_good() {
-    let fixture = Fixture::new();
-    let repo = fixture.repo().await;
-    let head = repo.head("main").await.unwrap().sha;
-    let object = format!("objects/{}/{}", &head[..2], &head[2..]);
-    let there = repo.mirror.join(&object);
-    std::fs::create_dir_all(there.parent().unwrap()).unwrap();
-    std::fs::copy(fixture.dir.path().join("remote.git").join(&object), &there).unwrap();
-    std::fs::write(repo.unfinished(), "").unwrap();
-    assert_eq!(repo.files(&head, "deploy/auth").await.unwrap().len(), 1);
-    assert!(!repo.unfinished().exists());
-}
-
 #[tokio::test]
 async fn what_needs_a_checkout_or_changes_nothing_is_refused() {
     let fixture = Fixture::new();

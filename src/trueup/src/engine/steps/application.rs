@@ -151,7 +151,7 @@ impl Engine {
         }
     }
 
-    pub(in super::super) async fn ask_refresh(&self, key: &AppKey) -> Result<(), Trouble> {
+    async fn ask_refresh(&self, key: &AppKey) -> Result<(), Trouble> {
         let began = Instant::now();
         let request = WriteRequest {
             object: self.application_ref(key),

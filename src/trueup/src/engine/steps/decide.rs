@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use trueup_core::{
-    decision::{CannotTake, CellKey, Decision, LiveOf, Sides, Take, Wanted, resolve, whole_object},
+    decision::{CellKey, Decision, LiveOf, Take, resolve},
     event::Event,
     now::Now,
     sheet::Refusal,
@@ -43,7 +43,7 @@ impl Engine {
                 .get(&key.application)
                 .is_some_and(|app| app.declared.is_some());
             let (git, live) =
-                chosen(take, key, &cell.sides, copy.as_ref(), declared).map_err(|why| {
+                resolve(take, &cell.sides, copy.as_ref(), declared).map_err(|why| {
                     Trouble::Refused(Refusal::new(
                         3,
                         text::line(&format!(
@@ -72,21 +72,6 @@ impl Engine {
         self.record(Event::Decided { decisions })?;
         Ok(())
     }
-}
-
-/// What the choice means, refused where it cannot be carried out.
-fn chosen(
-    take: &Take,
-    key: &CellKey,
-    sides: &Sides,
-    copy: Option<&Option<Value>>,
-    declared: bool,
-) -> Result<(Wanted, Wanted), CannotTake> {
-    let (git, live) = resolve(take, sides, copy, declared)?;
-    if key.field.is_root() {
-        whole_object(take, sides, &git, &live)?;
-    }
-    Ok((git, live))
 }
 
 /// The live value of the copy that `take` names: the same field of the object of that name elsewhere.

@@ -46,11 +46,11 @@ impl Engine {
             &self.setting.operator,
             self.ports.clock.now(),
         )
-        .with_op(op.as_str())
-        .keeping(Note::of(application));
+        .with_op(op.as_str());
+        let found = found.value().cloned().unwrap_or(Value::Null);
         (
             mechanism(how),
-            note.found.clone(),
+            found,
             Value::Array(freeze_ops(application, how, &note)),
         )
     }

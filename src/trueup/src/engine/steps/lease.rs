@@ -162,16 +162,6 @@ impl Engine {
         self.ports.cluster.write(&request).await.map(|_| ())
     }
 
-    /// Keeps the Lease for as long as it is polled; for a walk without a driver.
-    pub async fn keep_lease(&self) -> std::convert::Infallible {
-        loop {
-            self.pause(RENEW).await;
-            if self.run().armed.cluster() && self.run().closed.is_none() {
-                self.renew_lease().await;
-            }
-        }
-    }
-
     /// Keeps the Lease; a failure shows in the command log and stops nothing.
     pub(in super::super) async fn renew_lease(&self) {
         let lease = self.lease();
