@@ -376,6 +376,13 @@ fn choice(screen: &Screen, cursor: &str) -> Shot {
 
 /// Leaves by the key and its question.
 fn leave(screen: &mut Screen) -> Option<u32> {
+    // An `n` too many may have opened a question once more, just before it was answered.
+    if screen.shot().over() != Over::Nothing {
+        screen.press("esc");
+        screen.wait_for("nothing over the screen", |shot| {
+            shot.over() == Over::Nothing
+        });
+    }
     // On a small screen the footer has no room for it, and help names it.
     screen.send("q");
     screen.wait_text("leave?");
