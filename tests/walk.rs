@@ -255,6 +255,11 @@ fn one_step(screen: &mut Screen, answers: &Answers, shot: &Shot, until: impl Fn(
         let before = place(shot);
         screen.within(limit, |now| until(now) || place(now) != before)
     };
+    // A question that the program is about to put away is not one to be answered: what is typed would go elsewhere.
+    let settles = shot.over() != Over::Nothing;
+    if settles && moved(screen, Duration::from_millis(700)).is_some() {
+        return;
+    }
     match shot.over() {
         Over::Nothing => {
             let hurry = shot.waiting().is_none();
