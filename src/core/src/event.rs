@@ -418,8 +418,9 @@ pub enum Event {
     TargetSet {
         application: AppKey,
         target: Target,
-        /// What it comes to; `null`: auto-sync stays off.
-        automated: Value,
+        /// The whole `spec.syncPolicy` that it comes to; `null`: there is none, so auto-sync stays off.
+        #[serde(alias = "automated")]
+        sync_policy: Value,
         evidence: String,
         by: String,
     },

@@ -360,12 +360,12 @@ impl Run {
             Event::TargetSet {
                 application,
                 target,
-                automated,
+                sync_policy,
                 evidence,
                 ..
             } => {
                 self.app(application).target =
-                    Some((target.clone(), automated.clone(), evidence.clone()));
+                    Some((target.clone(), sync_policy.clone(), evidence.clone()));
             }
             Event::SnapshotTaken {
                 number, questions, ..

@@ -248,11 +248,11 @@ pub(super) fn applications(records: &[&Record], run: &Run) -> Vec<Found> {
                     .apps
                     .get(&key)
                     .and_then(|app| app.target.as_ref())
-                    .map_or_else(String::new, |(target, automated, _)| {
+                    .map_or_else(String::new, |(target, sync_policy, _)| {
                         format!(
-                            "{}: automated {}",
+                            "{}: syncPolicy {}",
                             words::target(target),
-                            words::policy(automated)
+                            words::policy(sync_policy)
                         )
                     }),
             }

@@ -334,6 +334,7 @@ fn gate(gate: &Gate, out: &mut String) {
         return;
     };
     let value = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| v.to_string());
+    let measured = gate.samples.iter().any(|s| s.value.is_some());
     let highest = gate.samples.iter().filter_map(|s| s.value).reduce(f64::max);
     let baseline = gate.baseline.as_ref().map_or_else(String::new, |b| {
         format!("baseline {} ({}); ", value(b.value), b.why)
@@ -347,6 +348,17 @@ fn gate(gate: &Gate, out: &mut String) {
         let count = gate.samples.iter().filter(|s| s.verdict == v).count();
         format!("{count} {}", verdict(v))
     });
+    if !measured {
+        let _ = writeln!(
+            out,
+            "{} to {}: {}; last: {}\n",
+            clock(first.at),
+            clock(last.at),
+            counts.join(", "),
+            prose(&last.why)
+        );
+        return;
+    }
     let chart = format!(
         "{}\n{} to {}  {}\n{baseline}highest {}, last {} ({})\n",
         chart::blocks(&gate.samples),

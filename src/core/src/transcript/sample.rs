@@ -187,7 +187,7 @@ fn scope(pen: &mut Pen) {
                 automated: None,
                 reason: None,
             },
-            automated: json!({"prune": true, "selfHeal": true}),
+            sync_policy: json!({"automated": {"prune": true, "selfHeal": true}}),
             evidence: "argocd/applications.yaml".into(),
             by: OPERATOR.into(),
         });

@@ -106,14 +106,14 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
         Event::TargetSet {
             application,
             target,
-            automated,
+            sync_policy,
             by,
             ..
         } => format!(
-            "target policy of {}: {}, automated {} (by {})",
+            "target policy of {}: {}, syncPolicy {} (by {})",
             app(run, application),
             words::target(target),
-            words::policy(automated),
+            words::policy(sync_policy),
             say(by)
         ),
         Event::SnapshotTaken {

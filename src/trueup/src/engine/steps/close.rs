@@ -204,7 +204,7 @@ impl Engine {
             self.record(Event::TargetSet {
                 application: key.clone(),
                 target: target.clone(),
-                automated: policy.value().cloned().unwrap_or(serde_json::Value::Null),
+                sync_policy: policy.value().cloned().unwrap_or(serde_json::Value::Null),
                 evidence,
                 by: self.setting.operator.clone(),
             })?;
