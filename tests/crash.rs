@@ -313,3 +313,132 @@ fn killed_after_every_effect() {
 fn killed_after_every_outcome() {
     chain("after-outcome");
 }
+
+impl Walk<'_> {
+    /// Goes on until the killer has killed at this place.
+    fn killed_at(&self, place: &str) {
+        fs::write(self.file("at"), place).unwrap();
+        fs::write(self.file("killed"), "").unwrap();
+        let mut command = self.crashing();
+        command.env("CRASH_AT", self.file("at"));
+        command.env("CRASH_KILLED", self.file("killed"));
+        let ran = run(command);
+        assert!(ran.killed(), "{place}: {}", self.tell(&ran));
+    }
+
+    fn export(&self, format: &str) -> String {
+        let mut export = command(&trueup(), self.home.path());
+        export.arg("--state-dir").arg(self.state());
+        export.args(["export", INCIDENT, "--format", format]);
+        let ran = run(export);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.out
+    }
+
+    /// The last line of a walk that says nothing of what may be written.
+    fn unarmed(&self) -> Value {
+        let mut command = command(&trueup(), self.home.path());
+        command.arg("--state-dir").arg(self.state());
+        command
+            .args(["-o", "json", "run"])
+            .arg(self.lab.text("plan"));
+        let ran = run(command);
+        ran.documents().pop().unwrap_or_default()
+    }
+}
+
+/// Arming is a consent given to one process. The next one looks up what was in flight, and writes nothing new.
+#[test]
+fn a_process_that_nobody_armed_looks_up_and_writes_nothing() {
+    let lab = Lab::start(&FAST);
+    let pushes = lab.pushes();
+    let walk = Walk::new(&lab);
+    for (place, write) in [
+        ("after-effect intended push ", "push"),
+        ("after-effect intended sync argocd/auth-service", "sync"),
+        ("after-effect intended thaw argocd/auth-service", "thaw"),
+    ] {
+        walk.killed_at(place);
+        assert_eq!(walk.folded().open_ops().count(), 1, "{place}");
+        let before = (lab.writes().len(), lab.pushes());
+        let ended = walk.unarmed();
+        assert_eq!(
+            (&ended["exit"], &ended["rule"]),
+            (&json!(3), &json!(1)),
+            "{ended}"
+        );
+        assert_eq!(
+            (lab.writes().len(), lab.pushes()),
+            before,
+            "{place}: {:?}",
+            lab.writes().last()
+        );
+        let now = walk.folded();
+        assert_eq!(now.open_ops().count(), 0, "{place} was not looked up");
+        assert!(
+            now.ops
+                .values()
+                .any(|op| op.effect.verb() == write && op.done())
+        );
+        assert_eq!(now.armed, trueup_core::event::Armed::Nothing);
+        // The commands of one stage arm themselves or not at all.
+        for arguments in [
+            &["sync", "like-service"][..],
+            &["thaw", "auth-service"],
+            &["freeze", "auth-service"],
+            &["act", "restart", "auth-service", "Deployment/auth-service"],
+        ] {
+            let mut command = command(&trueup(), walk.home.path());
+            command.arg("--state-dir").arg(walk.state()).args(arguments);
+            assert_eq!(run(command).code, Some(3), "{arguments:?}");
+        }
+        assert_eq!(lab.writes().len(), before.0, "{place}");
+    }
+    let ran = run(walk.command(&trueup()));
+    assert_eq!(ran.code, Some(0), "{}", walk.tell(&ran));
+    walk.assert_nothing_lost(pushes);
+    let mut armed = Vec::new();
+    for line in walk.records() {
+        if let trueup_core::event::Event::Armed { pid, by, host, .. } = &line.record.event {
+            assert!(*pid > 0 && by == "jo" && !host.is_empty());
+            armed.push(*pid);
+        }
+    }
+    let processes: BTreeSet<&u32> = armed.iter().collect();
+    assert_eq!((armed.len(), processes.len()), (4, 4), "each armed itself");
+}
+
+/// Killed between a push and the record that it landed: what was pushed is on the remote, and that is what is said.
+#[test]
+fn a_push_that_nobody_recorded_is_told_as_a_push() {
+    for place in [
+        "after-effect intended push ",
+        "after-outcome ended intended push ",
+        "before landed",
+    ] {
+        let lab = Lab::start(&FAST);
+        let pushes = lab.pushes();
+        let walk = Walk::new(&lab);
+        walk.killed_at(place);
+        assert_eq!(lab.pushes() - pushes, 1, "{place}");
+        let ran = run(walk.command(&trueup()));
+        assert_eq!(ran.code, Some(0), "{}", walk.tell(&ran));
+        let head = lab.git(&["rev-parse", "main"]);
+        for format in ["md", "html"] {
+            let told = walk.export(format);
+            assert!(!told.contains("nothing had to change"), "{place} {format}");
+            assert!(
+                told.contains(&head) && told.contains("pushed; found on the remote"),
+                "{place} {format}"
+            );
+        }
+        let told: Value = serde_json::from_str(&walk.export("json")).unwrap();
+        let commit = &told["commits"][0];
+        assert_eq!(commit["commit"], head);
+        assert!(
+            commit["landed"].as_str().unwrap().starts_with(&head),
+            "{commit}"
+        );
+        assert_eq!(lab.pushes() - pushes, 1, "{place}");
+    }
+}

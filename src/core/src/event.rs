@@ -394,7 +394,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plan: Option<Box<Plan>>,
     },
-    /// A process took the incident up again; every streak starts anew.
+    /// A process took the incident up again; every streak starts anew, and nothing is armed.
     Resumed {
         operator: String,
         host: String,
@@ -406,9 +406,15 @@ pub enum Event {
         scope: Vec<AppKey>,
         by: String,
     },
+    /// What this process may write. It holds until the process ends: [`Event::Resumed`] takes it back.
     Armed {
         write: Armed,
         by: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        host: String,
+        /// The process; 0 in journals of before it was kept.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pid: u32,
     },
     WaitShortened {
         wait: String,
@@ -621,4 +627,9 @@ pub enum Event {
     /// An event of a newer version; kept in the journal, ignored by the fold.
     #[serde(other)]
     Unknown,
+}
+
+/// For fields that are left out where they say nothing.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -342,6 +342,8 @@ impl Run {
             }
             Event::Resumed { operator, .. } => {
                 self.operator.clone_from(operator);
+                // Arming is a consent given to a process, and that process is gone.
+                self.armed = Armed::Nothing;
                 for app in self.apps.values_mut() {
                     app.gates.values_mut().for_each(GateRun::break_streak);
                     if let Some((op, at, mechanism)) =

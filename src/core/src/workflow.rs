@@ -80,6 +80,8 @@ pub enum Next {
     Arm {
         write: Armed,
         why: String,
+        /// Where on the rail the write belongs.
+        stage: Stage,
     },
     Freeze {
         applications: Vec<AppKey>,
@@ -170,10 +172,8 @@ impl Next {
             | Self::SnapshotZero
             | Self::TryGate { .. }
             | Self::ChooseTarget { .. } => Stage::Scope,
-            Self::Arm { .. }
-            | Self::Freeze { .. }
-            | Self::ProveFreeze { .. }
-            | Self::Refreeze { .. } => Stage::Freeze,
+            Self::Arm { stage, .. } => *stage,
+            Self::Freeze { .. } | Self::ProveFreeze { .. } | Self::Refreeze { .. } => Stage::Freeze,
             Self::Snapshot => Stage::Snapshot,
             Self::Decide { .. } => Stage::Decide,
             Self::Propose | Self::Push | Self::AwaitMerge { .. } | Self::TakeHead { .. } => {
@@ -222,6 +222,43 @@ pub fn next(run: &Run, now: &Now) -> Next {
     if !open.is_empty() {
         return Next::LookUp { ops: open };
     }
+    let next = walk(run, now);
+    match unarmed(run, &next) {
+        Some(why) => Next::Arm {
+            write: Armed::All,
+            why,
+            stage: next.stage(),
+        },
+        None => next,
+    }
+}
+
+/// Why the process has to be armed before this, if it is not.
+fn unarmed(run: &Run, next: &Next) -> Option<String> {
+    let (armed, why) = match next {
+        Next::Freeze { .. } => (run.armed.cluster(), "freezing writes to the Applications"),
+        Next::Refreeze { application, why } if !run.armed.cluster() => {
+            return Some(format!(
+                "the freeze of {application} was lost ({why}), and freezing it again writes to it"
+            ));
+        }
+        Next::Push => (run.armed.git(), "a push writes to the repository"),
+        Next::Sync { .. } => (run.armed.cluster(), "a sync writes to the Application"),
+        Next::Ignore { .. } => (
+            run.armed.cluster(),
+            "what is ignored is written to the Application",
+        ),
+        Next::Thaw { .. } => (run.armed.cluster(), "thawing writes to the Applications"),
+        Next::ProveFreeze { .. } | Next::Predict { .. } | Next::WatchThaw { .. } => (
+            run.armed.cluster(),
+            "asking Argo CD to compare now writes to the Application",
+        ),
+        _ => return None,
+    };
+    (!armed).then(|| why.to_owned())
+}
+
+fn walk(run: &Run, now: &Now) -> Next {
     before_the_freeze(run)
         .or_else(|| if now.may_freeze() { freeze(run) } else { None })
         .or_else(|| (run.snapshots < 2).then_some(Next::Snapshot))
@@ -273,14 +310,7 @@ fn freeze(run: &Run) -> Option<Next> {
         .map(|(key, _)| key.clone())
         .collect();
     if !not.is_empty() {
-        return Some(if run.armed.cluster() {
-            Next::Freeze { applications: not }
-        } else {
-            Next::Arm {
-                write: Armed::All,
-                why: "freezing writes to the Applications".into(),
-            }
-        });
+        return Some(Next::Freeze { applications: not });
     }
     let unproven: Vec<AppKey> = run
         .walking()
@@ -344,10 +374,6 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
     if owed_to_git(run, now) {
         return Some(match &run.proposal {
             None => Next::Propose,
-            Some(_) if !run.armed.git() => Next::Arm {
-                write: Armed::All,
-                why: "a push writes to the repository".into(),
-            },
             Some(_) => Next::Push,
         });
     }
@@ -748,6 +774,52 @@ mod tests {
         assert!(matches!(next(&run, &now), Next::Stopped { rule: 0, .. }));
         now.apps.clear();
         assert!(matches!(next(&run, &now), Next::Stopped { rule: 0, .. }));
+    }
+
+    #[test]
+    fn arming_ends_with_the_process_that_was_armed() {
+        let (mut run, now) = world();
+        let key = run.scope[0].clone();
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let record = |event| crate::event::Record {
+            seq: 1,
+            time: at,
+            event,
+        };
+        run.apply(&record(crate::event::Event::Armed {
+            write: Armed::All,
+            by: "jo".into(),
+            host: "bridge-1".into(),
+            pid: 7,
+        }));
+        assert!(matches!(next(&run, &now), Next::Freeze { .. }));
+        run.apply(&record(crate::event::Event::Resumed {
+            operator: "jo".into(),
+            host: "bridge-1".into(),
+            version: String::new(),
+            recovered: String::new(),
+        }));
+        assert!(matches!(
+            next(&run, &now),
+            Next::Arm {
+                stage: Stage::Freeze,
+                ..
+            }
+        ));
+
+        // What asks Argo CD for something needs it as well; what only looks does not.
+        let application = run.apps.get_mut(&key).unwrap();
+        let (op, mechanism) = (OpId::from("1"), crate::event::Mechanism::NoteOnly);
+        application.freeze = Freeze::Set { op, at, mechanism };
+        assert!(matches!(
+            next(&run, &now),
+            Next::Arm {
+                stage: Stage::Freeze,
+                ..
+            }
+        ));
+        run.armed = Armed::Cluster;
+        assert!(matches!(next(&run, &now), Next::ProveFreeze { .. }));
     }
 
     #[test]

@@ -3,31 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use etcetera::BaseStrategy;
 use serde::Deserialize;
-use trueup_core::event::Waits;
+use trueup_core::event::{Armed, Waits};
 use trueup_core::span::Span;
 
 use crate::ports::Author;
-
-/// What may be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Armed {
-    Git,
-    Cluster,
-    All,
-}
-
-impl Armed {
-    pub fn git(self) -> bool {
-        matches!(self, Self::Git | Self::All)
-    }
-
-    pub fn cluster(self) -> bool {
-        matches!(self, Self::Cluster | Self::All)
-    }
-}
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -64,7 +49,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "ID")]
     pub incident: Option<String>,
     /// Allow writes; without it nothing is written outside the state folder
-    #[arg(long, global = true, value_enum, value_name = "WHAT")]
+    #[arg(long, global = true, value_name = "WHAT", value_parser = armed())]
     pub write: Option<Armed>,
     /// Folder of journals and mirrors [default: trueup in the XDG state folder]
     #[arg(long, global = true, value_name = "DIR")]
@@ -100,7 +85,8 @@ pub struct Settings {
     /// An Application's repoURL → the URL to use.
     pub repos: BTreeMap<String, String>,
     pub incident: Option<String>,
-    pub write: Option<Armed>,
+    /// What this process may write; nothing unless the command line says so.
+    pub write: Armed,
     pub state_dir: PathBuf,
     pub waits: Waits,
     /// From `[git]`; overrides Git's own configuration.
@@ -184,7 +170,7 @@ impl Settings {
             prometheus: args.prometheus,
             repos: args.repo.into_iter().collect(),
             incident: args.incident,
-            write: args.write,
+            write: args.write.unwrap_or_default(),
             state_dir,
             waits: file.waits.over(Waits::default()),
             author,
@@ -254,6 +240,15 @@ fn read_file(named: Option<&Path>) -> Result<File, SettingsError> {
         }
         Err(error) => Err(refuse(error.to_string())),
     }
+}
+
+/// The words of `--write`.
+fn armed() -> impl TypedValueParser<Value = Armed> {
+    PossibleValuesParser::new(["git", "cluster", "all"]).map(|word| match word.as_str() {
+        "git" => Armed::Git,
+        "cluster" => Armed::Cluster,
+        _ => Armed::All,
+    })
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -172,10 +172,25 @@ impl<'a> Builder<'a> {
             Event::FreezeLost { application, why } => {
                 self.end_freeze(application, at, &format!("lost: {}", say(why)));
             }
-            Event::Landed { revision, how, .. } => {
+            Event::Landed {
+                repository,
+                revision,
+                how,
+                ..
+            } => {
                 let landed = format!("{} ({})", say(revision.as_str()), say(how));
+                let ops = &self.run.ops;
+                let reached = |c: &Commit| {
+                    ops.values().any(|op| {
+                        op.done()
+                            && matches!(&op.effect, Effect::Push { repository: to, commit, .. }
+                                if to == repository && *c.commit == *say(commit.as_str()))
+                    })
+                };
                 for commit in self.commits.iter_mut().filter(|c| c.landed.is_empty()) {
-                    commit.landed.clone_from(&landed);
+                    if reached(commit) {
+                        commit.landed.clone_from(&landed);
+                    }
                 }
             }
             Event::Attested { gate, who, saw } => self.attested.push(Attested {

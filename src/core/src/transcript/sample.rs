@@ -199,6 +199,8 @@ fn scope(pen: &mut Pen) {
     pen.write(Event::Armed {
         write: Armed::All,
         by: OPERATOR.into(),
+        host: "bridge-1".into(),
+        pid: 4242,
     });
 }
 

@@ -91,14 +91,23 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
         Event::ScopeSet { scope, by } => {
             format!("scope set by {}: {}", say(by), apps(run, scope))
         }
-        Event::Armed { write, by } => {
+        Event::Armed {
+            write,
+            by,
+            host,
+            pid,
+        } => {
             let what = match write {
                 Armed::Nothing => "nothing",
                 Armed::Git => "Git only",
                 Armed::Cluster => "the cluster",
                 Armed::All => "all",
             };
-            format!("armed for {what} by {}", say(by))
+            let process = match pid {
+                0 => String::new(),
+                pid => format!(" (process {pid} on {})", say(host)),
+            };
+            format!("armed for {what} by {}{process}", say(by))
         }
         Event::WaitShortened { wait, from, to } => {
             format!("wait shortened: {} {} → {}", say(wait), say(from), say(to))

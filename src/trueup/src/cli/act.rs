@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use trueup_core::{plan::Action, sheet::Command, text};
 
-use super::{give_up, output, run::armed, stages, walk};
+use super::{give_up, output, stages, walk};
 use crate::{
     engine::Trouble,
     journal::Boundaries,
@@ -100,14 +100,11 @@ async fn go(
         ActCommand::Restart { target } => (target, Action::Restart {}),
         ActCommand::Suspend { target } => (target, Action::Suspend {}),
     };
+    let write = stages::not_armed(settings)?;
     let opened = stages::continued(settings, None, boundaries).await?;
     let engine = opened.engine;
     engine.look().await?;
-    engine
-        .say(&Command::Arm {
-            write: armed(settings),
-        })
-        .await?;
+    engine.say(&Command::Arm { write }).await?;
     let key = stages::key(&engine, &target.app);
     let command = Command::Act {
         application: key.clone(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, sync::Arc};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use trueup_core::{
-    event::{Armed, Event},
+    event::Event,
     plan::Plan,
     run::Run,
     workflow::{self, Stage},
@@ -20,18 +20,8 @@ use crate::{
     app::{self, Opening},
     engine::{Trouble, handle::Update},
     journal::{self, Boundaries},
-    settings::{self, Output, Settings},
+    settings::{Output, Settings},
 };
-
-/// What is armed, as events have it.
-pub fn armed(settings: &Settings) -> Armed {
-    match settings.write {
-        None => Armed::Nothing,
-        Some(settings::Armed::Git) => Armed::Git,
-        Some(settings::Armed::Cluster) => Armed::Cluster,
-        Some(settings::Armed::All) => Armed::All,
-    }
-}
 
 /// Walks as the plan says. Whatever happens, the last line for programs is the result.
 pub async fn run(settings: &Settings, args: &RunArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
@@ -107,7 +97,7 @@ async fn go(
     let printer = spawn_printer(opened.updates, settings.output);
     let answers = Answers {
         plan,
-        write: armed(settings),
+        write: settings.write,
         attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
     let engine = opened.engine;
@@ -126,14 +116,6 @@ async fn go(
             plan: Box::new(answers.plan.clone()),
             by: app::operator(),
         })?;
-    }
-    // A confirmation given for an earlier start does not arm this one for more.
-    if engine.run().armed != answers.write && engine.run().armed != Armed::Nothing {
-        engine
-            .say(&trueup_core::sheet::Command::Arm {
-                write: answers.write,
-            })
-            .await?;
     }
     let ended = tokio::select! {
         biased;

@@ -19,9 +19,7 @@ use trueup_core::{
 
 use super::{
     args::{AppsArgs, FreezeArgs, ResumeArgs, StartArgs},
-    give_up, output,
-    run::armed,
-    walk,
+    give_up, output, walk,
 };
 use crate::{
     adapters::clock::random_key,
@@ -166,12 +164,12 @@ pub async fn resume(
 }
 
 async fn screen(settings: &Settings, opened: Opened) -> Result<i32, Trouble> {
-    if settings.write.is_some() {
+    if settings.write != Armed::Nothing {
         opened.engine.look().await?;
         opened
             .engine
             .say(&Command::Arm {
-                write: armed(settings),
+                write: settings.write,
             })
             .await?;
     }
@@ -210,8 +208,8 @@ pub fn key(engine: &Engine, name: &str) -> AppKey {
     engine.reader().app_key(name)
 }
 
-fn not_armed(settings: &Settings) -> Result<Armed, Trouble> {
-    let write = armed(settings);
+pub(super) fn not_armed(settings: &Settings) -> Result<Armed, Trouble> {
+    let write = settings.write;
     if write.cluster() {
         return Ok(write);
     }

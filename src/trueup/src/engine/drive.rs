@@ -44,12 +44,8 @@ impl Engine {
                 revision,
             } => {
                 let branch = self.tracked_branch(repository);
-                self.landed(
-                    repository,
-                    &branch,
-                    revision,
-                    "nothing had to change in Git",
-                )
+                let how = self.how_landed(repository, &branch, revision).await?;
+                self.landed(repository, &branch, revision, &how)
             }
             Next::Predict {
                 application,

@@ -616,6 +616,7 @@ fn arming_is_a_choice_of_its_own() {
         Update::Next(Box::new(Next::Arm {
             write: Armed::All,
             why: "freezing writes to the Applications".into(),
+            stage: Stage::Freeze,
         })),
     );
     assert_eq!(

@@ -11,6 +11,7 @@ use trueup_core::{
     event::{Effect, Guard, Outcome},
     object::identity::AppKey,
     policy::{FIELD_MANAGER, Policy},
+    sheet::Refusal,
     text,
 };
 
@@ -152,6 +153,14 @@ impl Engine {
     }
 
     async fn ask_refresh(&self, key: &AppKey) -> Result<(), Trouble> {
+        if !self.run().armed.cluster() {
+            return Err(Refusal::new(
+                1,
+                "not armed: asking Argo CD to compare now writes to the Application",
+                "arm with `W` on the screen, or with --write cluster (or all)",
+            )
+            .into());
+        }
         let began = Instant::now();
         let request = WriteRequest {
             object: self.application_ref(key),

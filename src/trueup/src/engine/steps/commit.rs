@@ -463,6 +463,53 @@ impl Engine {
         Ok(())
     }
 
+    /// How a revision came to be the head of the tracked branch: by our pushes, as the remote has them, or without us.
+    pub(in super::super) async fn how_landed(
+        &self,
+        repository: &str,
+        branch: &str,
+        revision: &Commit,
+    ) -> Result<String, Trouble> {
+        let run = self.run();
+        let ours: Vec<&Commit> = run
+            .op_order
+            .iter()
+            .filter_map(|id| run.ops.get(id))
+            .filter(|op| op.done())
+            .filter_map(|op| match &op.effect {
+                Effect::Push {
+                    repository: pushed_to,
+                    commit,
+                    ..
+                } if pushed_to == repository => Some(commit),
+                _ => None,
+            })
+            .collect();
+        if ours.contains(&revision) {
+            return Ok("pushed; found on the remote afterwards".into());
+        }
+        let mut held = Vec::new();
+        if !ours.is_empty() {
+            let repo = self.ports.repos.open(repository).await?;
+            for commit in ours {
+                if let Landed::Yes { .. } = repo.contains(branch, commit.as_str()).await? {
+                    held.push(commit.short());
+                }
+            }
+        }
+        Ok(match (held.as_slice(), run.landed.get(repository)) {
+            ([], None) => "nothing had to change in Git".into(),
+            ([], Some(before)) => format!(
+                "somebody moved the branch on from {}; it renders as decided",
+                before.revision.short()
+            ),
+            (held, _) => format!(
+                "pushed {}, and somebody moved the branch on since; it renders as decided",
+                held.join(", ")
+            ),
+        })
+    }
+
     /// Finds out from the remote whether a push landed.
     pub(in super::super) async fn look_up_push(
         &self,

@@ -49,6 +49,8 @@ impl Engine {
             self.record(Event::Armed {
                 write,
                 by: self.setting.operator.clone(),
+                host: self.setting.host.clone(),
+                pid: std::process::id(),
             })?;
         }
         Ok(())

@@ -64,7 +64,7 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
                 .collect();
             offers::target(model, without);
         }
-        Next::Arm { write, why } => offers::arm(model, Some((write, why))),
+        Next::Arm { write, why, .. } => offers::arm(model, Some((write, why))),
         Next::Decide { cells } => {
             if let Some(cell) = first_in_order(model, &cells) {
                 model.go_to_cell(&cell);
