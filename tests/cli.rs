@@ -692,8 +692,9 @@ fn a_walk_stops_where_it_has_to_and_goes_on() {
         scope.spawn(|| {
             let fresh = Bench::new();
             let script = fresh.home.path().join("by-hand.sh");
-            let (old, new) = (bench.lab.repository(), fresh.lab.repository());
-            let text = by_hand.replace(&old.display().to_string(), &new.display().to_string());
+            let [old, new] =
+                [&bench.lab, &fresh.lab].map(|lab| lab.url().trim_start_matches("file://"));
+            let text = by_hand.replace(old, new);
             fs::write(&script, text).unwrap();
             let mut sh = command(Path::new("sh"), fresh.home.path());
             sh.arg(&script).current_dir(fresh.home.path());
@@ -713,7 +714,7 @@ impl Bench {
     /// A clone of the lab's repository in which somebody else works.
     fn somebody(&self, name: &str) -> PathBuf {
         let clone = self.home.path().join(name);
-        let url = self.lab.repository().display().to_string();
+        let url = self.lab.url().to_owned();
         self.git(
             self.home.path(),
             &["clone", "-q", &url, &clone.display().to_string()],

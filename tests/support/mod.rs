@@ -1,4 +1,4 @@
-//! For tests that run the real program against a lab in a process of its own.
+//! For tests that run the real program against a lab in a process of its own, or against a real control plane.
 #![allow(
     dead_code,
     reason = "each test uses the part that it needs; the lint would hold for each of them"
@@ -9,8 +9,8 @@ pub mod place;
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Read},
-    os::unix::process::ExitStatusExt,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::{net::UnixStream, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -60,18 +60,57 @@ pub fn example(name: &str) -> PathBuf {
     path
 }
 
-/// A lab, stopped when the value goes, at a panic too.
+/// What plays the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bed {
+    /// The lab that the program holds.
+    Lab,
+    /// A real control plane: `tests/cluster/up`, which needs Go.
+    Cluster,
+}
+
+impl Bed {
+    /// The lab, unless `TRUEUP_BED=cluster` says otherwise.
+    pub fn chosen() -> Self {
+        match std::env::var("TRUEUP_BED").as_deref() {
+            Ok("cluster") => Self::Cluster,
+            Ok("lab" | "") | Err(_) => Self::Lab,
+            Ok(other) => panic!("TRUEUP_BED={other}: lab or cluster is needed"),
+        }
+    }
+
+    fn command(self) -> Command {
+        match self {
+            Self::Lab => {
+                let mut command = Command::new(trueup());
+                command.arg("lab");
+                command
+            }
+            Self::Cluster => {
+                let up = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cluster/up");
+                Command::new(up)
+            }
+        }
+    }
+}
+
+/// A lab or a cluster with the scenario, stopped when the value goes, at a panic too.
 pub struct Lab {
     process: Child,
+    pub bed: Bed,
     pub document: Value,
     pub dir: tempfile::TempDir,
 }
 
 impl Lab {
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_on(Bed::chosen(), settings)
+    }
+
+    pub fn start_on(bed: Bed, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut command = Command::new(trueup());
-        command.args(["lab", "inc-441", "--serve", "--dir"]);
+        let mut command = bed.command();
+        command.args(["inc-441", "--serve", "--dir"]);
         command.arg(dir.path().join("lab"));
         for setting in settings {
             command.args(["--set", setting]);
@@ -96,9 +135,24 @@ impl Lab {
         fs::write(dir.path().join("config.toml"), WAITS).expect("the settings can be written");
         Self {
             process,
+            bed,
             document,
             dir,
         }
+    }
+
+    /// Gives an order about one component of a real control plane, as `tests/cluster/ctl` does: `kill`, `stop`, `start`, `pause`, `resume`. When
+    /// `start` comes back, the component serves.
+    #[track_caller]
+    pub fn component(&self, verb: &str, name: &str) {
+        let mut control = UnixStream::connect(self.text("control")).expect("the cluster listens");
+        writeln!(control, "{verb} {name}").expect("it takes orders");
+        let mut answer = String::new();
+        let read = BufReader::new(control).read_line(&mut answer);
+        assert!(
+            read.is_ok() && answer.trim() == "ok",
+            "{verb} {name}: {read:?} {answer}"
+        );
     }
 
     pub fn text(&self, key: &str) -> String {
@@ -120,10 +174,21 @@ impl Lab {
 
     /// The bare repository.
     pub fn repository(&self) -> PathBuf {
-        let url = self.document["repositories"][0]["url"]
+        let url = self.url();
+        match url.strip_prefix("file://") {
+            Some(path) => path.into(),
+            // What a server serves, on the side of the server.
+            None => PathBuf::from(self.text("dir"))
+                .join("git")
+                .join(url.rsplit('/').next().expect("a URL has a last part")),
+        }
+    }
+
+    /// The repository, as the Applications name it and everybody reaches it.
+    pub fn url(&self) -> &str {
+        self.document["repositories"][0]["url"]
             .as_str()
-            .expect("there is a repository");
-        url.trim_start_matches("file://").into()
+            .expect("there is a repository")
     }
 
     pub fn git(&self, arguments: &[&str]) -> String {
@@ -203,7 +268,7 @@ impl Drop for Lab {
         let _ = Command::new("kill")
             .arg(self.process.id().to_string())
             .status();
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + Duration::from_secs(15);
         while Instant::now() < until {
             if matches!(self.process.try_wait(), Ok(Some(_))) {
                 return;

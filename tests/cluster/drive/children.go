@@ -22,10 +22,20 @@ type children struct {
 	running  []*child
 }
 
+// A child is a part of the cluster; it may be stopped and started again with the same arguments.
 type child struct {
-	name string
+	name    string
+	env     []string
+	program string
+	args    []string
+	// ready says why it does not serve yet; nil where nobody waits for it.
+	ready func() error
+
 	cmd  *exec.Cmd
 	gone chan struct{}
+	// Its end is expected: somebody asked for it.
+	ended  bool
+	paused bool
 }
 
 type death struct {
@@ -35,47 +45,76 @@ type death struct {
 }
 
 func (d death) error() error {
-	text, _ := os.ReadFile(d.log)
+	return fmt.Errorf("%s ended (%v); the end of its log:\n%s", d.name, d.why, tail(d.log))
+}
+
+// tail gives the last lines of a file.
+func tail(path string) []byte {
+	text, _ := os.ReadFile(path)
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	if len(lines) > 15 {
 		lines = lines[len(lines)-15:]
 	}
-	return fmt.Errorf("%s ended (%v); the end of its log:\n%s", d.name, d.why, bytes.Join(lines, []byte("\n")))
+	return bytes.Join(lines, []byte("\n"))
 }
 
 func newChildren(logs string) *children {
 	return &children{logs: logs, died: make(chan death, 64)}
 }
 
-// start runs a program with its output in logs/NAME.log. `out`, if given, gets standard output instead.
+func (c *children) log(name string) string { return filepath.Join(c.logs, name+".log") }
+
+// start runs a program with its output added to logs/NAME.log. `out`, if given, gets standard output instead.
 func (c *children) start(name string, env []string, out io.Writer, program string, args ...string) error {
-	path := filepath.Join(c.logs, name+".log")
-	log, err := os.Create(path)
+	one := &child{name: name, env: env, program: program, args: args}
+	if err := c.run(one, out); err != nil {
+		return err
+	}
+	c.mutex.Lock()
+	c.running = append(c.running, one)
+	c.mutex.Unlock()
+	return nil
+}
+
+// find gives the child of that name.
+func (c *children) find(name string) *child {
+	for _, one := range c.running {
+		if one.name == name {
+			return one
+		}
+	}
+	return nil
+}
+
+// run must be called on the thread that lives as long as the program: a child dies with the thread that started it.
+func (c *children) run(one *child, out io.Writer) error {
+	path := c.log(one.name)
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(one.program, one.args...)
+	cmd.Env = append(os.Environ(), one.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if out != nil {
 		cmd.Stdout = out
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting %s: %w", name, err)
+		return fmt.Errorf("starting %s: %w", one.name, err)
 	}
-	one := &child{name: name, cmd: cmd, gone: make(chan struct{})}
+	gone := make(chan struct{})
 	c.mutex.Lock()
-	c.running = append(c.running, one)
+	one.cmd, one.gone, one.ended, one.paused = cmd, gone, false, false
 	c.mutex.Unlock()
 	go func() {
 		why := cmd.Wait()
-		close(one.gone)
+		close(gone)
 		c.mutex.Lock()
 		defer c.mutex.Unlock()
-		if !c.stopping {
-			c.died <- death{name, why, path}
+		if !c.stopping && !one.ended {
+			c.died <- death{one.name, why, path}
 		}
 	}()
 	return nil
@@ -89,7 +128,8 @@ func (c *children) stop() {
 	running := c.running
 	c.mutex.Unlock()
 	for i := len(running) - 1; i >= 0; i-- {
-		_ = syscall.Kill(-running[i].cmd.Process.Pid, syscall.SIGTERM)
+		running[i].signal(syscall.SIGTERM)
+		running[i].signal(syscall.SIGCONT)
 		if running[i].name == "kube-apiserver" || running[i].name == "etcd" {
 			running[i].end(0)
 		}
@@ -104,12 +144,24 @@ func (c *children) stop() {
 	}
 }
 
+func (c *child) runs() bool {
+	select {
+	case <-c.gone:
+		return false
+	default:
+		return true
+	}
+}
+
+// signal goes to its whole group. The group outlives its leader if a member was left; the number of one that is gone for good is not given
+// out again while this program holds a child of it.
+func (c *child) signal(signal syscall.Signal) { _ = syscall.Kill(-c.cmd.Process.Pid, signal) }
+
 func (c *child) end(grace time.Duration) {
 	select {
 	case <-c.gone:
 	case <-time.After(grace):
 	}
-	// The group outlives its leader if a member was left.
-	_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
+	c.signal(syscall.SIGKILL)
 	<-c.gone
 }

@@ -24,26 +24,9 @@ type cluster struct {
 	options
 	children *children
 	stop     <-chan os.Signal
-	ports    []net.Listener
+	ports    *ports
 	api      string
 	admin    string
-}
-
-// port gives the address of a free port on loopback. It is kept from everybody until release.
-func (c *cluster) port() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	c.ports = append(c.ports, listener)
-	return listener.Addr().String(), nil
-}
-
-func (c *cluster) release() {
-	for _, listener := range c.ports {
-		_ = listener.Close()
-	}
-	c.ports = nil
 }
 
 func (c *cluster) path(parts ...string) string {
@@ -57,13 +40,8 @@ func (c *cluster) component(name string, env []string, args ...string) error {
 func (c *cluster) start() (map[string]any, error) {
 	addresses := make([]string, 14)
 	for i := range addresses {
-		address, err := c.port()
-		if err != nil {
-			return nil, err
-		}
-		addresses[i] = address
+		addresses[i] = c.ports.address()
 	}
-	c.release()
 	etcd, peer, api, redis, repo := addresses[0], addresses[1], addresses[2], addresses[3], addresses[4]
 	rest := addresses[5:]
 	if err := c.controlPlane(etcd, peer, api, redis); err != nil {
@@ -94,6 +72,7 @@ func (c *cluster) start() (map[string]any, error) {
 	document["prometheus"] = prometheus
 	document["auditLog"] = c.path("audit.log")
 	document["pid"] = os.Getpid()
+	document["control"] = c.path("control")
 	if server != "" {
 		document["argocdServer"] = server
 	}
@@ -155,7 +134,7 @@ func (c *cluster) controlPlane(etcd, peer, api, redis string) error {
 	if err != nil {
 		return err
 	}
-	return c.until("the API server", func() error { return c.get(c.api+"/readyz", c.admin) })
+	return c.until("kube-apiserver", func() error { return c.get(c.api+"/readyz", c.admin) })
 }
 
 // credentials writes the token file and a kubeconfig for each user. The API server makes its certificate itself.
@@ -217,7 +196,7 @@ func (c *cluster) install() error {
 		return err
 	}
 	// `kubectl wait` trips over a CRD that has no conditions yet; what is served can be listed.
-	err := c.until("the CRDs", func() error {
+	err := c.until("kube-apiserver", func() error {
 		return c.kubectl("get", "applications.argoproj.io,applicationsets.argoproj.io,appprojects.argoproj.io", "--all-namespaces")
 	})
 	if err != nil {
@@ -305,7 +284,7 @@ func (c *cluster) argocd(redis, repo string, ports []string) (string, error) {
 			return "", err
 		}
 	}
-	if err := c.listens("the repo server", repo); err != nil {
+	if err := c.listens("argocd-repo-server", repo); err != nil {
 		return "", err
 	}
 	if !c.server {
@@ -314,8 +293,8 @@ func (c *cluster) argocd(redis, repo string, ports []string) (string, error) {
 	return ports[5], nil
 }
 
-func (c *cluster) listens(what, address string) error {
-	return c.until(what, func() error {
+func (c *cluster) listens(name, address string) error {
+	return c.until(name, func() error {
 		connection, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			_ = connection.Close()
@@ -335,7 +314,7 @@ func (c *cluster) git(address string) (string, error) {
 	if err := os.WriteFile(c.path("gitconfig"), []byte("[safe]\n\tdirectory = *\n"), 0o644); err != nil {
 		return "", err
 	}
-	return "git://" + address, c.listens("git daemon", address)
+	return "git://" + address, c.listens("git-daemon", address)
 }
 
 func (c *cluster) load(git string) (map[string]any, error) {
@@ -383,7 +362,7 @@ func (c *cluster) prometheus(exporter, address string) (string, error) {
 	}
 	// Two scrapes: a rate can be computed.
 	query := "http://" + address + "/api/v1/query?query=min(count_over_time(http_requests_total[5m]))%3E%3D2"
-	return "http://" + address, c.until("two scrapes of Prometheus", func() error {
+	return "http://" + address, c.until("prometheus", func() error {
 		body, err := c.read(query, "")
 		if err == nil && !strings.Contains(body, `"value"`) {
 			err = fmt.Errorf("it answers %s", strings.TrimSpace(body))

@@ -35,6 +35,8 @@ type options struct {
 	manifests string
 	server    bool
 	sets      pairs
+	// Where an order goes instead of a start.
+	ctl string
 }
 
 func main() {
@@ -46,7 +48,9 @@ func main() {
 	flag.StringVar(&o.assets, "assets", "", "the folder of this program's YAML files")
 	flag.StringVar(&o.loader, "loader", "", "the program that loads a scenario into a cluster")
 	flag.StringVar(&o.manifests, "manifests", "", "the folder `manifests` of Argo CD")
-	flag.BoolVar(&o.server, "server", false, "run argocd-server too")
+	flag.BoolVar(&o.server, "server", true, "run argocd-server too")
+	flag.StringVar(&o.ctl, "ctl", "", "give the words to the cluster in this folder as an order, and end")
+	flag.Bool("serve", true, "as the lab has it: print the line and run until SIGTERM; there is nothing else to do here")
 	flag.Var(&o.sets, "set", "KEY=VALUE, as for the lab")
 	var words []string
 	for rest := os.Args[1:]; len(rest) > 0; {
@@ -56,6 +60,13 @@ func main() {
 		if rest = flag.Args(); len(rest) > 0 {
 			words, rest = append(words, rest[0]), rest[1:]
 		}
+	}
+	if o.ctl != "" {
+		if err := command(o.ctl, words); err != nil {
+			fmt.Fprintln(os.Stderr, "the cluster:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	if len(words) > 1 {
 		fmt.Fprintln(os.Stderr, "one scenario at a time:", strings.Join(words, " "))
@@ -93,7 +104,16 @@ func run(o options, stop <-chan os.Signal) error {
 		}
 	}
 	c := &cluster{options: o, children: newChildren(filepath.Join(dir, "logs"))}
+	if c.ports, err = takePorts(filepath.Join(filepath.Dir(o.bin), "ports")); err != nil {
+		return err
+	}
+	control := filepath.Join(dir, "control")
+	orders, err := listen(control)
+	if err != nil {
+		return err
+	}
 	defer func() {
+		_ = os.Remove(control)
 		c.children.stop()
 		if own {
 			_ = os.RemoveAll(dir)
@@ -113,19 +133,29 @@ func run(o options, stop <-chan os.Signal) error {
 		return err
 	}
 	fmt.Println(string(line))
-	select {
-	case <-stop:
-		return nil
-	case dead := <-c.children.died:
-		return dead.error()
+	for {
+		select {
+		case <-stop:
+			return nil
+		case dead := <-c.children.died:
+			return dead.error()
+		case order := <-orders:
+			if c.carryOut(order) == errStopped {
+				return nil
+			}
+		}
 	}
 }
 
 var errStopped = fmt.Errorf("told to stop")
 
-// until tries `ready` until it gives no error. A dead child or a signal ends the wait.
-func (c *cluster) until(what string, ready func() error) error {
+// until tries `ready` until it gives no error: whether the component NAME serves. A dead child or a signal ends the wait.
+func (c *cluster) until(name string, ready func() error) error {
 	deadline := time.After(patience)
+	// Whoever starts it again waits in the same way.
+	if one := c.children.find(name); one != nil && one.ready == nil {
+		one.ready = ready
+	}
 	for {
 		why := ready()
 		if why == nil {
@@ -137,7 +167,7 @@ func (c *cluster) until(what string, ready func() error) error {
 		case dead := <-c.children.died:
 			return dead.error()
 		case <-deadline:
-			return fmt.Errorf("%s did not come within %s: %w", what, patience, why)
+			return fmt.Errorf("%s did not come within %s: %w; the end of its log:\n%s", name, patience, why, tail(c.children.log(name)))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
