@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::kinds::Resource;
 use super::status::Failure;
 use super::store::{self, Store, Token};
 
@@ -25,6 +24,16 @@ impl User {
             name: "kubernetes-admin".into(),
             uid: String::new(),
             groups: vec!["system:masters".into(), "system:authenticated".into()],
+            impersonator: None,
+        }
+    }
+
+    /// Who brings no credentials at all.
+    pub fn anonymous() -> Self {
+        Self {
+            name: "system:anonymous".into(),
+            uid: String::new(),
+            groups: vec!["system:unauthenticated".into()],
             impersonator: None,
         }
     }
@@ -208,8 +217,15 @@ pub fn allowed(store: &Store, user: &User, ask: &Attributes) -> bool {
     if user.groups.iter().any(|g| g == "system:masters") {
         return true;
     }
-    if !ask.path.is_empty() && open_path(&ask.path) && ask.verb == "get" {
-        return true;
+    let anonymous = user.groups.iter().any(|g| g == "system:unauthenticated");
+    if !ask.path.is_empty() && ask.verb == "get" {
+        let open = if anonymous { public_path } else { open_path };
+        if open(&ask.path) {
+            return true;
+        }
+    }
+    if anonymous {
+        return false;
     }
     if matches!(
         ask.group.as_str(),
@@ -221,6 +237,14 @@ pub fn allowed(store: &Store, user: &User, ask: &Attributes) -> bool {
     rules(store, user, &ask.namespace)
         .iter()
         .any(|rule| rule_allows(rule, ask))
+}
+
+/// What everybody may read, without credentials too (`system:public-info-viewer`).
+fn public_path(path: &str) -> bool {
+    matches!(
+        path,
+        "/version" | "/version/" | "/healthz" | "/livez" | "/readyz"
+    )
 }
 
 fn open_path(path: &str) -> bool {
@@ -248,13 +272,19 @@ fn open_path(path: &str) -> bool {
 }
 
 /// The refusal in the server's own words.
-pub fn refuse(user: &User, ask: &Attributes, kind: Option<&Resource>) -> Failure {
-    let Some(kind) = kind else {
+pub fn refuse(user: &User, ask: &Attributes) -> Failure {
+    if !ask.path.is_empty() {
         let message = format!(
             "forbidden: User {:?} cannot {} path {:?}",
             user.name, ask.verb, ask.path
         );
         return Failure::forbidden(message, "", "", "");
+    }
+    let plural = ask.resource.split('/').next().unwrap_or_default();
+    let qualified = if ask.group.is_empty() {
+        plural.to_owned()
+    } else {
+        format!("{plural}.{}", ask.group)
     };
     let scope = if ask.namespace.is_empty() {
         "at the cluster scope".to_owned()
@@ -267,12 +297,8 @@ pub fn refuse(user: &User, ask: &Attributes, kind: Option<&Resource>) -> Failure
         format!(" {:?}", ask.name)
     };
     let message = format!(
-        "{}{named} is forbidden: User {:?} cannot {} resource {:?} in API group {:?} {scope}",
-        kind.qualified(),
-        user.name,
-        ask.verb,
-        ask.resource,
-        ask.group,
+        "{qualified}{named} is forbidden: User {:?} cannot {} resource {:?} in API group {:?} {scope}",
+        user.name, ask.verb, ask.resource, ask.group,
     );
-    Failure::forbidden(message, &kind.group, &kind.plural, &ask.name)
+    Failure::forbidden(message, &ask.group, plural, &ask.name)
 }

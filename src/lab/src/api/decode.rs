@@ -21,6 +21,19 @@ pub struct Decoded {
     pub unknown: Vec<String>,
 }
 
+/// Refuses a media type that no body of an object comes in. None at all is taken for JSON.
+pub fn readable(content_type: &str) -> Result<(), Failure> {
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    match media {
+        ""
+        | "application/json"
+        | "application/yaml"
+        | "application/vnd.kubernetes.protobuf"
+        | "application/apply-patch+yaml" => Ok(()),
+        _ => Err(Failure::unsupported_media_type(ACCEPTED)),
+    }
+}
+
 /// Parses a request body: JSON, or YAML where the content type says so.
 pub fn body(bytes: &[u8], content_type: &str) -> Result<Value, Failure> {
     if content_type.contains("protobuf") || bytes.starts_with(b"k8s\0") {
@@ -44,6 +57,18 @@ pub fn body(bytes: &[u8], content_type: &str) -> Result<Value, Failure> {
         Err(error) => Err(Failure::bad_request(format!(
             "the object provided is unrecognized (must be of type Object): {error}"
         ))),
+    }
+}
+
+/// What Go's decoder calls a value.
+pub fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 

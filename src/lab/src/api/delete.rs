@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::route::{Query, Target};
-use super::status::Failure;
+use super::status::{Cause, Failure};
 use super::store::{Key, Store};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,22 @@ impl Options {
             "Orphan" => Propagation::Orphan,
             "Foreground" => Propagation::Foreground,
             "" if orphan => Propagation::Orphan,
-            _ => Propagation::Background,
+            "" | "Background" => Propagation::Background,
+            other => {
+                let cause = Cause {
+                    reason: "FieldValueNotSupported",
+                    message: format!(
+                        "Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+                    ),
+                    field: "propagationPolicy".into(),
+                };
+                return Err(Failure::invalid(
+                    "meta.k8s.io",
+                    "DeleteOptions",
+                    "",
+                    vec![cause],
+                ));
+            }
         };
         let own = |key: &str| body["preconditions"][key].as_str().map(str::to_owned);
         let dry = query.get("dryRun") == "All"
@@ -84,22 +99,36 @@ pub fn delete(
         .cloned()
         .ok_or_else(|| Failure::not_found(kind, &target.name))?;
     let text = |field: &str| live["metadata"][field].as_str().unwrap_or("").to_owned();
-    for (field, label, wanted) in [
-        ("uid", "UID", &options.uid),
+    for (field, label, wanted, hint) in [
+        (
+            "uid",
+            "UID",
+            &options.uid,
+            "The object might have been deleted and then recreated",
+        ),
         (
             "resourceVersion",
             "ResourceVersion",
             &options.resource_version,
+            "The object might have been modified",
         ),
     ] {
         if let Some(wanted) = wanted
             && *wanted != text(field)
         {
+            // A Namespace has a storage of its own, and words of its own.
+            if kind.kind == "Namespace" {
+                let why = format!(
+                    "Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {}",
+                    text(field)
+                );
+                return Err(Failure::conflict(kind, &target.name, &why));
+            }
             let why = format!(
-                "Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {}",
+                "the {label} in the precondition ({wanted}) does not match the {label} in record ({}). {hint}",
                 text(field)
             );
-            return Err(Failure::conflict(kind, &target.name, &why));
+            return Err(Failure::precondition(kind, &target.name, &why));
         }
     }
     let mut details =
@@ -108,34 +137,35 @@ pub fn delete(
         details["group"] = json!(kind.group);
     }
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+    // These answer with the object as it was at the end, the others with a word.
+    let shown = matches!(kind.kind.as_str(), "Pod" | "ServiceAccount" | "Service");
     if options.dry {
-        return Ok((
-            200,
-            if held(&live) {
-                (*live).clone()
-            } else {
-                success
-            },
-        ));
+        let answer = match doomed(store, &live, options.propagation, now) {
+            Some(object) => object,
+            None if shown => (*live).clone(),
+            None => success,
+        };
+        return Ok((200, answer));
     }
     let left = doom(store, &key, options.propagation, now);
+    let answer = match &left {
+        Left::Held(object) => (**object).clone(),
+        Left::Gone(object) if shown => (**object).clone(),
+        Left::Gone(_) => success,
+        Left::Nothing => (*live).clone(),
+    };
     settle(store, now);
-    match left.filter(|_| store.get(&key).is_some()) {
-        Some(object) => Ok((
-            200,
-            store
-                .get(&key)
-                .map_or_else(|| (*object).clone(), |o| (**o).clone()),
-        )),
-        None if matches!(
-            kind.kind.as_str(),
-            "Pod" | "Namespace" | "ServiceAccount" | "Service"
-        ) =>
-        {
-            Ok((200, (*live).clone()))
-        }
-        None => Ok((200, success)),
-    }
+    Ok((200, answer))
+}
+
+/// What a deletion leaves.
+enum Left {
+    /// It waits for its finalizers.
+    Held(Arc<Value>),
+    /// It is gone; this is the last of it.
+    Gone(Arc<Value>),
+    /// It was not there any more.
+    Nothing,
 }
 
 /// DELETE of a collection.
@@ -166,14 +196,25 @@ pub fn delete_all(
     )
 }
 
-/// Starts a deletion; the object as it is left, or `None` when it is gone.
-fn doom(store: &mut Store, key: &Key, propagation: Propagation, now: &str) -> Option<Arc<Value>> {
-    let live = store.get(key)?.clone();
+/// Starts a deletion.
+fn doom(store: &mut Store, key: &Key, propagation: Propagation, now: &str) -> Left {
+    let Some(live) = store.get(key).cloned() else {
+        return Left::Nothing;
+    };
     if propagation == Propagation::Orphan {
         orphan(store, live["metadata"]["uid"].as_str().unwrap_or(""));
     }
-    let mut object = (*live).clone();
-    if propagation == Propagation::Foreground && !dependents(store, &live).is_empty() {
+    match doomed(store, &live, propagation, now) {
+        None => remove(store, key).map_or(Left::Nothing, Left::Gone),
+        Some(object) if object == *live => Left::Held(live),
+        Some(object) => Left::Held(store.commit(key.clone(), Some(object))),
+    }
+}
+
+/// An object as a deletion leaves it: marked, when something holds it.
+fn doomed(store: &Store, live: &Value, propagation: Propagation, now: &str) -> Option<Value> {
+    let mut object = live.clone();
+    if propagation == Propagation::Foreground && !dependents(store, live).is_empty() {
         let list = &mut object["metadata"]["finalizers"];
         if !list.is_array() {
             *list = json!([]);
@@ -185,24 +226,22 @@ fn doom(store: &mut Store, key: &Key, propagation: Propagation, now: &str) -> Op
         }
     }
     if !held(&object) {
-        remove(store, key);
         return None;
     }
+    let namespace = object["kind"] == "Namespace" && object["apiVersion"] == "v1";
     if live["metadata"].get("deletionTimestamp").is_none() {
         object["metadata"]["deletionTimestamp"] = json!(now);
-        object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        if !namespace {
+            object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        }
         if let Some(generation) = live["metadata"]["generation"].as_i64() {
             object["metadata"]["generation"] = json!(generation + 1);
         }
-        if key.0 == "namespaces" {
+        if namespace {
             object["status"]["phase"] = json!("Terminating");
         }
     }
-    if object == *live {
-        Some(live)
-    } else {
-        Some(store.commit(key.clone(), Some(object)))
-    }
+    Some(object)
 }
 
 /// Takes an object out of the store; its tokens and a definition's objects go with it.

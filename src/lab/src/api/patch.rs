@@ -11,6 +11,30 @@ use super::store::Store;
 use super::strategic;
 use super::write::{Answer, Write};
 
+/// The kinds of patch that a custom kind takes.
+const CUSTOM_PATCHES: &str =
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
+/// As Go prints a map.
+fn go_map(value: &Value) -> String {
+    let join = |parts: Vec<String>| parts.join(" ");
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            let parts = keys
+                .iter()
+                .map(|key| format!("{key}:{}", go_map(&map[*key])))
+                .collect();
+            format!("map[{}]", join(parts))
+        }
+        Value::Array(all) => format!("[{}]", join(all.iter().map(go_map).collect())),
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 impl Write<'_> {
     /// PATCH, all four formats.
     pub fn patch(&mut self, store: &mut Store) -> Answer {
@@ -26,6 +50,9 @@ impl Write<'_> {
         }
         let patch = match media {
             "application/apply-patch+yaml" => return self.apply(store),
+            "application/strategic-merge-patch+json" if self.kind().is_custom() => {
+                return Err(Failure::unsupported_media_type(CUSTOM_PATCHES));
+            }
             "application/json-patch+json"
             | "application/merge-patch+json"
             | "application/strategic-merge-patch+json" => {
@@ -33,22 +60,28 @@ impl Write<'_> {
                     Failure::bad_request(format!("error decoding patch: {error}"))
                 })?
             }
-            _ => {
-                return Err(Failure::unsupported_media_type(
-                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-                ));
+            _ if self.kind().is_custom() => {
+                return Err(Failure::unsupported_media_type(CUSTOM_PATCHES));
             }
+            _ => return Err(Failure::unknown_patch()),
+        };
+        let wrong = match media {
+            "application/json-patch+json" if !patch.is_array() => "[]handlers.jsonPatchOp",
+            "application/json-patch+json" => "",
+            _ if !patch.is_object() => "map[string]interface {}",
+            _ => "",
         };
         let live = self.live(store)?;
+        if !wrong.is_empty() {
+            return Err(Failure::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {} into Go value of type {wrong}",
+                decode::go_type(&patch)
+            )));
+        }
         let mut object = (*live).clone();
         match media {
             "application/json-patch+json" => strategic::json_patch(&mut object, &patch)?,
             "application/merge-patch+json" => strategic::merge_patch(&mut object, &patch),
-            _ if self.kind().is_custom() => {
-                return Err(Failure::unsupported_media_type(
-                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-                ));
-            }
             _ => object = strategic::strategic(&object, &patch, &self.kind().shape)?,
         }
         if !object.is_object() {
@@ -56,7 +89,18 @@ impl Write<'_> {
         }
         self.same_type(&object)?;
         self.named(&object)?;
-        let decoded = decode::normalise(self.kind(), object)?;
+        // What a strategic patch breaks is shown as the patch, what another one breaks as the object.
+        let shown = match media {
+            "application/strategic-merge-patch+json" => go_map(&patch),
+            _ => object.to_string(),
+        };
+        let decoded = decode::normalise(self.kind(), object).map_err(|failure| {
+            let why = failure.message.split_once(": ").map_or("", |(_, why)| why);
+            Failure::unpatchable(&shown, why)
+        })?;
+        if let Some(why) = self.refuses(&decoded.unknown) {
+            return Err(Failure::unpatchable(&shown, &why));
+        }
         self.unknown(&decoded.unknown)?;
         self.replace(store, &live, decoded.object, false)
     }
@@ -75,6 +119,12 @@ impl Write<'_> {
             return Err(required("fieldManager", "is required for apply patch"));
         }
         let config = decode::body(self.body, "application/yaml")?;
+        if !config.is_object() {
+            return Err(Failure::bad_request(format!(
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                decode::go_type(&config)
+            )));
+        }
         let kind = self.target.kind.clone();
         for key in ["apiVersion", "kind"] {
             if config
@@ -97,11 +147,13 @@ impl Write<'_> {
             return Err(Failure::bad_request("metadata.managedFields must be nil"));
         }
         let described = || {
+            let of = |key: &str| config["metadata"][key].as_str().unwrap_or_default();
             format!(
-                "{}/{}; {}, Kind={}",
-                self.target.namespace,
-                self.target.name,
-                kind.api_version(),
+                "{}/{}; {}/{}, Kind={}",
+                of("namespace"),
+                of("name"),
+                kind.group,
+                kind.version,
                 kind.kind
             )
         };

@@ -117,7 +117,8 @@ fn establish(definition: &mut Value) {
 }
 
 /// Values that an update keeps or moves: allocations, generation.
-pub fn on_update(kind: &Resource, live: &Value, object: &mut Value) {
+/// `whole`: the object itself is written, not its status.
+pub fn on_update(kind: &Resource, live: &Value, object: &mut Value, whole: bool) {
     match kind.kind.as_str() {
         "Service" => {
             for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
@@ -146,7 +147,11 @@ pub fn on_update(kind: &Resource, live: &Value, object: &mut Value) {
         };
         rest(live) != rest(object)
     } else {
+        // Of a Deployment the annotations count too: its controller copies them.
         live["spec"] != object["spec"]
+            || (whole
+                && kind.kind == "Deployment"
+                && live["metadata"]["annotations"] != object["metadata"]["annotations"])
     };
     object["metadata"]["generation"] = json!(if moved { generation + 1 } else { generation });
 }
@@ -156,6 +161,10 @@ pub fn validate(kind: &Resource, object: &Value, live: Option<&Value>) -> Result
     let mut causes = Vec::new();
     let name = object["metadata"]["name"].as_str().unwrap_or("");
     metadata(kind, object, name, &mut causes);
+    if live.is_some() {
+        // An update's metadata is looked at by two validations, and both report.
+        causes.extend(causes.clone());
+    }
     if let Some(schema) = &kind.custom {
         custom::validate(object, schema, "", &mut causes);
     }
@@ -200,6 +209,8 @@ pub fn validate(kind: &Resource, object: &Value, live: Option<&Value>) -> Result
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+
 fn subdomain(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
@@ -219,12 +230,18 @@ fn metadata(kind: &Resource, object: &Value, name: &str, causes: &mut Vec<Cause>
             "name or generateName is required",
         ));
     } else if kind.group == "rbac.authorization.k8s.io" {
-        if name.contains(['/', '%']) || name == "." || name == ".." {
-            causes.push(Cause::invalid(
-                "metadata.name",
-                &json!(name),
-                "may not contain '/' or '%'",
-            ));
+        let why = match name {
+            "." | ".." => format!("may not be '{name}'"),
+            _ if name.contains('/') => "may not contain '/'".to_owned(),
+            _ if name.contains('%') => "may not contain '%'".to_owned(),
+            _ => String::new(),
+        };
+        if !why.is_empty() {
+            causes.push(Cause::invalid("metadata.name", &json!(name), &why));
+        }
+    } else if kind.group.is_empty() && matches!(kind.kind.as_str(), "Namespace" | "Service") {
+        if !subdomain(name) || name.contains('.') || name.len() > 63 {
+            causes.push(Cause::invalid("metadata.name", &json!(name), LABEL));
         }
     } else if !subdomain(name) {
         causes.push(Cause::invalid("metadata.name", &json!(name), SUBDOMAIN));
@@ -247,6 +264,9 @@ fn metadata(kind: &Resource, object: &Value, name: &str, causes: &mut Vec<Cause>
         .into_iter()
         .flatten()
     {
+        if let Some(why) = label_key(key) {
+            causes.push(Cause::invalid("metadata.labels", &json!(key), &why));
+        }
         let text = value.as_str().unwrap_or("");
         let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
         let inner = text
@@ -256,13 +276,41 @@ fn metadata(kind: &Resource, object: &Value, name: &str, causes: &mut Vec<Cause>
             let why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
             causes.push(Cause::invalid("metadata.labels", value, why));
         }
-        if key.is_empty() {
-            causes.push(Cause::invalid(
-                "metadata.labels",
-                &json!(key),
-                "name part must be non-empty",
+    }
+}
+
+/// Why a label cannot be called so.
+fn label_key(key: &str) -> Option<String> {
+    const NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) if !name.contains('/') => (Some(prefix), name),
+        Some(_) => {
+            return Some(format!(
+                "a valid label key {NAME} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
             ));
         }
+        None => (None, key),
+    };
+    if let Some(prefix) = prefix {
+        if prefix.is_empty() {
+            return Some("prefix part must be non-empty".to_owned());
+        }
+        if !subdomain(prefix) {
+            return Some(format!("prefix part {SUBDOMAIN}"));
+        }
+    }
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inner = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if name.is_empty() {
+        Some("name part must be non-empty".to_owned())
+    } else if name.len() > 63 {
+        Some("name part must be no more than 63 bytes".to_owned())
+    } else if !inner || !edge(name.chars().next()) || !edge(name.chars().last()) {
+        Some(format!("name part {NAME}"))
+    } else {
+        None
     }
 }
 

@@ -13,13 +13,22 @@ pub struct Target {
     pub subresource: String,
 }
 
+/// What a path that nothing serves asks for: permissions are looked at before it is said that it is not there.
+#[derive(Debug, Clone)]
+pub struct Unknown {
+    pub group: String,
+    pub resource: String,
+    pub namespace: String,
+    pub name: String,
+}
+
 #[derive(Debug, Clone)]
 pub enum Route {
     Resource(Target),
     /// Discovery, health, version, openapi.
     Plain,
     /// A well-formed resource path that nothing serves.
-    Unknown,
+    Unknown(Unknown),
 }
 
 /// Query parameters in order; `get` answers the first of a name.
@@ -103,15 +112,25 @@ pub fn route(path: &str, kinds: &Kinds) -> Route {
         [plural, name, subresource @ ..] => (*plural, *name, subresource.join("/")),
         [] => return Route::Plain,
     };
-    let Some(kind) = kinds.find(group, version, plural) else {
-        return Route::Unknown;
+    let unknown = || {
+        Route::Unknown(Unknown {
+            group: group.to_owned(),
+            resource: [plural, &subresource]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join("/"),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
     };
-    if !namespace.is_empty() && !kind.namespaced {
-        return Route::Unknown;
-    }
+    let Some(kind) = kinds.find(group, version, plural) else {
+        return unknown();
+    };
     // A named object of a namespaced kind is reached through its namespace only.
-    if kind.namespaced && namespace.is_empty() && !name.is_empty() {
-        return Route::Unknown;
+    let lost = kind.namespaced && namespace.is_empty() && !name.is_empty();
+    if lost || (!namespace.is_empty() && !kind.namespaced) {
+        return unknown();
     }
     Route::Resource(Target {
         kind,

@@ -66,13 +66,17 @@ impl Failure {
     }
 
     fn named(kind: &Resource, name: &str) -> Value {
-        let mut details = serde_json::Map::new();
-        details.insert("name".into(), json!(name));
-        if !kind.group.is_empty() {
-            details.insert("group".into(), json!(kind.group));
-        }
-        details.insert("kind".into(), json!(kind.plural));
-        Value::Object(details)
+        Self::details(name, &kind.group, &kind.plural)
+    }
+
+    /// What an error is about; an empty part is left out.
+    fn details(name: &str, group: &str, kind: &str) -> Value {
+        [("name", name), ("group", group), ("kind", kind)]
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| (key.to_owned(), json!(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     pub fn not_found(kind: &Resource, name: &str) -> Self {
@@ -111,6 +115,21 @@ impl Failure {
         Self::new(409, "Conflict", message, Self::named(kind, name))
     }
 
+    /// A deletion whose precondition does not hold. The kind is named here, not the resource.
+    pub fn precondition(kind: &Resource, name: &str, why: &str) -> Self {
+        let qualified = if kind.group.is_empty() {
+            kind.kind.clone()
+        } else {
+            format!("{}.{}", kind.kind, kind.group)
+        };
+        Self::new(
+            409,
+            "Conflict",
+            format!("Operation cannot be fulfilled on {qualified} {name:?}: {why}"),
+            Self::details(name, &kind.group, &kind.kind),
+        )
+    }
+
     /// The object moved since the caller read it.
     pub fn modified(kind: &Resource, name: &str) -> Self {
         Self::conflict(
@@ -130,26 +149,17 @@ impl Failure {
     }
 
     pub fn forbidden(message: String, group: &str, resource: &str, name: &str) -> Self {
-        let mut details = serde_json::Map::new();
-        if !name.is_empty() {
-            details.insert("name".into(), json!(name));
-        }
-        if !group.is_empty() {
-            details.insert("group".into(), json!(group));
-        }
-        if !resource.is_empty() {
-            details.insert("kind".into(), json!(resource));
-        }
-        Self::new(403, "Forbidden", message, Value::Object(details))
+        let details = Self::details(name, group, resource);
+        Self::new(403, "Forbidden", message, details)
     }
 
-    pub fn method_not_allowed(kind: &Resource) -> Self {
-        let details = json!({"group": kind.group, "kind": kind.plural});
+    /// The path is served, but not by this method.
+    pub fn method_not_allowed() -> Self {
         Self::new(
             405,
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource".into(),
-            details,
+            json!({}),
         )
     }
 
@@ -166,7 +176,17 @@ impl Failure {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {allowed}"
         );
-        Self::new(415, "UnsupportedMediaType", message, json!({}))
+        Self::new(415, "UnsupportedMediaType", message, Value::Null)
+    }
+
+    /// A patch of a type that built-in kinds do not take.
+    pub fn unknown_patch() -> Self {
+        Self::new(
+            415,
+            "UnsupportedMediaType",
+            "415: Unsupported Media Type".into(),
+            json!({}),
+        )
     }
 
     pub fn not_acceptable(allowed: &str) -> Self {
@@ -194,7 +214,17 @@ impl Failure {
 
     /// A plain Go error that the server turns into a 500 without a reason.
     pub fn plain(message: impl Into<String>) -> Self {
-        Self::new(500, "", message.into(), json!({}))
+        Self::new(500, "", message.into(), Value::Null)
+    }
+
+    /// A patch that leaves what the kind cannot hold; `shown` is the patched object, as the server prints it.
+    pub fn unpatchable(shown: &str, why: &str) -> Self {
+        Self::invalid(
+            "",
+            "",
+            "",
+            vec![Cause::invalid("patch", &json!(shown), why)],
+        )
     }
 
     /// A JSON Patch whose `test` failed or whose path is missing.
@@ -221,22 +251,24 @@ impl Failure {
                 format!("{}: {}", cause.field, cause.message)
             }
         };
-        let text = match causes.as_slice() {
-            [only] => one(only),
-            all => format!("[{}]", all.iter().map(one).collect::<Vec<_>>().join(", ")),
-        };
-        let mut details = serde_json::Map::new();
-        details.insert("name".into(), json!(name));
-        if !group.is_empty() {
-            details.insert("group".into(), json!(group));
+        // What is found twice is said once.
+        let mut words: Vec<String> = Vec::new();
+        for cause in causes.iter().map(one) {
+            if !words.contains(&cause) {
+                words.push(cause);
+            }
         }
-        details.insert("kind".into(), json!(kind));
-        details.insert("causes".into(), causes_json(&causes));
+        let text = match words.as_slice() {
+            [only] => only.clone(),
+            all => format!("[{}]", all.join(", ")),
+        };
+        let mut details = Self::details(name, group, kind);
+        details["causes"] = causes_json(&causes);
         Self::new(
             422,
             "Invalid",
             format!("{qualified} {name:?} is invalid: {text}"),
-            Value::Object(details),
+            details,
         )
     }
 

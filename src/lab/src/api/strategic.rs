@@ -12,15 +12,47 @@ pub fn merge_patch(target: &mut Value, patch: &Value) {
 
 /// RFC 6902. A failed `test` and a path that does not exist are one answer, as upstream.
 pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Failure> {
-    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
-        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+    // An operation that there is not is refused only when its turn comes, in the same words.
+    let patch: json_patch::Patch =
+        serde_json::from_value(patch.clone()).map_err(|_| Failure::patch_refused())?;
     if patch.0.len() > 10_000 {
         return Err(Failure::too_large(format!(
             "The allowed maximum operations in a JSON patch is 10000, got {}",
             patch.0.len()
         )));
     }
-    json_patch::patch(target, &patch).map_err(|_| Failure::patch_refused())
+    for operation in &patch.0 {
+        let done = lenient(target, operation)
+            || json_patch::patch(target, std::slice::from_ref(operation)).is_ok();
+        if !done {
+            return Err(Failure::patch_refused());
+        }
+    }
+    Ok(())
+}
+
+/// What the server's library allows beyond the RFC: a field that is not there can be replaced, and tested for null. True when that was done.
+fn lenient(target: &mut Value, operation: &json_patch::PatchOperation) -> bool {
+    use json_patch::PatchOperation::{Replace, Test};
+    let (path, value) = match operation {
+        Replace(replace) => (&replace.path, Some(&replace.value)),
+        Test(test) if test.value.is_null() => (&test.path, None),
+        _ => return false,
+    };
+    let Some((parent, last)) = path.split_back() else {
+        return false;
+    };
+    let Ok(Value::Object(map)) = parent.resolve_mut(target) else {
+        return false;
+    };
+    let key = last.decoded();
+    if map.contains_key(key.as_ref()) {
+        return false;
+    }
+    if let Some(value) = value {
+        map.insert(key.into_owned(), value.clone());
+    }
+    true
 }
 
 /// Strategic merge patch: keyed lists merge by key; `$patch`, `$retainKeys`, `$setElementOrder`, `$deleteFromPrimitiveList` obeyed.

@@ -89,7 +89,7 @@ pub fn write_scale(
     writer.subresource = "scale".into();
     managed::update(&live, &mut object, &kind.shape, &writer);
     untimed(&live, &mut object, &writer.manager);
-    prepare::on_update(&kind, &live, &mut object);
+    prepare::on_update(&kind, &live, &mut object, true);
     prepare::validate(&kind, &object, Some(&live))?;
     let stored = if object == *live || write.dry()? {
         Arc::new(object)

@@ -82,6 +82,18 @@ impl Write<'_> {
         }
     }
 
+    /// Why unknown fields are refused, if they are asked to be.
+    pub(super) fn refuses(&self, unknown: &[String]) -> Option<String> {
+        if unknown.is_empty() || self.query.get("fieldValidation") != "Strict" {
+            return None;
+        }
+        let words: Vec<String> = unknown
+            .iter()
+            .map(|path| format!("unknown field {path:?}"))
+            .collect();
+        Some(format!("strict decoding error: {}", words.join(", ")))
+    }
+
     /// Field validation as asked for: refuse, warn or ignore.
     pub fn unknown(&mut self, unknown: &[String]) -> Result<(), Failure> {
         if unknown.is_empty() {
@@ -94,21 +106,13 @@ impl Write<'_> {
         match self.query.get("fieldValidation") {
             "Strict" => {
                 let kind = self.kind();
-                let message = if kind.is_custom()
-                    || matches!(
-                        self.query.get("fieldManager"),
-                        "kubectl-edit" | "kubectl-patch"
-                    ) {
-                    format!("strict decoding error: {}", words.join(", "))
-                } else {
-                    format!(
-                        "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
-                        kind.kind,
-                        kind.version,
-                        kind.kind,
-                        words.join(", ")
-                    )
-                };
+                let message = format!(
+                    "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
+                    kind.kind,
+                    kind.version,
+                    kind.kind,
+                    words.join(", ")
+                );
                 Err(Failure::bad_request(message))
             }
             "Ignore" => Ok(()),
@@ -123,6 +127,24 @@ impl Write<'_> {
         let kind = self.kind();
         let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("");
         let (have, want) = (text("apiVersion"), kind.api_version());
+        let foreign = (!have.is_empty() && have != want)
+            || (!text("kind").is_empty() && text("kind") != kind.kind);
+        if foreign && !kind.is_custom() {
+            // The server's own name of the group that both kinds are converted through.
+            let internal = match kind.group.split('.').next() {
+                Some("") | None => "core",
+                Some(group) => group,
+            };
+            return Err(Failure::bad_request(format!(
+                "{} in version {:?} cannot be handled as a {}: converting ({}.{}) to ({internal}.{}): unknown conversion",
+                text("kind"),
+                have.rsplit('/').next().unwrap_or_default(),
+                kind.kind,
+                have.rsplit('/').next().unwrap_or_default(),
+                text("kind"),
+                kind.kind
+            )));
+        }
         if !have.is_empty() && have != want {
             return Err(Failure::bad_request(format!(
                 "the API version in the data ({have}) does not match the expected API version ({want})"
@@ -138,7 +160,7 @@ impl Write<'_> {
             )));
         }
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or("");
-        if !namespace.is_empty() && namespace != self.target.namespace {
+        if !namespace.is_empty() && kind.namespaced && namespace != self.target.namespace {
             return Err(Failure::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));
@@ -159,9 +181,6 @@ impl Write<'_> {
 
     /// POST.
     pub fn create(&mut self, store: &mut Store) -> Answer {
-        if !self.target.name.is_empty() {
-            return Err(Failure::method_not_allowed(self.kind()));
-        }
         if self.kind().namespaced && self.target.namespace.is_empty() {
             return Err(Failure::bad_request(
                 "an empty namespace may not be set during creation",
@@ -267,9 +286,25 @@ impl Write<'_> {
         let object = decode::body(self.body, self.content_type)?;
         self.same_type(&object)?;
         self.named(&object)?;
-        let live = self.live(store)?;
         let decoded = decode::normalise(self.kind(), object)?;
         self.unknown(&decoded.unknown)?;
+        let live = match self.live(store) {
+            Ok(live) => live,
+            // Some kinds are made by an update of what is not there.
+            Err(_) if self.target.subresource.is_empty() && made_by_update(self.kind()) => {
+                return self.insert(store, decoded.object, None);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let uid = decoded.object["metadata"]["uid"].as_str().unwrap_or("");
+        let stored = live["metadata"]["uid"].as_str().unwrap_or("");
+        if !uid.is_empty() && uid != stored {
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}",
+                self.storage_key()
+            );
+            return Err(Failure::conflict(self.kind(), &self.target.name, &why));
+        }
         let sent = decoded.object["metadata"]["resourceVersion"]
             .as_str()
             .unwrap_or("");
@@ -286,12 +321,32 @@ impl Write<'_> {
             );
             return Err(Failure::invalid(
                 &self.kind().group,
-                &self.kind().kind,
+                &self.kind().plural,
                 &self.target.name,
                 vec![cause],
             ));
         }
         self.replace(store, &live, decoded.object, false)
+    }
+
+    /// Where the real server keeps the object: it shows in the words of a conflict.
+    fn storage_key(&self) -> String {
+        let kind = self.kind();
+        let home = match (kind.is_custom(), kind.plural.as_str()) {
+            (true, plural) => format!("{}/{plural}", kind.group),
+            (false, "services") => "services/specs".to_owned(),
+            (false, plural) => plural.to_owned(),
+        };
+        [
+            "/registry",
+            &home,
+            &self.target.namespace,
+            &self.target.name,
+        ]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("/")
     }
 
     pub(super) fn live(&self, store: &Store) -> Result<Arc<Value>, Failure> {
@@ -308,19 +363,22 @@ impl Write<'_> {
             let sent = object["metadata"][key].as_str().unwrap_or("");
             !sent.is_empty() && Some(sent) != live["metadata"][key].as_str()
         };
-        if differs("uid") {
-            return Err(Failure::conflict(
-                self.kind(),
-                &self.target.name,
-                &format!(
-                    "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                    object["metadata"]["uid"].as_str().unwrap_or(""),
-                    live["metadata"]["uid"].as_str().unwrap_or("")
-                ),
-            ));
-        }
         if differs("resourceVersion") {
             return Err(Failure::modified(self.kind(), &self.target.name));
+        }
+        if differs("uid") {
+            let cause = Cause::invalid(
+                "metadata.uid",
+                &object["metadata"]["uid"],
+                "field is immutable",
+            );
+            return Err(Failure::invalid(
+                &self.kind().group,
+                &self.kind().kind,
+                &self.target.name,
+                // Two validations find it, and both are listed.
+                vec![cause.clone(), cause],
+            ));
         }
         Ok(())
     }
@@ -383,7 +441,8 @@ impl Write<'_> {
         if !managed {
             managed::update(live, &mut object, &kind.shape, &self.writer());
         }
-        prepare::on_update(&kind, live, &mut object);
+        let whole = target.subresource.is_empty();
+        prepare::on_update(&kind, live, &mut object, whole);
         prepare::validate(&kind, &object, Some(live))?;
         finalizers_only_shrink(&kind, live, &object)?;
         fits(&object)?;
@@ -403,6 +462,21 @@ impl Write<'_> {
         }
         Ok((200, stored))
     }
+}
+
+/// Kinds whose storage makes an object that an update does not find.
+fn made_by_update(kind: &Resource) -> bool {
+    matches!(
+        kind.kind.as_str(),
+        "Lease"
+            | "Role"
+            | "RoleBinding"
+            | "ClusterRole"
+            | "ClusterRoleBinding"
+            | "Service"
+            | "Endpoints"
+            | "Event"
+    )
 }
 
 fn copy(into: &mut Value, from: &Value, key: &str) {

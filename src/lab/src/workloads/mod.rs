@@ -99,6 +99,16 @@ async fn watch(client: kube::Client, kind: Served, dirty: mpsc::UnboundedSender<
     }
 }
 
+/// How far a Deployment has got.
+struct Rollout {
+    /// The name of the current ReplicaSet.
+    set: String,
+    wanted: i64,
+    ready: i64,
+    total: i64,
+    revision: i64,
+}
+
 struct Worker {
     controllers: Cluster,
     kubelet: Cluster,
@@ -164,6 +174,7 @@ impl Worker {
         }
         let (mut ready, mut total) = (0, 0);
         let mut revision = newest;
+        let mut name = String::new();
         if let Some(mut set) = current {
             if revision_of(&set) != Some(newest) {
                 revision = newest + 1;
@@ -175,6 +186,10 @@ impl Worker {
                     .patch(&set, &json!({"spec": {"replicas": wanted}}))
                     .await?;
             }
+            name = set["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             ready = self.replica_set(&set, namespace).await?;
             total += ready;
         }
@@ -186,8 +201,14 @@ impl Worker {
             };
             total += self.replica_set(&set, namespace).await?;
         }
-        self.deployment_status(deployment, wanted, ready, total, revision)
-            .await
+        let seen = Rollout {
+            set: name,
+            wanted,
+            ready,
+            total,
+            revision,
+        };
+        self.deployment_status(deployment, &seen).await
     }
 
     async fn patch(&self, object: &Value, patch: &Value) -> Result<Value, ApiError> {
@@ -197,23 +218,17 @@ impl Worker {
             .await
     }
 
-    async fn deployment_status(
-        &self,
-        deployment: &Value,
-        wanted: i64,
-        ready: i64,
-        total: i64,
-        revision: i64,
-    ) -> Result<(), ApiError> {
+    async fn deployment_status(&self, deployment: &Value, seen: &Rollout) -> Result<(), ApiError> {
         let Some(target) = Ref::of(deployment) else {
             return Ok(());
         };
-        if deployment["metadata"]["annotations"][REVISION] != revision.to_string().as_str() {
-            let patch = json!({"metadata": {"annotations": {REVISION: revision.to_string()}}});
-            self.controllers
-                .patch(&target, "", PatchKind::Merge, &patch)
-                .await?;
-        }
+        let Rollout {
+            set,
+            wanted,
+            ready,
+            total,
+            revision,
+        } = seen;
         let old = &deployment["status"];
         let available = ready >= wanted;
         let condition = |kind: &str, status: bool, reason: &str, message: &str| {
@@ -232,6 +247,7 @@ impl Worker {
         };
         let mut status = json!({
             "observedGeneration": deployment["metadata"]["generation"],
+            "terminatingReplicas": 0,
             "replicas": total, "updatedReplicas": ready, "readyReplicas": total, "availableReplicas": total,
             "conditions": [
                 if available {
@@ -239,8 +255,11 @@ impl Worker {
                 } else {
                     condition("Available", false, "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
                 },
-                condition("Progressing", true, if available { "NewReplicaSetAvailable" } else { "ReplicaSetUpdated" },
-                    &format!("ReplicaSet of revision {revision} has {ready} of {wanted} pods.")),
+                if available {
+                    condition("Progressing", true, "NewReplicaSetAvailable", &format!("ReplicaSet {set:?} has successfully progressed."))
+                } else {
+                    condition("Progressing", true, "ReplicaSetUpdated", &format!("ReplicaSet {set:?} is progressing."))
+                },
             ],
         });
         // Zeros are left out of the real status; a merge patch says so with null.
@@ -253,6 +272,14 @@ impl Worker {
             if status[key] == 0 {
                 status[key] = Value::Null;
             }
+        }
+        // The revision is noted along with the status, as the real controller does.
+        if deployment["metadata"]["annotations"][REVISION] != revision.to_string().as_str() {
+            let patch = json!({"metadata": {"annotations": {REVISION: revision.to_string()}}, "status": status});
+            self.controllers
+                .patch(&target, "status", PatchKind::Merge, &patch)
+                .await?;
+            return Ok(());
         }
         self.status(&self.controllers, &target, old, status).await
     }
@@ -388,6 +415,9 @@ pub(crate) fn safe_name(seed: &[u8], length: usize) -> String {
 }
 
 fn template_hash(template: &Value) -> String {
+    // A write may leave the same fields in another order.
+    let mut template = template.clone();
+    template.sort_all_objects();
     safe_name(template.to_string().as_bytes(), 10)
 }
 

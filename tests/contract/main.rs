@@ -1,0 +1,104 @@
+//! The lab against the recorded answers of a real control plane: the same cases, the same answers.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a file that cannot be read fails the test"
+)]
+
+mod bed;
+mod cases;
+mod compare;
+mod normal;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cases::Recorded;
+use serde::Deserialize;
+use trueup_lab::serve::{Lab, ServeOptions};
+
+#[derive(Deserialize)]
+struct Recording {
+    server: String,
+    date: String,
+    cases: Vec<Recorded>,
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/contract")
+        .join(name)
+}
+
+fn recording(group: &str) -> Recording {
+    let path = folder("recordings").join(format!("{group}.json"));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}: run tests/contract/record", path.display()));
+    let recording: Recording = serde_json::from_str(&text).unwrap();
+    assert!(
+        recording.server.starts_with("kube-apiserver v") && recording.date.len() == 10,
+        "{} does not say what it was recorded on",
+        path.display()
+    );
+    recording
+}
+
+async fn start() -> (Lab, bed::Bed) {
+    let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let options = ServeOptions {
+        settings: vec![set("scrape", "5s"), set("lag", "1s"), set("window", "5s")],
+        ..Default::default()
+    };
+    let lab = Lab::start(&options).await.unwrap();
+    let read = |name: &str| std::fs::read_to_string(lab.dir().join(name)).unwrap();
+    let bed = bed::Bed::connect(&read("admin.kubeconfig"), &read("kubeconfig"))
+        .await
+        .unwrap();
+    (lab, bed)
+}
+
+/// `CONTRACT=NAME` does the groups whose names begin so; `CONTRACT_OUT=FOLDER` keeps what the lab answers, to look at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lab_answers_as_a_real_control_plane_does() {
+    let only = std::env::var("CONTRACT").unwrap_or_default();
+    let known: Vec<compare::Known> =
+        serde_saphyr::from_str(&std::fs::read_to_string(folder("known.yaml")).unwrap()).unwrap();
+    assert!(known.len() <= 10, "{} known differences", known.len());
+    let (lab, bed) = start().await;
+    let mut differences = Vec::new();
+    for group in cases::read(&folder("cases")).unwrap() {
+        if !group.name.starts_with(&only) {
+            continue;
+        }
+        let real = recording(&group.name);
+        match group.run(&bed).await {
+            Ok(answers) => {
+                if let Ok(folder) = std::env::var("CONTRACT_OUT") {
+                    let text = serde_json::to_string_pretty(&serde_json::json!({"cases": answers}));
+                    let path = Path::new(&folder).join(format!("{}.json", group.name));
+                    std::fs::write(path, text.unwrap()).unwrap();
+                }
+                differences.extend(compare::group(&group.name, &real.cases, &answers));
+            }
+            Err(error) => panic!("on the lab: {error:#}"),
+        }
+    }
+    lab.stop().await;
+    let mut seen = BTreeSet::new();
+    differences.retain(|difference| {
+        let at = known.iter().position(|known| known.covers(difference));
+        seen.extend(at);
+        at.is_none()
+    });
+    let shown: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert!(
+        differences.is_empty(),
+        "the lab differs in {} places:\n{}",
+        shown.len(),
+        shown.join("\n")
+    );
+    if only.is_empty() {
+        for (at, known) in known.iter().enumerate() {
+            assert!(seen.contains(&at), "no longer so: {}", known.difference);
+        }
+    }
+}
