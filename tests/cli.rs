@@ -348,11 +348,38 @@ fn what_only_reads_keeps_its_promises() {
         );
     }
     assert!(bench.ends(0, &["lab", "--list"]).out.contains("inc-441"));
+    for arguments in [
+        &["lab", "nonexistent", "--serve"][..],
+        &["lab", "nonexistent"],
+    ] {
+        let refused = bench.ends(2, arguments);
+        assert!(
+            refused.err.contains("inc-441") && refused.err.contains("nonexistent"),
+            "{refused:?}"
+        );
+    }
+    let help = bench.ends(0, &["lab", "--help"]).out;
+    assert_eq!(help.matches("[default: inc-441]").count(), 1, "{help}");
+
+    // Argo CD's namespace is the one named, and an empty answer from none is no answer.
+    let elsewhere = bench.document(2, "DriftReport", &["drift", "-n", "elsewhere"]);
+    assert_eq!(elsewhere["applications"], json!([]));
     assert!(
-        bench
-            .ends(2, &["lab", "nonexistent", "--serve"])
-            .err
-            .contains("inc-441")
+        elsewhere["errors"]
+            .to_string()
+            .contains("no such namespace")
+    );
+    let other = bench.document(0, "DriftReport", &["drift", "-n", "auth"]);
+    assert_eq!(other["applications"], json!([]));
+    let doctor = bench.document(1, "DoctorReport", &["doctor", "-n", "auth"]);
+    assert!(
+        doctor["missing"].to_string().contains("Argo CD"),
+        "{doctor}"
+    );
+    bench.document(
+        2,
+        "WatchdogReport",
+        &["watchdog", "--older-than", "1h", "-n", "elsewhere"],
     );
     assert!(
         bench
@@ -1193,4 +1220,116 @@ fn each_stage_has_a_command_of_its_own() {
             .git(&["show", "main:deploy/profile/deployment.yaml"])
             .contains("replicas: 4")
     );
+}
+
+/// Nothing is opened, and no scope is widened, for a name that no Application has.
+#[test]
+fn names_that_nothing_has_open_nothing() {
+    let bench = Bench::new();
+    let incidents = || bench.document(0, "IncidentList", &["incidents"])["incidents"].clone();
+    let freeze = |name: &str| {
+        let error = bench.document(2, "Error", &["freeze", name, "--write", "all"]);
+        (error["reason"].to_string(), error["hint"].to_string())
+    };
+    let (reason, hint) = freeze("profile-servic");
+    assert!(reason.contains("profile-servic") && hint.contains("did you mean profile-service?"));
+    let (reason, hint) = freeze("nosuch");
+    assert!(reason.contains("nosuch") && hint.contains("trueup drift"));
+    let plan = bench.plan("nosuch.yaml", |text| {
+        text.replace(
+            "like-service, profile-service]",
+            "like-servise, profile-service]",
+        )
+    });
+    let ended = bench.walk(2, &plan, &["--write", "all"]);
+    assert!(
+        ended["reason"].as_str().unwrap().contains("like-servise"),
+        "{ended}"
+    );
+    bench.document(2, "Error", &["thaw", "nosuch", "--write", "all"]);
+    assert_eq!(incidents(), json!([]));
+    assert_eq!(bench.lab.writes(), Vec::<Value>::new());
+
+    // An open incident is closed by its own command, which says what is owed until then.
+    bench.ends(
+        0,
+        &[
+            "freeze",
+            "profile-service",
+            "--write",
+            "cluster",
+            "--incident",
+            "A-1",
+        ],
+    );
+    freeze("nosuch");
+    assert_eq!(
+        incidents()[0]["applications"],
+        json!(["argocd/profile-service"])
+    );
+    let refused = bench.document(3, "Close", &["close"]);
+    assert_eq!(
+        (&refused["state"], &refused["rule"], &refused["exit"]),
+        (&json!("open"), &json!(10), &json!(3))
+    );
+    let command = refused["owed"][0]["command"].as_str().unwrap().to_owned();
+    assert!(
+        command.starts_with("trueup thaw argocd/profile-service"),
+        "{command}"
+    );
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    bench.ends(0, &words);
+    for arguments in [&["close"][..], &["close", "A-1"]] {
+        let closed = bench.document(0, "Close", arguments);
+        assert_eq!(
+            (&closed["state"], &closed["owed"]),
+            (&json!("closed"), &json!([]))
+        );
+    }
+    bench.document(2, "Error", &["close"]);
+    bench.document(2, "Error", &["close", "B-9"]);
+    assert_eq!(incidents()[0]["state"], "closed");
+}
+
+/// A repository that goes away after Scope: nothing is decided on what cannot be read.
+#[test]
+fn a_repository_that_went_away_stops_before_any_decision() {
+    let bench = Bench::new();
+    let journal = bench.state.join("incidents/INC-441/journal.jsonl");
+    let happened = |event: &str| {
+        let mark = format!("\"type\":\"{event}\"");
+        fs::read_to_string(&journal)
+            .unwrap_or_default()
+            .contains(&mark)
+    };
+    let all = [
+        &["freeze"],
+        &APPS[..],
+        &["--incident", "INC-441", "--write", "cluster"],
+    ]
+    .concat();
+    bench.ends(0, &all);
+    let (here, gone) = (bench.lab.repository(), bench.home.path().join("gone"));
+    fs::rename(&here, &gone).unwrap();
+    let git = bench.plan("git.yaml", |text| {
+        let (before, rest) = text.split_once("decisions:").unwrap();
+        let (_, after) = rest.split_once("commit:").unwrap();
+        format!("{before}decisions:\n- {{on: {{kind: ConfigMap, name: auth-config, namespace: \"*\"}}, fields: [\".data.*\"], take: git}}\ncommit:{after}")
+    });
+    let ended = bench.walk(2, &git, &["--write", "all"]);
+    let url = here.display().to_string();
+    assert!(ended["reason"].as_str().unwrap().contains(&url), "{ended}");
+    // Given a plan already, and taken up with another state of the repository: there, but not readable.
+    fs::rename(&gone, &here).unwrap();
+    let head = here.join("HEAD");
+    let text = fs::read_to_string(&head).unwrap();
+    fs::write(&head, "garbage").unwrap();
+    let ended = bench.walk(2, &git, &["--write", "all"]);
+    assert!(ended["reason"].as_str().unwrap().contains(&url), "{ended}");
+    for event in ["decided", "landed", "proposed", "predicted"] {
+        assert!(!happened(event), "{event}");
+    }
+    fs::write(&head, text).unwrap();
+    let left = bench.walk(3, &git, &["--write", "all"]);
+    assert!(happened("decided") && happened("landed"), "{left}");
 }

@@ -163,6 +163,8 @@ async fn begin(
         .iter()
         .map(|name| wired.reader.app_key(name))
         .collect();
+    // Nothing is opened for a name that nothing has.
+    wired.reader.must_exist(&scope).await?;
     let journal = Journal::create(&settings.state_dir, &incident, &holder(), boundaries)?;
     keep_key(journal.dir(), &key)?;
     let engine = build(settings, wired, journal, &[], sender).await?;

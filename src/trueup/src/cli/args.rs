@@ -50,6 +50,8 @@ pub enum Command {
     Sync(AppsArgs),
     /// A live action: shown, guarded, with its way back
     Act(act::ActArgs),
+    /// Close an incident; refused while something is owed, with what settles it
+    Close(CloseArgs),
     /// Where an incident stands, what is frozen, what is owed
     Status(StatusArgs),
     /// Applications whose auto-sync is off for too long
@@ -93,7 +95,7 @@ pub struct ResumeArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct LabArgs {
-    /// The incident to stage [default: inc-441]
+    /// The incident to stage
     #[arg(default_value = "inc-441")]
     pub scenario: String,
     /// List the scenarios
@@ -172,6 +174,13 @@ pub struct FreezeArgs {
     /// End as soon as the freeze is set, without waiting until it is proven
     #[arg(long)]
     pub no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CloseArgs {
+    /// The incident [default: the only open one]
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
 }
 
 #[derive(Debug, Args)]

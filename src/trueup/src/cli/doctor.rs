@@ -262,11 +262,21 @@ async fn cluster(checks: &mut Vec<Check>, wired: &Wired, world: &World) {
     {
         Ok(Some(_)) => {
             let count = world.applications.len();
-            checks.push(Check::new(
-                "Argo CD",
-                Status::Ok,
-                format!("{count} applications can be read"),
-            ));
+            let namespace = wired.reader.namespace();
+            checks.push(match count {
+                0 => Check::new(
+                    "Argo CD",
+                    Status::Missing,
+                    format!("no Application in namespace {namespace}"),
+                )
+                .needed_for("everything")
+                .hint("name Argo CD's namespace with --namespace"),
+                count => Check::new(
+                    "Argo CD",
+                    Status::Ok,
+                    format!("{count} applications of namespace {namespace} can be read"),
+                ),
+            });
         }
         Ok(None) => checks.push(
             Check::new(

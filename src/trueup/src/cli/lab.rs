@@ -118,10 +118,17 @@ fn terminate(pid: i32) {
 
 fn stop(settings: &Settings) -> i32 {
     match running(settings) {
-        Some((_, pid)) => {
+        Some((document, pid)) => {
             terminate(pid);
             let _ = std::fs::remove_file(note(settings));
-            let _ = writeln!(std::io::stderr(), "the lab (process {pid}) is told to end");
+            let mut err = std::io::stderr();
+            let _ = writeln!(err, "the lab (process {pid}) is told to end");
+            if let Some(dir) = document.get("stateDir").and_then(Value::as_str) {
+                let _ = writeln!(
+                    err,
+                    "its incidents stay in {dir}; `trueup --state-dir {dir} export` prints the transcript"
+                );
+            }
             0
         }
         None => {
@@ -131,11 +138,43 @@ fn stop(settings: &Settings) -> i32 {
     }
 }
 
+fn known(scenario: &str) -> Result<(), Trouble> {
+    let names: Vec<String> = serve::scenarios()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    if names.iter().any(|name| name == scenario) {
+        return Ok(());
+    }
+    Err(Trouble::failed(
+        format!("stage {}", trueup_core::text::line(scenario)),
+        "there is no such scenario",
+        format!("there are {}", names.join(", ")),
+    ))
+}
+
+/// Where the incidents of one start of the lab are kept: with the operator's own, so that they outlive the lab's files.
+/// Each start has a world of its own, and so a folder of its own.
+fn incidents(settings: &Settings, scenario: &str) -> Result<PathBuf, std::io::Error> {
+    let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let folder = settings.state_dir.join("lab").join(scenario);
+    std::fs::create_dir_all(&folder)?;
+    for number in 1.. {
+        let dir = folder.join(format!("{day}-{number}"));
+        match std::fs::create_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| dir),
+        }
+    }
+    Ok(folder)
+}
+
 async fn interactive(
     settings: &Settings,
     args: &LabArgs,
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<i32, Trouble> {
+    known(&args.scenario)?;
     stages::needs_terminal()?;
     let fresh = running(settings).is_none();
     let document = match running(settings) {
@@ -161,14 +200,18 @@ async fn interactive(
     let code = stages::on_lab(&lab, plan.as_deref(), boundaries).await;
     let mut err = std::io::stderr();
     if running(settings).is_none() {
-        let _ = writeln!(err, "The lab was ended meanwhile, and its files are gone.");
+        let _ = writeln!(
+            err,
+            "The lab was ended meanwhile. Its incidents are in {}.",
+            lab.state_dir.display()
+        );
         return Ok(code);
     }
     let kubeconfig = lab.kubeconfig.unwrap_or_default();
     let _ = writeln!(
         err,
         "The lab {}runs on. KUBECONFIG={} reaches it; `trueup lab` comes back to it.\n\
-         `trueup --state-dir {} export` prints the transcript; `trueup --state-dir {} lab --stop` ends the lab and takes its files away.",
+         `trueup --state-dir {} export` prints the transcript; `trueup --state-dir {} lab --stop` ends the lab and keeps its incidents.",
         if fresh { "" } else { "still " },
         kubeconfig.display(),
         lab.state_dir.display(),
@@ -221,6 +264,8 @@ fn launch(settings: &Settings, args: &LabArgs) -> Result<Value, Trouble> {
     }
     let mut document: Value = serde_json::from_str(&line).map_err(|e| failed(&e))?;
     document["pid"] = Value::from(child.id());
+    let dir = incidents(settings, &args.scenario).map_err(|e| failed(&e))?;
+    document["stateDir"] = Value::from(dir.display().to_string());
     std::fs::write(note(settings), document.to_string()).map_err(|e| failed(&e))?;
     Ok(document)
 }

@@ -2,6 +2,7 @@
 
 mod act;
 pub mod args;
+mod close;
 pub mod doctor;
 pub mod drift;
 pub mod edit;
@@ -98,6 +99,7 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
         Some(Command::Thaw(args)) => stages::thaw(&settings, &args, boundaries).await,
         Some(Command::Sync(args)) => stages::sync(&settings, &args, boundaries).await,
         Some(Command::Act(args)) => act::run(&settings, &args, boundaries).await,
+        Some(Command::Close(args)) => close::run(&settings, &args, boundaries).await,
         Some(Command::Incidents) => incidents::run(&settings),
         Some(Command::Status(args)) => status::run(&settings, &args).await,
         Some(Command::Export(args)) => export::run(&settings, &args),

@@ -1,11 +1,13 @@
 //! `trueup run PLAN.yaml`: the whole walk without a screen.
 
-use std::{collections::BTreeMap, io::Write, sync::Arc};
+use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use trueup_core::{
-    event::Event,
+    event::{Event, Record},
+    gate::Verdict,
     plan::Plan,
     run::Run,
     workflow::{self, Stage},
@@ -109,6 +111,7 @@ async fn go(
                 scope.push(key);
             }
         }
+        engine.reader().must_exist(&scope).await?;
         engine
             .say(&trueup_core::sheet::Command::SetScope { scope })
             .await?;
@@ -171,11 +174,40 @@ fn known(settings: &Settings, plan: &Plan) -> Result<Known, Trouble> {
     }
 }
 
+/// What people are told of a gate's samples: the first, each change of verdict, and one in [`EVERY`].
+#[derive(Default)]
+struct Samples(BTreeMap<(String, String), (Verdict, Timestamp)>);
+
+/// How often a gate that says the same is told of.
+const EVERY: Duration = Duration::from_secs(30);
+
+impl Samples {
+    fn worth_telling(&mut self, record: &Record) -> bool {
+        let Event::GateSampled {
+            application,
+            gate,
+            sample,
+        } = &record.event
+        else {
+            return true;
+        };
+        let key = (application.to_string(), gate.clone());
+        let told = self.0.get(&key).is_none_or(|(verdict, at)| {
+            *verdict != sample.verdict || record.time.duration_since(*at).unsigned_abs() >= EVERY
+        });
+        if told {
+            self.0.insert(key, (sample.verdict, record.time));
+        }
+        told
+    }
+}
+
 fn spawn_printer(
     mut updates: mpsc::UnboundedReceiver<Update>,
     output: Output,
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
+        let mut samples = Samples::default();
         while let Some(update) = updates.recv().await {
             match (output, update) {
                 (Output::Json, Update::Journaled { record, .. }) => {
@@ -189,7 +221,9 @@ fn spawn_printer(
                     }
                 }
                 (Output::Table, Update::Journaled { record, run }) => {
-                    if let Some(said) = super::status::said(&record, &run) {
+                    if samples.worth_telling(&record)
+                        && let Some(said) = super::status::said(&record, &run)
+                    {
                         let _ = writeln!(
                             std::io::stdout(),
                             "{}  {said}",
@@ -253,5 +287,44 @@ fn finish(json: bool, incident: &str, ended: &Ended) {
             &format!("stopped in stage {stage}{rule}: {}", ended.reason),
             &ended.hint,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trueup_core::gate::Sample;
+
+    #[test]
+    fn people_are_told_of_a_gate_when_it_turns_and_every_half_minute() {
+        let mut samples = Samples::default();
+        let begin = Timestamp::UNIX_EPOCH;
+        let told = |samples: &mut Samples, gate: &str, second: i64, verdict| {
+            let at = begin + jiff::SignedDuration::from_secs(second);
+            samples.worth_telling(&Record {
+                seq: 1,
+                time: at,
+                event: Event::GateSampled {
+                    application: "argocd/a".parse().unwrap(),
+                    gate: gate.into(),
+                    sample: Sample {
+                        at,
+                        value: None,
+                        traffic: None,
+                        verdict,
+                        why: String::new(),
+                    },
+                },
+            })
+        };
+        let mut count = 0;
+        for second in 0..600 {
+            count += u32::from(told(&mut samples, "g", second, Verdict::Green));
+        }
+        assert_eq!(count, 20, "ten minutes of the same");
+        assert!(told(&mut samples, "g", 600, Verdict::Red), "it turned");
+        assert!(!told(&mut samples, "g", 601, Verdict::Red));
+        assert!(told(&mut samples, "g", 602, Verdict::Green), "and back");
+        assert!(told(&mut samples, "other", 602, Verdict::Green));
     }
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     adapters::clock::random_key,
     app::{self, Opened, Opening},
-    engine::{Engine, Trouble},
+    engine::{Engine, Trouble, read::application_ref},
     journal::{self, Boundaries},
     ports::{WriteKind, WriteRequest, no_log},
     settings::{Output, Settings},
@@ -276,6 +276,7 @@ async fn do_freeze(
             .cloned(),
     );
     if scope != engine.run().scope {
+        engine.reader().must_exist(&wanted).await?;
         engine.say(&Command::SetScope { scope }).await?;
     }
     if let Next::LookUp { .. } = engine.next().await? {
@@ -528,20 +529,15 @@ async fn thaw_from_notes(settings: &Settings, args: &AppsArgs) -> Result<i32, Tr
     let wired = wire(settings, random_key(), no_log()).await?;
     for name in &args.apps {
         let key = wired.reader.app_key(name);
-        let reference = trueup_core::object::identity::ObjectRef {
-            group: "argoproj.io".into(),
-            version: "v1alpha1".into(),
-            kind: "Application".into(),
-            namespace: Some(key.namespace.clone()),
-            name: key.name.clone(),
+        let reference = application_ref(&key);
+        let Some(application) = wired.hub.get(&reference).await? else {
+            return Err(
+                match wired.reader.must_exist(std::slice::from_ref(&key)).await {
+                    Err(trouble) => trouble,
+                    Ok(()) => Trouble::Waiting(format!("{key} is just being made: look again")),
+                },
+            );
         };
-        let application = wired.hub.get(&reference).await?.ok_or_else(|| {
-            Trouble::failed(
-                format!("read {key}"),
-                "there is no such Application",
-                "`trueup status` lists what is frozen",
-            )
-        })?;
         let Some(note) = Note::of(&application) else {
             return Err(Refusal::new(
                 5,

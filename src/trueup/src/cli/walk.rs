@@ -181,7 +181,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             format!("the freeze of {application} was lost: {why}"),
             "see who changed it; `trueup freeze` freezes it again",
         ))),
-        Next::Decide { cells } => decide(engine, answers, cells).await,
+        Next::Decide { .. } => decide(engine, answers).await,
         Next::Push => write(engine, Command::Push).await,
         Next::Sync { application } => {
             if let Some(ended) = unexpected(engine, answers, application) {
@@ -271,12 +271,14 @@ pub async fn write(engine: &Engine, command: Command) -> Result<Option<Ended>, T
     Ok(None)
 }
 
-async fn decide(
-    engine: &Engine,
-    answers: &Answers,
-    cells: &[CellKey],
-) -> Result<Option<Ended>, Trouble> {
-    let (_, now) = engine.seen_or_look().await?;
+async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble> {
+    // On what is there now: a repository or a cluster that went away since the last look is no answer.
+    let (_, now) = engine.look().await?;
+    let left_now = match engine.next().await? {
+        Next::Decide { cells } => cells,
+        _ => return Ok(None),
+    };
+    let cells = left_now.as_slice();
     if let Some(ended) = touched(cells, &engine.run(), &now) {
         return Ok(Some(ended));
     }

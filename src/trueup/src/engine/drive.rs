@@ -43,6 +43,11 @@ impl Engine {
                 repository,
                 revision,
             } => {
+                // Not from what an earlier look said: a repository that cannot be read now is no agreement.
+                let (_, now) = self.look().await?;
+                if workflow::next(&self.run(), &now) != *next {
+                    return Ok(());
+                }
                 let branch = self.tracked_branch(repository);
                 let how = self.how_landed(repository, &branch, revision).await?;
                 self.landed(repository, &branch, revision, &how)

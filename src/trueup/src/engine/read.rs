@@ -6,6 +6,7 @@
 mod declared;
 mod desired;
 mod live;
+mod managed;
 mod predict;
 mod scope;
 mod trace;
@@ -24,6 +25,7 @@ use trueup_core::object::identity::{AppKey, ObjectRef};
 use trueup_core::object::redact::redact;
 use trueup_core::source::plain::Rendering;
 
+use super::trouble::Trouble;
 use crate::ports::{
     Clock, Cluster, ClusterPin, GitError, Grant, Kind, ReadError, ReadFailure, Repos,
 };
@@ -184,6 +186,38 @@ impl Reader {
         }
     }
 
+    /// Refuses names that no Application has, with those that come near.
+    pub async fn must_exist(&self, keys: &[AppKey]) -> Result<(), Trouble> {
+        let mut missing = Vec::new();
+        for key in keys {
+            if self.hub.get(&application_ref(key)).await?.is_none() {
+                missing.push(key);
+            }
+        }
+        let Some(first) = missing.first() else {
+            return Ok(());
+        };
+        let (all, _, _) = self.applications(None).await?;
+        let known: Vec<AppKey> = all
+            .iter()
+            .filter_map(|object| AppKey::from_object(object).ok())
+            .collect();
+        let near = near(first, &known);
+        let hint = match near.as_slice() {
+            [] => format!(
+                "`trueup drift` lists the Applications of {}",
+                self.namespace
+            ),
+            near => format!("did you mean {}?", near.join(", ")),
+        };
+        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        Err(Trouble::failed(
+            format!("find {}", names.join(", ")),
+            "there is no such Application",
+            hint,
+        ))
+    }
+
     /// The cluster that an Application deploys to.
     pub fn cluster_of(&self, destination: &Destination) -> Option<&Arc<dyn Cluster>> {
         if let Some(cluster) = self.destinations.get(&destination.cluster) {
@@ -194,15 +228,21 @@ impl Reader {
             .then_some(&self.hub)
     }
 
-    /// Every Application, or those of the scope. The error is that none could be listed.
+    /// Every Application of this Argo CD, or those of the scope. The error is that none could be listed.
     pub async fn applications(
         &self,
         scope: Option<&[AppKey]>,
     ) -> Result<(Vec<Value>, u64, u32), ReadError> {
         let kind = Kind::new("argoproj.io", "v1alpha1", "Application");
-        let elsewhere =
-            scope.is_none_or(|scope| scope.iter().any(|key| key.namespace != self.namespace));
-        let listing = if elsewhere {
+        let managed = match scope {
+            None => Some(self.elsewhere().await),
+            Some(_) => None,
+        };
+        let elsewhere = match (scope, &managed) {
+            (Some(scope), _) => scope.iter().any(|key| key.namespace != self.namespace),
+            (None, managed) => managed.as_ref().is_some_and(|them| !them.is_empty()),
+        };
+        let mut listing = if elsewhere {
             match self.hub.list(&kind, None).await {
                 Err(error) if error.failure == ReadFailure::Forbidden => {
                     self.hub.list(&kind, Some(&self.namespace)).await?
@@ -212,6 +252,10 @@ impl Reader {
         } else {
             self.hub.list(&kind, Some(&self.namespace)).await?
         };
+        if let Some(elsewhere) = managed {
+            let ours = |object: &Value| self.is_managed(object, &elsewhere);
+            listing.items.retain(ours);
+        }
         Ok((listing.items, listing.bytes, listing.requests))
     }
 
@@ -231,6 +275,9 @@ impl Reader {
                 Ok((objects, bytes, requests)) => {
                     look.bytes += bytes;
                     look.requests += requests;
+                    if objects.is_empty() && scope.is_none() {
+                        look.errors.extend(self.no_namespace().await);
+                    }
                     self.select(objects, scope, &mut look);
                 }
                 Err(error) => look.errors.push(from_read(&error)),
@@ -469,4 +516,36 @@ pub fn from_read(error: &ReadError) -> ReportError {
 /// A failed Git operation as an entry of a report.
 pub fn from_git(error: &GitError) -> ReportError {
     ReportError::new(error.what.clone(), &error.why, error.hint.clone())
+}
+
+/// The reference of an Application object.
+pub fn application_ref(key: &AppKey) -> ObjectRef {
+    ObjectRef {
+        group: "argoproj.io".into(),
+        version: "v1alpha1".into(),
+        kind: "Application".into(),
+        namespace: Some(key.namespace.clone()),
+        name: key.name.clone(),
+    }
+}
+
+/// The Applications whose names come near a mistyped one, nearest first, at most three.
+fn near(wanted: &AppKey, known: &[AppKey]) -> Vec<String> {
+    let mut scored: Vec<(f64, &AppKey)> = known
+        .iter()
+        .map(|key| {
+            let part = key.name.contains(&wanted.name) || wanted.name.contains(&key.name);
+            let alike = strsim::jaro_winkler(&key.name, &wanted.name);
+            (if part { alike.max(0.9) } else { alike }, key)
+        })
+        .filter(|(alike, _)| *alike >= 0.8)
+        .collect();
+    scored.sort_by(|(a, key), (b, other)| b.total_cmp(a).then_with(|| key.cmp(other)));
+    let names = scored.iter().take(3).map(|(_, key)| key);
+    names
+        .map(|key| match key.namespace == wanted.namespace {
+            true => key.name.clone(),
+            false => key.to_string(),
+        })
+        .collect()
 }

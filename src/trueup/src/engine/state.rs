@@ -20,7 +20,7 @@ use trueup_core::{
 
 use super::{
     handle::{Update, Waiting},
-    read::{Reader, World},
+    read::{Reader, World, application_ref},
     trouble::Trouble,
 };
 use crate::{
@@ -242,13 +242,7 @@ impl Engine {
 
     /// The reference of an Application object.
     pub fn application_ref(&self, key: &AppKey) -> ObjectRef {
-        ObjectRef {
-            group: "argoproj.io".into(),
-            version: "v1alpha1".into(),
-            kind: "Application".into(),
-            namespace: Some(key.namespace.clone()),
-            name: key.name.clone(),
-        }
+        application_ref(key)
     }
 
     /// The Application as the server has it now.

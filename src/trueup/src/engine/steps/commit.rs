@@ -17,6 +17,7 @@ use trueup_core::{
         plain, proof,
     },
     text,
+    workflow::{self, Next},
 };
 
 use super::super::{
@@ -32,6 +33,10 @@ impl Engine {
     pub(in super::super) async fn propose(&self) -> Result<(), Trouble> {
         let (world, now) = self.look().await?;
         let run = self.run();
+        // What this look could not read comes first.
+        if matches!(workflow::next(&run, &now), Next::Stopped { rule: 0, .. }) {
+            return Ok(());
+        }
         if let Some((key, _)) = now.undecided(&run).next() {
             return Err(Refusal::new(
                 3,
