@@ -255,27 +255,27 @@ fn one_step(screen: &mut Screen, answers: &Answers, shot: &Shot, until: impl Fn(
         let before = place(shot);
         screen.within(limit, |now| until(now) || place(now) != before)
     };
-    // A question that the program is about to put away is not one to be answered: what is typed would go elsewhere.
-    let settles = shot.over() != Over::Nothing;
-    if settles && moved(screen, Duration::from_millis(700)).is_some() {
-        return;
-    }
     match shot.over() {
         Over::Nothing => {
-            let hurry = shot.waiting().is_none();
-            if hurry && !shot.next().is_empty() {
-                screen.press("n");
+            // Where `n` does not work yet, it will.
+            let works =
+                shot.waiting().is_none() && shot.held().is_none() && !shot.next().is_empty();
+            if works {
+                screen.send("n");
             }
             // A wait ends by itself; what `n` asks for comes soon, and asking again does no harm.
-            let limit = if hurry { 4 } else { 20 };
+            let limit = if works { 4 } else { 20 };
             moved(screen, Duration::from_secs(limit));
+        }
+        Over::New { .. } => {
+            moved(screen, screen::DEADLINE);
         }
         Over::Choose { title, cursor } => {
             let decide = title.starts_with("auth-config .data.");
             if decide && !cursor.starts_with(answers.column) {
                 screen.press(answers.column);
-            } else if title.starts_with("the walk stands still")
-                && !cursor.starts_with("break glass")
+            } else if cursor.is_empty()
+                || title.starts_with("the walk stands still") && !cursor.starts_with("break glass")
             {
                 screen.press("down");
             } else {
@@ -324,10 +324,7 @@ fn confirm(screen: &mut Screen) {
     let Over::Sheet { title, token } = shot.over() else {
         unreachable!("it was just seen");
     };
-    screen.type_text(&token);
-    screen.wait_for("the token typed", |shot| {
-        shot.has(&format!("go ahead: {token}▏"))
-    });
+    screen.type_slowly("go ahead: ", &token);
     // What it says, without the age of its facts.
     let body = |shot: &Shot| {
         let mut lines = shot.boxed();
@@ -465,6 +462,8 @@ fn the_walk_by_the_keys_that_the_footer_names() {
         screen.wait_text(&format!(".{extension}"));
     }
     screen.press("C");
+    choice(&screen, "");
+    screen.press("down");
     choice(&screen, "close it");
     screen.press("enter");
     next(&screen, "closed");
@@ -563,13 +562,14 @@ fn to_stage(screen: &mut Screen, stage: &str) {
     };
     let here = |shot: &Shot| shown(shot).or(walk(shot));
     let wanted = STAGES.iter().position(|name| *name == stage).unwrap();
-    for _ in 0..STAGES.len() {
+    for _ in 0..2 * STAGES.len() {
         let at = here(&screen.shot()).unwrap_or(0);
         if at == wanted {
             return;
         }
         screen.send(if at < wanted { "]" } else { "[" });
-        screen.wait_for("another stage", |shot| here(shot) != Some(at));
+        // A key that comes together with the one before it is taken for a paste: once more, then.
+        screen.within(Duration::from_secs(2), |shot| here(shot) != Some(at));
     }
     panic!("{stage} is not reached\n{}", screen.shot().text());
 }
@@ -775,4 +775,88 @@ fn an_edit_under_an_open_sheet_stops_the_sync() {
     screen.wait_text("refused");
     assert_eq!(place.live()[0]["JWT_ALGORITHM"], "none");
     assert_eq!(place.lab.effects().get("sync auth-service"), None);
+}
+
+/// Whoever types ahead what a stage will ask, at once or key by key, has chosen nothing and written nothing by it.
+#[test]
+fn a_stage_that_is_typed_ahead_chooses_and_writes_nothing() {
+    let place = Place::new();
+    let mut screen = place.open(SMALL);
+    let answers = Answers { column: "3" };
+    for (stop, keys) in [
+        (
+            "freeze 3 applications",
+            &[
+                "n", "I", "N", "C", "-", "4", "4", "1", "enter", "n", "enter",
+            ][..],
+        ),
+        (
+            "decide 6 fields",
+            &[
+                "n", "3", "enter", "enter", "w", "h", "y", "enter", "n", "1", "enter", "enter",
+                "enter",
+            ],
+        ),
+    ] {
+        walk(&mut screen, &answers, |shot| shot.next().starts_with(stop));
+        let before = place.lab.effects();
+        screen.send(keys[0]);
+        screen.wait_for("what n does", |shot| {
+            shot.held().is_some() || shot.over() != Over::Nothing
+        });
+        for key in &keys[1..] {
+            screen.send(key);
+        }
+        // What was asked for has come, and is put away.
+        screen.wait_for("what n asks for", |shot| {
+            shot.held().is_none() && !matches!(shot.over(), Over::Nothing | Over::New { .. })
+        });
+        assert_eq!(place.lab.effects(), before);
+        assert!(!place.happened(|event| matches!(event, Event::Decided { .. })));
+        // More than one box may have been opened; none of them was answered.
+        while screen.shot().over() != Over::Nothing {
+            screen.send("esc");
+            screen.wait_for("a box put away", |shot| {
+                shot.over() == Over::Nothing || matches!(shot.over(), Over::New { .. })
+            });
+        }
+        next(&screen, stop);
+        // All at once.
+        let all: Vec<&str> = keys
+            .iter()
+            .map(|key| if *key == "enter" { "\r" } else { key })
+            .collect();
+        screen.type_text(&all.concat());
+        screen.wait_text("are a paste");
+        assert_eq!(screen.shot().over(), Over::Nothing);
+        assert_eq!(place.lab.effects(), before);
+    }
+}
+
+/// A reason with line ends in it, pasted with or without the marks of a paste, is one reason and no keys.
+#[test]
+fn a_paste_submits_nothing() {
+    let place = Place::new();
+    let mut screen = place.open(SMALL);
+    walk(
+        &mut screen,
+        &Answers { column: "3" },
+        |shot| matches!(shot.over(), Over::Prompt { field, .. } if field == "reason"),
+    );
+    screen.type_text("the first line\nq\r1\rn2\r");
+    screen.wait_text("the first line q 1 n2");
+    screen.wait_for("the end of the paste", |shot| shot.keys().contains("enter"));
+    screen.send("ctrl-u");
+    screen.wait_for("the line cleared", |shot| !shot.has("the first line"));
+    screen.type_text("\x1b[200~as the team\r\nagreed on the bridge\r\n\x1b[201~");
+    let shot = screen.wait_text("as the team agreed on the bridge");
+    assert_ne!(shot.over(), Over::Nothing, "{}", shot.text());
+    assert!(!place.happened(|event| matches!(event, Event::Decided { .. })));
+    screen.press("enter");
+    screen.wait_for("the decision", |_| {
+        place.happened(|event| {
+            matches!(event, Event::Decided { decisions }
+                if decisions.iter().all(|d| d.reason.contains("the team") && d.reason.contains("the bridge")))
+        })
+    });
 }

@@ -57,6 +57,10 @@ pub enum Over {
     Other {
         title: String,
     },
+    /// A box that has just come: only the way out of it works yet.
+    New {
+        title: String,
+    },
 }
 
 impl Shot {
@@ -93,6 +97,12 @@ impl Shot {
         words.split("  ").next().unwrap_or_default()
     }
 
+    /// What the keys are held for: in the place of the keys of this screen.
+    pub fn held(&self) -> Option<&str> {
+        let [here, _] = self.footer();
+        here.trim_start().strip_prefix("waiting for ")
+    }
+
     /// What is waited for.
     pub fn waiting(&self) -> Option<&str> {
         let row = self.rows.len().checked_sub(3).map(|at| &self.rows[at])?;
@@ -101,12 +111,14 @@ impl Shot {
 
     /// The box that lies on top: the row and column of its upper left corner, and the row and column of its lower right one.
     fn front(&self) -> Option<(usize, usize, usize, usize)> {
-        const KEYS: [&str; 5] = [
+        const KEYS: [&str; 7] = [
             "enter takes it",
+            "(enter takes it)",
             "enter next or done",
             "ctrl-s done",
             "esc back",
             "facts read",
+            "esc give up",
         ];
         self.rows.iter().enumerate().find_map(|(bottom, row)| {
             let key = KEYS.iter().find_map(|key| row.find(key))?;
@@ -140,6 +152,10 @@ impl Shot {
         let title = title.trim_matches([' ', '─']).to_owned();
         let cursor = lines.iter().find_map(|line| line.split_once('▸'));
         let cursor = cursor.map_or("", |(_, rest)| rest).trim().to_owned();
+        let works = |line: &String| line.contains("what confirms it works in a moment");
+        if keys.contains("(enter takes it)") || lines.iter().any(works) {
+            return Over::New { title };
+        }
         if keys.contains("enter takes it") {
             return Over::Choose { title, cursor };
         }
@@ -156,6 +172,9 @@ impl Shot {
             });
             let token = token.map_or("", |(token, _)| token).to_owned();
             return Over::Sheet { title, token };
+        }
+        if keys.contains("esc give up") {
+            return Over::New { title };
         }
         Over::Other { title }
     }
@@ -185,6 +204,7 @@ impl Shot {
             Over::Prompt { .. } => named(&["enter", "tab", "esc"]),
             Over::Sheet { .. } => named(&["enter", "esc"]),
             Over::Other { .. } => named(&["esc", "y"]),
+            Over::New { .. } => named(&["esc"]),
             Over::Nothing => {
                 let [here, everywhere] = self.footer();
                 let pairs = here.split("  ").chain(everywhere.split("  "));
@@ -382,13 +402,25 @@ impl Screen {
             "down" => b"\x1b[B",
             "ctrl-c" => b"\x03",
             "ctrl-s" => b"\x13",
+            "ctrl-u" => b"\x15",
             other => other.as_bytes(),
         };
         self.type_text_bytes(bytes);
     }
 
+    /// Types all at once, which is faster than a hand: a paste in a terminal that does not mark one.
     pub fn type_text(&mut self, text: &str) {
         self.type_text_bytes(text.as_bytes());
+    }
+
+    /// Types letter by letter, each once the one before it is on the screen behind `label`.
+    #[track_caller]
+    pub fn type_slowly(&mut self, label: &str, text: &str) {
+        for end in 1..=text.len() {
+            self.type_text_bytes(&text.as_bytes()[end - 1..end]);
+            let wanted = format!("{label}{}", &text[..end]);
+            self.wait_text(&wanted);
+        }
     }
 
     fn type_text_bytes(&mut self, bytes: &[u8]) {

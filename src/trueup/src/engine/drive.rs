@@ -177,7 +177,7 @@ impl Driver {
                     biased;
                     request = self.requests.recv() => match request {
                         // It is being done: asking for it again must not begin it anew.
-                        Some(Request::Go) if at_it => {}
+                        Some(Request::Go) if at_it => engine.tell(Update::Answered),
                         request => break Woken::Request(request),
                     },
                     woken = &mut observing => break woken,
@@ -242,6 +242,8 @@ impl Driver {
         if let Err(trouble) = outcome {
             engine.trouble("do that", &trouble);
         }
+        self.tell_next();
+        engine.tell(Update::Answered);
     }
 
     async fn said(&self, command: &Command) -> Result<(), Trouble> {

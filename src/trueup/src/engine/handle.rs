@@ -43,6 +43,8 @@ pub enum Update {
     /// What is being waited for; `None` when nothing is.
     Waiting(Option<Waiting>),
     Sheet(Box<Sheet>),
+    /// A request is dealt with: whatever it led to was told before this. One for each request but `Quit`, in order.
+    Answered,
     Refused(Refusal),
     /// A request to the outside world, for the command log.
     Logged {

@@ -3,6 +3,7 @@
 //! `model` is all state, `update` the only way to change it, `view` a function from it to a frame; `runtime` is the
 //! loop around them, `terminal` the guard of the terminal, `keymap` the one table of keys.
 
+mod burst;
 #[doc(hidden)]
 pub mod fixture;
 pub mod keymap;

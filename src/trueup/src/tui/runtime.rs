@@ -1,6 +1,7 @@
 //! The loop: signals, keys, engine updates and time in; one frame for all that came at once; effects out.
 
 use super::{
+    burst::Bursts,
     model::Model,
     msg::{Effect, Msg},
     terminal::Guard,
@@ -12,7 +13,7 @@ use crate::engine::handle::{Handle, Request};
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use ratatui::crossterm::event::{Event, EventStream, MouseEventKind};
+use ratatui::crossterm::event::{Event, EventStream};
 use std::{io::Write as _, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -40,8 +41,10 @@ pub enum Left {
     Hangup,
 }
 
-/// At most this many messages are taken before a frame.
+/// At most this many messages of the engine are taken before a frame.
 const AT_ONCE: usize = 64;
+/// At most this many events of the terminal; more than one read of it holds.
+const READ: usize = 4096;
 /// No two frames are closer than this, 60 a second, unless a key asks for one: its answer waits for nothing.
 const FRAME: Duration = Duration::from_millis(16);
 const TICK: Duration = Duration::from_millis(500);
@@ -52,9 +55,9 @@ const GRACE: Duration = Duration::from_secs(5);
 enum Woken {
     Signal(Left),
     Msg(Msg),
+    Terminal(Event),
     TerminalGone,
     Draw,
-    Nothing,
 }
 
 struct Sources {
@@ -64,6 +67,9 @@ struct Sources {
     hangup: Signal,
     tick: tokio::time::Interval,
     engine_gone: bool,
+    bursts: Bursts,
+    /// When the terminal was read last.
+    read: Instant,
 }
 
 /// Draws the workbench until it is left. Fails with [`super::terminal::NoTerminal`] where there is none.
@@ -83,6 +89,8 @@ pub async fn run(mut handle: Handle, options: TuiOptions) -> anyhow::Result<Left
         hangup: signal(SignalKind::hangup()).context("SIGHUP cannot be listened to")?,
         tick,
         engine_gone: false,
+        bursts: Bursts::default(),
+        read: Instant::now(),
     };
     let left = workbench(&mut guard, &mut handle, &mut model, &mut sources).await;
     drop(guard);
@@ -109,8 +117,10 @@ async fn workbench(
                 title = now;
             }
         }
-        let woken = wake(sources, handle, dirty.then(|| drawn + FRAME)).await;
+        let settled = model.settles_at.map(|at| soon(at, model.time));
+        let woken = wake(sources, handle, dirty.then(|| drawn + FRAME), settled).await;
         let mut msgs = Vec::new();
+        let mut events = Vec::new();
         match woken {
             Woken::Signal(left) => {
                 wind_down(handle).await;
@@ -120,10 +130,15 @@ async fn workbench(
                 wind_down(handle).await;
                 return Ok(Left::Hangup);
             }
-            Woken::Draw | Woken::Nothing => {}
+            Woken::Draw => {}
             Woken::Msg(msg) => msgs.push(msg),
+            Woken::Terminal(event) => events.push(event),
         }
-        drain(sources, handle, &mut msgs);
+        drain(sources, handle, events, &mut msgs);
+        if !msgs.is_empty() {
+            // What follows happens now, not at the last tick.
+            update(model, Msg::Tick(Timestamp::now()));
+        }
         for msg in msgs {
             dirty = true;
             typed |= matches!(msg, Msg::Key(_) | Msg::Paste(_));
@@ -144,19 +159,30 @@ fn window_title(model: &Model) -> String {
     }
 }
 
-async fn wake(sources: &mut Sources, handle: &mut Handle, draw_at: Option<Instant>) -> Woken {
-    let frame = async {
-        match draw_at {
-            Some(at) => sleep_until(at).await,
-            None => std::future::pending().await,
-        }
+/// When a time of the model is over; a little later, so that it is.
+fn soon(at: Timestamp, now: Timestamp) -> Instant {
+    let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    Instant::now() + left + Duration::from_millis(1)
+}
+
+async fn wake(
+    sources: &mut Sources,
+    handle: &mut Handle,
+    draw_at: Option<Instant>,
+    settled: Option<Instant>,
+) -> Woken {
+    let at = async |at: Option<Instant>| match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     };
+    let frame = at(draw_at);
+    let settled = at(settled);
     tokio::select! {
         biased;
         _ = sources.terminate.recv() => Woken::Signal(Left::Terminated),
         _ = sources.hangup.recv() => Woken::Signal(Left::Hangup),
         event = next_event(&mut sources.keys) => match event {
-            Some(Ok(event)) => key(event).map_or(Woken::Nothing, Woken::Msg),
+            Some(Ok(event)) => Woken::Terminal(event),
             Some(Err(_)) | None => Woken::TerminalGone,
         },
         () = frame => Woken::Draw,
@@ -167,6 +193,7 @@ async fn wake(sources: &mut Sources, handle: &mut Handle, draw_at: Option<Instan
                 Woken::Msg(Msg::EngineGone)
             }
         },
+        () = settled => Woken::Msg(Msg::Tick(Timestamp::now())),
         _ = sources.tick.tick() => Woken::Msg(Msg::Tick(Timestamp::now())),
     }
 }
@@ -179,32 +206,24 @@ async fn next_event(keys: &mut Option<EventStream>) -> Option<std::io::Result<Ev
 }
 
 /// Takes what else is there already, keys first.
-fn drain(sources: &mut Sources, handle: &mut Handle, msgs: &mut Vec<Msg>) {
-    while msgs.len() < AT_ONCE {
+fn drain(sources: &mut Sources, handle: &mut Handle, mut events: Vec<Event>, msgs: &mut Vec<Msg>) {
+    while events.len() < READ {
         match next_event(&mut sources.keys).now_or_never() {
-            Some(Some(Ok(event))) => msgs.extend(key(event)),
+            Some(Some(Ok(event))) => events.push(event),
             _ => break,
         }
     }
-    while msgs.len() < AT_ONCE {
+    if !events.is_empty() {
+        let since = sources.read.elapsed();
+        sources.read = Instant::now();
+        msgs.extend(sources.bursts.taken(events, since));
+    }
+    let most = msgs.len() + AT_ONCE;
+    while msgs.len() < most {
         match handle.updates.try_recv() {
             Ok(update) => msgs.push(Msg::Engine(update)),
             Err(_) => break,
         }
-    }
-}
-
-fn key(event: Event) -> Option<Msg> {
-    match event {
-        Event::Key(key) => Some(Msg::Key(key)),
-        Event::Paste(text) => Some(Msg::Paste(text)),
-        Event::Resize(width, height) => Some(Msg::Resize(width, height)),
-        Event::Mouse(mouse) => match mouse.kind {
-            MouseEventKind::ScrollUp => Some(Msg::Wheel(-1)),
-            MouseEventKind::ScrollDown => Some(Msg::Wheel(1)),
-            _ => None,
-        },
-        Event::FocusGained | Event::FocusLost => None,
     }
 }
 

@@ -52,7 +52,8 @@ pub struct Choose {
     pub title: String,
     pub notes: Vec<(Role, String)>,
     pub choices: Vec<Choice>,
-    pub cursor: usize,
+    /// None: nothing is chosen yet, and enter takes nothing.
+    pub cursor: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -230,7 +231,7 @@ impl Choice {
 
 impl Choose {
     pub fn new(title: impl Into<String>, choices: Vec<Choice>) -> Self {
-        let cursor = choices.iter().position(|c| c.off.is_none()).unwrap_or(0);
+        let cursor = choices.iter().position(|c| c.off.is_none());
         Self {
             title: trueup_core::text::line(&title.into()),
             notes: Vec::new(),
@@ -242,6 +243,12 @@ impl Choose {
     pub fn note(mut self, role: Role, text: impl AsRef<str>) -> Self {
         self.notes
             .push((role, trueup_core::text::line(text.as_ref())));
+        self
+    }
+
+    /// Nothing is chosen beforehand: whoever takes something has gone to it first.
+    pub fn without_default(mut self) -> Self {
+        self.cursor = None;
         self
     }
 }

@@ -4,6 +4,7 @@ pub mod decide;
 pub mod derived;
 pub mod dialog;
 pub mod facts;
+pub mod hold;
 
 use super::theme::Theme;
 use crate::engine::handle::Waiting;
@@ -108,6 +109,10 @@ pub struct Model {
     pub filtering: bool,
     pub toasts: Vec<Toast>,
     pub leaving: bool,
+    /// Requests that the engine has not answered, oldest first.
+    pub asked: VecDeque<hold::Asked>,
+    /// Until then what is shown is too new for a key that acts at once.
+    pub settles_at: Option<Timestamp>,
 }
 
 impl Model {
@@ -141,6 +146,8 @@ impl Model {
             filtering: false,
             toasts: Vec::new(),
             leaving: false,
+            asked: VecDeque::new(),
+            settles_at: None,
         };
         model.derive();
         model

@@ -12,6 +12,7 @@ use super::super::{
     widgets::words::count,
 };
 use super::{ask, keys::prompt};
+use trueup_core::now::QuestionNow;
 use trueup_core::{
     decision::{CellKey, Take, Wanted, resolve},
     sheet::Command,
@@ -101,7 +102,8 @@ pub fn every_copy(model: &mut Model) {
                         Choice::new("no", "", Pick::Nothing),
                     ],
                 )
-                .note(Role::Dim, cells_words(&others)),
+                .note(Role::Dim, cells_words(&others))
+                .without_default(),
             ));
             return;
         }
@@ -473,8 +475,30 @@ pub fn choose(model: &mut Model) {
     for line in question.evidence.iter().take(3) {
         list = list.note(Role::Text, line);
     }
-    // No default key for what is to be asked: the cursor stands where nothing is lost by an enter too many.
+    list.cursor = suggested(model, &question, &list);
+    if list.cursor.is_none() {
+        list = list.note(Role::Dim, "no default here: ↑↓ or its number, then enter");
+    }
     model.dialogs.push(Dialog::Choose(list));
+}
+
+/// Where the list's cursor stands at first: on what is suggested, and nowhere when the operator is to be asked.
+fn suggested(model: &Model, question: &QuestionNow, list: &Choose) -> Option<usize> {
+    let (take, _) = question
+        .suggestion
+        .as_ref()
+        .filter(|_| question.confidence != "ask")?;
+    let wanted = take_words(take);
+    let side = model.sides_here().iter().position(|side| {
+        question
+            .cells
+            .first()
+            .is_some_and(|cell| take_words(&side.take(cell, question.cells.len() == 1)) == wanted)
+    })?;
+    let label = format!("{} ", side + 1);
+    list.choices
+        .iter()
+        .position(|choice| choice.off.is_none() && choice.label.starts_with(&label))
 }
 
 /// A value was taken from the list: for which cells?
@@ -519,7 +543,7 @@ pub fn for_which(model: &mut Model, take: Take) -> Vec<Effect> {
         })
         .unwrap_or(0);
     let mut list = Choose::new(format!("take {} for …", take_words(&take)), choices);
-    list.cursor = at;
+    list.cursor = Some(at);
     model.dialogs.push(Dialog::Choose(list));
     Vec::new()
 }

@@ -6,6 +6,7 @@ use super::super::{
         Model, ToastKind,
         derived::Filter,
         dialog::{Ask, Choose, Dialog, Field, Pick, Prompt, Search, SheetDialog},
+        hold::SETTLE,
     },
     msg::Effect,
     theme::Role,
@@ -25,6 +26,21 @@ use tui_textarea::TextArea;
 
 /// A key that is text here. `None`: it goes to the key table.
 pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>> {
+    let too_new = model.settling() && name != "esc";
+    match model.dialogs.last()? {
+        // Typed for what was there before.
+        Dialog::Sheet(_) | Dialog::Prompt(_) if too_new => return Some(Vec::new()),
+        _ => {}
+    }
+    let taken = text_taken(model, key, name);
+    if taken.is_some() && matches!(model.dialogs.last(), Some(Dialog::Palette(_))) {
+        // What is typed into it was meant for it, and so is the enter after it.
+        model.settles_at = None;
+    }
+    taken
+}
+
+fn text_taken(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>> {
     let plain = !key
         .modifiers
         .intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
@@ -38,9 +54,7 @@ pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>
                 return None;
             };
             match key.code {
-                KeyCode::Backspace => {
-                    sheet.typed.pop();
-                }
+                _ if rubbed_out(&mut sheet.typed, name) => {}
                 _ => {
                     let c = letter?;
                     if sheet.typed.is_empty() && !token.starts_with(c) {
@@ -56,11 +70,8 @@ pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>
             Some(Vec::new())
         }
         Dialog::Help(search) | Dialog::Palette(search) | Dialog::Log(search) => {
-            match key.code {
-                KeyCode::Backspace => {
-                    search.typed.pop();
-                }
-                _ => search.typed.push(letter?),
+            if !rubbed_out(&mut search.typed, name) {
+                search.typed.push(letter?);
             }
             search.cursor = 0;
             Some(Vec::new())
@@ -80,7 +91,12 @@ pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>
             }
             prompt.wrong = None;
             if let Some(field) = prompt.fields.get_mut(prompt.at) {
-                field.text.input(key);
+                // As a shell does it; the rest of what a shell does, the text does by itself.
+                if name == "ctrl-u" {
+                    field.text.delete_line_by_head();
+                } else {
+                    field.text.input(key);
+                }
             }
             Some(Vec::new())
         }
@@ -91,16 +107,35 @@ pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>
                 let mut chars = choice.label.chars();
                 chars.next() == Some(c) && chars.next() == Some(' ')
             })?;
-            choose.cursor = at;
+            choose.cursor = Some(at);
             Some(Vec::new())
         }
         Dialog::Page(_) => None,
     }
 }
 
+/// Takes away what a key takes away from the end of a short text, as a shell does; whether it is such a key.
+fn rubbed_out(text: &mut String, name: &str) -> bool {
+    match name {
+        "backspace" | "ctrl-h" => {
+            text.pop();
+        }
+        "ctrl-u" => text.clear(),
+        "ctrl-w" => {
+            let kept = text.trim_end();
+            let kept = kept.rfind(' ').map_or(0, |at| at + 1);
+            text.truncate(kept);
+        }
+        _ => return false,
+    }
+    true
+}
+
 /// A paste goes into a text, never into a confirmation.
 pub fn pasted(model: &mut Model, text: &str) {
-    let clean = trueup_core::text::block(text);
+    // A terminal sends a line's end as a return.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let clean = trueup_core::text::block(&text);
     match model.dialogs.last_mut() {
         Some(Dialog::Sheet(sheet)) => {
             sheet.typed.clear();
@@ -112,12 +147,26 @@ pub fn pasted(model: &mut Model, text: &str) {
                 let text = if field.many_lines {
                     clean
                 } else {
-                    clean.replace('\n', " ")
+                    clean.trim_end().replace(['\n', '\t'], " ")
                 };
                 field.text.insert_str(text);
             }
+            // More of it may come, and what ends it is no key.
+            model.settles_at = Some(model.time + SETTLE);
         }
-        _ => model.toast(ToastKind::Said, "there is no text to paste into"),
+        Some(Dialog::Help(search) | Dialog::Palette(search) | Dialog::Log(search)) => {
+            search
+                .typed
+                .push_str(clean.lines().next().unwrap_or_default());
+            search.cursor = 0;
+        }
+        _ => model.toast(
+            ToastKind::Refused,
+            format!(
+                "{} at once are a paste, and there is no text to paste into: nothing was done",
+                widgets::words::count(clean.chars().count(), "character")
+            ),
+        ),
     }
 }
 
@@ -129,9 +178,7 @@ pub fn filter_key(model: &mut Model, key: KeyEvent, name: &str) -> Vec<Effect> {
             model.filtering = false;
         }
         KeyCode::Enter => model.filtering = false,
-        KeyCode::Backspace => {
-            model.list_mut().filter.pop();
-        }
+        _ if rubbed_out(&mut model.list_mut().filter, name) => {}
         KeyCode::Char(c) if name.chars().count() == 1 || name == "space" => {
             model.list_mut().filter.push(c);
         }
@@ -170,12 +217,14 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
         },
         Some(Dialog::Choose(choose)) => match cmd {
             Cmd::Up => {
-                choose.cursor = choose
-                    .cursor
-                    .checked_sub(1)
-                    .unwrap_or(choose.choices.len().saturating_sub(1))
+                let last = choose.choices.len().saturating_sub(1);
+                let before = choose.cursor.and_then(|at| at.checked_sub(1));
+                choose.cursor = Some(before.unwrap_or(last));
             }
-            Cmd::Down => choose.cursor = (choose.cursor + 1) % choose.choices.len().max(1),
+            Cmd::Down => {
+                let after = choose.cursor.map_or(0, |at| at + 1);
+                choose.cursor = Some(after % choose.choices.len().max(1));
+            }
             Cmd::Enter => return take(model),
             _ => {}
         },
@@ -260,8 +309,11 @@ fn take(model: &mut Model) -> Vec<Effect> {
     else {
         return Vec::new();
     };
-    let Some(choice) = choices.get(*cursor).cloned() else {
-        model.dialogs.pop();
+    let Some(choice) = cursor.and_then(|at| choices.get(at)).cloned() else {
+        model.toast(
+            ToastKind::Said,
+            "nothing is chosen yet: ↑↓ or its number or letter, then enter; esc goes back",
+        );
         return Vec::new();
     };
     if let Some(why) = choice.off {
@@ -333,7 +385,7 @@ fn palette_take(model: &mut Model) -> Vec<Effect> {
     if let keymap::Context::On(stage) = binding.context {
         model.stage = stage;
     }
-    match (binding.when)(model) {
+    match keymap::works(binding, model) {
         Ok(()) => super::perform(model, binding.cmd),
         Err(why) => {
             model.toast(ToastKind::Refused, format!("{}: {why}", binding.label));
@@ -454,11 +506,14 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             branch: Some(get("branch")),
             pull_request: true,
         },
-        Ask::Attest { gate, .. } => Command::Attest {
-            gate: gate.clone(),
-            who: get("who looked"),
-            saw: get("what they saw"),
-        },
+        Ask::Attest { gate, .. } => {
+            attestation(&get("who looked"), &get("what they saw"))?;
+            Command::Attest {
+                gate: gate.clone(),
+                who: get("who looked"),
+                saw: get("what they saw"),
+            }
+        }
         Ask::Glass {
             application, what, ..
         } => Command::BreakGlass {
@@ -497,6 +552,26 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
         Ask::MetricGate => metric_gate(prompt)?,
     };
     Ok(ask(command))
+}
+
+/// Whether somebody could have meant it: a name, and what was seen in a few words. What is true no program can tell.
+fn attestation(who: &str, saw: &str) -> Result<(), String> {
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
+    if letters(who) < 2 {
+        return Err("who looked: write a name; it stands in the transcript".into());
+    }
+    let words = saw.split_whitespace().filter(|w| letters(w) > 0).count();
+    let different: std::collections::BTreeSet<char> =
+        saw.chars().filter(|c| c.is_alphanumeric()).collect();
+    // A language without blanks says much in few letters.
+    let few = if saw.is_ascii() { (2, 8, 4) } else { (1, 4, 3) };
+    if words < few.0 || letters(saw) < few.1 || different.len() < few.2 {
+        return Err(
+            "what they saw: write it so that somebody who was not there knows what was looked at"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 fn metric_gate(prompt: &Prompt) -> Result<Command, String> {

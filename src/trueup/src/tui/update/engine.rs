@@ -52,6 +52,15 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             }
         }
         Update::Waiting(waiting) => model.world.waiting = waiting,
+        Update::Answered => model.answered(),
+        Update::Sheet(sheet) if model.sheet_given_up() => {
+            let title = sheet.title.clone();
+            model.toast(
+                ToastKind::Said,
+                format!("the sheet \"{title}\" came after it was given up, and was put away: nothing was done"),
+            );
+            return vec![Effect::Send(crate::engine::handle::Request::Dismiss)];
+        }
         Update::Sheet(sheet) => {
             let mut shown = SheetDialog {
                 sheet,
@@ -98,6 +107,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
         }
         Update::Stopped => {
             model.world.stopped = true;
+            model.asked.clear();
             if model.leaving {
                 return vec![Effect::Leave];
             }

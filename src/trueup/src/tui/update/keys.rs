@@ -107,6 +107,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
             });
         }
         Cmd::CloseIncident => offers::close(model),
+        Cmd::EditLine => {}
     }
     Vec::new()
 }
@@ -229,8 +230,12 @@ fn enter(model: &mut Model) -> Vec<Effect> {
         Stage::Freeze | Stage::Sync | Stage::Thaw if next.stage() == model.stage => {
             return next::advance(model);
         }
-        Stage::Sync if !matches!(next, Next::Closed) => {
-            model.toast(ToastKind::Said, "the walk stands elsewhere: n goes there");
+        Stage::Freeze | Stage::Sync | Stage::Thaw if !matches!(next, Next::Closed) => {
+            let stage = model.stage.name();
+            model.toast(
+                ToastKind::Said,
+                format!("{stage} is not what comes next, the walk stands elsewhere: n goes there"),
+            );
         }
         _ => model.focus = Focus::Detail,
     }

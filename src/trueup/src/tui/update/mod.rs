@@ -13,7 +13,7 @@ pub use next::{field_that_differs, glass_to_break};
 
 use super::{
     keymap,
-    model::{Model, ToastKind, dialog::Dialog},
+    model::{Model, ToastKind, dialog::Dialog, hold::Footing},
     msg::{Effect, Msg},
 };
 use crate::engine::handle::Request;
@@ -21,7 +21,15 @@ use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
 /// Takes one message.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    let before = Footing::of(model);
+    let by_operator = !matches!(msg, Msg::Engine(_));
     let effects = taken(model, msg);
+    for effect in &effects {
+        if let Effect::Send(request) = effect {
+            model.sent(request);
+        }
+    }
+    model.settle(&before, by_operator);
     model.derive_transcript();
     effects
 }
@@ -32,6 +40,8 @@ fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
             model.time = model.time.max(now);
             let time = model.time;
             model.toasts.retain(|toast| toast.until > time);
+            model.settles_at = model.settles_at.filter(|at| *at > time);
+            model.overdue();
             Vec::new()
         }
         Msg::Resize(width, height) => {
@@ -41,6 +51,7 @@ fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Engine(update) => engine::told(model, update),
         Msg::EngineGone => {
             model.world.stopped = true;
+            model.asked.clear();
             if model.leaving {
                 vec![Effect::Leave]
             } else {
@@ -52,6 +63,7 @@ fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
             }
         }
         Msg::Busy => {
+            model.not_sent();
             model.toast(
                 ToastKind::Failed,
                 "the engine has not taken the requests before this one: wait, or c cancels",
@@ -60,7 +72,7 @@ fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Edited(result) => dialogs::edited(model, result),
         Msg::Wheel(by) => {
-            if model.too_small() {
+            if model.too_small() || model.held().is_some() {
                 return Vec::new();
             }
             let cmd = if by < 0 {
@@ -74,7 +86,7 @@ fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
             }
         }
         Msg::Paste(text) => {
-            if !model.too_small() {
+            if !model.too_small() && model.held().is_none() {
                 dialogs::pasted(model, &text);
             }
             Vec::new()
@@ -97,6 +109,13 @@ fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
             Vec::new()
         };
     }
+    if model.held().is_some() {
+        // Typed for what is not there yet.
+        if matches!(name.as_str(), "esc" | "ctrl-c") {
+            model.give_up();
+        }
+        return Vec::new();
+    }
     if model.filtering {
         return dialogs::filter_key(model, key, &name);
     }
@@ -108,7 +127,7 @@ fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
         return effects;
     }
     match keymap::find(context, &name) {
-        Some(binding) => match (binding.when)(model) {
+        Some(binding) => match keymap::works_here(binding, model) {
             Ok(()) => perform(model, binding.cmd),
             Err(why) => {
                 model.toast(

@@ -161,12 +161,12 @@ pub fn arm(model: &mut Model, asked: Option<(Armed, String)>) {
     if let Some((_, why)) = asked {
         choose = choose.note(Role::Warn, why);
     }
-    choose.cursor = match want {
+    choose.cursor = Some(match want {
         Armed::All => 0,
         Armed::Cluster => 1,
         Armed::Git => 2,
         Armed::Nothing => 3,
-    };
+    });
     offer(model, choose);
 }
 
@@ -212,7 +212,8 @@ pub fn undo(model: &mut Model) {
     .note(
         Role::Dim,
         "a write is not undone by this: its own undo is on its sheet and in the log",
-    );
+    )
+    .without_default();
     offer(model, list);
 }
 
@@ -261,7 +262,8 @@ pub fn close(model: &mut Model) {
             ),
             Choice::new("not yet", "", Pick::Nothing),
         ],
-    );
+    )
+    .without_default();
     list = if owed == 0 {
         list.note(Role::Good, "nothing is owed")
     } else {

@@ -214,11 +214,16 @@ fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     bars::footer(model, rows.footer, buf);
     // Under what lies over the screen: a message must not hide what is to be confirmed.
     bars::toasts(model, rows.body, buf);
+    let settling = model.settling();
     for dialog in &model.dialogs {
         match dialog {
             Dialog::Sheet(sheet) => widgets::sheet::draw(model, sheet, buf),
-            Dialog::Prompt(prompt) => widgets::prompt::form(buf, area, model.theme, prompt),
-            Dialog::Choose(choose) => widgets::prompt::choose(buf, area, model.theme, choose),
+            Dialog::Prompt(prompt) => {
+                widgets::prompt::form(buf, area, model.theme, prompt, settling);
+            }
+            Dialog::Choose(choose) => {
+                widgets::prompt::choose(buf, area, model.theme, choose, settling);
+            }
             Dialog::Help(search) => lists::help(model, search, buf),
             Dialog::Palette(search) => lists::palette(model, search, buf),
             Dialog::Log(search) => lists::log(model, search, buf),

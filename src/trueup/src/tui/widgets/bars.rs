@@ -3,7 +3,7 @@
 use super::words;
 use crate::tui::{
     keymap,
-    model::{Model, ToastKind},
+    model::{Model, ToastKind, hold::Asked},
     theme::Role,
 };
 use ratatui::{
@@ -212,7 +212,9 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
     if area.height == 0 {
         return;
     }
-    if model.filtering {
+    if let Some(asked) = model.held() {
+        held(model, asked, area, buf);
+    } else if model.filtering {
         let line = Line::from(vec![
             Span::styled(" / ", theme.style(Role::Key)),
             Span::raw(words::clean(&model.list().filter)),
@@ -242,6 +244,28 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
     }
 }
 
+/// What the keys are held for, in place of the keys.
+fn held(model: &Model, asked: &Asked, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme;
+    let times = format!(
+        " {} / {}",
+        words::short_clock(words::since(asked.since, model.time)),
+        words::short_clock(asked.limit)
+    );
+    let out = "  esc gives up, other keys do nothing";
+    let room = usize::from(area.width).saturating_sub(13 + times.len() + out.len() + 1);
+    let line = Line::from(vec![
+        Span::styled(" waiting for ", theme.style(Role::Warn)),
+        Span::styled(
+            words::fit(&words::clean(&asked.what), room),
+            theme.style(Role::Strong),
+        ),
+        Span::raw(times),
+        Span::styled(out, theme.style(Role::Key)),
+    ]);
+    buf.set_line(area.x, area.y, &line, area.width);
+}
+
 fn keys(
     model: &Model,
     bindings: &[(&'static keymap::Binding, String, bool)],
@@ -258,16 +282,19 @@ fn keys(
         spans.push(Span::styled(piece, theme.style(role)));
     };
     push(Role::Text, " ".into(), &mut left);
+    let free = model.held().is_none();
     if let Some(next) = next {
-        push(Role::Key, "n ".into(), &mut left);
-        let room = left.saturating_sub(44).clamp(16, 60);
-        push(
-            Role::Strong,
-            format!("{}  ", words::fit(next, room)),
-            &mut left,
-        );
+        let room = left.saturating_sub(46).clamp(16, 60);
+        let next = words::fit(next, room);
+        if free && !(model.settling() && model.dialogs.is_empty()) {
+            push(Role::Key, "n ".into(), &mut left);
+            push(Role::Strong, format!("{next}  "), &mut left);
+        } else {
+            push(Role::Dim, format!("(n {next})  "), &mut left);
+        }
     }
     for (binding, label, can) in bindings {
+        let can = &(*can && free);
         let text = if *can {
             format!("{} {label}", binding.keys[0])
         } else {

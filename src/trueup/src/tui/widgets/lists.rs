@@ -39,7 +39,7 @@ fn frame(
 
 fn binding_row(model: &Model, binding: &Binding) -> Vec<table::Cell> {
     let label = keymap::label(binding, model).unwrap_or_else(|| "choose that column".into());
-    let (role, why) = match (binding.when)(model) {
+    let (role, why) = match keymap::works(binding, model) {
         Ok(()) => (Role::Text, String::new()),
         Err(why) => (Role::Dim, format!("not now: {why}")),
     };

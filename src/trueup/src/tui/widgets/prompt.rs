@@ -16,7 +16,9 @@ fn notes(notes: &[(Role, String)]) -> Doc {
 }
 
 /// A form; the field with the keys has a mark and a cursor.
-pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt) {
+///
+/// `settling`: it is too new for a key to be meant for it.
+pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt, settling: bool) {
     let width = 84.min(area.width.saturating_sub(2));
     let head = notes(&prompt.notes);
     let head_height = u16::try_from(head.height(width.saturating_sub(4))).unwrap_or(u16::MAX);
@@ -31,10 +33,10 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt) {
         head_height.saturating_add(rows).saturating_add(4),
     );
     let many = prompt.fields.get(prompt.at).is_some_and(|f| f.many_lines);
-    let keys = if many {
-        "ctrl-s done  esc give up"
-    } else {
-        "enter next or done  tab field  esc give up"
+    let keys = match (settling, many) {
+        (true, _) => "esc give up",
+        (_, true) => "ctrl-s done  esc give up",
+        (_, false) => "enter next or done  tab field  esc give up",
     };
     let inner = boxed(buf, frame, theme, &prompt.title, keys);
     let mut y = inner.y;
@@ -96,7 +98,9 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt) {
 }
 
 /// A list of which one is taken.
-pub fn choose(buf: &mut Buffer, area: Rect, theme: Theme, choose: &Choose) {
+///
+/// `settling`: it is too new for an enter to be meant for it.
+pub fn choose(buf: &mut Buffer, area: Rect, theme: Theme, choose: &Choose, settling: bool) {
     let width = 96.min(area.width.saturating_sub(2));
     let head = notes(&choose.notes);
     let head_height = u16::try_from(head.height(width.saturating_sub(4))).unwrap_or(u16::MAX);
@@ -112,7 +116,11 @@ pub fn choose(buf: &mut Buffer, area: Rect, theme: Theme, choose: &Choose) {
         frame,
         theme,
         &choose.title,
-        "↑↓  enter takes it  esc no",
+        if settling {
+            "↑↓  (enter takes it)  esc no"
+        } else {
+            "↑↓  enter takes it  esc no"
+        },
     );
     let height = head_height.min(inner.height.saturating_sub(rows.min(inner.height).min(4)));
     head.draw(
@@ -153,7 +161,7 @@ pub fn choose(buf: &mut Buffer, area: Rect, theme: Theme, choose: &Choose) {
         theme,
         &columns,
         choose.choices.len(),
-        Some((choose.cursor, true)),
+        choose.cursor.map(|at| (at, true)),
         &row,
     );
 }

@@ -96,7 +96,17 @@ pub fn draw(model: &Model, dialog: &SheetDialog, buf: &mut Buffer) {
             theme.style(Role::Bad),
         );
     }
-    let line = confirm_line(dialog, theme, unread(dialog, model.size));
+    let line = if model.settling() {
+        Line::from(vec![
+            Span::styled("esc", theme.style(Role::Key)),
+            Span::styled(
+                " no    (what confirms it works in a moment)",
+                theme.style(Role::Dim),
+            ),
+        ])
+    } else {
+        confirm_line(dialog, theme, unread(dialog, model.size))
+    };
     buf.set_line(inner.x, inner.bottom() - 1, &line, inner.width);
 }
 

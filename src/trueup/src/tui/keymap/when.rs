@@ -1,0 +1,130 @@
+//! The conditions under which keys work; each error says why not.
+
+use super::super::model::Model;
+use trueup_core::plan::Gate;
+
+pub fn always(_: &Model) -> Result<(), String> {
+    Ok(())
+}
+pub fn some_row(model: &Model) -> Result<(), String> {
+    if model.rows() == 0 {
+        return Err("the list is empty".into());
+    }
+    Ok(())
+}
+pub fn some_app(model: &Model) -> Result<(), String> {
+    if model.app_here().is_none() {
+        return Err("no Application is under the cursor".into());
+    }
+    Ok(())
+}
+pub fn some_mark(model: &Model) -> Result<(), String> {
+    if model.marks.is_empty() {
+        return Err("nothing is marked: space marks, a marks all suspicious".into());
+    }
+    Ok(())
+}
+pub fn armed_cluster(model: &Model) -> Result<(), String> {
+    if !model.run().armed.cluster() {
+        return Err("not armed for the cluster: W arms".into());
+    }
+    Ok(())
+}
+pub fn freezable(model: &Model) -> Result<(), String> {
+    some_app(model)?;
+    armed_cluster(model)
+}
+pub fn cell(model: &Model) -> Result<(), String> {
+    if model.cell_here().is_none() {
+        return Err("there is no divergence under the cursor".into());
+    }
+    Ok(())
+}
+pub fn removable(model: &Model) -> Result<(), String> {
+    cell(model)?;
+    let in_git = model
+        .cells_for_choice(model.decide.every_copy, model.decide.together)
+        .iter()
+        .any(|key| {
+            model
+                .now()
+                .cells
+                .get(key)
+                .is_some_and(|cell| cell.sides.git.is_some())
+        });
+    if in_git {
+        return Err("Git has this field: remove is for what Git does not have".into());
+    }
+    Ok(())
+}
+pub fn several_copies(model: &Model) -> Result<(), String> {
+    match model.question_here() {
+        Some(question) if question.cells.len() > 1 => Ok(()),
+        _ => Err("this field has no copies".into()),
+    }
+}
+pub fn grouped(model: &Model) -> Result<(), String> {
+    match model.question_here() {
+        Some(question) if model.together(question).len() > 1 => Ok(()),
+        _ => Err("no other field was written together with this one".into()),
+    }
+}
+pub fn undoable(model: &Model) -> Result<(), String> {
+    if model.run().decided.is_empty() {
+        return Err("no decision to take back".into());
+    }
+    Ok(())
+}
+pub fn waiting(model: &Model) -> Result<(), String> {
+    match model.waiting() {
+        None => Err("nothing is being waited for".into()),
+        Some(wait) if !wait.cancellable => Err(format!("{} cannot be given up", wait.what)),
+        Some(_) => Ok(()),
+    }
+}
+pub fn proposed(model: &Model) -> Result<(), String> {
+    if model.run().proposal.is_none() {
+        return Err("no commit is built yet: n builds and proves it".into());
+    }
+    Ok(())
+}
+pub fn manual_gate(model: &Model) -> Result<(), String> {
+    let open = model.run().gates.iter().any(|(name, gate)| {
+        matches!(gate, Gate::Manual(_)) && !model.run().attested.contains_key(name)
+    });
+    if !open {
+        return Err("no manual gate is waiting for an attestation".into());
+    }
+    Ok(())
+}
+pub fn glass(model: &Model) -> Result<(), String> {
+    super::super::update::glass_to_break(model).map(|_| ())
+}
+pub fn stopped_field(model: &Model) -> Result<(), String> {
+    super::super::update::field_that_differs(model)
+        .map(|_| ())
+        .ok_or_else(|| "no field stands between prediction and decision".into())
+}
+pub fn moved(model: &Model) -> Result<(), String> {
+    if model.derived.moved.is_empty() {
+        return Err("nothing moved since the snapshot".into());
+    }
+    Ok(())
+}
+pub fn unreviewed(model: &Model) -> Result<(), String> {
+    if model
+        .run()
+        .broken_glass
+        .iter()
+        .all(|g| g.reviewed.is_some())
+    {
+        return Err("no broken glass waits for a review".into());
+    }
+    Ok(())
+}
+pub fn closable(model: &Model) -> Result<(), String> {
+    match model.derived.owed.iter().find(|owed| owed.blocks_close) {
+        Some(owed) => Err(format!("rule 10: {}", owed.what)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,258 @@
+//! What is typed for one screen does nothing on the next.
+
+use super::*;
+use crate::tui::{keymap, model::hold::SETTLE};
+use jiff::SignedDuration;
+use trueup_core::event::{Event, Record};
+
+fn later(model: &mut Model, by: SignedDuration) {
+    let at = model.time + by;
+    update(model, Msg::Tick(at));
+}
+
+fn happens(model: &mut Model, event: Event) {
+    let mut run = (*model.world.run).clone();
+    let record = Record {
+        seq: run.last.map_or(1, |(seq, _)| seq + 1),
+        time: model.time,
+        event,
+    };
+    run.apply(&record);
+    fixture::tell(
+        model,
+        Update::Journaled {
+            record: record.into(),
+            run: run.into(),
+        },
+    );
+}
+
+fn confirms(effects: &[Effect]) -> bool {
+    let confirm = |effect: &Effect| matches!(effect, Effect::Send(Request::Confirm { .. }));
+    effects.iter().any(confirm)
+}
+
+#[test]
+fn keys_typed_while_a_sheet_is_prepared_do_nothing() {
+    for point in [Point::Freeze, Point::Commit, Point::Canary, Point::Thaw] {
+        let mut model = fixture::model(point, (80, 24));
+        assert_eq!(press(&mut model, &["n"]), [Effect::Send(Request::Go)]);
+        let stage = model.stage;
+        let keys = [
+            "n",
+            "3",
+            "enter",
+            "1",
+            "text:INC-441",
+            "enter",
+            "F",
+            "]",
+            "q",
+            ":",
+        ];
+        assert_eq!(hurry(&mut model, &keys), []);
+        assert!(
+            model.dialogs.is_empty() && model.stage == stage,
+            "{point:?}"
+        );
+        update(&mut model, Msg::Paste("INC-441".into()));
+        later(&mut model, SignedDuration::from_secs(2));
+        let drawn = draw(&model);
+        for said in ["waiting for the sheet: ", "00:02 / 01:00", "esc gives up"] {
+            assert!(drawn.contains(said), "{point:?} {said}\n{drawn}");
+        }
+        // The sheet comes into the midst of the typing.
+        let shown = sheet(&model, Confirm::Type("INC-441".into()));
+        fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+        fixture::tell(&mut model, Update::Answered);
+        assert_eq!(hurry(&mut model, &["text:INC-441", "enter"]), []);
+        later(&mut model, SETTLE);
+        assert!(confirms(&hurry(&mut model, &["text:INC-441", "enter"])));
+    }
+}
+
+#[test]
+fn what_was_asked_for_can_be_given_up_and_then_comes_to_nothing() {
+    let mut model = fixture::model(Point::Canary, (100, 30));
+    hurry(&mut model, &["n", "esc"]);
+    assert!(model.held().is_none());
+    let shown = sheet(&model, Confirm::Type("INC-441".into()));
+    let late = Msg::Engine(Update::Sheet(Box::new(shown.clone())));
+    assert_eq!(update(&mut model, late), [Effect::Send(Request::Dismiss)]);
+    assert!(model.dialogs.is_empty());
+    fixture::tell(&mut model, Update::Answered);
+    fixture::tell(&mut model, Update::Answered);
+    assert!(model.asked.is_empty());
+    // The next one that is asked for is shown again.
+    press(&mut model, &["n"]);
+    fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+    assert_eq!(model.dialogs.len(), 1);
+}
+
+#[test]
+fn an_engine_that_never_answers_does_not_hold_the_keys_for_ever() {
+    let mut model = fixture::model(Point::Canary, (100, 30));
+    hurry(&mut model, &["n"]);
+    later(&mut model, SignedDuration::from_secs(59));
+    assert!(model.held().is_some());
+    later(&mut model, SignedDuration::from_secs(1));
+    assert!(model.held().is_none());
+    assert!(
+        model
+            .toasts
+            .iter()
+            .any(|t| t.text.contains("no answer in 60 s"))
+    );
+    // A refusal frees them at once.
+    let mut model = fixture::model(Point::Canary, (100, 30));
+    hurry(&mut model, &["n"]);
+    fixture::tell(&mut model, Update::Refused(Refusal::new(3, "no", "look")));
+    fixture::tell(&mut model, Update::Answered);
+    assert!(model.held().is_none());
+}
+
+#[test]
+fn an_extra_key_after_a_question_is_no_answer_to_the_next() {
+    let mut model = fixture::model(Point::Decide, (100, 30));
+    press(&mut model, &["n", "3"]);
+    // The second enter is for the list that came after the first.
+    assert_eq!(hurry(&mut model, &["enter", "enter", "enter"]), []);
+    assert!(
+        matches!(model.dialogs.last(), Some(Dialog::Choose(list)) if list.title.contains("for"))
+    );
+    press(&mut model, &["enter"]);
+    // Letters pressed before the form was there are not its text.
+    hurry(&mut model, &["n", "3"]);
+    let mut effects = press(&mut model, &["text:why", "enter"]);
+    let Some(Effect::Send(Request::Ask(Command::Decide { reason, .. }))) = effects.pop() else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(reason, "why");
+    // Until it is written down, and a moment after, nothing is chosen.
+    assert_eq!(hurry(&mut model, &["enter", "n", "1", "2", "i"]), []);
+    fixture::tell(&mut model, Update::Answered);
+    assert_eq!(hurry(&mut model, &["enter", "n", "1", "2", "i"]), []);
+    assert!(model.dialogs.is_empty());
+    assert!(
+        model
+            .toasts
+            .iter()
+            .any(|t| t.text.contains("has just changed"))
+    );
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("(1 Git)") && drawn.contains("(n "),
+        "{drawn}"
+    );
+    later(&mut model, SETTLE);
+    assert_eq!(
+        asked(hurry(&mut model, &["1"])).len(),
+        0,
+        "what is lost is shown first"
+    );
+    assert_eq!(model.dialogs.len(), 1);
+}
+
+#[test]
+fn a_row_that_was_put_under_the_cursor_is_looked_at_before_it_is_decided() {
+    let mut model = fixture::model(Point::Decide, (100, 30));
+    press(&mut model, &["j"]);
+    let cell = model.cell_here().unwrap();
+    let record = sample_decision(&model, &cell);
+    happens(&mut model, record);
+    assert_ne!(model.cell_here(), Some(cell), "on to the next one");
+    assert_eq!(hurry(&mut model, &["1"]), []);
+    assert!(model.dialogs.is_empty());
+    // What the operator goes to is meant.
+    hurry(&mut model, &["j", "k"]);
+    later(&mut model, SETTLE);
+    hurry(&mut model, &["k", "j", "1"]);
+    assert_eq!(model.dialogs.len(), 1);
+}
+
+fn sample_decision(model: &Model, cell: &trueup_core::decision::CellKey) -> Event {
+    let all = trueup_core::transcript::sample::records();
+    let decided = all.into_iter().find_map(|record| match record.event {
+        Event::Decided { decisions } => Some(decisions),
+        _ => None,
+    });
+    let mut decisions = decided.unwrap();
+    decisions.retain(|decision| decision.cell == *cell);
+    assert_eq!(decisions.len(), 1, "{:?}", model.cell_here());
+    Event::Decided { decisions }
+}
+
+#[test]
+fn what_is_to_be_asked_has_no_default() {
+    let mut model = fixture::model(Point::Decide, (100, 30));
+    press(&mut model, &["n"]);
+    assert_eq!(press(&mut model, &["enter", "enter"]), []);
+    assert!(matches!(model.dialogs.as_slice(), [Dialog::Choose(list)] if list.cursor.is_none()));
+    for (point, keys) in [(Point::Close, &["n"][..]), (Point::Commit, &["z"])] {
+        let mut model = fixture::model(point, (100, 30));
+        press(&mut model, keys);
+        assert_eq!(press(&mut model, &["enter"]), [], "{point:?}");
+        assert_eq!(model.dialogs.len(), 1);
+    }
+}
+
+#[test]
+fn an_attestation_says_who_and_what() {
+    for (who, saw, taken) in [
+        ("jo", "n", false),
+        ("jo", "nn", false),
+        ("jo", "n n n n n n n n n", false),
+        ("jo", "seen", false),
+        ("j", "logins reach profile", false),
+        ("jo", "logins reach profile", true),
+        ("jo", "ログインできた", true),
+    ] {
+        let mut model = fixture::model(Point::Gate, (100, 30));
+        press(&mut model, &["m", "backtab", "ctrl-u"]);
+        let typed = format!("text:{who}");
+        press(&mut model, &[&typed, "enter"]);
+        let typed = format!("text:{saw}");
+        let commands = asked(press(&mut model, &[&typed, "enter"]));
+        assert_eq!(commands.len(), usize::from(taken), "{who}: {saw}");
+        if !taken {
+            let Some(Dialog::Prompt(prompt)) = model.dialogs.last() else {
+                panic!("{who}: {saw}");
+            };
+            assert!(prompt.wrong.is_some(), "{who}: {saw}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_incident_takes_nothing_more() {
+    let mut model = fixture::model(Point::Close, (100, 30));
+    let (by, at) = ("jo".to_owned(), model.time);
+    let mut run = (*model.world.run).clone();
+    run.closed = Some((by, at));
+    model.world.run = run.into();
+    fixture::tell(&mut model, Update::Next(Box::new(Next::Closed)));
+    for stage in Stage::ALL {
+        model.stage = stage;
+        for key in [
+            "W", "x", "z", "F", "T", "P", "e", "1", "i", "m", "B", "C", "enter", "n",
+        ] {
+            if stage == Stage::Close && key == "1" {
+                continue;
+            }
+            assert_eq!(press(&mut model, &[key]), [], "{stage:?} {key}");
+            assert!(model.dialogs.is_empty(), "{stage:?} {key}");
+        }
+    }
+    assert!(draw(&model).contains("(W arm)"), "{}", draw(&model));
+    model.stage = Stage::Close;
+    assert_eq!(
+        asked(press(&mut model, &["1"])).len(),
+        1,
+        "the transcript can be had"
+    );
+    let row = keymap::TABLE
+        .iter()
+        .find(|b| b.cmd == keymap::Cmd::Arm)
+        .unwrap();
+    assert!(keymap::works(row, &model).unwrap_err().contains("closed"));
+}
