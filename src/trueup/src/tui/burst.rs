@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// So many letters in one read are no person's typing, even over a slow line.
 const MANY: usize = 8;
+/// With the end of a line among them fewer will do. Two keys are somebody who is quick.
+const FEW: usize = 3;
 /// A paste that comes in several reads has no longer pauses than this.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -53,7 +55,7 @@ fn is_burst(keys: &[&KeyEvent]) -> bool {
     // A key that is held down repeats.
     let repeats = before.iter().all(|c| c == last);
     let ends_inside = before.contains(&'\n') || before.contains(&'\t');
-    !repeats && (ends_inside || letters.len() >= MANY)
+    !repeats && (ends_inside && letters.len() >= FEW || letters.len() >= MANY)
 }
 
 fn is_ctrl_c(key: &KeyEvent) -> bool {
@@ -145,6 +147,7 @@ mod tests {
             // Over a slow line a few keys come at once.
             ("ok\r", "o k enter"),
             ("g3", "g 3"),
+            ("\rq", "enter q"),
             ("jjjjjjjjjjjj", "j j j j j j j j j j j j"),
             ("\r\r\r", "enter enter enter"),
             ("a\rn", "P[a\nn]"),
