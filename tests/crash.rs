@@ -26,6 +26,7 @@ const APPLICATIONS: [&str; 3] = ["auth-service", "like-service", "profile-servic
 struct Walk<'a> {
     lab: &'a Lab,
     home: tempfile::TempDir,
+    plan: PathBuf,
 }
 
 impl<'a> Walk<'a> {
@@ -33,6 +34,7 @@ impl<'a> Walk<'a> {
         Self {
             lab,
             home: tempfile::tempdir().unwrap(),
+            plan: lab.text("plan").into(),
         }
     }
 
@@ -69,7 +71,7 @@ impl<'a> Walk<'a> {
         }
         command.arg("--state-dir").arg(self.state());
         command.args(["-o", "json", "--write", "all", "run"]);
-        command.arg(self.lab.text("plan"));
+        command.arg(&self.plan);
         command.args(["--attest", "traces=jo: seen"]);
         command
     }
@@ -440,5 +442,51 @@ fn a_push_that_nobody_recorded_is_told_as_a_push() {
             "{commit}"
         );
         assert_eq!(lab.pushes() - pushes, 1, "{place}");
+    }
+}
+
+/// A live action killed before, during and after its write: found by its mark, never done twice, and decided in any case.
+#[test]
+fn a_live_action_is_looked_up_and_never_done_twice() {
+    for (place, found) in [
+        ("after-fsync intended act on argocd/profile-service", false),
+        ("after-effect intended act on argocd/profile-service", true),
+        (
+            "after-outcome ended intended act on argocd/profile-service",
+            true,
+        ),
+    ] {
+        let lab = Lab::start(&FAST);
+        let mut walk = Walk::new(&lab);
+        let plan = fs::read_to_string(lab.text("plan")).unwrap();
+        let act = "act:\n- {application: profile-service, object: Deployment/profile-service, action: {scale: {replicas: 4}}, reason: load}\n";
+        walk.plan = walk.file("plan.yaml");
+        fs::write(&walk.plan, plan + act).unwrap();
+        walk.killed_at(place);
+        let scaled = || {
+            let writes = lab.writes();
+            writes
+                .iter()
+                .filter(|entry| {
+                    entry["objectRef"]["resource"] == "deployments"
+                        && entry["responseStatus"]["code"] == 200
+                })
+                .count()
+        };
+        assert_eq!(scaled(), usize::from(found), "{place}");
+        let ran = run(walk.command(&trueup()));
+        assert_eq!(ran.code, Some(0), "{place}: {}", walk.tell(&ran));
+        assert_eq!(scaled(), 1, "{place}: it was done twice, or not at all");
+        let now = walk.folded();
+        let acts = now.ops.values().filter(|op| op.effect.verb() == "act on");
+        let told: Vec<bool> = acts.map(trueup_core::run::Op::done).collect();
+        assert_eq!(told.iter().filter(|done| **done).count(), 1);
+        assert_eq!(told.len(), if found { 1 } else { 2 }, "{place}");
+        assert!(now.reread.values().all(|rereads| rereads.len() == 2) && now.reread.len() == 1);
+        let git = lab.git(&["show", "main:deploy/profile/deployment.yaml"]);
+        assert!(
+            git.contains("replicas: 4"),
+            "{place}: a live action reaches Git"
+        );
     }
 }

@@ -33,6 +33,8 @@ pub struct Run {
     pub snapshots: u32,
     pub questions: Vec<Value>,
     pub ops: BTreeMap<OpId, Op>,
+    /// Live actions that were read again, and how long after.
+    pub reread: BTreeMap<OpId, Vec<Span>>,
     /// Operations in the order of their intents.
     pub op_order: Vec<OpId>,
     pub message: Option<String>,
@@ -692,10 +694,10 @@ impl Run {
             }
             Event::Exported { format, .. } => self.exported.push(format.clone()),
             Event::Closed { by } => self.closed = Some((by.clone(), at)),
-            Event::ActReread { .. }
-            | Event::CommandRan { .. }
-            | Event::Revealed { .. }
-            | Event::Unknown => {}
+            Event::ActReread { op, after, .. } => {
+                self.reread.entry(op.clone()).or_default().push(*after);
+            }
+            Event::CommandRan { .. } | Event::Revealed { .. } | Event::Unknown => {}
         }
     }
 
@@ -780,6 +782,34 @@ impl Run {
             .iter()
             .filter_map(|id| self.ops.get(id).map(|op| (id, op)))
             .filter(|(_, op)| op.open())
+    }
+
+    /// Live actions that are still to be read again: which, how long after, and when that is; the soonest first.
+    pub fn rereads_owed(&self) -> Vec<(OpId, Span, Timestamp)> {
+        let mut owed = Vec::new();
+        if self.closed.is_some() {
+            return owed;
+        }
+        for (id, op) in &self.ops {
+            let Some((Outcome::Done { .. }, at)) = &op.outcome else {
+                continue;
+            };
+            if !matches!(op.effect, Effect::Act { .. }) {
+                continue;
+            }
+            for after in [Span::seconds(5), Span::seconds(30)] {
+                if self
+                    .reread
+                    .get(id)
+                    .is_some_and(|done| done.contains(&after))
+                {
+                    continue;
+                }
+                owed.push((id.clone(), after, at.checked_add(after.0).unwrap_or(*at)));
+            }
+        }
+        owed.sort_by_key(|(_, _, due)| *due);
+        owed
     }
 
     /// Whether it is decided that the Application ignores this field.

@@ -36,7 +36,7 @@ pub fn classify(manager: &str, _operation: &str, subresource: Option<&str>) -> M
             ManagerClass::Unknown
         }
         "kubectl" | "helm" | "k9s" | "argocd-server" | "trueup" => ManagerClass::Human,
-        name if name.starts_with("kubectl-") => ManagerClass::Human,
+        name if name.starts_with("kubectl-") || name.starts_with("trueup-") => ManagerClass::Human,
         "argocd-controller"
         | "argocd-application-controller"
         | "argocd-applicationset-controller"

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use trueup_core::{plan::Action, sheet::Command, text};
+use trueup_core::{event::Event, plan::Action, sheet::Command, text};
 
 use super::{give_up, output, stages, walk};
 use crate::{
-    engine::Trouble,
+    engine::{Trouble, handle::Update},
     journal::Boundaries,
     settings::{Output, Settings},
 };
@@ -102,7 +102,7 @@ async fn go(
     };
     let write = stages::not_armed(settings)?;
     let opened = stages::continued(settings, None, boundaries).await?;
-    let engine = opened.engine;
+    let (engine, mut updates) = (opened.engine, opened.updates);
     engine.look().await?;
     engine.say(&Command::Arm { write }).await?;
     let key = stages::key(&engine, &target.app);
@@ -113,18 +113,50 @@ async fn go(
         reason: target.reason.clone(),
     };
     walk::write(&engine, command).await?;
+    let run = engine.run();
+    let done = run.op_order.last().cloned();
+    if settings.output == Output::Table {
+        let said = "done; it is read again after 5 s and after 30 s";
+        output::say(
+            &mut std::io::stderr(),
+            &format!("{key}  {}  {said}", text::line(&target.object)),
+        );
+    }
+    engine.finish_rereads().await?;
+    let mut rereads: Vec<Value> = Vec::new();
+    while let Ok(update) = updates.try_recv() {
+        if let Update::Journaled { record, .. } = update
+            && let Event::ActReread {
+                op,
+                after,
+                holds,
+                why,
+            } = &record.event
+            && Some(op) == done.as_ref()
+        {
+            rereads.push(json!({"after": after, "holds": holds, "why": why}));
+        }
+    }
+    let reverted = rereads.iter().find(|reread| reread["holds"] == false);
     let out = &mut std::io::stdout();
     if settings.output == Output::Json {
         let document = json!({
             "apiVersion": trueup_core::API_VERSION, "kind": "Act", "incident": engine.run().id(),
-            "application": key, "object": target.object, "action": action, "state": "done",
+            "application": key, "object": target.object, "action": action, "state": "done", "rereads": rereads,
         });
         output::say(out, &document.to_string());
     } else {
-        let said = "done; it has to reach Git before the incident closes, or be put back";
+        let said = match reverted {
+            None => "it holds; it has to reach Git before the incident closes, or be put back"
+                .to_owned(),
+            Some(reread) => format!(
+                "it did not hold, somebody or something set it again: {}",
+                reread["why"].as_str().unwrap_or_default()
+            ),
+        };
         output::say(
             out,
-            &format!("{key}  {}  {said}", text::line(&target.object)),
+            &text::line(&format!("{key}  {}  {said}", target.object)),
         );
     }
     Ok(())

@@ -123,6 +123,7 @@ pub(super) async fn live_actions(engine: &Engine, answers: &Answers) -> Result<D
                 action: act.action.clone(),
                 reason: act.reason.clone(),
             };
+            arm(engine, answers).await?;
             write(engine, command).await?;
             acted = true;
         }
@@ -132,6 +133,15 @@ pub(super) async fn live_actions(engine: &Engine, answers: &Answers) -> Result<D
     } else {
         Done::Nothing
     })
+}
+
+/// Arms this process as its own command line says, where it is not yet.
+pub(super) async fn arm(engine: &Engine, answers: &Answers) -> Result<(), Trouble> {
+    if engine.run().armed != answers.write {
+        let write = answers.write;
+        engine.say(&Command::Arm { write }).await?;
+    }
+    Ok(())
 }
 
 pub(super) enum Done {

@@ -15,7 +15,7 @@ use trueup_core::{
     workflow::{Next, Stage},
 };
 
-use super::planned::{Done, live_actions, matches, named, removals, unmatched};
+use super::planned::{Done, arm, live_actions, matches, named, removals, unmatched};
 use crate::engine::{Engine, Trouble};
 
 /// How a walk ended.
@@ -75,6 +75,8 @@ pub struct Answers {
 pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     let mut failures = 0;
     loop {
+        // What cannot be read now is read again at the end.
+        let _ = engine.reread_due().await;
         let next = match engine.next().await {
             Ok(next) => next,
             Err(trouble) => return Ended::of(Stage::Scope, &trouble),
@@ -234,6 +236,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             "settle it, then run again",
         ),
         Next::Close => {
+            engine.finish_rereads().await?;
             engine.say(&Command::Close).await?;
             Ok(None)
         }
@@ -241,6 +244,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             application: Some(application),
             ..
         } if !removals(engine, application).is_empty() => {
+            arm(engine, answers).await?;
             for command in removals(engine, application) {
                 write(engine, command).await?;
             }

@@ -9,7 +9,7 @@ use trueup_core::{
 };
 
 use super::{
-    handle::{Request, Update},
+    handle::{Request, Update, Waiting},
     state::Engine,
     steps::lease,
     trouble::Trouble,
@@ -93,6 +93,7 @@ pub fn spawn(
     tokio::spawn(tell_age(Arc::downgrade(&engine)));
     tokio::spawn(keep_lease(Arc::downgrade(&engine)));
     tokio::spawn(keep_looking(Arc::downgrade(&engine)));
+    tokio::spawn(keep_rereading(Arc::downgrade(&engine)));
     tokio::spawn(
         Driver {
             engine,
@@ -115,6 +116,38 @@ async fn keep_looking(engine: std::sync::Weak<Engine>) {
         if engine.seen().is_some() && engine.age() > FRESH {
             // What fails here shows as the age of the data, and in the command log.
             let _ = engine.look().await;
+        }
+    }
+}
+
+/// Reads live actions again when their time comes; decisions, cancelling and everything else goes on meanwhile.
+async fn keep_rereading(engine: std::sync::Weak<Engine>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    let mut told = false;
+    loop {
+        every.tick().await;
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        let run = engine.run();
+        let owed = run.rereads_owed();
+        match owed.first() {
+            Some((_, after, due)) if run.closed.is_none() => {
+                engine.tell(Update::Waiting(Some(Waiting {
+                    what: format!("the live action to be read again after {after}"),
+                    since: *due - after.0,
+                    limit: after.0,
+                    cancellable: false,
+                })));
+                told = true;
+                // What fails here is tried again, and shows as the age of the data.
+                let _ = engine.reread_due().await;
+            }
+            _ if told => {
+                engine.tell(Update::Waiting(None));
+                told = false;
+            }
+            _ => {}
         }
     }
 }

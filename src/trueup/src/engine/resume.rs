@@ -5,10 +5,13 @@ use trueup_core::{
     event::{Effect, Outcome},
     ids::OpId,
     policy::Note,
-    run::Op,
 };
 
-use super::{state::Engine, steps::application::resource_version, trouble::Trouble};
+use super::{
+    state::Engine,
+    steps::{act::patch_stands, application::resource_version},
+    trouble::Trouble,
+};
 
 impl Engine {
     /// Looks up every write without a certain outcome.
@@ -18,13 +21,10 @@ impl Engine {
             let Some(op) = run.ops.get(id) else { continue };
             match &op.effect {
                 Effect::Push { .. } => self.look_up_push(id, &op.effect).await?,
-                Effect::Act { object, .. } => {
-                    let seen = self.ports.cluster.get(object).await?;
-                    self.end(id, found_by_version(op, seen.as_ref(), |_| false))?;
-                }
+                Effect::Act { object, .. } => self.look_up_act(id, op, object).await?,
                 Effect::Freeze { application, .. } => {
                     let seen = self.application(application).await?;
-                    let outcome = found_by_version(op, Some(&seen), |seen| {
+                    let outcome = found_by_mark(Some(&seen), |seen| {
                         Note::of(seen).is_some_and(|note| note.op == id.as_str())
                     });
                     self.end(id, outcome)?;
@@ -32,21 +32,19 @@ impl Engine {
                 Effect::Sync { application, .. } => {
                     let seen = self.application(application).await?;
                     let outcome =
-                        found_by_version(op, Some(&seen), |seen| Self::operation_is_ours(seen, id));
+                        found_by_mark(Some(&seen), |seen| Self::operation_is_ours(seen, id));
                     self.end(id, outcome)?;
                 }
                 Effect::Ignore {
                     application, patch, ..
                 } => {
                     let seen = self.application(application).await?;
-                    let outcome =
-                        found_by_version(op, Some(&seen), |seen| patch_stands(patch, seen));
+                    let outcome = found_by_mark(Some(&seen), |seen| patch_stands(patch, seen));
                     self.end(id, outcome)?;
                 }
                 Effect::Thaw { application, .. } => {
                     let seen = self.application(application).await?;
-                    let outcome =
-                        found_by_version(op, Some(&seen), |seen| Note::of(seen).is_none());
+                    let outcome = found_by_mark(Some(&seen), |seen| Note::of(seen).is_none());
                     self.end(id, outcome)?;
                 }
             }
@@ -58,7 +56,7 @@ impl Engine {
 /// The mark of the write is there: it happened. Otherwise it did not, and cannot any more: it carried the version that
 /// was read before it, and either that version is gone, or the request of a process that is dead has not come and is
 /// overtaken by the next write.
-fn found_by_version(op: &Op, seen: Option<&Value>, marked: impl Fn(&Value) -> bool) -> Outcome {
+fn found_by_mark(seen: Option<&Value>, marked: impl Fn(&Value) -> bool) -> Outcome {
     let Some(seen) = seen else {
         return Outcome::NotDone {
             why: "the object does not exist any more".into(),
@@ -70,29 +68,7 @@ fn found_by_version(op: &Op, seen: Option<&Value>, marked: impl Fn(&Value) -> bo
             found: true,
         };
     }
-    if let Effect::Act { patch, .. } = &op.effect
-        && patch_stands(patch, seen)
-    {
-        return Outcome::Done {
-            resource_version: resource_version(seen),
-            found: true,
-        };
-    }
     Outcome::NotDone {
         why: "the object does not carry it".into(),
     }
-}
-
-/// Whether every value that a JSON Patch sets stands, and everything that it removes is gone.
-fn patch_stands(patch: &Value, seen: &Value) -> bool {
-    patch.as_array().is_some_and(|ops| {
-        ops.iter().all(|op| {
-            let path = op.get("path").and_then(Value::as_str).unwrap_or_default();
-            match op.get("op").and_then(Value::as_str) {
-                Some("test") => true,
-                Some("remove") => seen.pointer(path).is_none(),
-                _ => seen.pointer(path) == op.get("value"),
-            }
-        })
-    })
 }

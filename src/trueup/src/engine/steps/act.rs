@@ -1,19 +1,20 @@
 //! Live actions: production does not wait for a review, but it is shown, guarded, and has to reach Git before the close.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 use trueup_core::{
     decision::{CellKey, LiveOf, Take},
     event::{Effect, Event, Guard, Outcome},
+    ids::OpId,
     object::{
         identity::{AppKey, ObjectRef},
         path::FieldPath,
     },
     plan::Action,
     policy::FIELD_MANAGER,
+    run::Op,
     sheet::{Command, Refusal, Sheet},
-    span::Span,
     text,
 };
 
@@ -21,7 +22,7 @@ use super::super::{
     state::{Engine, Write},
     trouble::{Trouble, outcome_of},
 };
-use super::application::resource_version;
+use super::application::{self, resource_version};
 use crate::ports::{WriteKind, WriteRequest};
 
 /// A live action worked out against the object as it stands.
@@ -31,9 +32,39 @@ pub(in super::super) struct Worked {
     pub inverse: Value,
     pub guard: Guard,
     pub will: String,
-    /// What is written, and to what; a restart's is the time of this reading.
+    /// What is written.
     field: FieldPath,
-    to: Option<Value>,
+}
+
+/// How long a request may still be under way after its process died: the deadline of a write.
+const LATE: Duration = Duration::from_secs(15);
+
+/// The field manager of one live action: the mark that the world keeps of it, in no field that Git would lack.
+fn mark(op: &OpId) -> String {
+    format!("{FIELD_MANAGER}-{op}")
+}
+
+fn carries(seen: &Value, op: &OpId) -> bool {
+    let mark = mark(op);
+    seen.pointer("/metadata/managedFields")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .any(|entry| entry.get("manager").and_then(Value::as_str) == Some(mark.as_str()))
+}
+
+/// Whether every value that a JSON Patch sets stands, and everything that it removes is gone.
+pub(in super::super) fn patch_stands(patch: &Value, seen: &Value) -> bool {
+    patch.as_array().is_some_and(|ops| {
+        ops.iter().all(|op| {
+            let path = op.get("path").and_then(Value::as_str).unwrap_or_default();
+            match op.get("op").and_then(Value::as_str) {
+                Some("test") => true,
+                Some("remove") => seen.pointer(path).is_none(),
+                _ => seen.pointer(path) == op.get("value"),
+            }
+        })
+    })
 }
 
 impl Engine {
@@ -124,11 +155,10 @@ impl Engine {
             },
             object,
             field,
-            to,
         })
     }
 
-    /// Does what an action sheet showed, and reads it again after 5 s and 30 s.
+    /// Does what an action sheet showed. It is read again after 5 s and 30 s, beside whatever else goes on.
     pub(in super::super) async fn act(&self, sheet: &Sheet, named: &str) -> Result<(), Trouble> {
         for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
             let Effect::Act {
@@ -165,7 +195,7 @@ impl Engine {
                         kind: WriteKind::JsonPatch,
                         body: fresh.patch.clone(),
                         dry_run: false,
-                        field_manager: FIELD_MANAGER.into(),
+                        field_manager: mark(&op),
                         subresource: None,
                     };
                     match self.ports.cluster.write(&request).await {
@@ -178,31 +208,105 @@ impl Engine {
                 })
                 .await?;
             Self::must_be_done(&format!("act on {}", fresh.object), outcome)?;
-            let (field, to) = (&fresh.field, &fresh.to);
             let reason = match &sheet.command {
                 Command::Act { reason, .. } => reason.as_str(),
                 _ => "",
             };
-            self.decide_live(key, &fresh.object, field, reason).await?;
-            let mut waited = Span::default();
-            for after in [Span::seconds(5), Span::seconds(30)] {
-                self.pause(after.0.saturating_sub(waited.0)).await;
-                waited = after;
-                let seen = self.ports.cluster.get(&fresh.object).await?;
-                let is = seen.as_ref().and_then(|object| field.get(object)).cloned();
-                self.record(Event::ActReread {
-                    op: op.clone(),
-                    after,
-                    holds: is == *to,
-                    why: format!(
-                        "{field} is {}",
-                        is.as_ref().map_or_else(|| "absent".to_owned(), text::value)
-                    ),
-                })?;
-            }
+            self.decide_live(key, &fresh.object, &fresh.field, reason)
+                .await?;
         }
-        self.look().await?;
         Ok(())
+    }
+
+    /// Reads live actions again whose time has come, and sees to it that each became a decision: a process that died
+    /// right after the write did not come to that. Nothing waits here.
+    pub async fn reread_due(&self) -> Result<(), Trouble> {
+        let owed = self.run().rereads_owed();
+        for (id, after, due) in owed {
+            let run = self.run();
+            let Some(op) = run.ops.get(&id) else { continue };
+            let Effect::Act {
+                application,
+                object,
+                action,
+                patch,
+                ..
+            } = &op.effect
+            else {
+                continue;
+            };
+            let (field, _) = target_of(object, action, op.intended_at)?;
+            let decided = run.decisions.keys().any(|cell| {
+                cell.application == *application
+                    && cell.object.key() == object.key()
+                    && cell.field == field
+            });
+            if !decided && !run.reread.contains_key(&id) {
+                self.decide_live(application, object, &field, "").await?;
+            }
+            if self.ports.clock.now() < due {
+                continue;
+            }
+            let seen = self.ports.cluster.get(object).await?;
+            let is = seen.as_ref().and_then(|object| field.get(object));
+            self.record(Event::ActReread {
+                op: id.clone(),
+                after,
+                holds: seen.as_ref().is_some_and(|seen| patch_stands(patch, seen)),
+                why: format!(
+                    "{field} is {}",
+                    is.map_or_else(|| "absent".to_owned(), text::value)
+                ),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every live action was read again; for a front end that has nothing else to do.
+    pub async fn finish_rereads(&self) -> Result<(), Trouble> {
+        while let Some((_, _, due)) = self.run().rereads_owed().first().cloned() {
+            self.ports.clock.sleep_until(due).await;
+            self.reread_due().await?;
+        }
+        Ok(())
+    }
+
+    /// Finds out whether a live action landed, by the mark that its write leaves in the managed fields. Without the mark
+    /// it did not, and it cannot any more once the object has another version, or nobody is left to carry the request.
+    pub(in super::super) async fn look_up_act(
+        &self,
+        id: &OpId,
+        op: &Op,
+        object: &ObjectRef,
+    ) -> Result<(), Trouble> {
+        let outcome = loop {
+            let Some(seen) = self.ports.cluster.get(object).await? else {
+                break Outcome::NotDone {
+                    why: "the object does not exist any more".into(),
+                };
+            };
+            let version = resource_version(&seen);
+            if carries(&seen, id) {
+                break Outcome::Done {
+                    resource_version: version,
+                    found: true,
+                };
+            }
+            if version != op.guard.resource_version {
+                break Outcome::NotDone {
+                    why: "the object has another version and not the mark of this write, which cannot land any more"
+                        .into(),
+                };
+            }
+            let age = self.ports.clock.now().duration_since(op.intended_at);
+            if age.unsigned_abs() >= LATE {
+                break Outcome::NotDone {
+                    why: format!("the object did not change within {} s", LATE.as_secs()),
+                };
+            }
+            self.pause(application::POLL).await;
+        };
+        self.end(id, outcome)
     }
 
     /// A live action is a decision for what is live now: it has to reach Git before the incident closes.
