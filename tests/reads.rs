@@ -290,6 +290,7 @@ async fn a_look_gives_the_engine_what_it_needs_and_lists_each_kind_once() {
         owners: true,
         predictions: true,
         git_only: false,
+        glance: false,
     };
     let seen = wired.reader.look(None, options).await;
     assert!(seen.errors.is_empty(), "{:?}", seen.errors);

@@ -21,8 +21,8 @@ const APPS: usize = 1_000;
 const OBJECTS: usize = 20;
 
 struct Full {
-    applications: Vec<Value>,
-    configs: Vec<Value>,
+    applications: Vec<Arc<Value>>,
+    configs: Vec<Arc<Value>>,
 }
 
 #[async_trait]
@@ -135,8 +135,8 @@ async fn a_thousand_applications() {
     }
     let repos = GitRepos::new(GitOptions::new(dir.path().join("mirrors"), no_log()));
     let hub: Arc<dyn Cluster> = Arc::new(Full {
-        applications,
-        configs,
+        applications: applications.into_iter().map(Arc::new).collect(),
+        configs: configs.into_iter().map(Arc::new).collect(),
     });
     let reader = Reader::new(
         hub,

@@ -40,7 +40,7 @@ fn application(n: usize) -> AppInput {
             "metadata": {"name": format!("app-{n}"), "namespace": "argocd", "uid": format!("u-{n}")},
             "spec": {"destination": {"namespace": namespace}, "source": {"repoURL": "file:///r.git", "path": "deploy"}},
             "status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}}}),
-        live: live.collect(),
+        live: live.map(std::sync::Arc::new).collect(),
         base: Some(git.clone()),
         desired: git
             .into_iter()

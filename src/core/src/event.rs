@@ -575,6 +575,17 @@ pub enum Event {
         holds: bool,
         why: String,
     },
+    /// What happened to a kind between two resourceVersions was not seen. Holds and quiet timers that rest on it start
+    /// again.
+    ObservationGap {
+        /// `Application.argoproj.io`.
+        kind: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+        from: String,
+        to: String,
+        why: String,
+    },
     /// Somebody else did something; recorded, and only what it touched is open again.
     Adopted {
         application: Option<AppKey>,

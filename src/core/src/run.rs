@@ -13,6 +13,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// The kind that holds and thaws rest on, as an observation gap names it.
+const APPLICATION: &str = "Application.argoproj.io";
+
 /// Everything known of an incident from its journal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
@@ -279,6 +282,11 @@ impl GateRun {
         self.samples.push(sample.clone());
     }
 
+    /// Whether it asks that nobody writes, and so rests on a watch without gaps.
+    fn is_quiet(&self) -> bool {
+        matches!(&self.spec, Some(Gate::Measured(gate)) if gate.quiet.is_some())
+    }
+
     fn break_streak(&mut self) {
         if self.passed.is_none() {
             self.green_since = None;
@@ -310,6 +318,44 @@ impl Run {
     /// The incident's name; empty before it was opened.
     pub fn id(&self) -> &str {
         self.incident.as_ref().map_or("", |id| id.as_str())
+    }
+
+    /// Something was not seen: what has to be seen without a break starts again.
+    fn not_seen(&mut self, applications: bool) {
+        for app in self.apps.values_mut() {
+            for gate in app.gates.values_mut().filter(|gate| gate.is_quiet()) {
+                gate.break_streak();
+            }
+            if !applications {
+                continue;
+            }
+            if let Freeze::Holding {
+                op, at, mechanism, ..
+            } = &app.freeze
+            {
+                app.freeze = Freeze::Set {
+                    op: op.clone(),
+                    at: *at,
+                    mechanism: *mechanism,
+                };
+            }
+            if let Thaw::Restored { rounds, .. } = &mut app.thaw {
+                *rounds = 0;
+            }
+        }
+    }
+
+    /// Whether something runs that a gap in what was seen of Applications, or of another kind, starts again.
+    pub fn rests_on_watching(&self, kind: &str) -> bool {
+        let applications = kind == APPLICATION;
+        self.apps.values().any(|app| {
+            let held = matches!(app.freeze, Freeze::Holding { .. })
+                || matches!(app.thaw, Thaw::Restored { .. });
+            let quiet = |gate: &GateRun| {
+                gate.is_quiet() && gate.passed.is_none() && gate.timed_out.is_none()
+            };
+            applications && held || app.gates.values().any(quiet)
+        })
     }
 
     fn app(&mut self, key: &AppKey) -> &mut AppRun {
@@ -446,6 +492,7 @@ impl Run {
                     other => other.clone(),
                 };
             }
+            Event::ObservationGap { kind, .. } => self.not_seen(kind == APPLICATION),
             Event::FreezeProven { application } => {
                 let app = self.app(application);
                 if let Some((op, set_at, mechanism)) = app.freeze.op() {

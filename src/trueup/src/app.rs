@@ -25,7 +25,7 @@ use crate::{
     journal::{self, Boundaries, Holder, Journal, JournalError, Line},
     ports::{Author, CommandLog},
     settings::Settings,
-    wiring::{Wired, wire},
+    wiring::{Wired, wire_watching},
 };
 
 /// Which incident is to be worked on.
@@ -283,7 +283,7 @@ async fn reach(
     key: [u8; 32],
     sender: &mpsc::UnboundedSender<Update>,
 ) -> Result<(Wired, ClusterPin), Trouble> {
-    let wired = wire(settings, key, command_log(sender)).await?;
+    let wired = wire_watching(settings, key, command_log(sender)).await?;
     let pin = wired.hub.pin().await?;
     let pin = ClusterPin {
         context: pin.context,
@@ -340,6 +340,7 @@ async fn build(
     Ok(Engine::new(
         ports,
         wired.reader,
+        wired.mirrors,
         setting,
         journal,
         lines,

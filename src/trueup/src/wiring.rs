@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::git::{GitOptions, GitRepos};
 use crate::adapters::kube::{ConnectOptions, KubeCluster};
+use crate::engine::mirror::{Bell, Mirror};
 use crate::engine::read::Reader;
+use crate::engine::watching::Mirrors;
 use crate::ports::{Clock, Cluster, CommandLog, ReadError, Repos};
 use crate::settings::Settings;
 
@@ -17,6 +19,8 @@ pub struct Wired {
     pub repos: Arc<dyn Repos>,
     pub clock: Arc<dyn Clock>,
     pub reader: Reader,
+    /// The same clusters as they are kept by their watches; empty where only one look is meant.
+    pub mirrors: Mirrors,
 }
 
 /// Connects as the settings say. Nothing is asked of any server yet.
@@ -27,13 +31,41 @@ pub async fn wire(
     secret_key: [u8; 32],
     log: CommandLog,
 ) -> Result<Wired, ReadError> {
+    wire_as(settings, secret_key, log, false).await
+}
+
+/// The same for an incident: what is listed once is kept by watches.
+pub async fn wire_watching(
+    settings: &Settings,
+    secret_key: [u8; 32],
+    log: CommandLog,
+) -> Result<Wired, ReadError> {
+    wire_as(settings, secret_key, log, true).await
+}
+
+async fn wire_as(
+    settings: &Settings,
+    secret_key: [u8; 32],
+    log: CommandLog,
+    watching: bool,
+) -> Result<Wired, ReadError> {
+    let bell = Bell::new(0);
+    let mut mirrors: Vec<Arc<Mirror>> = Vec::new();
+    let mut kept = |cluster: KubeCluster| -> Arc<dyn Cluster> {
+        if !watching {
+            return Arc::new(cluster);
+        }
+        let mirror = Arc::new(Mirror::new(Arc::new(cluster), bell.clone()));
+        mirrors.push(mirror.clone());
+        mirror
+    };
     let connect = |context: Option<String>| {
         let mut options = ConnectOptions::new(secret_key, log.clone());
         options.kubeconfig.clone_from(&settings.kubeconfig);
         options.context = context;
         KubeCluster::connect(options)
     };
-    let hub: Arc<dyn Cluster> = Arc::new(connect(settings.context.clone()).await?);
+    let hub = kept(connect(settings.context.clone()).await?);
     let mut by_context: BTreeMap<String, Arc<dyn Cluster>> =
         BTreeMap::from([(hub.context().to_owned(), hub.clone())]);
     let mut destinations = BTreeMap::new();
@@ -41,7 +73,7 @@ pub async fn wire(
         let cluster = match by_context.get(context) {
             Some(cluster) => cluster.clone(),
             None => {
-                let cluster: Arc<dyn Cluster> = Arc::new(connect(Some(context.clone())).await?);
+                let cluster = kept(connect(Some(context.clone())).await?);
                 by_context.insert(context.clone(), cluster.clone());
                 cluster
             }
@@ -68,5 +100,6 @@ pub async fn wire(
         repos,
         clock,
         reader,
+        mirrors: Mirrors::new(mirrors, bell),
     })
 }

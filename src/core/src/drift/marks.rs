@@ -1,6 +1,7 @@
 //! What an object or its Application says about a field besides its value: protected, delicate, autoscaled, ignored.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::ignore;
 use crate::object::path::FieldPath;
 
 /// The workloads (kind, namespace, name) that a HorizontalPodAutoscaler among the live objects scales.
-pub(super) fn autoscaled(live: &[Value]) -> BTreeSet<(String, String, String)> {
+pub(super) fn autoscaled(live: &[Arc<Value>]) -> BTreeSet<(String, String, String)> {
     live.iter()
         .filter(|o| o.get("kind").and_then(Value::as_str) == Some("HorizontalPodAutoscaler"))
         .filter_map(|o| {

@@ -15,6 +15,8 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -60,7 +62,8 @@ pub struct AppInput {
     /// The rendering of the last successfully synced revision; none when it could not be had.
     pub base: Option<Vec<Value>>,
     /// The live objects that carry this Application's tracking mark or match one that Git renders.
-    pub live: Vec<Value>,
+    /// Shared with whoever keeps the live state.
+    pub live: Vec<Arc<Value>>,
     /// The Application as declared in Git, when it was found there.
     pub declared: Option<Value>,
     /// What the API server makes of the desired objects: dry-run *creates*. Never dry-run applies over the live

@@ -1,5 +1,7 @@
 //! The comparison on whole incidents, from objects as a cluster and a repository would give them.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::report::{Bound, Class, Confidence, DriftReport};
@@ -22,7 +24,7 @@ fn entry(manager: &str, time: &str, fields: Value) -> Value {
         "fieldsV1": fields})
 }
 
-fn live(mut object: Value, app: &str, applied: &Value, managed: Vec<Value>) -> Value {
+fn live(mut object: Value, app: &str, applied: &Value, managed: Vec<Value>) -> Arc<Value> {
     let namespace = object["metadata"]["namespace"].as_str().unwrap().to_owned();
     let name = object["metadata"]["name"].as_str().unwrap().to_owned();
     object["metadata"]["uid"] = json!("0");
@@ -31,7 +33,12 @@ fn live(mut object: Value, app: &str, applied: &Value, managed: Vec<Value>) -> V
         "argocd.argoproj.io/tracking-id": format!("{app}:/ConfigMap:{namespace}/{name}"),
         LAST_APPLIED: applied.to_string()});
     object["metadata"]["managedFields"] = Value::Array(managed);
-    object
+    Arc::new(object)
+}
+
+/// The first live object, to be changed.
+fn first_live(app: &mut AppInput) -> &mut Value {
+    Arc::make_mut(&mut app.live[0])
 }
 
 fn desired(object: Value, file: &str) -> Desired {
@@ -374,11 +381,11 @@ fn a_manual_scale_up_is_a_hotfix_and_the_servers_defaults_are_noise() {
         [Class::ServerNoise, Class::ServerDefault, Class::Cosmetic]
     );
 
-    app.live.push(
+    app.live.push(Arc::new(
         json!({"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2",
         "metadata": {"name": "h", "namespace": "n", "ownerReferences": [{"kind": "ScaledObject"}]},
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "pay"}}}),
-    );
+    ));
     assert_eq!(ask(vec![app]).questions[0].class, Class::Delegated);
 }
 
@@ -389,13 +396,13 @@ fn objects_on_one_side_are_one_divergence() {
     other.object["metadata"]["name"] = json!("missing");
     app.base.as_mut().unwrap().push(other.object.clone());
     app.desired.push(other);
-    let mut extra = app.live[0].clone();
+    let mut extra = Value::clone(&app.live[0]);
     extra["metadata"]["name"] = json!("extra");
     let mut foreign = extra.clone();
     foreign["metadata"]["name"] = json!("foreign");
     foreign["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] =
         json!("two:/ConfigMap:one/foreign");
-    app.live.extend([extra, foreign]);
+    app.live.extend([extra, foreign].map(Arc::new));
     let report = ask(vec![app]);
     let found: Vec<(&str, String, Class)> = report
         .questions
@@ -415,7 +422,7 @@ fn objects_on_one_side_are_one_divergence() {
 #[test]
 fn a_protected_look_alike_is_untouchable_and_no_secret_passes() {
     let mut app = service("auth-service", "RS256", "key-2024-09", &["JWT_ALGORITHM"]);
-    app.live[0]["metadata"]["labels"] = json!({"role": "protected"});
+    first_live(&mut app)["metadata"]["labels"] = json!({"role": "protected"});
     let report = ask(vec![app.clone()]);
     assert!(
         report
@@ -424,10 +431,10 @@ fn a_protected_look_alike_is_untouchable_and_no_secret_passes() {
             .all(|q| q.class == Class::Untouchable)
     );
 
-    for object in [&mut app.live[0], &mut app.desired[0].object] {
+    for object in [Arc::make_mut(&mut app.live[0]), &mut app.desired[0].object] {
         object["kind"] = json!("Secret");
     }
-    app.live[0]["data"]["JWT_ALGORITHM"] = json!("Y2FuYXJ5");
+    first_live(&mut app)["data"]["JWT_ALGORITHM"] = json!("Y2FuYXJ5");
     let report = ask(vec![app]);
     assert!(!serde_json::to_string(&report).unwrap().contains("Y2FuYXJ5"));
     assert_eq!(report.errors.len(), 1);
@@ -437,7 +444,7 @@ fn a_protected_look_alike_is_untouchable_and_no_secret_passes() {
 fn copies_that_share_little_are_no_group() {
     let mut other = service("like-service", "RS256", "key-2024-09", &["JWT_ALGORITHM"]);
     for object in [
-        &mut other.live[0],
+        Arc::make_mut(&mut other.live[0]),
         &mut other.desired[0].object,
         &mut other.base.as_mut().unwrap()[0],
     ] {
@@ -476,7 +483,7 @@ fn a_definition_that_the_server_writes_its_own_way_is_noise_only() {
     let mut app = service("cert-manager", "HS256", "key-2024-09", &[]);
     app.desired = vec![desired(git.clone(), "crd.yaml")];
     app.base = Some(vec![git]);
-    app.live = vec![live];
+    app.live = vec![Arc::new(live)];
     let report = ask(vec![app]);
     assert_eq!(report.questions, []);
     let noise: Vec<(Class, usize)> = report.applications[0]

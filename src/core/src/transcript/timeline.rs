@@ -221,6 +221,20 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
             },
             because(&sample.why)
         ),
+        Event::ObservationGap {
+            kind,
+            namespace,
+            why,
+            ..
+        } => format!(
+            "{}{} not seen without a break: holds and quiet timers start again{}",
+            say(kind),
+            namespace
+                .as_ref()
+                .map(|namespace| format!(" in {}", say(namespace)))
+                .unwrap_or_default(),
+            because(why)
+        ),
         Event::FreezeProven { application } => {
             format!("freeze of {} proven", app(run, application))
         }

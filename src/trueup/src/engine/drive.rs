@@ -13,10 +13,11 @@ use super::{
     state::Engine,
     steps::lease,
     trouble::Trouble,
+    watching::keep_looking,
 };
 
-/// How old the data may grow before it is read again beside a step that waits.
-const FRESH: Duration = Duration::from_secs(6);
+/// How long to wait for a look that goes on by itself before one is asked for here, and its failure said.
+const OVERDUE: Duration = Duration::from_secs(8);
 /// After a step failed, how long until it is tried again by itself.
 const BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -103,21 +104,6 @@ pub fn spawn(
         }
         .run(),
     )
-}
-
-/// Looks at the world while a step waits for something else, so that what is shown does not grow old unseen.
-async fn keep_looking(engine: std::sync::Weak<Engine>) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        every.tick().await;
-        let Some(engine) = engine.upgrade() else {
-            return;
-        };
-        if engine.seen().is_some() && engine.age() > FRESH {
-            // What fails here shows as the age of the data, and in the command log.
-            let _ = engine.look().await;
-        }
-    }
 }
 
 /// Reads live actions again when their time comes; decisions, cancelling and everything else goes on meanwhile.
@@ -315,7 +301,7 @@ impl Driver {
     }
 }
 
-/// Observes what comes next, if it only observes; otherwise waits a while and looks again.
+/// Observes what comes next, if it only observes; otherwise waits for the next look.
 async fn observe(engine: &Arc<Engine>, next: Option<Next>, held: bool) -> Woken {
     match next {
         Some(next) if next.observes() && !held => {
@@ -323,7 +309,11 @@ async fn observe(engine: &Arc<Engine>, next: Option<Next>, held: bool) -> Woken 
             Woken::Observed(outcome, what(&next))
         }
         _ => {
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            // Looks go on by themselves; each may bring another next thing.
+            let mut looks = engine.looks_done();
+            if let Ok(Ok(())) = tokio::time::timeout(OVERDUE, looks.changed()).await {
+                return Woken::Idle;
+            }
             match engine.look().await {
                 Ok(_) => Woken::Idle,
                 Err(trouble) => Woken::Observed(Err(trouble), "read the cluster".into()),

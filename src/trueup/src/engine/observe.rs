@@ -31,9 +31,18 @@ impl Engine {
     ///
     /// A write that happens while the world is read makes the reading neither before nor after: it is read again.
     pub async fn look(&self) -> Result<(Arc<World>, Arc<Now>), Trouble> {
+        self.look_at(false).await
+    }
+
+    /// See [`LookOptions::glance`].
+    pub(super) async fn look_at(&self, glance: bool) -> Result<(Arc<World>, Arc<Now>), Trouble> {
+        // One after the other: an older look must not come out after a newer one.
+        let _alone = self.looking.lock().await;
         loop {
             let run = self.run();
-            let mut world = self.read(&run).await;
+            self.looks();
+            let mut world = self.read(&run, glance).await;
+            self.note_gaps()?;
             let now_run = self.run();
             let written = |run: &Run| (run.op_order.len(), run.open_ops().count());
             if written(&run) != written(&now_run) {
@@ -51,13 +60,14 @@ impl Engine {
             self.carry_over(&mut world);
             let now = now(&world, &now_run, &self.setting.namespace);
             self.adopt(&world, &now)?;
+            self.watch_for(&world, &now);
             let (world, now) = (Arc::new(world), Arc::new(now));
             self.set_seen(Arc::clone(&world), Arc::clone(&now));
             return Ok((world, now));
         }
     }
 
-    async fn read(&self, run: &Run) -> World {
+    async fn read(&self, run: &Run, glance: bool) -> World {
         let scope = (!run.scope.is_empty()).then_some(run.scope.as_slice());
         let first = self.seen().is_none();
         let options = LookOptions {
@@ -66,6 +76,7 @@ impl Engine {
             owners: true,
             predictions: (first && run.landed.is_empty()) || self.before_thaw(run),
             git_only: false,
+            glance,
         };
         self.reader.look(scope, options).await
     }
@@ -234,7 +245,7 @@ fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
             .base
             .as_ref()
             .and_then(|base| find(base.iter().collect())),
-        live: find(app.live.iter().collect()),
+        live: find(app.live_objects().collect()),
     };
     CellNow {
         question: None,

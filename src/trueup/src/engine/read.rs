@@ -13,6 +13,7 @@ mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -27,7 +28,7 @@ use trueup_core::source::plain::Rendering;
 
 use super::trouble::Trouble;
 use crate::ports::{
-    Clock, Cluster, ClusterPin, GitError, Grant, Kind, ReadError, ReadFailure, Repos,
+    Clock, Cluster, ClusterPin, GitError, Grant, Head, Kind, ReadError, ReadFailure, Repos,
 };
 
 pub use declared::DeclaredAt;
@@ -45,6 +46,8 @@ const IN_CLUSTER: [&str; 3] = [
 /// Files of a repository: path from its root, and bytes.
 pub type Files = Vec<(String, Vec<u8>)>;
 
+/// How old an answer may be that a glance takes for new.
+const RECENT: Duration = Duration::from_secs(5);
 /// Questions to remotes in flight at once.
 const CONCURRENT: usize = 8;
 
@@ -61,6 +64,9 @@ pub struct LookOptions {
     pub predictions: bool,
     /// Only what Git says: nothing deployed is read, and the report has no questions.
     pub git_only: bool,
+    /// Branches and the cluster's identity may be a few seconds old: a watch brought this look about, and only what it
+    /// brought is new.
+    pub glance: bool,
 }
 
 /// Where an Application deploys to.
@@ -77,7 +83,7 @@ pub struct Destination {
 #[derive(Debug, Clone)]
 pub struct AppSeen {
     pub key: AppKey,
-    pub object: Value,
+    pub object: Arc<Value>,
     /// The first source.
     pub repo_url: String,
     /// The tracked branch, or the revision as written when it is no branch.
@@ -96,7 +102,7 @@ pub struct AppSeen {
     pub hooks: Vec<ObjectRef>,
     /// Git at `base_revision`, secrets as digests.
     pub base: Option<Vec<Value>>,
-    pub live: Vec<Value>,
+    pub live: Vec<Arc<Value>>,
     /// The Application as Git declares it, and where.
     pub declared: Option<DeclaredAt>,
     /// The rendering at the head with its values as they stand in Git; for edits and proofs, never to be shown.
@@ -111,13 +117,18 @@ pub struct AppSeen {
 }
 
 impl AppSeen {
+    /// The live objects, whoever shares them.
+    pub fn live_objects(&self) -> impl Iterator<Item = &Value> {
+        self.live.iter().map(Arc::as_ref)
+    }
+
     /// The object as Git renders it at the head, and as it is live.
     pub fn sides_of(&self, object: &ObjectRef) -> (Option<&Value>, Option<&Value>) {
         let is = |other: &&Value| {
             ObjectRef::from_object(other).is_ok_and(|reference| reference.key() == object.key())
         };
         let git = self.desired.iter().map(|desired| &desired.object).find(is);
-        (git, self.live.iter().find(is))
+        (git, self.live_objects().find(is))
     }
 }
 
@@ -132,8 +143,8 @@ pub struct World {
     pub heads: BTreeMap<(String, String), String>,
     pub permissions: Vec<(Need, Grant)>,
     /// ApplicationSets and AppProjects, when asked for, whole.
-    pub sets: Vec<Value>,
-    pub projects: Vec<Value>,
+    pub sets: Vec<Arc<Value>>,
+    pub projects: Vec<Arc<Value>>,
     /// What could not be read; the same as in the report.
     pub errors: Vec<ReportError>,
     /// Objects and answers read, for the status line.
@@ -150,6 +161,14 @@ pub struct Reader {
     namespace: String,
     secret_key: [u8; 32],
     cache: Mutex<desired::Cache>,
+    recent: Mutex<Recent>,
+}
+
+/// What only asking tells, and a look that a watch brought about need not ask again at once.
+#[derive(Default)]
+struct Recent {
+    pin: Option<(Instant, ClusterPin)>,
+    heads: BTreeMap<(String, String), (Instant, Head)>,
 }
 
 impl Reader {
@@ -170,6 +189,7 @@ impl Reader {
             namespace: namespace.to_owned(),
             secret_key,
             cache: Mutex::default(),
+            recent: Mutex::default(),
         }
     }
 
@@ -232,7 +252,7 @@ impl Reader {
     pub async fn applications(
         &self,
         scope: Option<&[AppKey]>,
-    ) -> Result<(Vec<Value>, u64, u32), ReadError> {
+    ) -> Result<(Vec<Arc<Value>>, u64, u32), ReadError> {
         let kind = Kind::new("argoproj.io", "v1alpha1", "Application");
         let managed = match scope {
             None => Some(self.elsewhere().await),
@@ -263,7 +283,7 @@ impl Reader {
     pub async fn look(&self, scope: Option<&[AppKey]>, options: LookOptions) -> World {
         let observed_at = self.clock.now();
         let mut look = Look::default();
-        let pin = match self.hub.pin().await {
+        let pin = match self.pin(options.glance).await {
             Ok(pin) => Some(pin),
             Err(error) => {
                 look.errors.push(from_read(&error));
@@ -283,7 +303,7 @@ impl Reader {
                 Err(error) => look.errors.push(from_read(&error)),
             }
         }
-        self.find_heads(&mut look).await;
+        self.find_heads(&mut look, options.glance).await;
         self.render_all(&mut look).await;
         if !options.git_only {
             self.read_live(&mut look, options.pods).await;
@@ -329,8 +349,35 @@ impl Reader {
         }
     }
 
+    async fn pin(&self, glance: bool) -> Result<ClusterPin, ReadError> {
+        let mut recent = self.recent.lock().await;
+        match &recent.pin {
+            Some((at, pin)) if glance && at.elapsed() < RECENT => Ok(pin.clone()),
+            _ => {
+                recent.pin = None;
+                let pin = self.hub.pin().await?;
+                recent.pin = Some((Instant::now(), pin.clone()));
+                Ok(pin)
+            }
+        }
+    }
+
+    async fn head(&self, url: &str, revision: &str, glance: bool) -> Result<Head, GitError> {
+        let name = (url.to_owned(), revision.to_owned());
+        if glance
+            && let Some((at, head)) = self.recent.lock().await.heads.get(&name)
+            && at.elapsed() < RECENT
+        {
+            return Ok(head.clone());
+        }
+        let head = self.repos.open(url).await?.head(revision).await?;
+        let mut recent = self.recent.lock().await;
+        recent.heads.insert(name, (Instant::now(), head.clone()));
+        Ok(head)
+    }
+
     /// Keeps the Applications of the scope and names those that do not exist.
-    fn select(&self, objects: Vec<Value>, scope: Option<&[AppKey]>, look: &mut Look) {
+    fn select(&self, objects: Vec<Arc<Value>>, scope: Option<&[AppKey]>, look: &mut Look) {
         for object in objects {
             let Ok(key) = AppKey::from_object(&object) else {
                 continue;
@@ -415,7 +462,7 @@ impl Reader {
     }
 
     /// Asks each remote once for each revision that an Application tracks.
-    async fn find_heads(&self, look: &mut Look) {
+    async fn find_heads(&self, look: &mut Look, glance: bool) {
         let wanted: std::collections::BTreeSet<(String, String)> = look
             .apps
             .values()
@@ -424,10 +471,7 @@ impl Reader {
             .collect();
         let answers: Vec<_> = futures::stream::iter(wanted)
             .map(|(url, revision)| async move {
-                let head = match self.repos.open(&url).await {
-                    Ok(repo) => repo.head(&revision).await,
-                    Err(error) => Err(error),
-                };
+                let head = self.head(&url, &revision, glance).await;
                 ((url, revision), head)
             })
             .buffer_unordered(CONCURRENT)
@@ -456,7 +500,7 @@ impl Reader {
         }
     }
 
-    async fn optional_list(&self, kind: &str, look: &mut Look) -> Vec<Value> {
+    async fn optional_list(&self, kind: &str, look: &mut Look) -> Vec<Arc<Value>> {
         match self
             .hub
             .list(
@@ -496,7 +540,7 @@ struct Look {
 
 fn input_of(app: &AppSeen) -> AppInput {
     AppInput {
-        application: app.object.clone(),
+        application: Value::clone(&app.object),
         desired: app.desired.clone(),
         base: app.base.clone(),
         live: app.live.clone(),

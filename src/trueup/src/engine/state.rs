@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use trueup_core::{
     event::{CommandLine, Effect, Event, Guard, Outcome},
     ids::OpId,
@@ -22,6 +22,7 @@ use super::{
     handle::{Update, Waiting},
     read::{Reader, World, application_ref},
     trouble::Trouble,
+    watching::Mirrors,
 };
 use crate::{
     journal::{Boundaries, Journal, Line, Point},
@@ -63,12 +64,22 @@ pub struct Engine {
     updates: mpsc::UnboundedSender<Update>,
     /// When the cluster last answered.
     heard: Mutex<Instant>,
+    pub(super) mirrors: Mirrors,
+    /// Held by whoever looks.
+    pub(super) looking: tokio::sync::Mutex<()>,
+    /// When the last look began.
+    looked: Mutex<Instant>,
+    /// Counts the looks that gave something.
+    looks_done: watch::Sender<u64>,
+    /// Up to where each quiet gate has heard of foreign writes.
+    pub(super) quiet_since: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Engine {
     pub fn new(
         ports: Ports,
         reader: Reader,
+        mirrors: Mirrors,
         setting: Setting,
         journal: Journal,
         lines: &[Line],
@@ -85,6 +96,11 @@ impl Engine {
             seen: RwLock::new(None),
             updates,
             heard: Mutex::new(Instant::now()),
+            mirrors,
+            looking: tokio::sync::Mutex::default(),
+            looked: Mutex::new(Instant::now()),
+            looks_done: watch::Sender::new(0),
+            quiet_since: Mutex::default(),
         }
     }
 
@@ -93,8 +109,30 @@ impl Engine {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Age of the newest answer of the cluster.
+    /// A look begins.
+    pub(super) fn looks(&self) {
+        self.mirrors.looking();
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long ago the last look began.
+    pub(super) fn looked_ago(&self) -> Duration {
+        self.looked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
+    }
+
+    /// Counts the looks that gave something.
+    pub(super) fn looks_done(&self) -> watch::Receiver<u64> {
+        self.looks_done.subscribe()
+    }
+
+    /// Age of what is known: time since the last byte from the cluster.
     pub fn age(&self) -> Duration {
+        if let Some(age) = self.mirrors.age() {
+            return age;
+        }
         self.heard
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -122,6 +160,8 @@ impl Engine {
     pub(super) fn set_seen(&self, world: Arc<World>, now: Arc<Now>) {
         *self.seen.write().unwrap_or_else(PoisonError::into_inner) =
             Some((world, Arc::clone(&now)));
+        self.looks_done
+            .send_modify(|count| *count = count.wrapping_add(1));
         self.tell(Update::Seen(now));
     }
 

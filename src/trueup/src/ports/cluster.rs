@@ -93,7 +93,8 @@ pub struct ClusterPin {
 /// All objects of one kind at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    pub items: Vec<Value>,
+    /// Shared: who keeps the live state and who looks at it have the same object.
+    pub items: Vec<Arc<Value>>,
     /// Where a watch goes on from.
     pub resource_version: String,
     /// Size of the answers, decompressed.
@@ -249,7 +250,7 @@ pub enum WatchEvent {
     Gap {
         from: String,
         to: String,
-        items: Vec<Value>,
+        items: Vec<Arc<Value>>,
     },
     /// The watch broke and is being taken up again from where it was.
     Error(ReadError),

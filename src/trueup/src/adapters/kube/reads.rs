@@ -1,5 +1,6 @@
 //! Lists in pages, single objects, the pin, and what we are allowed to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -131,9 +132,11 @@ impl KubeCluster {
             let (more, version) = (text("continue"), text("resourceVersion"));
             listing.resource_version = version;
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                listing
-                    .items
-                    .extend(items.into_iter().map(|item| self.admit_item(kind, item)));
+                listing.items.extend(
+                    items
+                        .into_iter()
+                        .map(|item| Arc::new(self.admit_item(kind, item))),
+                );
             }
             if more.is_empty() {
                 return Ok(Some(listing));

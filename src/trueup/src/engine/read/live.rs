@@ -20,7 +20,7 @@ type Wanted = BTreeMap<(String, String), (Kind, BTreeSet<String>)>;
 /// What one cluster gave.
 #[derive(Default)]
 struct ClusterState {
-    objects: BTreeMap<ObjectKey, Value>,
+    objects: BTreeMap<ObjectKey, Arc<Value>>,
     /// Instance name → objects that carry its tracking mark.
     tracked: BTreeMap<String, Vec<ObjectKey>>,
     served: BTreeMap<(String, String), Option<Served>>,
@@ -48,7 +48,7 @@ impl ClusterState {
                     && key.group.is_empty()
                     && key.kind == "Pod"
             })
-            .map(|(_, pod)| pod)
+            .map(|(_, pod)| pod.as_ref())
     }
 
     fn is_unread(&self, key: &ObjectKey) -> bool {

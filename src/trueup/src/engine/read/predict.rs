@@ -155,7 +155,7 @@ impl Reader {
             let same = |object: &&Value| {
                 ObjectRef::from_object(object).is_ok_and(|other| other.key() == named.key())
             };
-            app.live.iter().find(same).cloned()
+            app.live_objects().find(same).cloned()
         };
         let wanted = desired_for_apply(
             desired,

@@ -1,6 +1,7 @@
 //! What the operator sees beside the comparison: owners, pods, and what may be done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -55,7 +56,10 @@ pub(super) fn owner(application: &Value, key: &AppKey, control_namespace: &str) 
 }
 
 /// The pods that the selectors of the live workloads pick.
-pub(super) fn pods_of<'a>(live: &[Value], pods: impl Iterator<Item = &'a Value>) -> Vec<PodSeen> {
+pub(super) fn pods_of<'a>(
+    live: &[Arc<Value>],
+    pods: impl Iterator<Item = &'a Value>,
+) -> Vec<PodSeen> {
     let selectors: Vec<(&str, BTreeMap<&str, &str>)> = live
         .iter()
         .filter(|object| {
@@ -207,7 +211,7 @@ impl Reader {
                 .desired
                 .iter()
                 .map(|desired| &desired.object)
-                .chain(&app.live)
+                .chain(app.live_objects())
             {
                 let Some(kind) = Kind::of_object(object) else {
                     continue;
@@ -345,7 +349,7 @@ async fn resolve_plurals(
             .desired
             .iter()
             .map(|desired| &desired.object)
-            .chain(&app.live)
+            .chain(app.live_objects())
         {
             if let Some(kind) = Kind::of_object(object) {
                 kinds

@@ -23,7 +23,7 @@ use crate::ports::{WriteError, WriteKind, WriteRequest};
 
 const REFRESH: &str = "argocd.argoproj.io/refresh";
 /// Between two looks at an object that is being waited for.
-pub(super) const POLL: Duration = Duration::from_millis(250);
+pub(in super::super) const POLL: Duration = Duration::from_millis(250);
 /// How often a write is tried again after losing only its resourceVersion to an unrelated change.
 const ATTEMPTS: usize = 5;
 
@@ -131,7 +131,6 @@ impl Engine {
             let asked = self.ports.clock.now();
             self.ask_refresh(key).await?;
             let seen = loop {
-                self.pause(POLL).await;
                 let seen = self.application(key).await?;
                 if seen
                     .pointer("/metadata/annotations")
@@ -140,6 +139,7 @@ impl Engine {
                 {
                     break seen;
                 }
+                self.until_it_moves(&seen).await;
             };
             // Times have a resolution of one second, and the server's clock is not ours: newer than before, or of the
             // second in which we asked.

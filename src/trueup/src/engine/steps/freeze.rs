@@ -151,6 +151,7 @@ impl Engine {
                 .unwrap_or_else(|| "auto-sync off, nothing running, note in place".into()),
             reconciled_at: application::reconciled_at(&seen),
         };
+        self.note_gaps()?;
         self.record(Event::FreezeSampled {
             application: key.clone(),
             sample,

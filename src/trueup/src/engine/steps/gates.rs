@@ -11,6 +11,9 @@ use trueup_core::{
 
 use super::super::{state::Engine, trouble::Trouble};
 use super::application;
+
+/// How long it has to be quiet once more before a thaw.
+const QUIET_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 /// How long the command of a gate may run.
 const COMMAND_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -85,6 +88,7 @@ impl Engine {
             self.ports.clock.sleep_until(due).await;
         }
         let sample = self.sample_gate(&spec, Some(application), name).await;
+        self.note_gaps()?;
         let (at, why, verdict) = (sample.at, sample.why.clone(), sample.verdict);
         let run = self.record(Event::GateSampled {
             application: application.clone(),
@@ -130,6 +134,12 @@ impl Engine {
             if matches!(spec, Gate::Manual(_)) || run.broken_glass.iter().any(|g| g.what == name) {
                 continue;
             }
+            if matches!(&spec, Gate::Measured(measured) if measured.quiet.is_some()) {
+                // What was written since the gate passed was ours: quiet is asked for from now on.
+                self.foreign_writes(&asked(&name, Some(application)))
+                    .await?;
+                self.pause(QUIET_AGAIN).await;
+            }
             let sample = self.sample_gate(&spec, Some(application), &name).await;
             if sample.verdict != Verdict::Green {
                 return Err(Refusal::new(
@@ -159,7 +169,7 @@ impl Engine {
             Gate::Manual(_) => {
                 gate::judge_quiet(&[], Some("a manual gate is attested, not sampled"))
             }
-            Gate::Measured(gate) => self.judge(gate, application, baseline).await,
+            Gate::Measured(gate) => self.judge(gate, application, name, baseline).await,
         };
         judged.sample(self.ports.clock.now())
     }
@@ -168,6 +178,7 @@ impl Engine {
         &self,
         measured: &MeasuredGate,
         application: Option<&AppKey>,
+        name: &str,
         baseline: Option<f64>,
     ) -> gate::Judged {
         if let Some(p) = &measured.prometheus {
@@ -198,7 +209,7 @@ impl Engine {
             return self.judge_field(field).await;
         }
         if measured.quiet.is_some() {
-            return self.judge_quiet().await;
+            return self.judge_quiet(application, name).await;
         }
         let named = measured
             .health
@@ -237,26 +248,12 @@ impl Engine {
         }
     }
 
-    /// No cell of the scope was written by somebody else since the last look.
-    async fn judge_quiet(&self) -> gate::Judged {
-        let before = self.seen();
-        match (before, self.look().await) {
-            (_, Err(error)) => gate::judge_quiet(&[], Some(&error.to_string())),
-            (None, Ok(_)) => gate::judge_quiet(&[], Some("this was the first look")),
-            (Some((_, before)), Ok((_, now))) => {
-                let foreign: Vec<String> = now
-                    .cells
-                    .iter()
-                    .filter(|(key, cell)| {
-                        before
-                            .cells
-                            .get(*key)
-                            .is_some_and(|b| b.sides.live != cell.sides.live)
-                    })
-                    .map(|(key, cell)| format!("{} {} by {}", key.object, key.field, cell.writer))
-                    .collect();
-                gate::judge_quiet(&foreign, None)
-            }
+    /// Nobody else wrote to the scope since the last sample: every write counts, one that was undone too.
+    async fn judge_quiet(&self, application: Option<&AppKey>, name: &str) -> gate::Judged {
+        match self.foreign_writes(&asked(name, application)).await {
+            Err(error) => gate::judge_quiet(&[], Some(&error.to_string())),
+            Ok(None) => gate::judge_quiet(&[], Some("this was the first look")),
+            Ok(Some(foreign)) => gate::judge_quiet(&foreign, None),
         }
     }
 
@@ -276,4 +273,10 @@ impl Engine {
             .and_then(|text| text.parse().ok());
         gate::judge_health(health, reconciled, finished)
     }
+}
+
+/// What a quiet gate asks about, so that each hears of every write once.
+fn asked(gate: &str, application: Option<&AppKey>) -> String {
+    let after = application.map(ToString::to_string).unwrap_or_default();
+    format!("{gate} after {after}")
 }

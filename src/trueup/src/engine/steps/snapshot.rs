@@ -91,8 +91,8 @@ fn parts(
             .into()
     };
     vec![
-        ("applications", each(&|app| app.object.clone())),
-        ("live", each(&|app| Value::from(app.live.clone()))),
+        ("applications", each(&|app| Value::clone(&app.object))),
+        ("live", each(&|app| app.live_objects().cloned().collect())),
         (
             "desired",
             each(&|app| {

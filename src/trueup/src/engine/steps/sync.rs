@@ -19,7 +19,7 @@ use trueup_core::{
 };
 
 use super::super::{read, state::Engine, trouble::Trouble};
-use super::application::{self, POLL};
+use super::application;
 
 /// Names of our items in `operation.info`.
 pub const INFO_OP: &str = "trueup-op";
@@ -50,7 +50,7 @@ impl Engine {
                 "somebody may have pushed meanwhile, or Argo CD cannot render that revision: look again",
             ));
         }
-        let (world, _) = self.look().await?;
+        let (world, _) = self.look_confirmed(key).await?;
         let Some(app) = world.applications.get(key) else {
             return Err(Trouble::failed(
                 format!("predict the sync of {key}"),
@@ -70,7 +70,9 @@ impl Engine {
     async fn prediction(&self, key: &AppKey, app: &read::AppSeen) -> Result<Prediction, Trouble> {
         let desired: Vec<Value> = app.desired.iter().map(|d| d.object.clone()).collect();
         let mut prediction = self.reader.predict(app, &desired).await;
-        prediction.before = Some(self.keep(&serde_json::to_vec(&app.live).unwrap_or_default())?);
+        prediction.before = Some(self.keep(
+            &serde_json::to_vec(&app.live_objects().collect::<Vec<_>>()).unwrap_or_default(),
+        )?);
         let run = self.run();
         for object in &desired {
             let Ok(object) = ObjectRef::from_object(object) else {
@@ -190,7 +192,7 @@ impl Engine {
     async fn effect_is_still(&self, key: &AppKey, revision: &Commit) -> Result<(), Trouble> {
         let run = self.run();
         let shown = run.apps.get(key).and_then(|app| app.prediction.as_ref());
-        let (world, _) = self.look().await?;
+        let (world, _) = self.look_confirmed(key).await?;
         let Some(app) = world.applications.get(key) else {
             return Err(Trouble::failed(
                 format!("sync {key}"),
@@ -275,7 +277,7 @@ impl Engine {
             if let Some(event) = finished(key, op, &seen) {
                 return Ok(event);
             }
-            self.pause(POLL).await;
+            self.until_it_moves(&seen).await;
         }
     }
 
@@ -285,7 +287,7 @@ impl Engine {
         key: &AppKey,
         op: &OpId,
     ) -> Result<(), Trouble> {
-        let (world, _) = self.look().await?;
+        let (world, _) = self.look_confirmed(key).await?;
         let run = self.run();
         let predicted = run
             .apps
@@ -299,11 +301,13 @@ impl Engine {
             }
             None => Vec::new(),
         };
-        let after = world
+        let after: Vec<&Value> = world
             .applications
             .get(key)
-            .map(|app| app.live.clone())
-            .unwrap_or_default();
+            .into_iter()
+            .flat_map(|app| app.live_objects())
+            .collect();
+        let before: Vec<&Value> = before.iter().collect();
         let changes = moved(&before, &after, predicted.as_ref());
         let expected = predicted.map(|p| p.changes).unwrap_or_default();
         let surprises: Vec<Changed> = changes
@@ -469,8 +473,8 @@ fn compare(object: &ObjectRef, live: &Value, decided: &[FieldChange], into: &mut
 }
 
 /// What moved between two readings of the live objects, bookkeeping and status left out.
-fn moved(before: &[Value], after: &[Value], predicted: Option<&Prediction>) -> Vec<Changed> {
-    let index = |objects: &[Value]| -> BTreeMap<ObjectKey, (ObjectRef, Value)> {
+fn moved(before: &[&Value], after: &[&Value], predicted: Option<&Prediction>) -> Vec<Changed> {
+    let index = |objects: &[&Value]| -> BTreeMap<ObjectKey, (ObjectRef, Value)> {
         objects
             .iter()
             .filter_map(|object| {
