@@ -117,6 +117,11 @@ fn a_field_that_is_ignored_from_now_on_is_declared_and_no_sync_writes_it() {
     let ran = walk.walk(&plan(ignore, ", expect: no-change"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
 
+    // The whole walk listed each kind once and watched it from there.
+    let lists = walk.lab.lists();
+    assert!(lists.contains_key("applications") && lists.contains_key("configmaps"));
+    assert!(lists.values().all(|count| *count == 1), "{lists:?}");
+
     // In Git: one rule for the object, in the document of that Application, and nothing else of the file moves.
     let before = walk.lab.git(&["show", "main~1:argocd/applications.yaml"]);
     let after = walk.lab.git(&["show", "main:argocd/applications.yaml"]);

@@ -1,16 +1,19 @@
 //! The read side against the lab: what a look finds, how the API server's answers are told apart, what commands print.
 #![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use trueup::adapters::kube::{ConnectOptions, KubeCluster};
 use trueup::cli;
+use trueup::engine::mirror::{Bell, Mirror};
 use trueup::engine::read::LookOptions;
 use trueup::ports::{
-    Cluster, Kind, Permission, ReadFailure, WatchEvent, WriteError, WriteKind, WriteRequest, no_log,
+    Cluster, ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, Served, Watch,
+    WatchEvent, WriteError, WriteKind, WriteRequest, no_log,
 };
 use trueup::settings::{GlobalArgs, Output, Settings};
 use trueup::wiring::wire;
@@ -559,6 +562,22 @@ async fn a_watch_brings_changes_and_secrets_only_as_digests() {
     assert_eq!(changed["kind"], "ConfigMap");
     assert!(watch.health.silent_for() < Duration::from_secs(10));
 
+    // A value that is changed and changed back between two questions is two writes, by name.
+    let mirror = Mirror::new(Arc::new(operator.clone()), Bell::new(0));
+    mirror.list(&kind, None).await.unwrap();
+    mirror.trail(|trail| trail.follow(BTreeMap::from([(config.key(), BTreeSet::new())])));
+    for value in ["no", "yes"] {
+        let body = json!({"data": {"seen": value}});
+        let write = patch(&config, WriteKind::MergePatch, body);
+        operator.write(&write).await.unwrap();
+    }
+    mirror.confirm(std::slice::from_ref(&config)).await.unwrap();
+    let writes = mirror.trail(|trail| trail.since(0));
+    assert_eq!(writes.len(), 2, "{writes:?}");
+    assert!(writes[1].contains("ConfigMap/auth-config in auth: .data.seen by trueup"));
+    assert_eq!(mirror.take_moved(), BTreeSet::from([config.key()]));
+    assert_eq!(mirror.take_gaps(), []);
+
     let canary = "c4n4ry-value";
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "auth", "name": "keys",
         "annotations": {"kubectl.kubernetes.io/last-applied-configuration": json!({"kind": "Secret", "stringData": {"k": canary}}).to_string()}},
@@ -581,6 +600,49 @@ async fn a_watch_brings_changes_and_secrets_only_as_digests() {
         );
     }
     world.lab.stop().await;
+}
+
+type Listed = Arc<AtomicUsize>;
+
+/// A cluster whose watches begin at a resourceVersion that the server no longer has.
+struct Late {
+    cluster: KubeCluster,
+    from: String,
+    lists: Listed,
+}
+
+#[async_trait::async_trait]
+impl Cluster for Late {
+    async fn pin(&self) -> Result<ClusterPin, ReadError> {
+        self.cluster.pin().await
+    }
+    async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Listing, ReadError> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.cluster.list(kind, namespace).await
+    }
+    async fn get(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError> {
+        self.cluster.get(object).await
+    }
+    async fn write(&self, request: &WriteRequest) -> Result<Value, WriteError> {
+        self.cluster.write(request).await
+    }
+    async fn allowed(&self, permissions: &[Permission]) -> Vec<Grant> {
+        self.cluster.allowed(permissions).await
+    }
+    async fn watch(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        _: &str,
+    ) -> Result<Watch, ReadError> {
+        self.cluster.watch(kind, namespace, &self.from).await
+    }
+    async fn served(&self, kinds: &[Kind]) -> Result<Vec<Option<Served>>, ReadError> {
+        self.cluster.served(kinds).await
+    }
+    fn context(&self) -> &str {
+        self.cluster.context()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -632,6 +694,51 @@ async fn what_a_watch_did_not_see_is_a_gap_and_not_silence() {
     };
     assert_eq!(from, before.resource_version);
     assert!(items.len() >= 10);
+
+    // Kept: the gap is told once, and what is kept is the state after it, without another list.
+    let log = Listed::default();
+    let old = Arc::new(Late {
+        cluster: cluster.clone(),
+        from: before.resource_version.clone(),
+        lists: log.clone(),
+    });
+    let mirror = Mirror::new(old, Bell::new(0));
+    assert_eq!(
+        mirror
+            .list(&kind, Some("default"))
+            .await
+            .unwrap()
+            .items
+            .len(),
+        items.len()
+    );
+    let gap = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            if let Some(gap) = mirror.take_gaps().pop() {
+                return gap;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        (gap.kind.as_str(), &gap.from),
+        ("ConfigMap", &before.resource_version)
+    );
+    assert!(gap.why.contains("410"), "{gap:?}");
+    assert_eq!(mirror.take_gaps(), []);
+    cluster.write(&make("c10".into())).await.unwrap();
+    mirror.confirm(&[config("c10")]).await.unwrap();
+    let kept = mirror.list(&kind, Some("default")).await.unwrap();
+    assert_eq!(kept.items.len(), items.len() + 1);
+    assert_eq!(log.load(Ordering::Relaxed), 1);
+    assert!(mirror.age().unwrap() < Duration::from_secs(10));
+    let event = tokio::time::timeout(Duration::from_secs(20), watch.events.recv()).await;
+    assert!(
+        matches!(event, Ok(Some(WatchEvent::Changed(_)))),
+        "{event:?}"
+    );
 
     // What comes after the gap is seen again, deletions included.
     let doomed = WriteRequest {

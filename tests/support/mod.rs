@@ -209,6 +209,31 @@ impl Lab {
             .count()
     }
 
+    /// How often the operator's account listed each resource, pages of one list counted once.
+    pub fn lists(&self) -> BTreeMap<String, usize> {
+        let log = fs::read_to_string(self.text("auditLog")).expect("there is an audit log");
+        let mut counts = BTreeMap::new();
+        for line in log.lines() {
+            let Ok(entry) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            let text = |pointer: &str| {
+                entry
+                    .pointer(pointer)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
+            if text("/user/username").ends_with(":operator")
+                && text("/verb") == "list"
+                && !text("/requestURI").contains("continue=")
+            {
+                let resource = text("/objectRef/resource").to_owned();
+                *counts.entry(resource).or_default() += 1;
+            }
+        }
+        counts
+    }
+
     /// The writes that changed something or were refused, dry runs left out, by the operator's account.
     pub fn writes(&self) -> Vec<Value> {
         let log = fs::read_to_string(self.text("auditLog")).expect("there is an audit log");

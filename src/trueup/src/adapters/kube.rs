@@ -67,6 +67,8 @@ struct Inner {
     context: String,
     options: ConnectOptions,
     discovery: discovery::Cache,
+    /// When a probe beside a quiet watch was last answered; one answer does for all watches.
+    probed: std::sync::Mutex<Option<std::time::Instant>>,
 }
 
 impl KubeCluster {

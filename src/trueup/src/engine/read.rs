@@ -273,7 +273,7 @@ impl Reader {
             self.hub.list(&kind, Some(&self.namespace)).await?
         };
         if let Some(elsewhere) = managed {
-            let ours = |object: &Value| self.is_managed(object, &elsewhere);
+            let ours = |object: &Arc<Value>| self.is_managed(object, &elsewhere);
             listing.items.retain(ours);
         }
         Ok((listing.items, listing.bytes, listing.requests))

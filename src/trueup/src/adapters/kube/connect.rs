@@ -136,6 +136,7 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<KubeCluster, Read
             context,
             options,
             discovery: discovery::Cache::default(),
+            probed: std::sync::Mutex::default(),
         }),
     })
 }

@@ -1,6 +1,6 @@
 //! Watches that end every 30 s on purpose, so that a half-open connection cannot pass for a quiet one.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use ::kube::client::Body;
@@ -22,6 +22,8 @@ const OVERDUE: Duration = Duration::from_secs(40);
 /// Silence after which the server is asked whether it still lives.
 const SILENCE: Duration = Duration::from_secs(10);
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the answer to a probe does for the other watches of the cluster.
+const PROBE_LASTS: Duration = Duration::from_secs(2);
 const MAX_LINE: usize = 32 << 20;
 
 impl KubeCluster {
@@ -247,26 +249,24 @@ impl Runner {
         None
     }
 
-    /// Asks the server for one object, to tell a quiet kind from a dead server.
+    /// Asks the server for its version, to tell a quiet kind from a dead server. Any answer is one.
     async fn probe(&self) -> Result<(), ReadError> {
-        let uri = format!("{}?limit=1", self.base);
-        let get = request(Method::GET, &uri, None, Vec::new());
-        match exchange(&self.cluster.inner.effects, get, PROBE_DEADLINE).await {
-            Ok(answer) if answer.status == 200 => {
-                self.health.probe();
-                Ok(())
-            }
-            Ok(answer) => Err(refused(
-                &self.what,
-                &refusal(&answer),
-                self.kind.is_secret(),
-            )),
-            Err(failure) => Err(unreachable(
-                &self.what,
-                &self.cluster.inner.server,
-                &failure,
-            )),
+        let probed = || {
+            self.cluster
+                .inner
+                .probed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if probed().is_none_or(|at| at.elapsed() > PROBE_LASTS) {
+            let get = request(Method::GET, "/version", None, Vec::new());
+            exchange(&self.cluster.inner.effects, get, PROBE_DEADLINE)
+                .await
+                .map_err(|failure| unreachable(&self.what, &self.cluster.inner.server, &failure))?;
+            *probed() = Some(std::time::Instant::now());
         }
+        self.health.probe();
+        Ok(())
     }
 
     fn silent(&self, why: &str) -> ReadError {

@@ -232,6 +232,11 @@ impl Reader {
             for (verb, needed_for, optional) in [
                 ("list", "seeing what is live", false),
                 (
+                    "watch",
+                    "seeing what moves at once; without it the kind is listed again every few seconds",
+                    true,
+                ),
+                (
                     "patch",
                     "predicting a sync by dry run, and live actions",
                     !in_question,
