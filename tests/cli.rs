@@ -1333,3 +1333,78 @@ fn a_repository_that_went_away_stops_before_any_decision() {
     let left = bench.walk(3, &git, &["--write", "all"]);
     assert!(happened("decided") && happened("landed"), "{left}");
 }
+
+/// Text from the cluster, Git and metrics reaches a terminal inert, whatever it holds and however long it is.
+#[test]
+fn hostile_text_stays_text() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let hostile = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}evil\u{2066}\u{9b}31m\r\nfake: line";
+    let patch = json!({"data": {"JWT_ALGORITHM": hostile}}).to_string();
+    bench.kubectl(&[
+        "patch",
+        "configmap",
+        "auth-config",
+        "-n",
+        "profile",
+        "--type",
+        "merge",
+        "-p",
+        &patch,
+    ]);
+    bench.kubectl(&[
+        "annotate",
+        "application",
+        "profile-service",
+        "-n",
+        "argocd",
+        &format!("note={hostile}"),
+        "--overwrite",
+    ]);
+    bench.foreign_push("deploy/profile/auth-config.yaml", |text| {
+        format!("# {}\n{text}", "y".repeat(1 << 20))
+    });
+    let inert = |ran: &Ran| {
+        for text in [&ran.out, &ran.err] {
+            let bad = text.chars().find(|c| {
+                (c.is_control() && *c != '\n')
+                    || ('\u{202a}'..='\u{202e}').contains(c)
+                    || ('\u{2066}'..='\u{2069}').contains(c)
+            });
+            assert_eq!(bad, None, "{}", text.escape_debug());
+            // A message of several lines is quoted as such in the transcript, between fences.
+            let quoted = text.contains("## The patch") || text.contains("<html");
+            assert!(quoted || !text.lines().any(|line| line.starts_with("fake:")));
+        }
+    };
+    inert(&bench.ends(1, &["drift"]));
+    inert(&bench.ends(1, &["drift", "-o", "json"]));
+    inert(&bench.ends(1, &["watchdog", "--older-than", "1h"]));
+    inert(&bench.ends(2, &["drift", hostile]));
+    inert(&bench.ends(2, &["freeze", hostile, "--write", "all"]));
+    inert(&bench.ends(2, &["status", hostile]));
+    let plan = bench.plan("hostile.yaml", |text| {
+        let reason = serde_json::to_string(hostile).unwrap();
+        let reason = reason.replace('\u{9b}', "\\u009b");
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("commit:"))
+            .unwrap();
+        text.replace(
+            line,
+            &format!("commit: {{branch: main, message: {reason}}}"),
+        )
+    });
+    let plan = plan.display().to_string();
+    // Stops where the plan's expectation does not hold or a gate is not attested; what it says on the way is inert.
+    let ran = bench.run(&["run", &plan, "--write", "all"]);
+    inert(&ran);
+    assert!([3, 4].contains(&ran.code.unwrap()), "{ran:?}");
+    for format in ["md", "html", "json"] {
+        inert(&bench.ends(0, &["export", "--format", format]));
+    }
+    inert(&bench.run(&["status"]));
+    inert(&bench.run(&["status", "--line"]));
+}

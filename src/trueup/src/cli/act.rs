@@ -144,7 +144,7 @@ async fn go(
             "apiVersion": trueup_core::API_VERSION, "kind": "Act", "incident": engine.run().id(),
             "application": key, "object": target.object, "action": action, "state": "done", "rereads": rereads,
         });
-        output::say(out, &document.to_string());
+        output::json_line(out, &document);
     } else {
         let said = match reverted {
             None => "it holds; it has to reach Git before the incident closes, or be put back"

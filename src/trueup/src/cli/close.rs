@@ -101,7 +101,7 @@ fn tell(settings: &Settings, run: &Run, refused: Option<&Refusal>) {
             "reason": refused.map(|refusal| text::line(&refusal.reason)),
             "owed": items,
         });
-        output::say(out, &document.to_string());
+        output::json_line(out, &document);
         return;
     }
     let stays = if refused.is_some() {

@@ -42,6 +42,10 @@ pub fn run(settings: &Settings, args: &ExportArgs) -> i32 {
     });
     match made {
         Ok((text, _)) => {
+            let text = match args.format.as_str() {
+                "json" => super::output::inert(&text),
+                _ => text,
+            };
             let mut out = std::io::stdout();
             let _ = out.write_all(text.as_bytes());
             if !text.ends_with('\n') {

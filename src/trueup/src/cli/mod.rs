@@ -142,7 +142,7 @@ pub(crate) fn give_up(settings: &Settings, trouble: &Trouble) -> i32 {
             "reason": trueup_core::text::line(&trouble.to_string()),
             "hint": trouble.hint(),
         });
-        output::say(&mut std::io::stdout(), &document.to_string());
+        output::json_line(&mut std::io::stdout(), &document);
     }
     explain(trouble)
 }

@@ -30,8 +30,31 @@ pub fn say(out: &mut (dyn Write + Send), line: &str) {
 
 /// A document for programs.
 pub fn json(out: &mut (dyn Write + Send), document: &Value) {
-    let _ = serde_json::to_writer_pretty(&mut *out, document);
-    let _ = writeln!(out);
+    let text = serde_json::to_string_pretty(document).unwrap_or_default();
+    say(out, &inert(&text));
+}
+
+/// A document for programs on a line of its own.
+pub fn json_line(out: &mut (dyn Write + Send), document: &Value) {
+    say(out, &inert(&document.to_string()));
+}
+
+/// JSON text that does nothing to a terminal: what a terminal obeys, or turns around, is written as `\uXXXX`. To a program
+/// it says the same, since such characters stand in strings only.
+pub fn inert(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 /// What could not be read, for people.
@@ -113,4 +136,21 @@ pub fn auto_sync(app: &AppReport, now: Timestamp) -> String {
         words.push_str(&format!(", frozen by {by}"));
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inert_json_says_the_same() {
+        let hostile = "\u{1b}[2J\u{202e}evil\u{2066}\u{9b}31m\u{7f}\u{feff} Grüße \u{1f600}";
+        let document = Value::from(hostile);
+        let text = inert(&document.to_string());
+        assert!(
+            text.chars()
+                .all(|c| !c.is_control() && c != '\u{202e}' && c != '\u{2066}')
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
+    }
 }

@@ -258,7 +258,7 @@ fn result(incident: &str, stage: &str, exit: i32, rule: u8, reason: &str) -> Val
 }
 
 fn line(document: &Value) {
-    let _ = writeln!(std::io::stdout(), "{document}");
+    super::output::json_line(&mut std::io::stdout(), document);
 }
 
 fn finish(json: bool, incident: &str, ended: &Ended) {

@@ -312,10 +312,9 @@ async fn do_freeze(
                 .iter()
                 .map(|key| json!({"application": key, "state": state}))
                 .collect();
-            let _ = writeln!(
-                std::io::stdout(),
-                "{}",
-                json!({"apiVersion": trueup_core::API_VERSION, "kind": "Freeze", "incident": incident, "state": state, "applications": items})
+            output::json_line(
+                &mut std::io::stdout(),
+                &json!({"apiVersion": trueup_core::API_VERSION, "kind": "Freeze", "incident": incident, "state": state, "applications": items}),
             );
         } else {
             for key in keys {
@@ -369,7 +368,7 @@ fn did(settings: &Settings, kind: &str, key: &AppKey, said: &str, more: Value) {
         if let (Some(all), Value::Object(more)) = (document.as_object_mut(), more) {
             all.extend(more);
         }
-        document.to_string()
+        output::inert(&document.to_string())
     } else {
         text::line(&format!("{key}  {said}"))
     };
