@@ -277,6 +277,8 @@ impl Lab {
                 "sync"
             } else if has("remove", "frozen") {
                 "thaw"
+            } else if has("add", "/ignoreDifferences") || has("add", "/syncOptions") {
+                "ignore on"
             } else if has("add", "/annotations") {
                 "freeze"
             } else {

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One field of one live object, as one Application sees it.
+/// What stands for an object on a side where it is there and is compared field by field: no content to compare.
+pub const THERE: &str = "(there)";
+
+/// One field of one live object, as one Application sees it; the root is the object as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellKey {
     pub application: AppKey,
@@ -155,6 +158,18 @@ pub enum CannotTake {
     #[error("`later` needs an owner and a time or date until when")]
     NobodyOwes,
     #[error(
+        "an object as a whole is there or it is not: take what Git has, what is live, `remove`, or put it off"
+    )]
+    Whole,
+    #[error(
+        "the object as it was last synced is neither what Git has nor what is live: take Git or live, and decide its fields then"
+    )]
+    OtherObject,
+    #[error(
+        "deleting it would take along everything in it, which nobody was shown: delete it by hand, or keep it"
+    )]
+    TakesAlong,
+    #[error(
         "`ignore` leaves no value to reconcile and needs the Application's own manifest in Git, which was not found"
     )]
     NotDeclared,
@@ -162,11 +177,15 @@ pub enum CannotTake {
 
 /// What `take` means for Git and for the cluster. `copy` is the live value of the copy that `take` names.
 pub fn resolve(
+    cell: &CellKey,
     take: &Take,
     sides: &Sides,
     copy: Option<&Option<Value>>,
     declared_in_git: bool,
 ) -> Result<(Wanted, Wanted), CannotTake> {
+    if cell.field.is_root() {
+        return whole(&cell.object, take, sides);
+    }
     let both = |side: &Option<Value>| -> Result<(Wanted, Wanted), CannotTake> {
         if side.as_ref().is_some_and(is_secret) && side != &sides.git {
             return Err(CannotTake::Secret);
@@ -201,6 +220,44 @@ pub fn resolve(
     }
 }
 
+/// The same for an object that is on one side only. Git's word for an object that it does not have is that it shall not
+/// be there: `git` and `remove` are one for it, and the deletion that follows is confirmed by itself (rule 8).
+fn whole(object: &ObjectRef, take: &Take, sides: &Sides) -> Result<(Wanted, Wanted), CannotTake> {
+    let both = |side: &Option<Value>| -> Result<(Wanted, Wanted), CannotTake> {
+        let to_git = side.is_some() && sides.git.is_none();
+        if to_git && object.kind == "Secret" && object.group.is_empty() {
+            return Err(CannotTake::Secret);
+        }
+        let deleted = side.is_none() && sides.live.is_some();
+        if deleted && ["Namespace", "CustomResourceDefinition"].contains(&object.kind.as_str()) {
+            return Err(CannotTake::TakesAlong);
+        }
+        Ok((Wanted::of(side), Wanted::of(side)))
+    };
+    match take {
+        Take::Git => both(&sides.git),
+        Take::Live(of) if *of == LiveOf::default() || of.is(object) => both(&sides.live),
+        Take::Live(_) | Take::Value(_) | Take::Ignore => Err(CannotTake::Whole),
+        Take::LastSynced => match &sides.last_synced {
+            None => Err(CannotTake::NoBase),
+            base if *base == sides.git => both(&sides.git),
+            base if *base == sides.live => both(&sides.live),
+            _ => Err(CannotTake::OtherObject),
+        },
+        Take::Remove => both(&None),
+        Take::Later(later) => {
+            if later.owner.trim().is_empty() || later.until.trim().is_empty() {
+                return Err(CannotTake::NobodyOwes);
+            }
+            match later.how {
+                How::KeepLive => both(&sides.live),
+                How::GitNow => both(&sides.git),
+                How::StayFrozen => Ok((Wanted::AsIs, Wanted::AsIs)),
+            }
+        }
+    }
+}
+
 /// Whether a value is the digest that stands for a secret (`{"secret": "hmac:…"}`).
 pub fn is_secret(value: &Value) -> bool {
     value
@@ -209,27 +266,57 @@ pub fn is_secret(value: &Value) -> bool {
         .is_some_and(|text| text.starts_with("hmac:"))
 }
 
+impl LiveOf {
+    /// Whether it names the place of this very object.
+    fn is(&self, object: &ObjectRef) -> bool {
+        self.application.is_none() && self.namespace == object.namespace
+    }
+}
+
 impl Decision {
     /// Whether the decision still stands: each side is as it was seen, or already as wanted.
     pub fn stands(&self, now: &Sides) -> bool {
-        let git = now.git == self.seen.git || self.git.met_by(&now.git);
-        let live = now.live == self.seen.live || self.live.met_by(&now.live);
+        let git = now.git == self.seen.git || self.git_met(now);
+        let live = now.live == self.seen.live || self.live_met(now);
         git && live
     }
 
     /// Whether both sides are as wanted.
     pub fn settled(&self, now: &Sides) -> bool {
-        self.git.met_by(&now.git) && self.live.met_by(&now.live)
+        self.git_met(now) && self.live_met(now)
     }
 
     /// Whether the tracked branch has to change for it.
     pub fn changes_git(&self) -> bool {
-        !self.git.met_by(&self.seen.git)
+        !self.git_met(&self.seen)
     }
 
     /// Whether the cluster has to change for it.
     pub fn changes_live(&self) -> bool {
-        !self.live.met_by(&self.seen.live)
+        !self.live_met(&self.seen)
+    }
+
+    /// Whether Git is as wanted.
+    pub fn git_met(&self, now: &Sides) -> bool {
+        self.met(&self.git, &now.git)
+    }
+
+    /// Whether the cluster is as wanted.
+    pub fn live_met(&self, now: &Sides) -> bool {
+        self.met(&self.live, &now.live)
+    }
+
+    /// An object that is on both sides is there as wanted; how its fields differ is asked field by field.
+    fn met(&self, wanted: &Wanted, side: &Option<Value>) -> bool {
+        let there = self.cell.field.is_root()
+            && matches!(wanted, Wanted::Value(_))
+            && side.as_ref().is_some_and(|value| value == THERE);
+        there || wanted.met_by(side)
+    }
+
+    /// Whether an object as a whole is to be deleted from the cluster.
+    pub fn deletes(&self) -> bool {
+        self.cell.field.is_root() && self.live == Wanted::Absent && self.seen.live.is_some()
     }
 }
 
@@ -246,6 +333,117 @@ mod tests {
         }
     }
 
+    fn cell(field: &str, kind: &str) -> CellKey {
+        CellKey {
+            application: "argocd/x".parse().unwrap(),
+            object: ObjectRef {
+                group: String::new(),
+                version: "v1".into(),
+                kind: kind.into(),
+                namespace: Some("n".into()),
+                name: "c".into(),
+            },
+            field: field.parse().unwrap(),
+        }
+    }
+
+    fn decided(cell: CellKey, take: Take, seen: Sides) -> Decision {
+        let (git, live) = resolve(&cell, &take, &seen, None, true).unwrap();
+        Decision {
+            cell,
+            take,
+            seen,
+            git,
+            live,
+            reason: String::new(),
+            by: String::new(),
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn an_object_on_one_side_is_taken_put_into_git_or_taken_away() {
+        let content = json!({"data": {"a": "x"}});
+        let only_live = Sides {
+            live: Some(content.clone()),
+            ..Sides::default()
+        };
+        let only_git = Sides {
+            git: Some(content.clone()),
+            ..Sides::default()
+        };
+        let later = |how| {
+            Take::Later(Later {
+                how,
+                owner: "jo".into(),
+                until: "2026-12-01".into(),
+            })
+        };
+        let here = Take::Live(LiveOf {
+            namespace: Some("n".into()),
+            application: None,
+        });
+        let there = Wanted::Value(content.clone());
+        for (seen, take, wanted) in [
+            (&only_live, Take::Remove, &Wanted::Absent),
+            (&only_live, Take::Git, &Wanted::Absent),
+            (&only_live, later(How::GitNow), &Wanted::Absent),
+            (&only_live, Take::Live(LiveOf::default()), &there),
+            (&only_live, here, &there),
+            (&only_live, later(How::KeepLive), &there),
+            (&only_live, later(How::StayFrozen), &Wanted::AsIs),
+            (&only_git, Take::Git, &there),
+            (&only_git, Take::Remove, &Wanted::Absent),
+            (&only_git, Take::Live(LiveOf::default()), &Wanted::Absent),
+        ] {
+            let (git, live) = resolve(&cell(".", "ConfigMap"), &take, seen, None, true).unwrap();
+            assert_eq!((&git, &live), (wanted, wanted), "{take:?}");
+        }
+        for (kind, take, why) in [
+            ("ConfigMap", Take::Ignore, CannotTake::Whole),
+            ("ConfigMap", Take::Value(json!(1)), CannotTake::Whole),
+            ("ConfigMap", Take::LastSynced, CannotTake::NoBase),
+            ("Secret", Take::Live(LiveOf::default()), CannotTake::Secret),
+            ("Namespace", Take::Remove, CannotTake::TakesAlong),
+        ] {
+            let refused = resolve(&cell(".", kind), &take, &only_live, None, true);
+            assert_eq!(refused, Err(why), "{kind} {take:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_object_stands_once_it_is_there_and_reopens_when_its_content_moved() {
+        let content = |v: &str| Some(json!({"data": {"a": v}}));
+        let there = Some(json!(THERE));
+        let only_live = |v: &str| Sides {
+            live: content(v),
+            ..Sides::default()
+        };
+        let both = Sides {
+            git: there.clone(),
+            last_synced: None,
+            live: there,
+        };
+        let keep = decided(
+            cell(".", "ConfigMap"),
+            Take::Live(LiveOf::default()),
+            only_live("x"),
+        );
+        assert!(keep.changes_git() && !keep.changes_live() && !keep.deletes());
+        assert!(keep.stands(&only_live("x")) && keep.settled(&both));
+        assert!(
+            !keep.stands(&only_live("y")),
+            "the manifest that was shown is not what is live"
+        );
+        let gone = decided(cell(".", "ConfigMap"), Take::Remove, only_live("x"));
+        assert!(gone.deletes() && !gone.changes_git());
+        assert!(gone.settled(&Sides::default()));
+        assert!(
+            !gone.stands(&only_live("y")),
+            "what is there now is another one"
+        );
+    }
+
     #[test]
     fn taking_a_copy_changes_both_sides_to_its_live_value() {
         let take = Take::Live(LiveOf {
@@ -253,6 +451,7 @@ mod tests {
             application: None,
         });
         let (git, live) = resolve(
+            &cell(".data.k", "ConfigMap"),
             &take,
             &sides("HS256", "HS256"),
             Some(&Some(json!("RS256"))),
@@ -271,34 +470,19 @@ mod tests {
             ..Sides::default()
         };
         let live = Take::Live(LiveOf::default());
-        assert_eq!(resolve(&live, &seen, None, true), Err(CannotTake::Secret));
-        assert!(resolve(&Take::Git, &seen, None, true).is_ok());
+        let key = cell(".data.k", "Secret");
+        let taken = |take| resolve(&key, take, &seen, None, true);
+        assert_eq!(taken(&live), Err(CannotTake::Secret));
+        assert!(taken(&Take::Git).is_ok());
     }
 
     #[test]
     fn a_foreign_change_reopens_and_our_own_does_not() {
-        let (git, live) =
-            resolve(&Take::Live(LiveOf::default()), &sides("a", "b"), None, true).unwrap();
-        let decision = Decision {
-            cell: CellKey {
-                application: "argocd/x".parse().unwrap(),
-                object: ObjectRef {
-                    group: String::new(),
-                    version: "v1".into(),
-                    kind: "ConfigMap".into(),
-                    namespace: Some("n".into()),
-                    name: "c".into(),
-                },
-                field: ".data.k".parse().unwrap(),
-            },
-            take: Take::Live(LiveOf::default()),
-            seen: sides("a", "b"),
-            git,
-            live,
-            reason: String::new(),
-            by: String::new(),
-            at: Timestamp::UNIX_EPOCH,
-        };
+        let decision = decided(
+            cell(".data.k", "ConfigMap"),
+            Take::Live(LiveOf::default()),
+            sides("a", "b"),
+        );
         assert!(decision.stands(&sides("a", "b")));
         assert!(decision.stands(&sides("b", "b")), "our commit landed");
         assert!(

@@ -181,6 +181,16 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cell: Option<CellKey>,
     },
+    /// One object is deleted that Git does not have, because that was decided of exactly this object.
+    Delete {
+        application: AppKey,
+        object: ObjectRef,
+        uid: String,
+        /// The blob with the object as it was, secret values as digests.
+        kept: Digest,
+        /// The `DeleteOptions` that were sent: uid and resourceVersion as preconditions.
+        options: Value,
+    },
 }
 
 impl Effect {
@@ -191,7 +201,8 @@ impl Effect {
             | Self::Sync { application, .. }
             | Self::Ignore { application, .. }
             | Self::Thaw { application, .. }
-            | Self::Act { application, .. } => Some(application),
+            | Self::Act { application, .. }
+            | Self::Delete { application, .. } => Some(application),
             Self::Push { .. } => None,
         }
     }
@@ -205,6 +216,7 @@ impl Effect {
             Self::Ignore { .. } => "change of what is ignored",
             Self::Thaw { .. } => "thaw",
             Self::Act { .. } => "act on",
+            Self::Delete { .. } => "deletion",
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::object::{
     listkeys::from_pointer,
     path::{Element, FieldPath},
 };
+use crate::policy::{Note, note_pointer};
 use globset::Glob;
 use serde_json::{Map, Value, json};
 
@@ -266,6 +267,11 @@ pub fn patch(application: &Value, fields: &[Ignored]) -> Vec<Value> {
     })];
     if let Some(differences) = spec.differences {
         ops.push(json!({"op": "add", "path": "/spec/ignoreDifferences", "value": differences}));
+    }
+    // The way back is written in the same patch: the note of a freeze says what holds from now on.
+    if let Some(note) = Note::of(application) {
+        let note = note.ignoring(application, spec.options.as_ref());
+        ops.push(json!({"op": "add", "path": note_pointer(), "value": note.text()}));
     }
     if let Some(options) = spec.options {
         let policy = application.pointer("/spec/syncPolicy");

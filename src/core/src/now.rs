@@ -42,6 +42,8 @@ pub struct CellNow {
     pub by_hand: bool,
     /// `path:line` of the manifest.
     pub source: String,
+    /// The object is being deleted and something still holds it.
+    pub going: bool,
     /// Whether the Application as Git declares it, and as it is live, ignores the field and lets no sync write it.
     pub ignored_in_git: bool,
     pub ignored_live: bool,
@@ -50,8 +52,7 @@ pub struct CellNow {
 impl CellNow {
     /// Whether Git says what was decided.
     pub fn git_as_decided(&self, decision: &Decision) -> bool {
-        decision.git.met_by(&self.sides.git)
-            && (decision.take != Take::Ignore || self.ignored_in_git)
+        decision.git_met(&self.sides) && (decision.take != Take::Ignore || self.ignored_in_git)
     }
 }
 
@@ -145,6 +146,13 @@ impl Now {
     /// watched, up to a branch of its own that somebody else merges.
     pub fn may_freeze(&self) -> bool {
         self.lacks("patch applications.argoproj.io").is_none()
+    }
+
+    /// Whether the cluster has what this cell is about.
+    pub fn is_live(&self, cell: &CellKey) -> bool {
+        self.cells
+            .get(cell)
+            .is_some_and(|seen| seen.sides.live.is_some())
     }
 
     /// The permission beginning with `what` that is known to be missing.

@@ -175,6 +175,14 @@ pub struct Note {
     pub at: Timestamp,
     /// `spec.syncPolicy` as it was found; null when there was none.
     pub found: Value,
+    /// What stood before fields were ignored by decision (`ignoreDifferences`, `syncOptions`; null when absent), to take
+    /// that back by hand. Restoring keeps it: Git declares it by then.
+    #[serde(
+        default,
+        rename = "beforeIgnore",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub before_ignore: Option<Value>,
     /// The write that put the note there, so that it can be found again.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub op: String,
@@ -212,8 +220,28 @@ impl Note {
             by: by.into(),
             at,
             found: found.value().cloned().unwrap_or(Value::Null),
+            before_ignore: None,
             op: String::new(),
         }
+    }
+
+    /// The same note once fields are ignored: `options` are the sync options that stand from now on, and belong to the
+    /// policy that is brought back.
+    pub fn ignoring(mut self, application: &Value, options: Option<&Value>) -> Self {
+        let at = |pointer: &str| application.pointer(pointer).cloned().unwrap_or(Value::Null);
+        self.before_ignore.get_or_insert_with(|| {
+            json!({
+                "ignoreDifferences": at("/spec/ignoreDifferences"),
+                "syncOptions": at("/spec/syncPolicy/syncOptions"),
+            })
+        });
+        if let Some(options) = options {
+            if !self.found.is_object() {
+                self.found = json!({});
+            }
+            self.found["syncOptions"] = options.clone();
+        }
+        self
     }
 
     /// The same note, naming the write that puts it there.
@@ -262,7 +290,7 @@ fn guard(application: &Value) -> Vec<Value> {
         .collect()
 }
 
-fn note_pointer() -> String {
+pub(crate) fn note_pointer() -> String {
     format!(
         "/metadata/annotations/{}",
         NOTE.replace('~', "~0").replace('/', "~1")

@@ -2,7 +2,7 @@
 
 use crate::{
     now::Now,
-    object::identity::AppKey,
+    object::identity::{AppKey, ObjectRef},
     plan::Action,
     run::{Freeze, Run, Sync},
     sheet::{Command, Refusal},
@@ -35,6 +35,10 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             action,
             ..
         } => act(run, application, action),
+        Command::Delete {
+            application,
+            object,
+        } => delete(run, now, application, object),
         Command::Close => close(run),
         Command::Park { owner, until, .. }
             if owner.trim().is_empty() || until.trim().is_empty() =>
@@ -69,6 +73,7 @@ fn armed(run: &Run, command: &Command) -> Result<(), Refusal> {
         | Command::Ignore { .. }
         | Command::Thaw { .. }
         | Command::Act { .. }
+        | Command::Delete { .. }
             if !run.armed.cluster() =>
         {
             "cluster"
@@ -288,6 +293,26 @@ fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn delete(run: &Run, now: &Now, key: &AppKey, object: &ObjectRef) -> Result<(), Refusal> {
+    let app = known(run, key)?;
+    undecided(run, now)?;
+    if !app.freeze.proven() {
+        return Err(Refusal::new(
+            4,
+            format!("the freeze of {key} is not proven ({})", app.freeze.word()),
+            "freeze it, and wait until it was seen to hold twice",
+        ));
+    }
+    if !run.to_delete(key).any(|(cell, _)| cell.object == *object) {
+        return Err(Refusal::new(
+            8,
+            text::line(&format!("nobody decided that {object} is to be removed")),
+            "decide `remove` for the object as a whole",
+        ));
+    }
+    Ok(())
+}
+
 fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
     undecided(run, now)?;
     for key in applications {
@@ -304,6 +329,16 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 0,
                 format!("{key} is not frozen by this incident"),
                 "there is nothing to thaw",
+            ));
+        }
+        if let Some((cell, _)) = run.to_delete(key).find(|(cell, _)| now.is_live(cell)) {
+            return Err(Refusal::new(
+                8,
+                text::line(&format!(
+                    "{} is to be removed and is still there: the thaw might delete it unconfirmed",
+                    cell.object
+                )),
+                "confirm its deletion first, or decide to keep it",
             ));
         }
         // What is Synced, or gets no auto-sync back, is left as it is by a thaw.

@@ -817,6 +817,8 @@ impl Run {
                 // What a sync would do was worked out on an object that is another one now.
                 app.forget_prediction();
             }
+            // The gates judge what is left.
+            Effect::Delete { application, .. } => self.app(&application).gates.clear(),
             // What a sync would do is another thing now.
             Effect::Ignore { application, .. } => self.app(&application).prediction = None,
             Effect::Push { .. } => self.commits += 1,
@@ -864,6 +866,30 @@ impl Run {
         self.decisions
             .get(cell)
             .is_some_and(|decision| decision.take == Take::Ignore)
+    }
+
+    /// The objects of an Application that are decided to be deleted from the cluster.
+    pub fn to_delete<'a>(
+        &'a self,
+        key: &'a AppKey,
+    ) -> impl Iterator<Item = (&'a CellKey, &'a Decision)> {
+        self.decisions
+            .iter()
+            .filter(move |(cell, decision)| cell.application == *key && decision.deletes())
+    }
+
+    /// When the object of a cell was last deleted by us, since it was decided.
+    pub fn deleted(&self, decision: &Decision) -> Option<Timestamp> {
+        self.ops
+            .values()
+            .filter(|op| op.done() && op.intended_at >= decision.at)
+            .filter_map(|op| match &op.effect {
+                Effect::Delete { object, .. } if *object == decision.cell.object => {
+                    Some(op.intended_at)
+                }
+                _ => None,
+            })
+            .max()
     }
 
     /// Applications that the walk still goes on with.

@@ -4,7 +4,7 @@ use crate::{
     decision::{CellKey, Take},
     event::Effect,
     ids::Digest,
-    object::identity::AppKey,
+    object::identity::{AppKey, ObjectRef},
     plan::{Action, Target},
 };
 use jiff::Timestamp;
@@ -102,6 +102,11 @@ pub enum Command {
         action: Action,
         reason: String,
     },
+    /// Delete one object that it is decided of: a confirmation of its own for each (rule 8).
+    Delete {
+        application: AppKey,
+        object: ObjectRef,
+    },
     Close,
 }
 
@@ -116,6 +121,7 @@ impl Command {
                 | Self::Ignore { .. }
                 | Self::Thaw { .. }
                 | Self::Act { .. }
+                | Self::Delete { .. }
         )
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     event::{Armed, Effect},
     ids::{Commit, OpId},
     now::{AppNow, Now},
-    object::identity::AppKey,
+    object::identity::{AppKey, ObjectRef},
     plan::Gate,
     run::{AppRun, Freeze, Run, Sync, Thaw},
 };
@@ -116,6 +116,16 @@ pub enum Next {
     Ignore {
         application: AppKey,
     },
+    /// An object is decided to be removed: its deletion is confirmed by itself.
+    Delete {
+        application: AppKey,
+        object: ObjectRef,
+    },
+    /// The object is being deleted, and something still holds it.
+    AwaitGone {
+        application: AppKey,
+        object: ObjectRef,
+    },
     /// Read what the sync would do.
     Predict {
         application: AppKey,
@@ -182,6 +192,8 @@ impl Next {
             Self::Predict { .. }
             | Self::Sync { .. }
             | Self::Ignore { .. }
+            | Self::Delete { .. }
+            | Self::AwaitGone { .. }
             | Self::AwaitOperation { .. }
             | Self::VerifySync { .. }
             | Self::Gate { .. }
@@ -207,6 +219,7 @@ impl Next {
                 | Self::Predict { .. }
                 | Self::AwaitOperation { .. }
                 | Self::VerifySync { .. }
+                | Self::AwaitGone { .. }
                 | Self::Gate { .. }
                 | Self::WatchThaw { .. }
         )
@@ -453,14 +466,40 @@ fn sync(run: &Run, now: &Now) -> Option<Next> {
             return Some(Next::Ignore { application: key });
         }
         let revision = target_revision(run, now, &key)?;
-        if let Some(next) = sync_one(run, &key, app, &revision) {
+        if let Some(next) = sync_one(run, now, &key, app, &revision) {
             return Some(next);
         }
     }
     None
 }
 
-fn sync_one(run: &Run, key: &AppKey, app: &AppRun, revision: &Commit) -> Option<Next> {
+/// What is decided to go and is still there. Deletions come when the sync is verified and before the gates: what takes
+/// the place of an object is there before it goes, and the gates judge the state without it.
+fn removal(run: &Run, now: &Now, key: &AppKey) -> Option<Next> {
+    let (cell, decision) = run.to_delete(key).find(|(cell, _)| now.is_live(cell))?;
+    let (application, object) = (key.clone(), cell.object.clone());
+    if now.cells.get(cell).is_some_and(|seen| seen.going) {
+        return Some(Next::AwaitGone {
+            application,
+            object,
+        });
+    }
+    Some(match run.deleted(decision) {
+        None => Next::Delete {
+            application,
+            object,
+        },
+        Some(at) => Next::Stopped {
+            rule: 8,
+            reason: crate::text::line(&format!(
+                "{object} was deleted at {at} and is there again: something makes it anew"
+            )),
+            application: Some(application),
+        },
+    })
+}
+
+fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit) -> Option<Next> {
     let application = key.clone();
     match &app.sync {
         Sync::Requested { op, .. } => {
@@ -497,7 +536,9 @@ fn sync_one(run: &Run, key: &AppKey, app: &AppRun, revision: &Commit) -> Option<
                 ),
             });
         }
-        Sync::Verified { revision: done, .. } if done == revision => return gates(run, key, app),
+        Sync::Verified { revision: done, .. } if done == revision => {
+            return removal(run, now, key).or_else(|| gates(run, key, app));
+        }
         Sync::Not | Sync::Verified { .. } => {}
     }
     match &app.prediction {
@@ -685,7 +726,6 @@ mod tests {
         decision::Sides,
         ids::Digest,
         now::{CellNow, Permitted},
-        object::identity::ObjectRef,
         plan::{Target, TargetKind},
     };
     use serde_json::{Value, json};

@@ -19,7 +19,7 @@ use crate::object::diff::{FieldChange, same_meaning};
 use crate::object::identity::AppKey;
 use crate::object::listkeys::is_builtin;
 use crate::object::managed::{Entry, ManagerClass};
-use crate::object::normalise::INSTANCE_LABEL;
+use crate::object::normalise::{INSTANCE_LABEL, is_restart};
 use crate::object::path::{Element, FieldPath};
 
 pub(super) const SERVER_NOISE: &str = "bookkeeping of the API server and of the tools that apply: status, versions, managed fields, last-applied, tracking";
@@ -28,6 +28,7 @@ pub(super) const COSMETIC: &str =
 const DRY_RUN_DEFAULT: &str =
     "the API server fills it in: a dry run of what Git says gives the same";
 const TABLE_DEFAULT: &str = "the API server's known defaults explain it (no dry run was made)";
+const RESTARTED: &str = "when the pods were last restarted: Git never had it, a sync leaves it, and removing it would restart them again";
 const IGNORED: &str = "ignored by the Application: ignoreDifferences names it, and RespectIgnoreDifferences keeps a sync from writing it";
 const ALLOCATED: &str = "the API server allocates it when the object is made";
 
@@ -139,6 +140,15 @@ impl Context<'_> {
             && live.and_then(Value::as_str) == Some(self.app.name.as_str())
         {
             return Some(Verdict::noise(Class::ServerNoise, SERVER_NOISE));
+        }
+        let names_it =
+            |object: &Option<Value>| object.as_ref().is_some_and(|o| path.get(o).is_some());
+        if is_restart(&names)
+            && git.is_none()
+            && !names_it(&self.pair.base)
+            && !names_it(&self.applied)
+        {
+            return Some(Verdict::noise(Class::ServerNoise, RESTARTED));
         }
         let predicts = |object: &Option<Value>| {
             object
@@ -419,9 +429,6 @@ impl Context<'_> {
     /// R13: a field that only lives live.
     fn added(&self, path: &FieldPath, mut evidence: Vec<String>) -> Verdict {
         evidence.extend(self.writer(path).map(|w| self.by(w)));
-        if path.schema_names().last() == Some(&"kubectl.kubernetes.io/restartedAt") {
-            evidence.push("a restart left it behind: it changes nothing by itself, and removing it restarts the pods".to_owned());
-        }
         evidence.push("Git never had it: Argo CD neither shows it nor removes it, and a sync leaves it in place".to_owned());
         Verdict::new(Class::LiveOnly, "R13", Confidence::Ask, evidence)
     }

@@ -5,6 +5,7 @@ pub mod diff;
 pub mod identity;
 pub mod listkeys;
 pub mod managed;
+pub mod manifest;
 pub mod normalise;
 pub mod path;
 pub mod quantity;

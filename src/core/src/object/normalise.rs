@@ -64,6 +64,19 @@ pub fn is_bookkeeping(path: &FieldPath) -> bool {
     }
 }
 
+/// When the pods were last restarted (`kubectl rollout restart` and the like): a mark of a rollout that was, which no sync
+/// writes or takes away as long as Git never had it.
+pub fn is_restart(names: &[&str]) -> bool {
+    names
+        == [
+            "spec",
+            "template",
+            "metadata",
+            "annotations",
+            "kubectl.kubernetes.io/restartedAt",
+        ]
+}
+
 fn drop_nulls(value: &mut Value, depth: usize) {
     if depth == 0 {
         return;

@@ -134,6 +134,8 @@ fn decisions(run: &Run) -> Vec<PlannedDecision> {
         if let (Take::Git | Take::LastSynced | Take::Live(_), Wanted::Value(value)) =
             (&decision.take, &decision.git)
             && !is_secret(value)
+            // Of an object as a whole the content has what only this world allocated.
+            && !decision.cell.field.is_root()
         {
             planned.expect.insert(field.clone(), value.clone());
         }

@@ -7,16 +7,17 @@ use serde_json::Value;
 
 use super::edit::{EditError, edit_file};
 use super::ops::{Edit, EditElement, Op};
-use super::plain::{Rendered, Rendering};
+use super::plain::{DirectoryOptions, Rendered, Rendering, reads};
 use super::provenance::edit_path;
 use super::scalar::same;
+use super::whole;
 use super::yaml;
 use crate::object::diff;
 use crate::object::identity::{ObjectKey, ObjectRef};
 use crate::object::path::{Element, FieldPath};
 use crate::object::redact::is_redacted;
 
-/// One field of one object of one application that shall have another value in Git.
+/// One field of one object of one application that shall have another value in Git; at the root the manifest as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldEdit {
     /// Whose rendering the object is in; as messages name it.
@@ -31,9 +32,20 @@ pub struct FieldEdit {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileChange {
     pub path: String,
-    pub before: Vec<u8>,
-    pub after: Vec<u8>,
+    /// `None`: the file is new.
+    pub before: Option<Vec<u8>>,
+    /// `None`: the file goes.
+    pub after: Option<Vec<u8>>,
     pub edits: Vec<Edit>,
+    /// Manifests that are written or taken out as a whole.
+    pub manifests: usize,
+}
+
+/// Where an application's manifests stand: what its source reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Home {
+    pub application: String,
+    pub options: DirectoryOptions,
 }
 
 /// A field that cannot be changed in the files, and why.
@@ -55,15 +67,35 @@ struct Wish<'w> {
 
 /// Turns wishes into changed files. All of them or the list of those that cannot be.
 ///
-/// `renderings`: by application name. A wish that several applications share is one edit.
+/// `renderings`: by application name. A wish that several applications share is one edit. `homes`: where a manifest that
+/// is not in Git yet is put, as a file of its own.
 pub fn changes(
     renderings: &[(String, Rendering)],
+    homes: &[Home],
     files: &BTreeMap<String, Vec<u8>>,
     wishes: &[FieldEdit],
 ) -> Result<Vec<FileChange>, Vec<CannotEdit>> {
     let mut failed = Vec::new();
+    let mut out: Vec<FileChange> = Vec::new();
     let mut by_file: BTreeMap<&str, Vec<Wish<'_>>> = BTreeMap::new();
     for field in wishes {
+        if let (true, Some(manifest)) = (field.path.is_root(), &field.to) {
+            match added(homes, files, field, manifest) {
+                Ok(change) => match out.iter().find(|known| known.path == change.path) {
+                    None => out.push(change),
+                    Some(known) if known.after == change.after => {}
+                    Some(_) => failed.push(CannotEdit {
+                        field: field.clone(),
+                        why: format!("two manifests would be the file {}", change.path),
+                    }),
+                },
+                Err(why) => failed.push(CannotEdit {
+                    field: field.clone(),
+                    why,
+                }),
+            }
+            continue;
+        }
         match place(renderings, field) {
             Ok((file, wish)) => by_file.entry(file).or_default().push(wish),
             Err(why) => failed.push(CannotEdit {
@@ -72,7 +104,6 @@ pub fn changes(
             }),
         }
     }
-    let mut out = Vec::new();
     for (path, wishes) in by_file {
         let Some(before) = files.get(path) else {
             failed.extend(wishes.iter().map(|w| CannotEdit {
@@ -86,11 +117,99 @@ pub fn changes(
             _ => {}
         }
     }
+    for field in wishes.iter().filter(|f| f.path.is_root() && f.to.is_none()) {
+        if let Some(folder) = emptied(homes, files, &out, field) {
+            failed.push(CannotEdit {
+                field: field.clone(),
+                why: format!(
+                    "nothing would be left in {folder}, and Argo CD cannot render a folder that is not there"
+                ),
+            });
+        }
+    }
     if failed.is_empty() {
         Ok(out)
     } else {
         Err(failed)
     }
+}
+
+/// A manifest that Git does not have, as a file of its own beside the application's others.
+fn added(
+    homes: &[Home],
+    files: &BTreeMap<String, Vec<u8>>,
+    field: &FieldEdit,
+    manifest: &Value,
+) -> Result<FileChange, String> {
+    let home = homes
+        .iter()
+        .find(|home| home.application == field.application)
+        .ok_or("the application is not made from plain manifests")?;
+    if holds_digest(manifest) {
+        return Err("a value of it is hidden: only its digest is at hand".to_owned());
+    }
+    let folder = home.options.path.trim_start_matches("./").trim_matches('/');
+    let name = whole::file_name(&field.object.kind, &field.object.name);
+    let path = match folder {
+        "" | "." => name,
+        folder => format!("{folder}/{name}"),
+    };
+    if files.contains_key(&path) {
+        return Err(format!("there is a file {path} already"));
+    }
+    if !reads(&home.options, &path)? {
+        return Err(format!(
+            "the application's source would not read {path} (include, exclude)"
+        ));
+    }
+    let neighbour = files
+        .iter()
+        .find(|(path, _)| path.ends_with(".yaml") && reads(&home.options, path).unwrap_or(false));
+    Ok(FileChange {
+        before: None,
+        after: Some(whole::file(
+            manifest,
+            neighbour.map(|(_, bytes)| bytes.as_slice()),
+        )?),
+        path,
+        edits: Vec::new(),
+        manifests: 1,
+    })
+}
+
+fn holds_digest(value: &Value) -> bool {
+    is_redacted(value)
+        || match value {
+            Value::Object(map) => map.values().any(holds_digest),
+            Value::Array(list) => list.iter().any(holds_digest),
+            _ => false,
+        }
+}
+
+/// The folder of an application that would have no file any more.
+fn emptied<'h>(
+    homes: &'h [Home],
+    files: &BTreeMap<String, Vec<u8>>,
+    changed: &[FileChange],
+    field: &FieldEdit,
+) -> Option<&'h str> {
+    let home = homes
+        .iter()
+        .find(|home| home.application == field.application)?;
+    let folder = home.options.path.trim_start_matches("./").trim_matches('/');
+    let inside = |path: &str| {
+        folder.is_empty()
+            || folder == "."
+            || path
+                .strip_prefix(folder)
+                .is_some_and(|rest| rest.starts_with('/'))
+    };
+    let goes = |path: &str| changed.iter().any(|c| c.path == path && c.after.is_none());
+    let stays = files.keys().any(|path| inside(path) && !goes(path));
+    let comes = changed
+        .iter()
+        .any(|c| c.before.is_none() && inside(&c.path));
+    (!stays && !comes).then_some(folder)
 }
 
 fn place<'w>(
@@ -117,7 +236,16 @@ fn place<'w>(
         }
     };
     if field.path.is_root() {
-        return Err("a whole object is not written by field edits".to_owned());
+        return Ok((
+            rendered.file.as_str(),
+            Wish {
+                field,
+                doc: rendered.doc,
+                item: rendered.item,
+                path: field.path.clone(),
+                to: None,
+            },
+        ));
     }
     if field.to.as_ref().is_some_and(is_redacted) {
         return Err("the value is hidden: only its digest is at hand".to_owned());
@@ -183,6 +311,8 @@ fn file_change(
     }
     let mut current = before.to_vec();
     let mut edits = Vec::new();
+    let (gone, kept): (Vec<&Wish<'_>>, Vec<&Wish<'_>>) =
+        kept.into_iter().partition(|wish| wish.path.is_root());
     for wish in kept {
         let done = one_edit(&current, wish).and_then(|one| {
             let Some(one) = one else { return Ok(()) };
@@ -200,11 +330,24 @@ fn file_change(
             });
         }
     }
+    // Whole manifests last: what goes first moves the places of the others.
+    let places: Vec<whole::Place> = gone.iter().map(|wish| (wish.doc, wish.item)).collect();
+    let mut after = Some(current);
+    if let (Some(first), Some(current)) = (gone.first(), &after) {
+        match whole::without(path, current, &places) {
+            Ok(less) => after = less,
+            Err(why) => failed.push(CannotEdit {
+                field: first.field.clone(),
+                why: format!("{path}: {why}"),
+            }),
+        }
+    }
     (failed.len() == start).then(|| FileChange {
         path: path.to_owned(),
-        before: before.to_vec(),
-        after: current,
+        before: Some(before.to_vec()),
+        after,
         edits,
+        manifests: gone.len(),
     })
 }
 
@@ -269,19 +412,21 @@ fn one_edit(file: &[u8], wish: &Wish<'_>) -> Result<Option<Edit>, String> {
     )))
 }
 
-/// The change of one file as people read it, three lines of context around.
-pub fn unified_diff(path: &str, before: &[u8], after: &[u8]) -> String {
+/// The change of one file as people read it, three lines of context around. `None`: there is no such file.
+pub fn unified_diff(path: &str, before: Option<&[u8]>, after: Option<&[u8]>) -> String {
     if before == after {
         return String::new();
     }
-    let (a, b) = (
-        String::from_utf8_lossy(before),
-        String::from_utf8_lossy(after),
-    );
+    let text = |side: Option<&[u8]>| String::from_utf8_lossy(side.unwrap_or_default()).into_owned();
+    let name = |side: Option<&[u8]>, mark: &str| match side {
+        Some(_) => format!("{mark}/{path}"),
+        None => "/dev/null".to_owned(),
+    };
+    let (a, b) = (text(before), text(after));
     similar::TextDiff::from_lines(&*a, &*b)
         .unified_diff()
         .context_radius(3)
-        .header(&format!("a/{path}"), &format!("b/{path}"))
+        .header(&name(before, "a"), &name(after, "b"))
         .to_string()
 }
 
@@ -337,6 +482,7 @@ mod tests {
         let env = |path: &str, to| wish("a", "apps", "Deployment", "app", path, to);
         let done = changes(
             &r,
+            &[],
             &f,
             &[
                 config("a", ".data.JWT_ALGORITHM", Some(json!("RS256"))),
@@ -355,7 +501,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(done.len(), 1);
-        let after = String::from_utf8(done[0].after.clone()).unwrap();
+        let after = String::from_utf8(done[0].after.clone().unwrap()).unwrap();
         let wanted = FILE
             .replace("HS256   #", "RS256   #")
             .replace("in March\n", "in March\n  NEW: \"on\"\n")
@@ -366,7 +512,8 @@ mod tests {
             .replace("k: old", "k: new");
         assert_eq!(after, wanted);
         assert!(
-            unified_diff("x", &done[0].before, &done[0].after).contains("-  JWT_ALGORITHM: HS256")
+            unified_diff("x", done[0].before.as_deref(), done[0].after.as_deref())
+                .contains("-  JWT_ALGORITHM: HS256")
         );
     }
 
@@ -375,6 +522,7 @@ mod tests {
         let (r, f) = world();
         let failed = changes(
             &r,
+            &[],
             &f,
             &[
                 wish(
@@ -401,5 +549,121 @@ mod tests {
             "{}",
             failed[0]
         );
+    }
+
+    fn homes(include: &str) -> Vec<Home> {
+        let options = DirectoryOptions {
+            path: "deploy".to_owned(),
+            include: include.to_owned(),
+            ..Default::default()
+        };
+        let home = |name: &str| Home {
+            application: name.to_owned(),
+            options: options.clone(),
+        };
+        vec![home("a"), home("b")]
+    }
+
+    #[test]
+    fn a_manifest_goes_once_for_all_who_want_it_gone_and_fields_of_others_change_with_it() {
+        let (r, f) = world();
+        let secret = |app: &str| wish(app, "", "Secret", "s", ".", None);
+        let config = |to: &str| {
+            let to = Some(json!(to));
+            wish(
+                "a",
+                "",
+                "ConfigMap",
+                "auth-config",
+                ".data.JWT_ALGORITHM",
+                to,
+            )
+        };
+        let done = changes(
+            &r,
+            &homes(""),
+            &f,
+            &[secret("a"), config("RS256"), secret("b")],
+        )
+        .unwrap();
+        let after = String::from_utf8(done[0].after.clone().unwrap()).unwrap();
+        let (rest, _) = FILE
+            .split_once("---\napiVersion: v1\nkind: Secret")
+            .unwrap();
+        assert_eq!(after, rest.replace("HS256   #", "RS256   #"));
+        assert_eq!(
+            (done.len(), done[0].manifests, done[0].edits.len()),
+            (1, 1, 1)
+        );
+
+        // Gone for one, changed for the other.
+        let config = wish("b", "", "ConfigMap", "auth-config", ".", None);
+        let other = wish(
+            "a",
+            "",
+            "ConfigMap",
+            "auth-config",
+            ".data.NEW",
+            Some(json!("x")),
+        );
+        let failed = changes(&r, &homes(""), &f, &[other, config]).unwrap_err();
+        assert!(
+            failed[0].why.contains("want different values"),
+            "{}",
+            failed[0]
+        );
+
+        // A folder that Argo CD could not find any more.
+        let all = ["ConfigMap/auth-config", "apps/Deployment/app", "Secret/s"].map(|named| {
+            let parts: Vec<&str> = named.split('/').collect();
+            match parts[..] {
+                [group, kind, name] => wish("a", group, kind, name, ".", None),
+                _ => wish("a", "", parts[0], parts[1], ".", None),
+            }
+        });
+        let failed = changes(&r, &homes(""), &f, &all).unwrap_err();
+        assert!(
+            failed[0].why.contains("nothing would be left in deploy"),
+            "{}",
+            failed[0]
+        );
+    }
+
+    #[test]
+    fn a_manifest_is_added_as_a_file_of_its_own_that_the_source_reads() {
+        let (r, mut f) = world();
+        let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "New.one"}, "data": {"a": "b"}});
+        let new = |app: &str, manifest: &Value| {
+            wish(app, "", "ConfigMap", "New.one", ".", Some(manifest.clone()))
+        };
+        let done = changes(
+            &r,
+            &homes(""),
+            &f,
+            &[new("a", &manifest), new("b", &manifest)],
+        )
+        .unwrap();
+        assert_eq!(done.len(), 1);
+        assert_eq!(
+            (done[0].path.as_str(), &done[0].before),
+            ("deploy/configmap-new.one.yaml", &None)
+        );
+        let diff = unified_diff("x", None, done[0].after.as_deref());
+        assert!(diff.starts_with("--- /dev/null\n+++ b/x\n"), "{diff}");
+
+        let why = |homes: &[Home], f: &BTreeMap<String, Vec<u8>>, wishes: &[FieldEdit]| {
+            changes(&r, homes, f, wishes).unwrap_err()[0].why.clone()
+        };
+        let mut other = manifest.clone();
+        other["data"]["a"] = json!("c");
+        let two = [new("a", &manifest), new("b", &other)];
+        assert!(why(&homes(""), &f, &two).contains("two manifests"));
+        let one = [new("a", &manifest)];
+        assert!(why(&homes("all.yaml"), &f, &one).contains("would not read"));
+        assert!(why(&[], &f, &one).contains("not made from plain manifests"));
+        other["data"]["a"] = json!({"secret": "hmac:0123456789ab"});
+        assert!(why(&homes(""), &f, &[new("a", &other)]).contains("hidden"));
+        f.insert(done[0].path.clone(), Vec::new());
+        assert!(why(&homes(""), &f, &one).contains("already"));
     }
 }

@@ -24,4 +24,5 @@ mod spans;
 mod text;
 pub mod tree;
 mod typed;
+pub mod whole;
 pub mod yaml;

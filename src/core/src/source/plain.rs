@@ -75,13 +75,7 @@ pub fn render(
     let exclude = glob(&options.exclude, "exclude");
     let mut wanted: Vec<&(String, Vec<u8>)> = files
         .iter()
-        .filter(|(path, _)| {
-            below(path, &options.path).is_some_and(|rest| {
-                (options.recurse || !rest.contains('/'))
-                    && !exclude.as_ref().is_some_and(|g| g.is_match(rest))
-                    && include.as_ref().is_none_or(|g| g.is_match(rest))
-            })
-        })
+        .filter(|(path, _)| selects(options, include.as_ref(), exclude.as_ref(), path))
         .collect();
     wanted.sort_by(|a, b| a.0.cmp(&b.0));
     for (path, bytes) in wanted {
@@ -101,6 +95,25 @@ pub fn render(
         }
     }
     rendering
+}
+
+/// Whether the source reads a file of this path; the error is a glob that is none.
+pub fn reads(options: &DirectoryOptions, path: &str) -> Result<bool, String> {
+    let (include, exclude) = (compile(&options.include)?, compile(&options.exclude)?);
+    Ok(selects(options, include.as_ref(), exclude.as_ref(), path))
+}
+
+fn selects(
+    options: &DirectoryOptions,
+    include: Option<&GlobMatcher>,
+    exclude: Option<&GlobMatcher>,
+    path: &str,
+) -> bool {
+    below(path, &options.path).is_some_and(|rest| {
+        (options.recurse || !rest.contains('/'))
+            && !exclude.is_some_and(|g| g.is_match(rest))
+            && include.is_none_or(|g| g.is_match(rest))
+    })
 }
 
 fn compile(pattern: &str) -> Result<Option<GlobMatcher>, String> {

@@ -120,15 +120,22 @@ fn prove_one(app: &Rendered<'_>, decided: &[FieldEdit]) -> AppProof {
     let mut lines = Vec::new();
     let mut missing: Vec<FieldEdit> = Vec::new();
     for (key, old) in &before {
+        let (whole, wishes): (Vec<&FieldEdit>, Vec<&FieldEdit>) = mine
+            .iter()
+            .copied()
+            .filter(|d| d.object == *key)
+            .partition(|d| d.path.is_root());
+        let goes = whole.iter().any(|d| d.to.is_none());
         let Some(new) = after.get(key) else {
             lines.push(ProofLine {
                 object: key.clone(),
                 change: Difference::Removed,
-                decided: false,
+                decided: goes,
             });
             continue;
         };
-        let wishes: Vec<&FieldEdit> = mine.iter().copied().filter(|d| d.object == *key).collect();
+        // An object that was to go and stays, or was to come and was there.
+        missing.extend(whole.into_iter().cloned());
         let mut wanted = old.clone();
         for wish in &wishes {
             match &wish.to {
@@ -157,16 +164,21 @@ fn prove_one(app: &Rendered<'_>, decided: &[FieldEdit]) -> AppProof {
                 .map(|w| (*w).clone()),
         );
     }
-    for key in after.keys().filter(|k| !before.contains_key(*k)) {
+    for (key, new) in after.iter().filter(|(k, _)| !before.contains_key(*k)) {
         lines.push(ProofLine {
             object: key.clone(),
             change: Difference::Created,
-            decided: false,
+            decided: mine.iter().any(|w| comes(w, key, new)),
         });
     }
     missing.extend(
         mine.iter()
             .filter(|w| !before.contains_key(&w.object))
+            .filter(|w| {
+                !after
+                    .get(&w.object)
+                    .is_some_and(|new| comes(w, &w.object, new))
+            })
             .map(|w| (*w).clone()),
     );
     AppProof {
@@ -175,6 +187,16 @@ fn prove_one(app: &Rendered<'_>, decided: &[FieldEdit]) -> AppProof {
         missing,
         errors,
     }
+}
+
+/// The object that is rendered now is the manifest that was decided on.
+fn comes(wish: &FieldEdit, key: &ObjectKey, new: &Value) -> bool {
+    wish.object == *key
+        && wish.path.is_root()
+        && wish
+            .to
+            .as_ref()
+            .is_some_and(|manifest| diff::diff(manifest, new, &key.kind).is_empty())
 }
 
 #[cfg(test)]
@@ -251,5 +273,40 @@ mod tests {
             after: &after,
         };
         assert!(prove(&[app], &[wish("one", ".data.a", None)]).is_proven());
+    }
+
+    #[test]
+    fn an_object_comes_and_goes_only_as_decided() {
+        let one = rendering(&format!("{HEAD}data: {{a: x}}\n"));
+        let none = Rendering::default();
+        let manifest = one.objects[0].object.clone();
+        let mut other = manifest.clone();
+        other["data"]["a"] = json!("y");
+        let proven = |before, after, wishes: &[FieldEdit]| {
+            let application = "one";
+            prove(
+                &[Rendered {
+                    application,
+                    before,
+                    after,
+                }],
+                wishes,
+            )
+            .is_proven()
+        };
+        let (come, go) = (wish("one", ".", Some(manifest)), wish("one", ".", None));
+        assert!(proven(&none, &one, std::slice::from_ref(&come)));
+        assert!(proven(&one, &none, std::slice::from_ref(&go)));
+        assert!(
+            !proven(&none, &one, &[wish("one", ".", Some(other))]),
+            "another content"
+        );
+        assert!(!proven(&none, &none, &[come]), "it did not come");
+        assert!(!proven(&one, &one, &[go]), "it did not go");
+        let field = wish("one", ".data.a", None);
+        assert!(
+            !proven(&one, &none, &[field]),
+            "a field was decided, not the object"
+        );
     }
 }

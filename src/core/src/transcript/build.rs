@@ -314,6 +314,26 @@ impl<'a> Builder<'a> {
                     inverse: say(&inverse.to_string()),
                 },
             )),
+            Effect::Delete {
+                application,
+                object,
+                kept,
+                ..
+            } => self.acts.push((
+                op,
+                Act {
+                    application: app(self.run, application),
+                    object: say(&object.to_string()),
+                    what: words::effect(self.run, effect),
+                    by,
+                    at,
+                    outcome: words::outcome(None),
+                    rereads: Vec::new(),
+                    inverse: say(&format!(
+                        "create it again from what is kept beside the journal as {kept}"
+                    )),
+                },
+            )),
             Effect::Freeze { .. } | Effect::Thaw { .. } => {}
         }
     }
@@ -337,7 +357,7 @@ impl<'a> Builder<'a> {
                     sync.outcome.clone_from(&words);
                 }
             }
-            Effect::Act { .. } | Effect::Ignore { .. } => {
+            Effect::Act { .. } | Effect::Ignore { .. } | Effect::Delete { .. } => {
                 for (_, act) in self.acts.iter_mut().filter(|(id, _)| *id == op) {
                     act.outcome.clone_from(&words);
                 }

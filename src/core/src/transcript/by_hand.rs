@@ -11,7 +11,7 @@ use super::{
 use crate::{
     event::{Effect, Event, FileDiff, Proposal, Record},
     ids::Commit,
-    object::identity::AppKey,
+    object::identity::{AppKey, ObjectRef},
     plan::Gate,
     run::Run,
 };
@@ -190,16 +190,18 @@ impl<'a> Script<'a> {
                 self.title(&title);
                 self.patch_application(application, patch);
             }
+            Effect::Delete { object, .. } => {
+                self.title(&title);
+                let (kind, namespace) = place(object);
+                self.line(format!(
+                    "kubectl{namespace} delete {} {}",
+                    shell(&kind),
+                    shell(&object.name)
+                ));
+            }
             Effect::Act { object, patch, .. } => {
                 self.title(&title);
-                let kind = match object.group.as_str() {
-                    "" => object.kind.to_lowercase(),
-                    group => format!("{}.{group}", object.kind.to_lowercase()),
-                };
-                let namespace = object
-                    .namespace
-                    .as_ref()
-                    .map_or_else(String::new, |n| format!(" -n {}", shell(n)));
+                let (kind, namespace) = place(object);
                 let (form, patch) = portable(patch);
                 self.line(format!(
                     "kubectl{namespace} patch {} {} --type {form} -p {}",
@@ -380,6 +382,19 @@ impl<'a> Script<'a> {
 /// Namespace and name, for the script's functions.
 fn arguments(key: &AppKey) -> String {
     format!("{} {}", shell(&key.namespace), shell(&key.name))
+}
+
+/// The kind as kubectl takes it, and the option that names the namespace.
+fn place(object: &ObjectRef) -> (String, String) {
+    let kind = match object.group.as_str() {
+        "" => object.kind.to_lowercase(),
+        group => format!("{}.{group}", object.kind.to_lowercase()),
+    };
+    let namespace = object
+        .namespace
+        .as_ref()
+        .map_or_else(String::new, |n| format!(" -n {}", shell(n)));
+    (kind, namespace)
 }
 
 /// A patch without what only the old world has, and its type for kubectl.

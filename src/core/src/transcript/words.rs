@@ -222,6 +222,15 @@ pub(super) fn effect(run: &Run, effect: &Effect) -> String {
             app(run, application),
             say(&fields.join(", "))
         ),
+        Effect::Delete {
+            application,
+            object,
+            ..
+        } => format!(
+            "delete {} of {}",
+            say(&object.to_string()),
+            app(run, application)
+        ),
         Effect::Act {
             application,
             object,

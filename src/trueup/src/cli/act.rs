@@ -147,6 +147,9 @@ async fn go(
         output::json_line(out, &document);
     } else {
         let said = match reverted {
+            None if matches!(action, Action::Restart {}) => {
+                "it holds; nothing of it is owed to Git".to_owned()
+            }
             None => "it holds; it has to reach Git before the incident closes, or be put back"
                 .to_owned(),
             Some(reread) => format!(

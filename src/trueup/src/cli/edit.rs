@@ -67,7 +67,7 @@ fn tried(args: &Args, out: &mut dyn Write) -> Result<(), (i32, String)> {
         return Ok(());
     }
     let printed = if args.diff {
-        unified_diff(&shown.to_string(), &before, &after).into_bytes()
+        unified_diff(&shown.to_string(), Some(&before), Some(&after)).into_bytes()
     } else {
         after
     };

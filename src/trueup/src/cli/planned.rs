@@ -1,9 +1,13 @@
 //! What a plan asks of the walk beside its decisions: live actions, removals, and that each decision matches something.
 
 use trueup_core::{
-    decision::CellKey,
+    decision::{CellKey, Take, Wanted, resolve},
     event::Effect,
-    object::{identity::AppKey, path::Pattern},
+    now::Now,
+    object::{
+        identity::{AppKey, ObjectRef},
+        path::{FieldPath, Pattern},
+    },
     plan::{Action, PlannedDecision},
     run::Run,
     sheet::Command,
@@ -47,6 +51,74 @@ pub(super) fn removals(engine: &Engine, key: &AppKey) -> Vec<Command> {
             reason: reason(change),
         })
         .collect()
+}
+
+/// Rule 8 without a screen: `take: remove` on one object is the confirmation of exactly that deletion. A decision that
+/// would delete by another word, or several objects at once, confirms none of them and stops before anything is done.
+pub(super) fn deletions(planned: &PlannedDecision, mine: &[CellKey], now: &Now) -> Option<Ended> {
+    let deletes = |key: &&CellKey| {
+        let sides = now.cells.get(*key).map(|cell| &cell.sides);
+        key.field.is_root()
+            && sides.is_some_and(|sides| sides.live.is_some())
+            && sides.is_some_and(|sides| {
+                resolve(key, &planned.take, sides, None, true)
+                    .is_ok_and(|(_, live)| live == Wanted::Absent)
+            })
+    };
+    let doomed: Vec<&CellKey> = mine.iter().filter(deletes).collect();
+    let first = doomed.first()?;
+    let why = match (&planned.take, doomed.len()) {
+        (Take::Remove, 1) => return None,
+        (Take::Remove, many) => format!(
+            "one decision would delete {many} objects, {} among them: each deletion is confirmed by a decision of its own",
+            first.object
+        ),
+        _ => format!(
+            "{} is not in Git, so this decision would delete it: a plan says that as `take: remove`",
+            first.object
+        ),
+    };
+    Some(Ended::new(
+        Stage::Decide,
+        3,
+        8,
+        why,
+        "name the object alone (kind, name, namespace, application), with fields [\".\"] and `take: remove`",
+    ))
+}
+
+/// A deletion that was decided elsewhere (on the screen) and that the plan does not confirm.
+pub(super) fn unconfirmed(
+    engine: &Engine,
+    answers: &Answers,
+    application: &AppKey,
+    object: &ObjectRef,
+) -> Option<Ended> {
+    let cell = CellKey {
+        application: application.clone(),
+        object: object.clone(),
+        field: FieldPath::root(),
+    };
+    let run = engine.run();
+    let ours = answers
+        .plan
+        .decisions
+        .iter()
+        .find(|planned| planned.take == Take::Remove && matches(planned, &cell));
+    let several = |planned: &PlannedDecision| {
+        let doomed = run.decisions.values().filter(|d| d.deletes());
+        doomed.filter(|d| matches(planned, &d.cell)).count() > 1
+    };
+    if ours.is_some_and(|planned| !several(planned)) {
+        return None;
+    }
+    Some(Ended::new(
+        Stage::Sync,
+        4,
+        8,
+        format!("the deletion of {object} waits for its confirmation"),
+        "confirm it on the screen (`trueup resume`), or with `take: remove` on this object alone in the plan",
+    ))
 }
 
 /// A decision of the plan that matches nothing stops before anything is committed.
@@ -176,4 +248,72 @@ pub fn matches(planned: &PlannedDecision, key: &CellKey) -> bool {
                 .parse::<Pattern>()
                 .is_ok_and(|pattern| pattern.matches(&key.field))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use trueup_core::{decision::Sides, now::CellNow, plan::Plan};
+
+    fn planned(name: &str, take: &str) -> PlannedDecision {
+        let plan = format!(
+            "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [x]\ndecisions:\n- on: {{kind: ConfigMap, name: {name}}}\n  fields: [\".\"]\n  take: {take}\n"
+        );
+        Plan::parse(&plan).unwrap().decisions.remove(0)
+    }
+
+    #[test]
+    fn a_deletion_is_confirmed_by_its_own_word_for_one_object_alone() {
+        let cell = |name: &str| CellKey {
+            application: "argocd/x".parse().unwrap(),
+            object: ObjectRef {
+                group: String::new(),
+                version: "v1".into(),
+                kind: "ConfigMap".into(),
+                namespace: Some("n".into()),
+                name: name.into(),
+            },
+            field: FieldPath::root(),
+        };
+        let side = |live: bool| CellNow {
+            sides: Sides {
+                git: (!live).then(|| json!({})),
+                live: live.then(|| json!({})),
+                ..Sides::default()
+            },
+            ..CellNow::default()
+        };
+        let mut now = Now::default();
+        now.cells.insert(cell("a"), side(true));
+        now.cells.insert(cell("b"), side(true));
+        now.cells.insert(cell("c"), side(false));
+        let later = "{later: {how: gitNow, owner: jo, until: \"2099-01-01\"}}";
+        for (name, take, mine, refused) in [
+            ("a", "remove", vec!["a"], None),
+            ("\"*\"", "remove", vec!["a", "c"], None),
+            (
+                "\"*\"",
+                "remove",
+                vec!["a", "b"],
+                Some("would delete 2 objects"),
+            ),
+            ("a", "git", vec!["a"], Some("`take: remove`")),
+            ("a", later, vec!["a"], Some("`take: remove`")),
+            ("a", "live", vec!["a"], None),
+            ("c", "live", vec!["c"], None),
+            ("c", "git", vec!["c"], None),
+        ] {
+            let mine: Vec<CellKey> = mine.into_iter().map(cell).collect();
+            let ended = deletions(&planned(name, take), &mine, &now);
+            match (refused, ended) {
+                (None, None) => {}
+                (Some(why), Some(ended)) => {
+                    assert_eq!((ended.exit, ended.rule), (3, 8));
+                    assert!(ended.reason.contains(why), "{}", ended.reason);
+                }
+                (_, other) => panic!("{name} {take}: {other:?}"),
+            }
+        }
+    }
 }

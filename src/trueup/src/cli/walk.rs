@@ -15,7 +15,9 @@ use trueup_core::{
     workflow::{Next, Stage},
 };
 
-use super::planned::{Done, arm, live_actions, matches, named, removals, unmatched};
+use super::planned::{
+    Done, arm, deletions, live_actions, matches, named, removals, unconfirmed, unmatched,
+};
 use crate::engine::{Engine, Trouble};
 
 /// How a walk ended.
@@ -206,6 +208,22 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             )
             .await
         }
+        Next::Delete {
+            application,
+            object,
+        } => {
+            if let Some(ended) = unconfirmed(engine, answers, application, object) {
+                return Ok(Some(ended));
+            }
+            write(
+                engine,
+                Command::Delete {
+                    application: application.clone(),
+                    object: object.clone(),
+                },
+            )
+            .await
+        }
         Next::Attest { gate, asks, .. } => match answers.attest.get(gate) {
             Some((who, saw)) => {
                 engine
@@ -294,7 +312,9 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
         if mine.is_empty() {
             continue;
         }
-        if let Some(ended) = expectation(planned, &mine, &now) {
+        if let Some(ended) =
+            expectation(planned, &mine, &now).or_else(|| deletions(planned, &mine, &now))
+        {
             return Ok(Some(ended));
         }
         engine

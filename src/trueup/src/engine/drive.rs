@@ -59,6 +59,10 @@ impl Engine {
             } => self.predict(application, revision).await,
             Next::AwaitOperation { application, op } => self.await_operation(application, op).await,
             Next::VerifySync { application, op } => self.verify_sync(application, op).await,
+            Next::AwaitGone {
+                application,
+                object,
+            } => self.await_gone(application, object).await,
             Next::Gate { application, gate } => self.gate_step(application, gate).await,
             Next::WatchThaw { application } => self.watch_thaw(application).await,
             _ => Ok(()),
@@ -294,6 +298,13 @@ impl Driver {
             Next::Push => Command::Push,
             Next::Sync { application } => Command::Sync { application },
             Next::Ignore { application } => Command::Ignore { application },
+            Next::Delete {
+                application,
+                object,
+            } => Command::Delete {
+                application,
+                object,
+            },
             Next::Thaw { applications } => Command::Thaw { applications },
             _ => return Ok(()),
         };
@@ -337,6 +348,7 @@ fn what(next: &Next) -> String {
         Next::VerifySync { application, .. } => {
             format!("read back what the sync of {application} did")
         }
+        Next::AwaitGone { object, .. } => format!("see that {object} is gone"),
         Next::Gate { gate, .. } => format!("sample the gate {gate}"),
         Next::WatchThaw { application } => format!("watch {application}"),
         _ => "go on".into(),

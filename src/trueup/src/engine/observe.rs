@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use trueup_core::{
-    decision::{CellKey, Sides},
+    decision::{CellKey, Sides, THERE},
     drift::report::{Cell, DriftReport},
     ids::Commit,
     ignore,
@@ -23,6 +23,7 @@ use super::{
     read::{AppSeen, LookOptions, World},
     state::Engine,
     steps::application,
+    steps::delete::going,
     trouble::Trouble,
 };
 
@@ -121,6 +122,13 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
     for question in &world.report.questions {
         for cell in &question.cells {
             cells.insert(cell.key(&question.field), cell_now(cell, &question.id));
+        }
+    }
+    for (key, cell) in &mut cells {
+        if key.field.is_root()
+            && let Some(app) = world.applications.get(&key.application)
+        {
+            cell.going = app.sides_of(&key.object).1.is_some_and(going);
         }
     }
     for key in run.decisions.keys() {
@@ -264,7 +272,7 @@ fn ignores(app: &AppSeen, application: &Value, key: &CellKey) -> bool {
 
 fn field_of(object: &Value, field: &FieldPath) -> Option<Value> {
     if field.is_root() {
-        return Some(Value::from("(there)"));
+        return Some(Value::from(THERE));
     }
     field.get(object).cloned()
 }

@@ -21,7 +21,20 @@ impl Engine {
             let Some(op) = run.ops.get(id) else { continue };
             match &op.effect {
                 Effect::Push { .. } => self.look_up_push(id, &op.effect).await?,
-                Effect::Act { object, .. } => self.look_up_act(id, op, object).await?,
+                Effect::Act {
+                    application,
+                    object,
+                    ..
+                } => self.look_up_act(id, op, application, object).await?,
+                Effect::Delete {
+                    application,
+                    object,
+                    uid,
+                    ..
+                } => {
+                    let outcome = self.look_up_delete(op, application, object, uid).await?;
+                    self.end(id, outcome)?;
+                }
                 Effect::Freeze { application, .. } => {
                     let seen = self.application(application).await?;
                     let outcome = found_by_mark(Some(&seen), |seen| {

@@ -37,6 +37,10 @@ impl Engine {
                 action,
                 ..
             } => self.act_sheet(command, application, object, action).await?,
+            Command::Delete {
+                application,
+                object,
+            } => self.delete_sheet(command, application, object).await?,
             other => {
                 return Err(Refusal::new(
                     0,
@@ -363,8 +367,11 @@ impl Engine {
             .unwrap_or_default();
         sheet.by_hand = vec![hand(&without_test)];
         sheet.undo = vec![hand(&worked.inverse)];
-        sheet.warnings =
-            vec!["it has to reach Git before the incident closes, or be put back".into()];
+        sheet.warnings = vec![if *action == (Action::Restart {}) {
+            "the pods are replaced; when that was is no part of Git and owed to nobody".into()
+        } else {
+            "it has to reach Git before the incident closes, or be put back".into()
+        }];
         sheet.guards = vec![worked.guard];
         sheet.effects = vec![Effect::Act {
             application: key.clone(),
@@ -403,6 +410,7 @@ impl Engine {
             Command::Ignore { .. } => self.ignore(sheet).await,
             Command::Thaw { .. } => self.thaw(sheet).await,
             Command::Act { object, .. } => self.act(sheet, object).await,
+            Command::Delete { .. } => self.delete(sheet).await,
             _ => Ok(()),
         }
     }

@@ -66,11 +66,11 @@ impl SourceFile {
     }
 }
 
-/// The new bytes of a file; the file is made when it is not there.
+/// The new bytes of a file; the file is made when it is not there. `None` takes it away, and the folder with its last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileChange {
     pub path: String,
-    pub bytes: Vec<u8>,
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// Who a commit is by.

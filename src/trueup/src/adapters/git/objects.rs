@@ -186,14 +186,15 @@ pub(super) fn commit(
     for change in changes {
         let parts =
             path_parts(&change.path).map_err(|why| Trouble::new(GitFailure::Unsupported, why))?;
-        let blob = repository.blob(&change.bytes)?;
-        tree = with_file(
-            repository,
-            Some(&repository.find_tree(tree)?),
-            &parts,
-            blob,
-            &change.path,
-        )?;
+        let blob = match &change.bytes {
+            Some(bytes) => Some(repository.blob(bytes)?),
+            None => None,
+        };
+        let root = repository.find_tree(tree)?;
+        tree = match with_file(repository, Some(&root), &parts, blob, &change.path)? {
+            Some(tree) => tree,
+            None => repository.treebuilder(None)?.write()?,
+        };
     }
     if tree == before.id() {
         return Err(Trouble::new(
@@ -225,14 +226,15 @@ pub(super) fn kept_ref(sha: &str) -> String {
     format!("refs/trueup/{sha}")
 }
 
-/// The tree with one file replaced or added; modes of existing entries stay.
+/// The tree with one file replaced, added or (without a blob) taken away; modes of existing entries stay. `None`: nothing
+/// is left in it.
 fn with_file(
     repository: &Repository,
     tree: Option<&Tree<'_>>,
     parts: &[&str],
-    blob: Oid,
+    blob: Option<Oid>,
     path: &str,
-) -> Result<Oid, Trouble> {
+) -> Result<Option<Oid>, Trouble> {
     let refuse = |why: &str| {
         Err(Trouble::new(
             GitFailure::Unsupported,
@@ -257,7 +259,11 @@ fn with_file(
         {
             return refuse("it is a folder");
         }
-        builder.insert(name, blob, mode.unwrap_or(PLAIN_FILE))?;
+        match (blob, &entry) {
+            (Some(blob), _) => drop(builder.insert(name, blob, mode.unwrap_or(PLAIN_FILE))?),
+            (None, Some(_)) => builder.remove(name)?,
+            (None, None) => return refuse("there is no such file to take away"),
+        }
     } else {
         let below = match &entry {
             Some(entry) if entry.kind() == Some(ObjectType::Tree) => {
@@ -266,10 +272,15 @@ fn with_file(
             Some(_) => return refuse("a file stands where a folder is needed"),
             None => None,
         };
-        let below = with_file(repository, below.as_ref(), rest, blob, path)?;
-        builder.insert(name, below, 0o040_000)?;
+        match with_file(repository, below.as_ref(), rest, blob, path)? {
+            Some(below) => drop(builder.insert(name, below, 0o040_000)?),
+            None => builder.remove(name)?,
+        }
     }
-    Ok(builder.write()?)
+    if builder.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(builder.write()?))
 }
 
 /// Whether the branch at `head` has `wanted`. Both are in the mirror if they can be.

@@ -104,7 +104,7 @@ fn author() -> Author {
 fn change(path: &str, text: &str) -> FileChange {
     FileChange {
         path: path.into(),
-        bytes: text.into(),
+        bytes: Some(text.into()),
     }
 }
 

@@ -38,7 +38,14 @@ impl KubeCluster {
             WriteKind::Replace => (Method::PUT, "application/json"),
             WriteKind::Delete => (Method::DELETE, "application/json"),
         };
-        let body = write.body.to_string().into_bytes();
+        // A delete takes its options from its body, and from the query only when there is none.
+        let mut options = write.body.clone();
+        if let (WriteKind::Delete, true, Some(map)) =
+            (write.kind, write.dry_run, options.as_object_mut())
+        {
+            map.insert("dryRun".to_owned(), Value::from(vec!["All"]));
+        }
+        let body = options.to_string().into_bytes();
         let started = Timestamp::now();
         let result = exchange(
             &self.inner.effects,

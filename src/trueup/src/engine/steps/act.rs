@@ -37,7 +37,7 @@ pub(in super::super) struct Worked {
 }
 
 /// How long a request may still be under way after its process died: the deadline of a write.
-const LATE: Duration = Duration::from_secs(15);
+pub(super) const LATE: Duration = Duration::from_secs(15);
 
 /// The field manager of one live action: the mark that the world keeps of it, in no field that Git would lack.
 fn mark(op: &OpId) -> String {
@@ -101,7 +101,8 @@ impl Engine {
             )
             .into());
         }
-        let live = self.ports.cluster.get(&object).await?.ok_or_else(|| {
+        let cluster = self.destination(key).await?;
+        let live = cluster.get(&object).await?.ok_or_else(|| {
             Trouble::failed(
                 format!("read {object}"),
                 "it does not exist any more",
@@ -171,6 +172,7 @@ impl Engine {
                 continue;
             };
             self.must_hold(key).await?;
+            let cluster = self.destination(key).await?;
             let fresh = self.work_out(key, named, action).await?;
             Self::facts_hold(&guard.facts, &fresh.guard.facts)?;
             let op = self.op_id();
@@ -198,7 +200,7 @@ impl Engine {
                         field_manager: mark(&op),
                         subresource: None,
                     };
-                    match self.ports.cluster.write(&request).await {
+                    match cluster.write(&request).await {
                         Ok(object) => Outcome::Done {
                             resource_version: resource_version(&object),
                             found: false,
@@ -212,8 +214,11 @@ impl Engine {
                 Command::Act { reason, .. } => reason.as_str(),
                 _ => "",
             };
-            self.decide_live(key, &fresh.object, &fresh.field, reason)
-                .await?;
+            // A restart leaves a mark of when it was, which is no setting: nothing of it belongs into Git.
+            if *action != (Action::Restart {}) {
+                self.decide_live(key, &fresh.object, &fresh.field, reason)
+                    .await?;
+            }
         }
         Ok(())
     }
@@ -241,13 +246,14 @@ impl Engine {
                     && cell.object.key() == object.key()
                     && cell.field == field
             });
-            if !decided && !run.reread.contains_key(&id) {
+            let restart = *action == (Action::Restart {});
+            if !decided && !restart && !run.reread.contains_key(&id) {
                 self.decide_live(application, object, &field, "").await?;
             }
             if self.ports.clock.now() < due {
                 continue;
             }
-            let seen = self.ports.cluster.get(object).await?;
+            let seen = self.destination(application).await?.get(object).await?;
             let is = seen.as_ref().and_then(|object| field.get(object));
             self.record(Event::ActReread {
                 op: id.clone(),
@@ -277,10 +283,12 @@ impl Engine {
         &self,
         id: &OpId,
         op: &Op,
+        application: &AppKey,
         object: &ObjectRef,
     ) -> Result<(), Trouble> {
+        let cluster = self.destination(application).await?;
         let outcome = loop {
-            let Some(seen) = self.ports.cluster.get(object).await? else {
+            let Some(seen) = cluster.get(object).await? else {
                 break Outcome::NotDone {
                     why: "the object does not exist any more".into(),
                 };

@@ -25,7 +25,7 @@ const REFRESH: &str = "argocd.argoproj.io/refresh";
 /// Between two looks at an object that is being waited for.
 pub(in super::super) const POLL: Duration = Duration::from_millis(250);
 /// How often a write is tried again after losing only its resourceVersion to an unrelated change.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 
 /// What the operator confirms about an Application; a status flap moves none of it.
 pub fn facts(application: &Value) -> BTreeMap<String, Value> {

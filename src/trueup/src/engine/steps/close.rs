@@ -139,7 +139,8 @@ impl Engine {
             | Command::Sync { .. }
             | Command::Ignore { .. }
             | Command::Thaw { .. }
-            | Command::Act { .. } => Ok(()),
+            | Command::Act { .. }
+            | Command::Delete { .. } => Ok(()),
         }
     }
 

@@ -2,31 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::Value;
 use trueup_core::{
-    decision::{Take, Wanted},
-    event::{Changed, Effect, Event, FileDiff, Guard, Outcome, ProofLine, Proposal},
+    decision::{Decision, Take, Wanted},
+    event::{Event, FileDiff, Proposal},
     ids::Commit,
-    object::{
-        identity::{AppKey, ObjectKey, ObjectRef},
-        path::FieldPath,
-    },
-    sheet::{Refusal, Sheet},
-    source::{
-        changes::{self, FieldEdit},
-        plain, proof,
-    },
+    object::{identity::AppKey, manifest::manifest},
+    sheet::Refusal,
+    source::changes::{self, FieldEdit},
     text,
     workflow::{self, Next},
 };
 
 use super::super::{
     read::{AppSeen, LookOptions, World},
-    state::{Engine, Write},
+    state::Engine,
     trouble::Trouble,
 };
-use super::ignore;
-use crate::ports::{FileChange, Landed, PushError};
+use super::{
+    ignore,
+    prove::{homes, prove, sources},
+};
+use crate::ports::FileChange;
 
 impl Engine {
     /// Builds the commit for everything decided that Git does not have yet, and proves it. Nothing is pushed.
@@ -75,8 +72,8 @@ impl Engine {
             .filter(|app| app.repo_url == repository)
             .collect();
         let (renderings, files) = sources(&ours);
-        let mut changed =
-            changes::changes(&renderings, &files, &wishes).map_err(|failed| cannot(&failed))?;
+        let mut changed = changes::changes(&renderings, &homes(&ours), &files, &wishes)
+            .map_err(|failed| cannot(&failed))?;
         let repo = self.ports.repos.open(&repository).await?;
         self.declare(&world, repo.as_ref(), &head, &declared, &mut changed)
             .await?;
@@ -137,10 +134,10 @@ impl Engine {
                     path: text::line(&change.path),
                     diff: text::block(&changes::unified_diff(
                         &change.path,
-                        &change.before,
-                        &change.after,
+                        change.before.as_deref(),
+                        change.after.as_deref(),
                     )),
-                    fields: change.edits.len(),
+                    fields: change.edits.len() + change.manifests,
                 })
                 .collect(),
             cells: run
@@ -186,38 +183,9 @@ impl Engine {
             let Some(app) = world.applications.get(&key.application) else {
                 continue;
             };
-            let to = match &decision.git {
-                Wanted::AsIs => continue,
-                Wanted::Value(value) => Some(value.clone()),
-                Wanted::Absent => None,
-            };
-            let stands = app
-                .desired
-                .iter()
-                .find(|d| {
-                    ObjectRef::from_object(&d.object).is_ok_and(|r| r.key() == key.object.key())
-                })
-                .and_then(|d| {
-                    if key.field.is_root() {
-                        Some(json!("(there)"))
-                    } else {
-                        key.field.get(&d.object).cloned()
-                    }
-                });
-            if stands == to || (key.field.is_root() && stands.is_some() == to.is_some()) {
+            let Some(to) = wish(app, decision)? else {
                 continue;
-            }
-            if key.field.is_root() {
-                return Err(Refusal::new(
-                    0,
-                    text::line(&format!(
-                        "{} as a whole: adding or removing a manifest is not built yet",
-                        key.object
-                    )),
-                    "add or remove the file in Git by hand, then look again",
-                )
-                .into());
-            }
+            };
             wishes
                 .entry(app.repo_url.clone())
                 .or_default()
@@ -307,412 +275,36 @@ impl Engine {
             run.id()
         )
     }
-
-    /// Pushes what a sheet showed, after asking once more whether it still may.
-    pub(in super::super) async fn push(&self, sheet: &Sheet) -> Result<(), Trouble> {
-        let run = self.run();
-        let Some(proposal) = run.proposal.clone() else {
-            return Err(Refusal::new(6, "there is no proven commit to push", "look again").into());
-        };
-        let direct = proposal.branch == proposal.tracked;
-        if direct {
-            for (key, app) in run.walking() {
-                if app.freeze.is_set() {
-                    self.must_hold(key).await?;
-                }
-            }
-        }
-        let repo = self.ports.repos.open(&proposal.repository).await?;
-        let expected = if direct {
-            Some(proposal.parent.0.clone())
-        } else {
-            None
-        };
-        if direct {
-            let head = repo.head(&proposal.tracked).await?;
-            if head.sha != proposal.parent.0 {
-                self.moved(&proposal, &head.sha)?;
-                self.look().await?;
-                return Err(Refusal::new(
-                    2,
-                    format!(
-                        "branch {} moved meanwhile: it was at {} and is at {}",
-                        text::line(&proposal.tracked),
-                        proposal.parent.short(),
-                        Commit(head.sha).short()
-                    ),
-                    "nothing was pushed; the commit is built and proven anew on what is there",
-                )
-                .into());
-            }
-        }
-        let bundle = self.with_journal(|journal| journal.blob(&proposal.bundle))?;
-        repo.import(&bundle).await?;
-        let op = self.op_id();
-        let effect = Effect::Push {
-            repository: proposal.repository.clone(),
-            branch: proposal.branch.clone(),
-            commit: proposal.commit.clone(),
-            parent: proposal.parent.clone(),
-            bundle: proposal.bundle.clone(),
-            tracked: direct,
-        };
-        let write = Write {
-            op: op.clone(),
-            effect: effect.clone(),
-            guard: Guard {
-                resource_version: None,
-                facts: BTreeMap::from([("parent".to_owned(), json!(proposal.parent))]),
-            },
-            shown: sheet.will.clone(),
-            by_hand: sheet.by_hand.clone(),
-        };
-        let outcome = self
-            .effect(write, async {
-                match repo
-                    .push(
-                        &proposal.branch,
-                        proposal.commit.as_str(),
-                        expected.as_deref(),
-                    )
-                    .await
-                {
-                    Ok(()) => Outcome::Done {
-                        resource_version: None,
-                        found: false,
-                    },
-                    Err(error @ (PushError::Rejected { .. } | PushError::NotSent { .. })) => {
-                        Outcome::NotDone {
-                            why: text::line(&error.to_string()),
-                        }
-                    }
-                    Err(error) => Outcome::Unknown {
-                        why: text::line(&error.to_string()),
-                    },
-                }
-            })
-            .await?;
-        if matches!(outcome, Outcome::Unknown { .. }) {
-            self.look_up_push(&op, &effect).await?;
-        }
-        match self.run().ops.get(&op).and_then(|op| op.outcome.clone()) {
-            Some((Outcome::Done { .. }, _)) => {
-                if direct {
-                    self.landed(
-                        &proposal.repository,
-                        &proposal.branch,
-                        &proposal.commit,
-                        "pushed",
-                    )?;
-                }
-                self.look().await?;
-                Ok(())
-            }
-            Some((Outcome::NotDone { why }, _)) => {
-                self.look().await?;
-                Err(Refusal::new(
-                    2,
-                    format!("the push did not land: {why}"),
-                    "see what is on the branch; the commit is kept",
-                )
-                .into())
-            }
-            _ => Err(Trouble::failed(
-                "push",
-                "it is not known whether it landed",
-                "look again when the remote answers",
-            )),
-        }
-    }
-
-    fn moved(&self, proposal: &Proposal, head: &str) -> Result<(), Trouble> {
-        self.record(Event::Adopted {
-            application: None,
-            what: format!(
-                "branch {} moved from {} to {}",
-                text::line(&proposal.tracked),
-                proposal.parent.short(),
-                Commit(head.to_owned()).short()
-            ),
-            who: "somebody who pushed".into(),
-        })?;
-        // The proposal stands on a parent that is no longer the head.
-        let run = self.run();
-        self.record(Event::MessageSet {
-            message: run.message.clone().unwrap_or_else(|| {
-                proposal
-                    .message
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned()
-            }),
-            by: self.setting.operator.clone(),
-        })?;
-        Ok(())
-    }
-
-    pub(in super::super) fn landed(
-        &self,
-        repository: &str,
-        branch: &str,
-        revision: &Commit,
-        how: &str,
-    ) -> Result<(), Trouble> {
-        self.record(Event::Landed {
-            repository: repository.to_owned(),
-            branch: branch.to_owned(),
-            revision: revision.clone(),
-            how: how.to_owned(),
-        })?;
-        Ok(())
-    }
-
-    /// How a revision came to be the head of the tracked branch: by our pushes, as the remote has them, or without us.
-    pub(in super::super) async fn how_landed(
-        &self,
-        repository: &str,
-        branch: &str,
-        revision: &Commit,
-    ) -> Result<String, Trouble> {
-        let run = self.run();
-        let ours: Vec<&Commit> = run
-            .op_order
-            .iter()
-            .filter_map(|id| run.ops.get(id))
-            .filter(|op| op.done())
-            .filter_map(|op| match &op.effect {
-                Effect::Push {
-                    repository: pushed_to,
-                    commit,
-                    ..
-                } if pushed_to == repository => Some(commit),
-                _ => None,
-            })
-            .collect();
-        if ours.contains(&revision) {
-            return Ok("pushed; found on the remote afterwards".into());
-        }
-        let mut held = Vec::new();
-        if !ours.is_empty() {
-            let repo = self.ports.repos.open(repository).await?;
-            for commit in ours {
-                if let Landed::Yes { .. } = repo.contains(branch, commit.as_str()).await? {
-                    held.push(commit.short());
-                }
-            }
-        }
-        Ok(match (held.as_slice(), run.landed.get(repository)) {
-            ([], None) => "nothing had to change in Git".into(),
-            ([], Some(before)) => format!(
-                "somebody moved the branch on from {}; it renders as decided",
-                before.revision.short()
-            ),
-            (held, _) => format!(
-                "pushed {}, and somebody moved the branch on since; it renders as decided",
-                held.join(", ")
-            ),
-        })
-    }
-
-    /// Finds out from the remote whether a push landed.
-    pub(in super::super) async fn look_up_push(
-        &self,
-        op: &trueup_core::ids::OpId,
-        effect: &Effect,
-    ) -> Result<(), Trouble> {
-        let Effect::Push {
-            repository,
-            branch,
-            commit,
-            ..
-        } = effect
-        else {
-            return Ok(());
-        };
-        let repo = self.ports.repos.open(repository).await?;
-        match repo.contains(branch, commit.as_str()).await? {
-            Landed::Yes { .. } => self.end(
-                op,
-                Outcome::Done {
-                    resource_version: None,
-                    found: true,
-                },
-            ),
-            Landed::No => self.end(
-                op,
-                Outcome::NotDone {
-                    why: "the remote does not have it".into(),
-                },
-            ),
-            Landed::Moved { head } => self.end(
-                op,
-                Outcome::NotDone {
-                    why: format!(
-                        "the branch is at {} and does not contain it",
-                        Commit(head).short()
-                    ),
-                },
-            ),
-        }
-    }
-
-    /// Waits until the tracked branch has what was pushed to a branch of our own, by merge or by its content.
-    pub(in super::super) async fn await_merge(&self, repository: &str) -> Result<(), Trouble> {
-        let limit = self.run().waits.merge_deadline.0;
-        self.waiting("the change to be merged", limit, async {
-            loop {
-                let (_, now) = self.look().await?;
-                let run = self.run();
-                let all_there = run.decisions.iter().all(|(key, decision)| {
-                    now.cells
-                        .get(key)
-                        .is_none_or(|cell| cell.git_as_decided(decision))
-                });
-                if all_there && let Some(head) = now.heads.get(repository) {
-                    let branch = run
-                        .proposal
-                        .as_ref()
-                        .map_or_else(|| "the tracked branch".to_owned(), |p| p.tracked.clone());
-                    return self.landed(repository, &branch, head, "merged");
-                }
-                self.pause(std::time::Duration::from_secs(2)).await;
-            }
-        })
-        .await
-    }
 }
 
-type Files = BTreeMap<String, Vec<u8>>;
-
-fn bytes_of(app: &AppSeen) -> Vec<(String, Vec<u8>)> {
-    app.files.to_vec()
-}
-
-/// Renders an Application from these files as Argo CD's directory tool would; `None` when another tool makes it.
-fn render(app: &AppSeen, files: &[(String, Vec<u8>)]) -> Option<plain::Rendering> {
-    app.rendering.as_ref()?;
-    let directory = app.object.pointer("/spec/source/directory");
-    let text = |name: &str| {
-        directory
-            .and_then(|d| d.get(name))
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+/// What the decision asks of Git beyond what stands there: `Some(None)` takes the field or the manifest away.
+fn wish(app: &AppSeen, decision: &Decision) -> Result<Option<Option<Value>>, Trouble> {
+    let cell = &decision.cell;
+    let to = match &decision.git {
+        Wanted::AsIs => return Ok(None),
+        Wanted::Value(value) => Some(value.clone()),
+        Wanted::Absent => None,
     };
-    let options = plain::DirectoryOptions {
-        recurse: directory
-            .and_then(|d| d.get("recurse"))
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or(false),
-        include: text("include"),
-        exclude: text("exclude"),
-        path: app.path.clone(),
-    };
-    Some(plain::render(files, &options, &app.destination.namespace))
-}
-
-fn sources(apps: &[&AppSeen]) -> (Vec<(String, plain::Rendering)>, Files) {
-    let mut all = Files::new();
-    let mut renderings = Vec::new();
-    for app in apps {
-        let files = bytes_of(app);
-        if let Some(rendering) = render(app, &files) {
-            renderings.push((app.key.to_string(), rendering));
-        }
-        all.extend(files);
+    let (git, live) = app.sides_of(&cell.object);
+    if !cell.field.is_root() {
+        let stands = git.and_then(|object| cell.field.get(object)).cloned();
+        return Ok((stands != to).then_some(to));
     }
-    (renderings, all)
-}
-
-/// Renders every reader before and after, and sorts what moves into decided and not.
-fn prove(
-    readers: &[&AppSeen],
-    changed: &[changes::FileChange],
-    wishes: &[FieldEdit],
-) -> Vec<ProofLine> {
-    let mut lines = Vec::new();
-    for app in readers {
-        let files = bytes_of(app);
-        let Some(before) = render(app, &files) else {
-            lines.push(ProofLine {
-                application: app.key.clone(),
-                decided: Vec::new(),
-                undecided: Vec::new(),
-                errors: vec![
-                    "it cannot be rendered here, so what the commit does to it is not known".into(),
-                ],
-            });
-            continue;
-        };
-        let files: Vec<(String, Vec<u8>)> = files
-            .into_iter()
-            .map(
-                |(path, bytes)| match changed.iter().find(|change| change.path == path) {
-                    Some(change) => (path, change.after.clone()),
-                    None => (path, bytes),
-                },
-            )
-            .collect();
-        let after = render(app, &files).unwrap_or_default();
-        let name = app.key.to_string();
-        let rendered = proof::Rendered {
-            application: &name,
-            before: &before,
-            after: &after,
-        };
-        let proven = proof::prove(&[rendered], wishes);
-        for proven in proven.applications {
-            let mut line = ProofLine {
-                application: app.key.clone(),
-                decided: Vec::new(),
-                undecided: Vec::new(),
-                errors: proven.errors.iter().map(|e| text::line(e)).collect(),
-            };
-            for moved in &proven.lines {
-                let change = changed_of(&moved.object, &moved.change);
-                if moved.decided {
-                    line.decided.push(change)
-                } else {
-                    line.undecided.push(change)
-                }
-            }
-            line.errors.extend(proven.missing.iter().map(|edit| {
+    match (git, to) {
+        (Some(_), Some(_)) | (None, None) => Ok(None),
+        (Some(_), None) => Ok(Some(None)),
+        (None, Some(_)) => match live {
+            Some(live) => Ok(Some(Some(manifest(live)))),
+            None => Err(Refusal::new(
+                6,
                 text::line(&format!(
-                    "{:?} {} does not come out as decided",
-                    edit.object, edit.path
-                ))
-            }));
-            let moves =
-                !line.decided.is_empty() || !line.undecided.is_empty() || !line.errors.is_empty();
-            if moves {
-                lines.push(line);
-            }
-        }
-    }
-    lines
-}
-
-fn changed_of(object: &ObjectKey, difference: &proof::Difference) -> Changed {
-    let object = ObjectRef {
-        group: object.group.clone(),
-        version: String::new(),
-        kind: object.kind.clone(),
-        namespace: object.namespace.clone(),
-        name: object.name.clone(),
-    };
-    let (field, from, to) = match difference {
-        proof::Difference::Field(change) => {
-            (change.path.clone(), change.from.clone(), change.to.clone())
-        }
-        proof::Difference::Created => (FieldPath::root(), None, Some(json!("(created)"))),
-        proof::Difference::Removed => (FieldPath::root(), Some(json!("(there)")), None),
-    };
-    Changed {
-        object,
-        field,
-        from,
-        to,
+                    "{} is neither in Git nor live any more: there is nothing to make a manifest from",
+                    cell.object
+                )),
+                "decide it anew",
+            )
+            .into()),
+        },
     }
 }
 

@@ -43,7 +43,7 @@ impl Engine {
                 .get(&key.application)
                 .is_some_and(|app| app.declared.is_some());
             let (git, live) =
-                resolve(take, &cell.sides, copy.as_ref(), declared).map_err(|why| {
+                resolve(key, take, &cell.sides, copy.as_ref(), declared).map_err(|why| {
                     Trouble::Refused(Refusal::new(
                         3,
                         text::line(&format!(

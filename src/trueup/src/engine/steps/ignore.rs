@@ -103,17 +103,20 @@ impl Engine {
                 Some(at) => changed.remove(at),
                 None => changes::FileChange {
                     path: file.path.clone(),
-                    before: file.bytes.clone(),
-                    after: file.bytes,
+                    before: Some(file.bytes.clone()),
+                    after: Some(file.bytes),
                     edits: Vec::new(),
+                    manifests: 0,
                 },
             };
             for (key, fields) in declared {
                 let plain = key.namespace == self.setting.namespace;
-                let edited = declaration::ignoring(&change.path, &change.after, key, plain, fields);
+                // A file that goes declares nothing any more.
+                let Some(bytes) = &change.after else { continue };
+                let edited = declaration::ignoring(&change.path, bytes, key, plain, fields);
                 match edited {
                     Ok(Some((after, edits))) => {
-                        change.after = after;
+                        change.after = Some(after);
                         change.edits.extend(edits);
                     }
                     Ok(None) => {}

@@ -343,6 +343,8 @@ pub fn next_words(next: &Next) -> String {
         Next::Ignore { application } => {
             line(&format!("put what is ignored on {}", application.name))
         }
+        Next::Delete { object, .. } => line(&format!("delete {object}")),
+        Next::AwaitGone { object, .. } => line(&format!("wait until {object} is gone")),
         Next::Sync { application } => line(&format!("sync {}", application.name)),
         Next::AwaitOperation { application, .. } => {
             line(&format!("wait for the sync of {}", application.name))

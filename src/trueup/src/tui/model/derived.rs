@@ -226,13 +226,13 @@ fn implies(run: &Run, now: &Now) -> Implies {
     for (key, decision) in &run.decisions {
         let cell = now.cells.get(key);
         let sides = cell.map_or(&decision.seen, |cell| &cell.sides);
-        if !decision.git.met_by(&sides.git) {
+        if !decision.git_met(sides) {
             implies.git_fields += 1;
             if let Some((path, _)) = cell.and_then(|cell| cell.source.rsplit_once(':')) {
                 implies.files.insert(path.to_owned());
             }
         }
-        if !decision.live.met_by(&sides.live) {
+        if !decision.live_met(sides) {
             implies.live_fields += 1;
             implies.applications.insert(key.application.clone());
         }

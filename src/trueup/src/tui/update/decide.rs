@@ -299,7 +299,7 @@ fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied, Str
             _ => None,
         };
         let (wanted_git, wanted_live) =
-            resolve(take, &cell.sides, copy.as_ref(), true).map_err(|e| e.to_string())?;
+            resolve(key, take, &cell.sides, copy.as_ref(), true).map_err(|e| e.to_string())?;
         if !wanted_git.met_by(&cell.sides.git) {
             git += 1;
             if let Some((path, _)) = cell.source.rsplit_once(':') {

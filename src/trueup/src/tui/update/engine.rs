@@ -143,6 +143,8 @@ fn follow(model: &mut Model) {
         | Next::Predict { application, .. }
         | Next::Sync { application }
         | Next::Ignore { application }
+        | Next::Delete { application, .. }
+        | Next::AwaitGone { application, .. }
         | Next::AwaitOperation { application, .. }
         | Next::VerifySync { application, .. }
         | Next::Gate { application, .. }

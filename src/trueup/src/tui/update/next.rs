@@ -90,7 +90,9 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
             model.toast(ToastKind::Refused, format!("the freeze was lost: {why}"));
             return go();
         }
-        Next::Sync { application } | Next::Ignore { application } => {
+        Next::Sync { application }
+        | Next::Ignore { application }
+        | Next::Delete { application, .. } => {
             cursor_on_app(model, &application);
             return go();
         }

@@ -1,0 +1,293 @@
+//! The push of a proven commit, and the merge of one that went to a branch of its own.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use trueup_core::{
+    event::{Effect, Event, Guard, Outcome, Proposal},
+    ids::Commit,
+    sheet::{Refusal, Sheet},
+    text,
+};
+
+use super::super::{
+    state::{Engine, Write},
+    trouble::Trouble,
+};
+use crate::ports::{Landed, PushError};
+
+impl Engine {
+    /// Pushes what a sheet showed, after asking once more whether it still may.
+    pub(in super::super) async fn push(&self, sheet: &Sheet) -> Result<(), Trouble> {
+        let run = self.run();
+        let Some(proposal) = run.proposal.clone() else {
+            return Err(Refusal::new(6, "there is no proven commit to push", "look again").into());
+        };
+        let direct = proposal.branch == proposal.tracked;
+        if direct {
+            for (key, app) in run.walking() {
+                if app.freeze.is_set() {
+                    self.must_hold(key).await?;
+                }
+            }
+        }
+        let repo = self.ports.repos.open(&proposal.repository).await?;
+        let expected = if direct {
+            Some(proposal.parent.0.clone())
+        } else {
+            None
+        };
+        if direct {
+            let head = repo.head(&proposal.tracked).await?;
+            if head.sha != proposal.parent.0 {
+                self.moved(&proposal, &head.sha)?;
+                self.look().await?;
+                return Err(Refusal::new(
+                    2,
+                    format!(
+                        "branch {} moved meanwhile: it was at {} and is at {}",
+                        text::line(&proposal.tracked),
+                        proposal.parent.short(),
+                        Commit(head.sha).short()
+                    ),
+                    "nothing was pushed; the commit is built and proven anew on what is there",
+                )
+                .into());
+            }
+        }
+        let bundle = self.with_journal(|journal| journal.blob(&proposal.bundle))?;
+        repo.import(&bundle).await?;
+        let op = self.op_id();
+        let effect = Effect::Push {
+            repository: proposal.repository.clone(),
+            branch: proposal.branch.clone(),
+            commit: proposal.commit.clone(),
+            parent: proposal.parent.clone(),
+            bundle: proposal.bundle.clone(),
+            tracked: direct,
+        };
+        let write = Write {
+            op: op.clone(),
+            effect: effect.clone(),
+            guard: Guard {
+                resource_version: None,
+                facts: BTreeMap::from([("parent".to_owned(), json!(proposal.parent))]),
+            },
+            shown: sheet.will.clone(),
+            by_hand: sheet.by_hand.clone(),
+        };
+        let outcome = self
+            .effect(write, async {
+                match repo
+                    .push(
+                        &proposal.branch,
+                        proposal.commit.as_str(),
+                        expected.as_deref(),
+                    )
+                    .await
+                {
+                    Ok(()) => Outcome::Done {
+                        resource_version: None,
+                        found: false,
+                    },
+                    Err(error @ (PushError::Rejected { .. } | PushError::NotSent { .. })) => {
+                        Outcome::NotDone {
+                            why: text::line(&error.to_string()),
+                        }
+                    }
+                    Err(error) => Outcome::Unknown {
+                        why: text::line(&error.to_string()),
+                    },
+                }
+            })
+            .await?;
+        if matches!(outcome, Outcome::Unknown { .. }) {
+            self.look_up_push(&op, &effect).await?;
+        }
+        match self.run().ops.get(&op).and_then(|op| op.outcome.clone()) {
+            Some((Outcome::Done { .. }, _)) => {
+                if direct {
+                    self.landed(
+                        &proposal.repository,
+                        &proposal.branch,
+                        &proposal.commit,
+                        "pushed",
+                    )?;
+                }
+                self.look().await?;
+                Ok(())
+            }
+            Some((Outcome::NotDone { why }, _)) => {
+                self.look().await?;
+                Err(Refusal::new(
+                    2,
+                    format!("the push did not land: {why}"),
+                    "see what is on the branch; the commit is kept",
+                )
+                .into())
+            }
+            _ => Err(Trouble::failed(
+                "push",
+                "it is not known whether it landed",
+                "look again when the remote answers",
+            )),
+        }
+    }
+
+    fn moved(&self, proposal: &Proposal, head: &str) -> Result<(), Trouble> {
+        self.record(Event::Adopted {
+            application: None,
+            what: format!(
+                "branch {} moved from {} to {}",
+                text::line(&proposal.tracked),
+                proposal.parent.short(),
+                Commit(head.to_owned()).short()
+            ),
+            who: "somebody who pushed".into(),
+        })?;
+        // The proposal stands on a parent that is no longer the head.
+        let run = self.run();
+        self.record(Event::MessageSet {
+            message: run.message.clone().unwrap_or_else(|| {
+                proposal
+                    .message
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            }),
+            by: self.setting.operator.clone(),
+        })?;
+        Ok(())
+    }
+
+    pub(in super::super) fn landed(
+        &self,
+        repository: &str,
+        branch: &str,
+        revision: &Commit,
+        how: &str,
+    ) -> Result<(), Trouble> {
+        self.record(Event::Landed {
+            repository: repository.to_owned(),
+            branch: branch.to_owned(),
+            revision: revision.clone(),
+            how: how.to_owned(),
+        })?;
+        Ok(())
+    }
+
+    /// How a revision came to be the head of the tracked branch: by our pushes, as the remote has them, or without us.
+    pub(in super::super) async fn how_landed(
+        &self,
+        repository: &str,
+        branch: &str,
+        revision: &Commit,
+    ) -> Result<String, Trouble> {
+        let run = self.run();
+        let ours: Vec<&Commit> = run
+            .op_order
+            .iter()
+            .filter_map(|id| run.ops.get(id))
+            .filter(|op| op.done())
+            .filter_map(|op| match &op.effect {
+                Effect::Push {
+                    repository: pushed_to,
+                    commit,
+                    ..
+                } if pushed_to == repository => Some(commit),
+                _ => None,
+            })
+            .collect();
+        if ours.contains(&revision) {
+            return Ok("pushed; found on the remote afterwards".into());
+        }
+        let mut held = Vec::new();
+        if !ours.is_empty() {
+            let repo = self.ports.repos.open(repository).await?;
+            for commit in ours {
+                if let Landed::Yes { .. } = repo.contains(branch, commit.as_str()).await? {
+                    held.push(commit.short());
+                }
+            }
+        }
+        Ok(match (held.as_slice(), run.landed.get(repository)) {
+            ([], None) => "nothing had to change in Git".into(),
+            ([], Some(before)) => format!(
+                "somebody moved the branch on from {}; it renders as decided",
+                before.revision.short()
+            ),
+            (held, _) => format!(
+                "pushed {}, and somebody moved the branch on since; it renders as decided",
+                held.join(", ")
+            ),
+        })
+    }
+
+    /// Finds out from the remote whether a push landed.
+    pub(in super::super) async fn look_up_push(
+        &self,
+        op: &trueup_core::ids::OpId,
+        effect: &Effect,
+    ) -> Result<(), Trouble> {
+        let Effect::Push {
+            repository,
+            branch,
+            commit,
+            ..
+        } = effect
+        else {
+            return Ok(());
+        };
+        let repo = self.ports.repos.open(repository).await?;
+        match repo.contains(branch, commit.as_str()).await? {
+            Landed::Yes { .. } => self.end(
+                op,
+                Outcome::Done {
+                    resource_version: None,
+                    found: true,
+                },
+            ),
+            Landed::No => self.end(
+                op,
+                Outcome::NotDone {
+                    why: "the remote does not have it".into(),
+                },
+            ),
+            Landed::Moved { head } => self.end(
+                op,
+                Outcome::NotDone {
+                    why: format!(
+                        "the branch is at {} and does not contain it",
+                        Commit(head).short()
+                    ),
+                },
+            ),
+        }
+    }
+
+    /// Waits until the tracked branch has what was pushed to a branch of our own, by merge or by its content.
+    pub(in super::super) async fn await_merge(&self, repository: &str) -> Result<(), Trouble> {
+        let limit = self.run().waits.merge_deadline.0;
+        self.waiting("the change to be merged", limit, async {
+            loop {
+                let (_, now) = self.look().await?;
+                let run = self.run();
+                let all_there = run.decisions.iter().all(|(key, decision)| {
+                    now.cells
+                        .get(key)
+                        .is_none_or(|cell| cell.git_as_decided(decision))
+                });
+                if all_there && let Some(head) = now.heads.get(repository) {
+                    let branch = run
+                        .proposal
+                        .as_ref()
+                        .map_or_else(|| "the tracked branch".to_owned(), |p| p.tracked.clone());
+                    return self.landed(repository, &branch, head, "merged");
+                }
+                self.pause(std::time::Duration::from_secs(2)).await;
+            }
+        })
+        .await
+    }
+}
