@@ -1093,3 +1093,59 @@ fn with_rest(mut chosen: Vec<AppKey>, all: &[AppKey]) -> Vec<AppKey> {
     }
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_starts_again_what_rests_on_having_been_seen() {
+        let key = AppKey::new("argocd", "auth");
+        let at: Timestamp = "2026-11-14T07:00:00Z".parse().unwrap();
+        let green = Sample {
+            at,
+            value: None,
+            traffic: None,
+            verdict: Verdict::Green,
+            why: String::new(),
+        };
+        let quiet = Gate::Measured(crate::plan::MeasuredGate {
+            quiet: Some(crate::plan::QuietGate::default()),
+            ..Default::default()
+        });
+        let health = Gate::Measured(crate::plan::MeasuredGate::default());
+        let mut run = Run::default();
+        let op = OpId("op".into());
+        run.app(&key).thaw = Thaw::Restored { op, at, rounds: 1 };
+        for (name, spec) in [("quiet", quiet), ("health", health)] {
+            let mut gate = GateRun {
+                spec: Some(spec),
+                ..GateRun::default()
+            };
+            gate.take(&green);
+            run.app(&key).gates.insert(name.into(), gate);
+        }
+        let gap = |kind: &str| Record {
+            seq: 1,
+            time: at,
+            event: Event::ObservationGap {
+                kind: kind.into(),
+                namespace: None,
+                from: "1".into(),
+                to: "9".into(),
+                why: "410".into(),
+            },
+        };
+        let rounds = |run: &Run| match &run.apps[&key].thaw {
+            Thaw::Restored { rounds, .. } => *rounds,
+            _ => 9,
+        };
+        assert!(run.rests_on_watching("ConfigMap"));
+        run.apply(&gap("ConfigMap"));
+        assert_eq!(run.apps[&key].gates["quiet"].streak, 0);
+        assert_eq!(run.apps[&key].gates["health"].streak, 1);
+        assert_eq!(rounds(&run), 1);
+        run.apply(&gap(APPLICATION));
+        assert_eq!(rounds(&run), 0);
+    }
+}

@@ -50,14 +50,6 @@ pub struct Gap {
     pub why: String,
 }
 
-/// A kind that is listed again and again because it cannot be watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unwatched {
-    pub kind: String,
-    pub namespace: Option<String>,
-    pub why: String,
-}
-
 /// A cluster whose lists are kept.
 pub struct Mirror {
     shared: Arc<Shared>,
@@ -157,20 +149,6 @@ impl Mirror {
         }
         let oldest = Some(oldest).filter(|age| *age > HALF_OPEN);
         oldest.or(newest)
-    }
-
-    /// What is listed again and again because it cannot be watched.
-    pub fn unwatched(&self) -> Vec<Unwatched> {
-        lock(&self.shared.kept)
-            .iter()
-            .filter_map(|((kind, namespace), kept)| {
-                Some(Unwatched {
-                    kind: kind.to_string(),
-                    namespace: namespace.clone(),
-                    why: kept.unwatched()?,
-                })
-            })
-            .collect()
     }
 
     /// Waits until the kept object is newer than `seen`, or for `at_most`. Without a watch it waits for `without` only.
@@ -299,10 +277,7 @@ impl Mirror {
                 .await
             {
                 Ok(watch) => Kept::follow(&kept, &self.shared, place, watch),
-                Err(error) => kept.set(How::Listed {
-                    why: error.to_string(),
-                    at: Instant::now(),
-                }),
+                Err(_) => kept.set(How::Listed { at: Instant::now() }),
             }
         }
         Ok(listing)

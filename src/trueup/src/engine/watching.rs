@@ -221,22 +221,6 @@ impl Engine {
         }
         Ok(found)
     }
-
-    /// What is listed again and again because it may not be watched, in words.
-    pub fn unwatched(&self) -> Vec<String> {
-        let unwatched = self.mirrors.all().flat_map(|mirror| mirror.unwatched());
-        let words = unwatched.map(|one| {
-            let place = one
-                .namespace
-                .map(|n| format!(" in {n}"))
-                .unwrap_or_default();
-            text::line(&format!(
-                "{}{place} is listed again every few seconds: {}",
-                one.kind, one.why
-            ))
-        });
-        words.collect()
-    }
 }
 
 /// Looks when a watch brought something of the scope, and every few seconds for what no watch brings.

@@ -38,7 +38,7 @@ pub(super) enum How {
         _task: Task,
     },
     /// It cannot be watched: listed again when the list is too old.
-    Listed { why: String, at: Instant },
+    Listed { at: Instant },
     /// It may not even be listed.
     Denied { error: ReadError, at: Instant },
 }
@@ -103,13 +103,6 @@ impl Kept {
 
     pub fn is_watched(&self) -> bool {
         matches!(lock(&self.state).how, How::Watched { .. })
-    }
-
-    pub fn unwatched(&self) -> Option<String> {
-        match &lock(&self.state).how {
-            How::Listed { why, .. } => Some(why.clone()),
-            _ => None,
-        }
     }
 
     /// When the server was last heard because of this kind, and how long its watch has been silent.
@@ -271,12 +264,9 @@ async fn run(kept: Weak<Kept>, shared: Weak<Shared>, place: Place, mut watch: Wa
                         | ReadFailure::Unauthenticated
                         | ReadFailure::Malformed
                 ) => {}
-            WatchEvent::Error(error) => {
+            WatchEvent::Error(_) => {
                 // Setting this ends the task that runs this.
-                kept.set(How::Listed {
-                    why: error.to_string(),
-                    at: Instant::now(),
-                });
+                kept.set(How::Listed { at: Instant::now() });
                 return;
             }
         }
