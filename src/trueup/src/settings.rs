@@ -60,6 +60,9 @@ pub struct GlobalArgs {
     /// Print without colour
     #[arg(long, global = true)]
     pub no_color: bool,
+    /// Draw the workbench with ASCII alone [default: where the locale is not UTF-8]
+    #[arg(long, global = true)]
+    pub ascii: bool,
     /// How to print results
     #[arg(
         short,
@@ -94,6 +97,10 @@ pub struct Settings {
     /// Contexts that do not count as production.
     pub non_production: Vec<String>,
     pub color: bool,
+    /// The workbench draws nothing but ASCII.
+    pub ascii: bool,
+    /// The workbench's theme, as the settings file names it; empty: as the terminal's background is.
+    pub theme: String,
     pub output: Output,
 }
 
@@ -112,6 +119,23 @@ struct File {
     waits: FileWaits,
     git: FileGit,
     clusters: FileClusters,
+    screen: FileScreen,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileScreen {
+    theme: Option<Theme>,
+    ascii: bool,
+}
+
+/// The workbench's themes.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Theme {
+    Dark,
+    Light,
+    HighContrast,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -147,10 +171,7 @@ impl Settings {
         let file = read_file(args.config.as_deref())?;
         let state_dir = match args.state_dir {
             Some(dir) => dir,
-            None => base()?
-                .state_dir()
-                .unwrap_or_else(|| PathBuf::from(".local/state"))
-                .join("trueup"),
+            None => default_state_dir()?,
         };
         let author = match (file.git.name, file.git.email) {
             (Some(name), Some(email)) => Some(Author { name, email }),
@@ -177,6 +198,14 @@ impl Settings {
             non_production: file.clusters.non_production,
             color: !args.no_color
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            ascii: args.ascii || file.screen.ascii || !utf8_locale(),
+            theme: match file.screen.theme {
+                None => "",
+                Some(Theme::Dark) => "dark",
+                Some(Theme::Light) => "light",
+                Some(Theme::HighContrast) => "high-contrast",
+            }
+            .to_owned(),
             output: args.output,
         })
     }
@@ -184,6 +213,20 @@ impl Settings {
     /// Whether a write through this context counts as one to production.
     pub fn is_production(&self, context: &str) -> bool {
         !self.non_production.iter().any(|name| name == context)
+    }
+
+    /// The program with the options by which it finds this state folder again, for a shell.
+    pub fn program(&self) -> String {
+        if default_state_dir().is_ok_and(|dir| dir == self.state_dir) {
+            return "trueup".into();
+        }
+        let dir = self.state_dir.display().to_string();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+        if dir.chars().all(plain) {
+            format!("trueup --state-dir {dir}")
+        } else {
+            format!("trueup --state-dir '{}'", dir.replace('\'', "'\\''"))
+        }
     }
 
     /// Where mirrors of repositories are kept.
@@ -211,6 +254,24 @@ impl FileWaits {
         waits.gate_within = self.gate_within;
         waits
     }
+}
+
+/// Whether the locale does not say that the terminal knows nothing but ASCII. One that is not set says nothing.
+fn utf8_locale() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    set.is_none_or(|locale| {
+        let locale = locale.to_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+fn default_state_dir() -> Result<PathBuf, SettingsError> {
+    Ok(base()?
+        .state_dir()
+        .unwrap_or_else(|| PathBuf::from(".local/state"))
+        .join("trueup"))
 }
 
 fn base() -> Result<etcetera::base_strategy::Xdg, SettingsError> {

@@ -173,8 +173,17 @@ async fn screen(settings: &Settings, opened: Opened) -> Result<i32, Trouble> {
             })
             .await?;
     }
+    let background = std::env::var("COLORFGBG").unwrap_or_default();
+    let theme = settings
+        .theme
+        .parse()
+        .ok()
+        .or_else(|| tui::theme::ThemeName::of_background(&background));
     let options = TuiOptions {
+        theme: theme.unwrap_or_default(),
         no_color: !settings.color,
+        ascii: settings.ascii,
+        program: settings.program(),
         ..TuiOptions::default()
     };
     let left = tui::run(app::front(opened), options)

@@ -22,10 +22,14 @@ use tokio::{
 };
 
 /// How the screen looks and what it takes from the terminal.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TuiOptions {
     pub theme: ThemeName,
     pub no_color: bool,
+    /// Draw nothing but ASCII.
+    pub ascii: bool,
+    /// The program with the options that it takes to find this incident again, as it stands before `resume`.
+    pub program: String,
     /// The wheel moves the cursor; the terminal's own selection then needs shift.
     pub mouse: bool,
 }
@@ -79,8 +83,12 @@ pub async fn run(mut handle: Handle, options: TuiOptions) -> anyhow::Result<Left
     let theme = Theme {
         name: options.theme,
         no_color: options.no_color,
+        ascii: options.ascii,
     };
     let mut model = Model::new(theme, (size.width, size.height), Timestamp::now());
+    if !options.program.is_empty() {
+        model.program = options.program;
+    }
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sources = Sources {

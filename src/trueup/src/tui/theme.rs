@@ -12,6 +12,18 @@ pub enum ThemeName {
     HighContrast,
 }
 
+impl ThemeName {
+    /// What `COLORFGBG` says of the background, as many terminals set it: `foreground;background`, numbers of the palette.
+    pub fn of_background(colours: &str) -> Option<Self> {
+        let background: u8 = colours.rsplit(';').next()?.parse().ok()?;
+        match background {
+            7 | 9..=15 => Some(Self::Light),
+            0..=6 | 8 => Some(Self::Dark),
+            _ => None,
+        }
+    }
+}
+
 impl std::str::FromStr for ThemeName {
     type Err = UnknownTheme;
     fn from_str(text: &str) -> Result<Self, UnknownTheme> {
@@ -56,6 +68,8 @@ pub enum Role {
 pub struct Theme {
     pub name: ThemeName,
     pub no_color: bool,
+    /// Nothing but ASCII is drawn.
+    pub ascii: bool,
 }
 
 impl Theme {
@@ -122,6 +136,26 @@ impl Theme {
                 Role::Here => Some((Some(Color::Black), Some(Color::Rgb(120, 180, 240)))),
                 _ => None,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_background_is_read_from_the_environment() {
+        for (colours, theme) in [
+            ("0;15", Some(ThemeName::Light)),
+            ("0;default;7", Some(ThemeName::Light)),
+            ("15;0", Some(ThemeName::Dark)),
+            ("12;8", Some(ThemeName::Dark)),
+            ("0;default", None),
+            ("", None),
+            ("0;231", None),
+        ] {
+            assert_eq!(ThemeName::of_background(colours), theme, "{colours}");
         }
     }
 }

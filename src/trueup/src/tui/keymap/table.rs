@@ -159,6 +159,7 @@ pub const TABLE: &[Binding] = &[
     // Everywhere
     key(Everywhere, &["n"], Cmd::Next, "next", always),
     key(Everywhere, &["?", "f1"], Cmd::Help, "help", always),
+    key(Everywhere, &["q", "ctrl-c"], Cmd::Quit, "quit", always),
     key(Everywhere, &[":"], Cmd::Palette, "command", always),
     key(Everywhere, &["/"], Cmd::Filter, "filter", always),
     key(Everywhere, &["@"], Cmd::Log, "log", always),
@@ -167,7 +168,6 @@ pub const TABLE: &[Binding] = &[
     key(Everywhere, &["z"], Cmd::Undo, "undo", undoable),
     key(Everywhere, &["y"], Cmd::Copy, "copy", always),
     key(Everywhere, &["c"], Cmd::CancelWait, "cancel wait", waiting),
-    key(Everywhere, &["q", "ctrl-c"], Cmd::Quit, "quit", always),
     quiet(Everywhere, &["["], Cmd::StageBack, "the stage before"),
     quiet(Everywhere, &["]"], Cmd::StageOn, "the next stage"),
     quiet(Everywhere, &["alt-1"], Cmd::Show(Scope), "show Scope"),

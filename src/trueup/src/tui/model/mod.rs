@@ -109,6 +109,8 @@ pub struct Model {
     pub filtering: bool,
     pub toasts: Vec<Toast>,
     pub leaving: bool,
+    /// The program with the options that it takes to find this incident again.
+    pub program: String,
     /// Requests that the engine has not answered, oldest first.
     pub asked: VecDeque<hold::Asked>,
     /// Until then what is shown is too new for a key that acts at once.
@@ -146,6 +148,7 @@ impl Model {
             filtering: false,
             toasts: Vec::new(),
             leaving: false,
+            program: "trueup".into(),
             asked: VecDeque::new(),
             settles_at: None,
         };

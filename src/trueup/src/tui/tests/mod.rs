@@ -463,7 +463,11 @@ fn without_colour_nothing_is_coloured_and_every_theme_draws() {
     for name in [ThemeName::Dark, ThemeName::Light, ThemeName::HighContrast] {
         for no_color in [false, true] {
             let mut model = fixture::model(Point::Gate, (100, 30));
-            model.theme = Theme { name, no_color };
+            model.theme = Theme {
+                name,
+                no_color,
+                ascii: false,
+            };
             let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
             terminal.draw(|frame| view(&model, frame)).unwrap();
             let coloured = terminal.backend().buffer().content().iter().any(|cell| {
@@ -645,4 +649,19 @@ fn arming_is_a_choice_of_its_own() {
         asked(press(&mut model, &["n", "enter"])),
         [Command::Arm { write: Armed::All }]
     );
+}
+
+#[test]
+fn in_ascii_every_screen_is_ascii_and_says_the_same() {
+    for point in Point::ALL {
+        let mut model = fixture::model(point, (80, 24));
+        let whole = draw(&model);
+        model.theme.ascii = true;
+        let plain = draw(&model);
+        assert!(plain.is_ascii(), "{plain}");
+        let letters =
+            |text: &str| -> String { text.chars().filter(char::is_ascii_alphabetic).collect() };
+        // Signs become letters here and there, letters never anything else.
+        assert!(letters(&plain).len() >= letters(&whole).len());
+    }
 }

@@ -224,7 +224,7 @@ pub fn quit(model: &mut Model) {
             "leave",
             match model.run().id() {
                 "" => "nothing was begun".to_owned(),
-                id => format!("`trueup resume {id}` goes on"),
+                id => format!("`{} resume {id}` goes on", model.program),
             },
             Pick::Quit,
         ),

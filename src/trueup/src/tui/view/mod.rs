@@ -50,15 +50,19 @@ struct Rows {
     rail: Rect,
     wait: Rect,
     body: Rect,
+    /// Over the body where there is room for both.
+    toasts: Rect,
     footer: Rect,
 }
 
 fn rows(model: &Model, area: Rect) -> Rows {
     let wait = u16::from(model.waiting().is_some());
-    let [header, rail, body, wait, footer] = Layout::vertical([
+    let toasts = bars::toast_rows(model, area.width, area.height);
+    let [header, rail, body, toasts, wait, footer] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Min(1),
+        Constraint::Length(toasts),
         Constraint::Length(wait),
         Constraint::Length(2),
     ])
@@ -68,6 +72,7 @@ fn rows(model: &Model, area: Rect) -> Rows {
         rail,
         wait,
         body,
+        toasts: if toasts.height > 0 { toasts } else { body },
         footer,
     }
 }
@@ -108,7 +113,8 @@ pub fn panes(model: &Model, body: Rect) -> Panes {
         None => {
             let rows = u16::try_from(model.rows()).unwrap_or(u16::MAX);
             let most = body.height * 55 / 100;
-            let main = rows.saturating_add(3).clamp(6, most.max(6));
+            let least = if rows == 0 { 4 } else { 6 };
+            let main = rows.saturating_add(3).clamp(least, most.max(6));
             Layout::vertical([Constraint::Length(main), Constraint::Min(3)])
                 .spacing(Spacing::Overlap(1))
                 .areas(body)
@@ -199,7 +205,11 @@ pub fn copyable(model: &Model) -> Vec<(String, String)> {
 /// Draws everything.
 pub fn view(model: &Model, frame: &mut Frame) {
     let area = frame.area();
-    draw(model, area, frame.buffer_mut());
+    let buf = frame.buffer_mut();
+    draw(model, area, buf);
+    if model.theme.ascii {
+        widgets::ascii::only(buf);
+    }
 }
 
 fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
@@ -213,7 +223,7 @@ fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     bars::wait(model, rows.wait, buf);
     bars::footer(model, rows.footer, buf);
     // Under what lies over the screen: a message must not hide what is to be confirmed.
-    bars::toasts(model, rows.body, buf);
+    bars::toasts(model, rows.toasts, buf);
     let settling = model.settling();
     for dialog in &model.dialogs {
         match dialog {
@@ -243,9 +253,14 @@ fn body(model: &Model, area: Rect, buf: &mut Buffer) {
     if let Some(area) = detail {
         let focused = keymap::focused(model, Focus::Detail);
         let inner = pane(buf, area, theme, &screen.detail_title, "", focused);
+        let how = match (focused, model.zoom) {
+            (true, true) => "j k, + for all panes",
+            (true, false) => "j k, + zooms",
+            (false, _) => "tab, then j k",
+        };
         screen
             .detail
-            .draw(padded(inner), buf, theme, model.list().scroll);
+            .draw_with(padded(inner), buf, theme, model.list().scroll, how);
     }
 }
 

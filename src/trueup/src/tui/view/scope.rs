@@ -145,14 +145,7 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
         Some((policy, place)) => format!("declared: {} ({place})", facts::policy_words(policy)),
         None => "declared nowhere that could be read".into(),
     };
-    doc.spans([
-        (role, format!("auto-sync {auto}")),
-        (Role::Text, format!("; {declared}")),
-    ]);
-    for line in &app.evidence {
-        doc.indented(2, Role::Text, format!("· {line}"));
-    }
-    owner(&mut doc, app);
+    doc.indented(2, role, format!("auto-sync {auto}; {declared}"));
     if let Some(operation) = &app.operation {
         doc.indented(2, Role::Warn, format!("! an operation runs: {operation}"));
     }
@@ -161,6 +154,11 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
     }
     doc.rule("if synced now");
     if_synced(model, app, &mut doc);
+    doc.rule("auto-sync");
+    for line in &app.evidence {
+        doc.indented(2, Role::Text, format!("· {line}"));
+    }
+    owner(&mut doc, app);
     doc.rule("pods");
     pods(model, app, &mut doc);
     doc.rule("where");

@@ -356,20 +356,27 @@ fn gate(model: &Model, app: &AppRun, name: &str, cells: usize, doc: &mut Doc) {
 fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut Doc) {
     let last = state.samples.last();
     let was = model.run().baselines.get(name).and_then(|s| s.value);
+    let measured = state.samples.iter().any(|s| s.value.is_some());
     let mut line = vec![];
-    if let Some(was) = was {
+    if !measured && !state.samples.is_empty() {
+        doc.indented(2, Role::Text, spark::words(&state.samples));
+    }
+    if let (Some(was), true) = (was, measured) {
         line.push((Role::Dim, format!("{} ", number(was))));
     }
     let room = cells.saturating_sub(40).clamp(8, 60);
-    line.extend(spark::line(&state.samples, room));
-    let measured = state.samples.iter().any(|s| s.value.is_some());
+    if measured {
+        line.extend(spark::line(&state.samples, room));
+    }
     if let (true, Some(last)) = (measured, last) {
         line.push((Role::Text, format!("  now {}", spark::value(last.value))));
     }
     if let Some(traffic) = last.and_then(|s| s.traffic) {
         line.push((Role::Dim, format!(" · traffic {}", number(traffic))));
     }
-    doc.spans(line);
+    if !line.is_empty() {
+        doc.spans(line);
+    }
     if let Some(at) = state.passed {
         doc.text(
             Role::Good,

@@ -293,8 +293,24 @@ fn keys(
             push(Role::Dim, format!("(n {next})  "), &mut left);
         }
     }
+    // What works goes before what does not, where there is no room for both.
+    let wide = |label: &str, key: &str| words::width(label) + words::width(key) + 3;
+    let mut spare = left.saturating_sub(
+        bindings
+            .iter()
+            .filter(|(binding, _, can)| *can || keymap::works(binding, model).is_ok())
+            .map(|(binding, label, _)| wide(label, binding.keys[0]))
+            .sum(),
+    );
     for (binding, label, can) in bindings {
         let can = &(*can && free);
+        if !*can && keymap::works(binding, model).is_err() {
+            let width = wide(label, binding.keys[0]) + 2;
+            if width > spare {
+                continue;
+            }
+            spare -= width;
+        }
         let text = if *can {
             format!("{} {label}", binding.keys[0])
         } else {
@@ -360,35 +376,57 @@ pub fn wait(model: &Model, area: Rect, buf: &mut Buffer) {
     buf.set_line(area.x, area.y, &line, area.width);
 }
 
+/// On a screen this low messages have rows of their own: nothing is covered.
+const LOW: u16 = 30;
+
+fn toast_lines(model: &Model, width: u16, each: usize) -> Vec<(Role, Vec<String>)> {
+    let room = usize::from(width.saturating_sub(6)).min(96);
+    model
+        .toasts
+        .iter()
+        .map(|toast| {
+            let (role, mark) = match toast.kind {
+                ToastKind::Said => (Role::Info, "·"),
+                ToastKind::Done => (Role::Good, "✓"),
+                ToastKind::Refused => (Role::Warn, "!"),
+                ToastKind::Failed => (Role::Bad, "✗"),
+            };
+            let mut lines = words::wrap(&format!("{mark} {}", toast.text), room.max(10));
+            if lines.len() > each {
+                lines.truncate(each);
+                if let Some(last) = lines.last_mut() {
+                    *last = words::fit(&format!("{last} … (@ log)"), room.max(10));
+                }
+            }
+            (role, lines)
+        })
+        .collect()
+}
+
+/// Rows that messages take for themselves: the newest ones, at most five.
+pub fn toast_rows(model: &Model, width: u16, height: u16) -> u16 {
+    if height >= LOW {
+        return 0;
+    }
+    let lines: usize = toast_lines(model, width, 4)
+        .iter()
+        .map(|(_, l)| l.len())
+        .sum();
+    u16::try_from(lines.min(5)).unwrap_or(5)
+}
+
 /// Short messages, newest lowest, right above the footer.
 pub fn toasts(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = model.theme;
     let mut y = area.bottom();
-    for toast in model.toasts.iter().rev() {
-        let (role, mark) = match toast.kind {
-            ToastKind::Said => (Role::Info, "·"),
-            ToastKind::Done => (Role::Good, "✓"),
-            ToastKind::Refused => (Role::Warn, "!"),
-            ToastKind::Failed => (Role::Bad, "✗"),
-        };
-        let room = usize::from(area.width.saturating_sub(6)).min(96);
-        if room < 10 {
-            return;
-        }
-        let lines = words::wrap(&format!("{mark} {}", toast.text), room);
-        let height = u16::try_from(lines.len().min(4)).unwrap_or(1);
-        if y < area.y + height {
+    for (role, lines) in toast_lines(model, area.width, 4).iter().rev() {
+        let height = u16::try_from(lines.len()).unwrap_or(1);
+        if area.width < 16 || y < area.y + height {
             return;
         }
         y -= height;
-        let wide = lines
-            .iter()
-            .take(4)
-            .map(|l| words::width(l))
-            .max()
-            .unwrap_or(0)
-            + 2;
-        for (i, line) in lines.iter().take(4).enumerate() {
+        let wide = lines.iter().map(|l| words::width(l)).max().unwrap_or(0) + 2;
+        for (i, line) in lines.iter().enumerate() {
             let text = format!(" {} ", words::pad(line, wide - 2));
             let x = area
                 .right()
@@ -400,7 +438,7 @@ pub fn toasts(model: &Model, area: Rect, buf: &mut Buffer) {
                 row,
                 &text,
                 usize::from(area.width),
-                theme.style(Role::Cursor).patch(theme.style(role)),
+                theme.style(Role::Cursor).patch(theme.style(*role)),
             );
         }
     }

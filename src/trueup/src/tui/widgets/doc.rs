@@ -157,6 +157,11 @@ impl Doc {
 
     /// Draws it from line `scroll` on, as far down as there is something to see.
     pub fn draw(&self, area: Rect, buf: &mut Buffer, theme: Theme, scroll: usize) {
+        self.draw_with(area, buf, theme, scroll, "");
+    }
+
+    /// The same, saying `how` the rest is read.
+    pub fn draw_with(&self, area: Rect, buf: &mut Buffer, theme: Theme, scroll: usize, how: &str) {
         if area.is_empty() {
             return;
         }
@@ -169,7 +174,11 @@ impl Doc {
         }
         let below = lines.len().saturating_sub(top + room);
         if below > 0 && area.height > 1 {
-            let note = format!(" {below} more below ");
+            let note = if how.is_empty() {
+                format!(" {below} more below ")
+            } else {
+                format!(" {below} more below: {how} ")
+            };
             let at = area.right().saturating_sub(
                 u16::try_from(words::width(&note))
                     .unwrap_or(0)

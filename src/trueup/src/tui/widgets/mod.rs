@@ -1,5 +1,6 @@
 //! Pieces of the screen that know nothing of a stage.
 
+pub mod ascii;
 pub mod bars;
 pub mod doc;
 pub mod lists;

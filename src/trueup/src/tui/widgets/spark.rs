@@ -44,6 +44,46 @@ fn bar(value: f64, most: f64) -> char {
     BARS[at]
 }
 
+/// Samples that hold no number, as what was seen for how long: `Progressing 00:12 → Healthy 00:31`. The newest states.
+pub fn words(samples: &[Sample]) -> String {
+    let name = |sample: &Sample| {
+        let verdict = match sample.verdict {
+            Verdict::Green => "✓",
+            Verdict::Red => "✗",
+            Verdict::Inconclusive => "?",
+        };
+        format!("{verdict} {}", words::clean(&sample.why))
+    };
+    let mut runs: Vec<(String, jiff::Timestamp)> = Vec::new();
+    for sample in samples {
+        let name = name(sample);
+        if runs.last().is_none_or(|(last, _)| *last != name) {
+            runs.push((name, sample.at));
+        }
+    }
+    let Some(last) = samples.last() else {
+        return String::new();
+    };
+    let ends: Vec<jiff::Timestamp> = runs
+        .iter()
+        .skip(1)
+        .map(|(_, at)| *at)
+        .chain([last.at])
+        .collect();
+    let skipped = runs.len().saturating_sub(4);
+    let shown: Vec<String> = runs
+        .iter()
+        .zip(ends)
+        .skip(skipped)
+        .map(|((name, from), to)| format!("{name} {}", words::short_clock(words::since(*from, to))))
+        .collect();
+    format!(
+        "{}{}",
+        if skipped > 0 { "… → " } else { "" },
+        shown.join(" → ")
+    )
+}
+
 /// A value, or what stands for none.
 pub fn value(value: Option<f64>) -> String {
     value.map_or_else(|| "no data".to_owned(), words::number)
