@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use support::{FAST, Lab, Ran, command, example, place::Places, run, trueup};
 use trueup::{
     adapters::kube::{ConnectOptions, KubeCluster},
-    ports::{Cluster, no_log},
+    ports::{Cluster, WriteKind, WriteRequest, no_log},
 };
 use trueup_core::{object::identity::ObjectRef, run::Run};
 
@@ -489,4 +489,79 @@ fn a_live_action_is_looked_up_and_never_done_twice() {
             "{place}: a live action reaches Git"
         );
     }
+}
+
+const OWN: &str = "apiVersion: trueup.dev/v1
+kind: Plan
+incident: INC-441
+scope: [like-service]
+targets: {\"*\": {policy: declared}}
+decisions:
+- on: {kind: ConfigMap, name: auth-config}
+  fields: [\".data.*\"]
+  take: ignore
+  reason: like sets its own
+- on: {kind: ConfigMap, name: stray, namespace: like}
+  fields: [\".\"]
+  take: remove
+  reason: left behind
+commit: {branch: main}
+sync:
+- {application: like-service, then: [healthy]}
+thaw: {order: [like-service]}
+";
+
+/// Killed around the two writes that the lab's own plan has none of: each of them happens once.
+#[test]
+fn killed_around_what_is_ignored_and_what_is_deleted() {
+    let lab = Lab::start(&FAST);
+    let mut walk = Walk::new(&lab);
+    walk.plan = walk.file("plan.yaml");
+    fs::write(&walk.plan, OWN).unwrap();
+    let stray = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "stray", "namespace": "like", "annotations": {
+            "argocd.argoproj.io/tracking-id": "like-service:/ConfigMap:like/stray",
+        }},
+        "data": {"left": "behind"},
+    });
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut options = ConnectOptions::new([7; 32], no_log());
+        options.kubeconfig = Some(lab.text("kubeconfig").into());
+        let cluster = KubeCluster::connect(options).await.unwrap();
+        let request = WriteRequest {
+            object: ObjectRef::from_object(&stray).unwrap(),
+            kind: WriteKind::Create,
+            body: stray,
+            dry_run: false,
+            field_manager: "kubectl-create".into(),
+            subresource: None,
+        };
+        cluster.write(&request).await.unwrap();
+    });
+    for what in ["change of what is ignored", "deletion"] {
+        let intended = format!("intended {what} argocd/like-service");
+        for place in [
+            format!("before {intended}"),
+            format!("torn {intended}"),
+            format!("after-effect {intended}"),
+            format!("before ended {intended}"),
+            format!("torn ended {intended}"),
+            format!("after-outcome ended {intended}"),
+        ] {
+            walk.killed_at(&place);
+        }
+    }
+    let ran = run(walk.command(&trueup()));
+    assert_eq!(ran.code, Some(0), "{}", walk.tell(&ran));
+    assert!(walk.folded().closed.is_some());
+    assert_eq!(lab.effects()["ignore on like-service"], 1);
+    let mut deleted = lab.writes();
+    deleted.retain(|w| w["verb"] == "delete" && w["objectRef"]["resource"] == "configmaps");
+    assert_eq!(deleted.len(), 1, "{deleted:#?}");
 }

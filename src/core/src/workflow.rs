@@ -261,6 +261,7 @@ fn unarmed(run: &Run, next: &Next) -> Option<String> {
             run.armed.cluster(),
             "what is ignored is written to the Application",
         ),
+        Next::Delete { .. } => (run.armed.cluster(), "a deletion writes to the cluster"),
         Next::Thaw { .. } => (run.armed.cluster(), "thawing writes to the Applications"),
         Next::ProveFreeze { .. } | Next::Predict { .. } | Next::WatchThaw { .. } => (
             run.armed.cluster(),

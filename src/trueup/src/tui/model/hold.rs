@@ -125,6 +125,7 @@ impl Model {
                 | Next::Push
                 | Next::Sync { .. }
                 | Next::Ignore { .. }
+                | Next::Delete { .. }
                 | Next::Thaw { .. }
         )
         .then(|| {
