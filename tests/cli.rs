@@ -151,6 +151,14 @@ impl Bench {
                 json!([{"automated": {"prune": true, "selfHeal": true}}, false, "Synced"])
             );
         }
+        for (name, spec) in self.lab.declared_specs() {
+            let application = self.application(&name);
+            assert_eq!(application["spec"], spec, "{name}");
+            assert_eq!(
+                application["status"]["health"]["status"], "Healthy",
+                "{name}"
+            );
+        }
     }
 
     /// Asserts that since `pushes` neither Git nor any spec nor any operation was touched.

@@ -1,4 +1,5 @@
-//! trueup with a listener at the boundaries of its journal that kills it: the program of the crash tests.
+//! trueup with a listener at the boundaries of its journal that kills it, or makes it wait: the program of the crash tests
+//! and of the faults of a real control plane.
 //!
 //! A boundary is named `<kind> <place>`, where the place says what is being written and how far the walk has come, so
 //! that the same boundary has the same name in every process and every walk. From the environment:
@@ -6,14 +7,18 @@
 //! - `CRASH_SEEN`: a file to which the name of each boundary is added as it is reached.
 //! - `CRASH_AT`: a file of names; the first one reached that is not in `CRASH_KILLED` yet is added there and kills.
 //! - `CRASH_NTH`: kills at the n-th boundary of this process, whichever that is.
+//! - `HOLD_AT`: a folder. A boundary whose name stands in its file `at` is added to its file `held`, and the process goes on
+//!   when the name stands in its file `go` as often.
 //! - `CRASH_MILESTONE`: the journal's last milestone before this process, as [`place`] has it.
 
 use std::{
     collections::BTreeSet,
     fs::{self, OpenOptions},
     io::Write,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use trueup::journal::{Boundaries, Point};
@@ -29,6 +34,7 @@ struct Killer {
     killed: Option<String>,
     at: BTreeSet<String>,
     nth: Option<u64>,
+    hold: Option<PathBuf>,
     walk: Mutex<Walk>,
 }
 
@@ -46,6 +52,21 @@ fn lines(variable: &str) -> BTreeSet<String> {
         .flat_map(|t| t.lines())
         .map(str::to_owned)
         .collect()
+}
+
+/// Waits until it is let go, if somebody wants to look at the world as it stands here.
+fn hold(folder: &Path, name: &str) {
+    let count = |file: &str| {
+        let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+        text.lines().filter(|line| *line == name).count()
+    };
+    if count("at") == 0 {
+        return;
+    }
+    add(&folder.join("held").display().to_string(), name);
+    while count("go") < count("held") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn add(path: &str, name: &str) {
@@ -78,6 +99,7 @@ impl Killer {
             killed: std::env::var("CRASH_KILLED").ok(),
             at,
             nth: std::env::var("CRASH_NTH").ok().and_then(|n| n.parse().ok()),
+            hold: std::env::var_os("HOLD_AT").map(Into::into),
             walk: Mutex::new(Walk {
                 places: Places::after(std::env::var("CRASH_MILESTONE").unwrap_or_default()),
                 here: String::new(),
@@ -109,6 +131,10 @@ impl Boundaries for Killer {
                 add(killed, &name);
             }
             die();
+        }
+        drop(walk);
+        if let Some(folder) = &self.hold {
+            hold(folder, &name);
         }
     }
 

@@ -193,14 +193,23 @@ impl Place {
                 "{file}"
             );
         }
+        let declared = self.lab.declared_specs();
         for application in self.applications() {
             let name = &application["metadata"]["name"];
+            // The policy as declared, auto-sync on; and every other byte as it was.
             assert_eq!(
                 application["spec"]["syncPolicy"]["automated"],
                 json!({"prune": true, "selfHeal": true}),
                 "{name}"
             );
-            assert_eq!(application["status"]["sync"]["status"], "Synced", "{name}");
+            assert_eq!(
+                Some(&application["spec"]),
+                declared.get(name.as_str().unwrap()),
+                "{name}"
+            );
+            let status = &application["status"];
+            assert_eq!(status["sync"]["status"], "Synced", "{name}");
+            assert_eq!(status["health"]["status"], "Healthy", "{name}");
             assert_eq!(
                 application["metadata"]["annotations"].get(trueup_core::policy::NOTE),
                 None,
@@ -473,6 +482,8 @@ fn the_walk_by_the_keys_that_the_footer_names() {
     assert_eq!(leave(&mut screen), Some(0));
     screen.assert_restored();
     place.assert_transcript();
+    let unshown = support::shown::unshown(&place.lab, &place.journal(), 0);
+    assert!(unshown.is_empty(), "{unshown:#?}");
 }
 
 /// What would break production a second time is refused on the screen, and nothing of it reaches the world.
@@ -644,11 +655,10 @@ fn a_cluster_that_stops_answering_turns_nothing_green() {
     walk(&mut screen, &answers, |shot| {
         shot.next() == "watch gate no-401"
     });
-    let lab = u32::try_from(place.lab.document["pid"].as_u64().unwrap()).unwrap();
     let passed = |place: &Place| {
         place.happened(|event| matches!(event, Event::GatePassed { gate, .. } if gate == "no-401"))
     };
-    screen::signal(lab, "STOP");
+    place.lab.hush(true);
     let said = screen.within(Duration::from_secs(15), |shot| {
         shot.header().contains("STALE")
     });
@@ -657,7 +667,7 @@ fn a_cluster_that_stops_answering_turns_nothing_green() {
         shot.header().contains("STALE 18 s")
     });
     let green = passed(&place);
-    screen::signal(lab, "CONT");
+    place.lab.hush(false);
     assert!(
         said.is_some(),
         "the age is not red\n{}",

@@ -5,6 +5,7 @@
 )]
 
 pub mod place;
+pub mod shown;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 /// Settings of a lab in which nothing has to be waited for longer than the protocol needs.
@@ -155,6 +157,23 @@ impl Lab {
         );
     }
 
+    /// Stands still, with its connections open, or goes on: the API server and what answers queries about metrics.
+    pub fn hush(&self, still: bool) {
+        match self.bed {
+            Bed::Cluster => {
+                for name in ["kube-apiserver", "prometheus"] {
+                    self.component(if still { "pause" } else { "resume" }, name);
+                }
+            }
+            Bed::Lab => {
+                let signal = if still { "-STOP" } else { "-CONT" };
+                let id = self.process.id().to_string();
+                let sent = Command::new("kill").args([signal, &id]).status();
+                assert!(sent.is_ok_and(|status| status.success()), "{signal}");
+            }
+        }
+    }
+
     pub fn text(&self, key: &str) -> String {
         self.document[key]
             .as_str()
@@ -200,6 +219,21 @@ impl Lab {
             .expect("git runs");
         assert!(out.status.success(), "git {arguments:?}: {out:?}");
         String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    }
+
+    /// The spec of each Application as its manifest in Git declares it, by name.
+    pub fn declared_specs(&self) -> BTreeMap<String, Value> {
+        let text = self.git(&["show", "main:argocd/applications.yaml"]);
+        let text = text.replace("${REPO_URL}", self.url());
+        serde_yaml::Deserializer::from_str(&text)
+            .map(|document| Value::deserialize(document).expect("the scenario's own YAML"))
+            .map(|mut manifest| {
+                let name = manifest["metadata"]["name"]
+                    .as_str()
+                    .expect("it has a name");
+                (name.to_owned(), manifest["spec"].take())
+            })
+            .collect()
     }
 
     /// How often the tracked branch was moved, counted by the remote.
@@ -382,6 +416,10 @@ impl Running {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
     /// Waits for its end.

@@ -72,6 +72,7 @@ func (c *cluster) start() (map[string]any, error) {
 	document["prometheus"] = prometheus
 	document["auditLog"] = c.path("audit.log")
 	document["pid"] = os.Getpid()
+	document["bin"] = c.bin
 	document["control"] = c.path("control")
 	if server != "" {
 		document["argocdServer"] = server
