@@ -16,7 +16,6 @@ use std::{
 
 use serde_json::{Value, json};
 use support::{Bed, FAST, Lab, Ran, Running, command, example, run, shown::unshown, trueup};
-use trueup_core::event::Event;
 
 const INCIDENT: &str = "INC-441";
 const SEEN: &str = "traces=jo: fresh flows in all three";
@@ -112,7 +111,7 @@ impl Real {
         &self,
         names: &[&str],
         mut there: impl FnMut(&str),
-        mut mend: impl FnMut(&Value),
+        mut mend: impl FnMut(&Value, &Ran),
     ) -> Vec<Value> {
         let mut ends: Vec<Value> = Vec::new();
         let stops = 2 * names.len() + 2;
@@ -135,7 +134,7 @@ impl Real {
                 }
                 return ends;
             }
-            mend(&end);
+            mend(&end, &ran);
         }
         panic!("it does not get through: {ends:#?}\n{}", self.told());
     }
@@ -151,10 +150,6 @@ impl Real {
     fn journal(&self) -> Vec<trueup::journal::Line> {
         let state = self.home.path().join("state");
         trueup::journal::read(&state, &INCIDENT.parse().unwrap()).unwrap_or_default()
-    }
-
-    fn happened(&self, what: impl Fn(&Event) -> bool) -> bool {
-        self.journal().iter().any(|line| what(&line.record.event))
     }
 
     /// The end of the journal, for a failure.
@@ -317,10 +312,6 @@ fn reason(ran: &Ran) -> String {
     format!("{} {} {}", last["stage"], last["rule"], last["reason"])
 }
 
-fn places(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
-
 /// The walk by its plan, undisturbed; then that Argo CD renders charts and overlays here too, which other tests rely on.
 #[test]
 fn the_walk_by_its_plan() {
@@ -444,12 +435,10 @@ fn the_control_plane_fails() {
             }
             other => unreachable!("{other}"),
         };
-        let mend = |end: &Value| {
-            println!("stopped: {end}");
+        let mend = |end: &Value, ran: &Ran| {
             match down.take() {
                 Some(("token", _)) => {
-                    let why = end["reason"].as_str().unwrap();
-                    assert!(why.contains("log in"), "{why}");
+                    assert!(ran.err.contains("hint: log in again"), "{end} {}", ran.err);
                     real.another_token();
                 }
                 Some((verb, name)) => lab.component(verb, name),
@@ -467,6 +456,124 @@ fn the_control_plane_fails() {
         assert_eq!(real.landed(what), [1, 1, 1], "{what}");
     }
     assert_eq!(lab.pushes() - real.pushes, 1);
+}
+
+/// Another person syncs, and switches auto-sync back on, at every stage: it is adopted or the walk stops, and nothing is done
+/// on top of it.
+#[test]
+fn another_person_is_at_work() {
+    if !asked() {
+        return;
+    }
+    const SYNCS: [&str; 8] = [
+        "after-fsync snapshot 0",
+        "after-fsync intended freeze argocd/profile-service",
+        "after-fsync snapshot 1",
+        "after-fsync proposed",
+        "after-fsync landed",
+        "after-fsync predicted argocd/auth-service",
+        "after-fsync intended sync argocd/auth-service",
+        "after-fsync intended thaw argocd/auth-service",
+    ];
+    const SWITCHES: [&str; 8] = [
+        "after-fsync target-set argocd/profile-service",
+        "after-fsync intended freeze argocd/auth-service",
+        "after-fsync freeze-proven argocd/auth-service",
+        "after-fsync decided",
+        "after-fsync intended push ",
+        "after-fsync verified argocd/auth-service",
+        "after-fsync gate-started argocd/profile-service no-401",
+        "after-fsync thaw-watched argocd/auth-service 1",
+    ];
+    let real = Real::start();
+    let names = [SYNCS, SWITCHES].concat();
+    let mut syncs = 0;
+    let there = |place: &str| {
+        // Profile is Synced as it is found, so that until the push neither changes what others decided about.
+        if SYNCS.contains(&place) {
+            syncs += 1;
+            let head = real.lab.git(&["rev-parse", "main"]);
+            let info = json!([{"name": "number", "value": syncs.to_string()}]);
+            let operation = json!({"initiatedBy": {"username": "ann"}, "info": info, "sync": {"revision": head}});
+            real.patch("profile-service", &json!({"operation": operation}));
+            real.until("profile-service", "the end of ann's sync", |seen| {
+                let state = &seen["status"]["operationState"];
+                state["operation"]["info"] == info && state["phase"] == "Succeeded"
+            });
+        } else {
+            let on = json!({"prune": true, "selfHeal": true, "enabled": null});
+            let automated = json!({"automated": on});
+            real.patch(
+                "profile-service",
+                &json!({"spec": {"syncPolicy": automated}}),
+            );
+        }
+    };
+    let ends = real.through(&names, there, |end, _| {
+        // Whatever stopped it, it says whose doing it met.
+        let why = end["reason"].as_str().unwrap();
+        assert!(why.contains("profile-service"), "{end}");
+        if end["rule"] == 4 {
+            let on = real.application("profile-service");
+            let on = &on["spec"]["syncPolicy"]["automated"];
+            assert_eq!(on["selfHeal"], true, "{end}");
+            real.ends(0, &["freeze", "profile-service", "--write", "cluster"]);
+        }
+    });
+    println!("{} ends", ends.len());
+    real.assert_recovered(0);
+    let (syncs, thaws) = (real.landed("sync"), real.landed("thaw"));
+    assert_eq!((&syncs[..2], &thaws[..2]), (&[1, 1][..], &[1, 1][..]));
+    assert!(syncs[2] <= 1 && thaws[2] <= 1, "{syncs:?} {thaws:?}");
+    assert_eq!(real.lab.pushes() - real.pushes, 1);
+    let transcript = real.ends(0, &["export", INCIDENT]).out;
+    assert!(transcript.contains("ann"), "{transcript}");
+}
+
+/// Git fails us: the branch moves before the push and during it, a push lands and nobody says so, and one hangs.
+#[test]
+fn git_moves_and_pushes_are_lost() {
+    if !asked() {
+        return;
+    }
+    const BEFORE: &str = "after-fsync proposed";
+    const DURING: &str = "after-fsync intended push ";
+    let real = Real::start();
+    let hooks = real.lab.repository().join("hooks");
+    fs::create_dir_all(&hooks).unwrap();
+    let once = real.home.path().join("hung");
+    let there = |place: &str| match place {
+        BEFORE => real.foreign_push("NOTES.md", "somebody else was here\n"),
+        DURING => real.foreign_push("NOTES.md", "and here\n"),
+        other => unreachable!("{other}"),
+    };
+    let mut stops = 0;
+    let first = |end: &Value, _: &Ran| {
+        stops += 1;
+        let why = end["reason"].as_str().unwrap();
+        assert_eq!(end["exit"], 3, "{end}");
+        let moved = ["moved", "no longer at"];
+        assert!(moved.iter().any(|word| why.contains(word)), "{end}");
+        if stops == 2 {
+            // From now on: the branch is moved, and the server dies before it says so.
+            let hook = hooks.join("reference-transaction");
+            let script = format!(
+                "#!/bin/sh\nif [ \"$1\" = committed ] && [ ! -e {0} ]; then touch {0}; kill -9 $PPID; fi\n",
+                once.display()
+            );
+            fs::write(&hook, script).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&hook, mode).unwrap();
+        }
+    };
+    let ends = real.through(&[BEFORE, DURING], there, first);
+    println!("{ends:#?}");
+    assert!(once.exists(), "no push was lost");
+    real.assert_recovered(0);
+    for what in ["freeze", "sync", "thaw"] {
+        assert_eq!(real.landed(what), [1, 1, 1], "{what}");
+    }
+    assert_eq!(real.lab.pushes() - real.pushes, 3, "two of ann's and ours");
 }
 
 impl Real {

@@ -61,6 +61,15 @@ pub fn reconciled_at(application: &Value) -> Option<Timestamp> {
         .ok()
 }
 
+/// Why Argo CD's last comparison gave nothing, in its own words.
+pub fn not_compared(application: &Value) -> Option<String> {
+    let conditions = application.pointer("/status/conditions")?.as_array()?;
+    let error = conditions
+        .iter()
+        .find(|condition| condition["type"] == "ComparisonError")?;
+    Some(text::line(error["message"].as_str().unwrap_or_default()))
+}
+
 /// An operation that waits or runs, in words.
 pub fn operation(application: &Value) -> Option<String> {
     let waits = application.get("operation").is_some_and(|o| !o.is_null());

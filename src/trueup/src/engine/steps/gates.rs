@@ -11,6 +11,7 @@ use trueup_core::{
 
 use super::super::{state::Engine, trouble::Trouble};
 use super::application;
+use crate::ports::{ReadError, ReadFailure};
 
 /// How long it has to be quiet once more before a thaw.
 const QUIET_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -42,7 +43,7 @@ impl Engine {
     /// Tries a gate out and keeps what it says as the baseline from before the first change.
     pub(in super::super) async fn take_baseline(&self, name: &str) -> Result<(), Trouble> {
         let spec = self.gate_spec(name)?;
-        let sample = self.sample_gate(&spec, None, name).await;
+        let sample = self.sample_gate(&spec, None, name).await?;
         self.record(Event::BaselineTaken {
             gate: name.to_owned(),
             sample,
@@ -87,7 +88,7 @@ impl Engine {
             let due = last.at.checked_add(every).unwrap_or(last.at);
             self.ports.clock.sleep_until(due).await;
         }
-        let sample = self.sample_gate(&spec, Some(application), name).await;
+        let sample = self.sample_gate(&spec, Some(application), name).await?;
         self.note_gaps()?;
         let (at, why, verdict) = (sample.at, sample.why.clone(), sample.verdict);
         let run = self.record(Event::GateSampled {
@@ -140,7 +141,7 @@ impl Engine {
                     .await?;
                 self.pause(QUIET_AGAIN).await;
             }
-            let sample = self.sample_gate(&spec, Some(application), &name).await;
+            let sample = self.sample_gate(&spec, Some(application), &name).await?;
             if sample.verdict != Verdict::Green {
                 return Err(Refusal::new(
                     10,
@@ -156,22 +157,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks once and judges. What cannot be asked is inconclusive, and says why.
+    /// Asks once and judges. What cannot be asked is inconclusive, and says why; but credentials that are no good any more
+    /// stop the walk, since no later sample can be better.
     async fn sample_gate(
         &self,
         spec: &Gate,
         application: Option<&AppKey>,
         name: &str,
-    ) -> gate::Sample {
+    ) -> Result<gate::Sample, Trouble> {
         let run = self.run();
         let baseline = run.baselines.get(name).and_then(|sample| sample.value);
         let judged = match spec {
             Gate::Manual(_) => {
                 gate::judge_quiet(&[], Some("a manual gate is attested, not sampled"))
             }
-            Gate::Measured(gate) => self.judge(gate, application, name, baseline).await,
+            Gate::Measured(gate) => self.judge(gate, application, name, baseline).await?,
         };
-        judged.sample(self.ports.clock.now())
+        Ok(judged.sample(self.ports.clock.now()))
     }
 
     async fn judge(
@@ -180,22 +182,26 @@ impl Engine {
         application: Option<&AppKey>,
         name: &str,
         baseline: Option<f64>,
-    ) -> gate::Judged {
+    ) -> Result<gate::Judged, Trouble> {
         if let Some(p) = &measured.prometheus {
             let Ok(comparison) = p.is.parse::<Comparison>() else {
-                return gate::judge_quiet(&[], Some("its comparison cannot be read"));
+                let why = "its comparison cannot be read";
+                return Ok(gate::judge_quiet(&[], Some(why)));
             };
             let value = self.ports.probe.metric(&p.value).await;
             let traffic = match &p.traffic {
                 Some(query) => Some(self.ports.probe.metric(query).await),
                 None => None,
             };
-            return gate::judge_metric(comparison, &value, traffic.as_ref(), p.floor, baseline);
+            let traffic = traffic.as_ref();
+            return Ok(gate::judge_metric(
+                comparison, &value, traffic, p.floor, baseline,
+            ));
         }
         if let Some(http) = &measured.http {
             let answer = self.ports.probe.http(&http.url).await;
             let answer = answer.as_ref().map(|(code, body)| (*code, body.as_str()));
-            return gate::judge_http(http, answer.map_err(String::as_str));
+            return Ok(gate::judge_http(http, answer.map_err(String::as_str)));
         }
         if let Some(command) = &measured.command {
             let end = self
@@ -203,7 +209,8 @@ impl Engine {
                 .probe
                 .command(&command.argv, COMMAND_DEADLINE)
                 .await;
-            return gate::judge_command(end.as_ref().copied().map_err(String::as_str));
+            let end = end.as_ref().copied().map_err(String::as_str);
+            return Ok(gate::judge_command(end));
         }
         if let Some(field) = &measured.field {
             return self.judge_field(field).await;
@@ -225,11 +232,14 @@ impl Engine {
             .or(application);
         match key {
             Some(key) => self.judge_health(key).await,
-            None => gate::judge_quiet(&[], Some("no Application is named")),
+            None => Ok(gate::judge_quiet(&[], Some("no Application is named"))),
         }
     }
 
-    async fn judge_field(&self, field: &trueup_core::plan::FieldGate) -> gate::Judged {
+    async fn judge_field(
+        &self,
+        field: &trueup_core::plan::FieldGate,
+    ) -> Result<gate::Judged, Trouble> {
         let object = trueup_core::object::identity::ObjectRef {
             group: field.group.clone(),
             version: "v1".into(),
@@ -239,28 +249,35 @@ impl Engine {
         };
         let path = match field.field.parse::<trueup_core::object::path::FieldPath>() {
             Ok(path) => path,
-            Err(error) => return gate::judge_field(field, Err(&error.to_string())),
+            Err(error) => return Ok(gate::judge_field(field, Err(&error.to_string()))),
         };
-        match self.ports.cluster.get(&object).await {
+        Ok(match self.ports.cluster.get(&object).await {
             Ok(Some(live)) => gate::judge_field(field, Ok(path.get(&live))),
             Ok(None) => gate::judge_field(field, Err("the object does not exist")),
+            Err(error) if logged_out(&error) => return Err(error.into()),
             Err(error) => gate::judge_field(field, Err(&error.to_string())),
-        }
+        })
     }
 
     /// Nobody else wrote to the scope since the last sample: every write counts, one that was undone too.
-    async fn judge_quiet(&self, application: Option<&AppKey>, name: &str) -> gate::Judged {
-        match self.foreign_writes(&asked(name, application)).await {
+    async fn judge_quiet(
+        &self,
+        application: Option<&AppKey>,
+        name: &str,
+    ) -> Result<gate::Judged, Trouble> {
+        Ok(match self.foreign_writes(&asked(name, application)).await {
+            Err(Trouble::Read(error)) if logged_out(&error) => return Err(error.into()),
             Err(error) => gate::judge_quiet(&[], Some(&error.to_string())),
             Ok(None) => gate::judge_quiet(&[], Some("this was the first look")),
             Ok(Some(foreign)) => gate::judge_quiet(&foreign, None),
-        }
+        })
     }
 
-    async fn judge_health(&self, key: &AppKey) -> gate::Judged {
+    async fn judge_health(&self, key: &AppKey) -> Result<gate::Judged, Trouble> {
         let seen = match self.application(key).await {
             Ok(seen) => seen,
-            Err(error) => return gate::judge_quiet(&[], Some(&error.to_string())),
+            Err(Trouble::Read(error)) if logged_out(&error) => return Err(error.into()),
+            Err(error) => return Ok(gate::judge_quiet(&[], Some(&error.to_string()))),
         };
         let health = seen
             .pointer("/status/health/status")
@@ -271,7 +288,7 @@ impl Engine {
             .pointer("/status/operationState/finishedAt")
             .and_then(serde_json::Value::as_str)
             .and_then(|text| text.parse().ok());
-        gate::judge_health(health, reconciled, finished)
+        Ok(gate::judge_health(health, reconciled, finished))
     }
 }
 
@@ -279,4 +296,9 @@ impl Engine {
 fn asked(gate: &str, application: Option<&AppKey>) -> String {
     let after = application.map(ToString::to_string).unwrap_or_default();
     format!("{gate} after {after}")
+}
+
+/// The server does not know us any more: nothing can be asked of it until somebody logs in.
+fn logged_out(error: &ReadError) -> bool {
+    error.failure == ReadFailure::Unauthenticated
 }

@@ -40,6 +40,13 @@ impl Engine {
             .and_then(Value::as_str)
             .unwrap_or_default();
         if at != revision.as_str() {
+            if let Some(why) = application::not_compared(&seen) {
+                return Err(Trouble::failed(
+                    format!("predict the sync of {key}"),
+                    format!("Argo CD could not compare it: {why}"),
+                    "mend what it says (its repo server, the way to the repository, the manifests), then look again",
+                ));
+            }
             return Err(Trouble::failed(
                 format!("predict the sync of {key}"),
                 format!(
