@@ -47,6 +47,9 @@ pub fn unshown(lab: &Lab, journal: &[Line], killed: usize) -> Vec<String> {
                     Effect::Act { object, patch, .. } => {
                         sheets.push((object.name.to_string(), patch.clone(), 0));
                     }
+                    Effect::Delete {
+                        object, options, ..
+                    } => sheets.push((object.name.to_string(), options.clone(), 0)),
                 }
             }
             Event::CommandRan { line } => log.push(&line.by_hand),
