@@ -330,7 +330,8 @@ func (c *cluster) load(git string) (map[string]any, error) {
 	for _, set := range c.sets {
 		args = append(args, "--set", set)
 	}
-	err = c.children.start("loader", nil, writer, c.loader, args...)
+	// The end of its log shall be what it says, not where it stood.
+	err = c.children.start("loader", []string{"RUST_BACKTRACE=0"}, writer, c.loader, args...)
 	_ = writer.Close()
 	if err != nil {
 		return nil, err
