@@ -61,15 +61,15 @@ func (c *cluster) start() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	document, err := c.load(git)
-	if err != nil {
-		return nil, err
+	document := map[string]any{"kubeconfig": c.kubeconfig("admin"), "dir": c.dir, "bin": c.bin, "gitRoot": c.path("git"), "gitUrl": git}
+	if !c.bare {
+		if document, err = c.load(git); err != nil {
+			return nil, err
+		}
+		if document["prometheus"], err = c.prometheus(fmt.Sprint(document["prometheus"]), rest[8]); err != nil {
+			return nil, err
+		}
 	}
-	prometheus, err := c.prometheus(fmt.Sprint(document["prometheus"]), rest[8])
-	if err != nil {
-		return nil, err
-	}
-	document["prometheus"] = prometheus
 	document["auditLog"] = c.path("audit.log")
 	document["pid"] = os.Getpid()
 	document["bin"] = c.bin
@@ -265,8 +265,11 @@ func (c *cluster) argocd(redis, repo string, ports []string) (string, error) {
 	common := func(user string) []string {
 		return []string{"--kubeconfig=" + c.kubeconfig(user), "--namespace=argocd", "--repo-server-plaintext"}
 	}
-	err = c.component("argocd-application-controller", as(users[4]), append(common(users[4]), "--redis="+redis, "--repo-server="+repo,
-		"--metrics-port="+portOf(ports[1]))...)
+	controller := append(common(users[4]), "--redis="+redis, "--repo-server="+repo, "--metrics-port="+portOf(ports[1]))
+	if c.bare {
+		controller = append(controller, "--app-resync=0", "--app-hard-resync=0")
+	}
+	err = c.component("argocd-application-controller", as(users[4]), controller...)
 	if err != nil {
 		return "", err
 	}

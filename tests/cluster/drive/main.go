@@ -34,6 +34,7 @@ type options struct {
 	loader    string
 	manifests string
 	server    bool
+	bare      bool
 	sets      pairs
 	// Where an order goes instead of a start.
 	ctl string
@@ -51,6 +52,7 @@ func main() {
 	flag.BoolVar(&o.server, "server", true, "run argocd-server too")
 	flag.StringVar(&o.ctl, "ctl", "", "give the words to the cluster in this folder as an order, and end")
 	flag.Bool("serve", true, "as the lab has it: print the line and run until SIGTERM; there is nothing else to do here")
+	flag.BoolVar(&o.bare, "bare", false, "load no scenario; Argo CD compares an application when something of it changes, and not every few minutes as well")
 	flag.Var(&o.sets, "set", "KEY=VALUE, as for the lab")
 	var words []string
 	for rest := os.Args[1:]; len(rest) > 0; {
@@ -73,6 +75,10 @@ func main() {
 		os.Exit(2)
 	}
 	o.scenario = strings.Join(words, "")
+	if o.bare && o.scenario != "" {
+		fmt.Fprintln(os.Stderr, "--bare loads no scenario:", o.scenario)
+		os.Exit(2)
+	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	if err := run(o, stop); err != nil {
