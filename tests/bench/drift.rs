@@ -1,5 +1,7 @@
 //! Many differences at once: the comparison behind every look at the world.
 
+use std::sync::Arc;
+
 use divan::{Bencher, black_box};
 use serde_json::{Value, json};
 use trueup_core::drift::{AppInput, Desired, Input, report};
@@ -40,12 +42,12 @@ fn application(n: usize) -> AppInput {
             "metadata": {"name": format!("app-{n}"), "namespace": "argocd", "uid": format!("u-{n}")},
             "spec": {"destination": {"namespace": namespace}, "source": {"repoURL": "file:///r.git", "path": "deploy"}},
             "status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}}}),
-        live: live.map(std::sync::Arc::new).collect(),
-        base: Some(git.clone()),
+        live: live.map(Arc::new).collect(),
+        base: Some(git.iter().cloned().map(Arc::new).collect()),
         desired: git
             .into_iter()
             .map(|object| Desired {
-                object,
+                object: object.into(),
                 repo: "file:///r.git".into(),
                 file: "deploy/all.yaml".into(),
                 line: 1,

@@ -17,7 +17,7 @@ pub use cluster::{
 pub use probe::Probe;
 pub use repo::{
     Author, Commit, FileChange, GitError, GitFailure, Head, Landed, LogEntry, PushError, Repo,
-    Repos, SourceFile,
+    Repos, SourceFile, holds,
 };
 
 /// Wall-clock time and waiting; injected, so that a test owns both.

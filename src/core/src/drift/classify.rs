@@ -77,7 +77,7 @@ impl Verdict {
 /// Everything that a rule may look at.
 pub(super) struct Context<'a> {
     pub app: &'a AppKey,
-    pub pair: &'a Pair,
+    pub pair: &'a Pair<'a>,
     pub base_known: bool,
     pub git_raw: Option<&'a Value>,
     pub live_raw: Option<&'a Value>,
@@ -99,7 +99,7 @@ impl Context<'_> {
     }
 
     fn writer(&self, path: &FieldPath) -> Option<&Entry> {
-        self.pair.managed.writer(path)
+        self.pair.managed().writer(path)
     }
 
     fn by(&self, entry: &Entry) -> String {
@@ -141,12 +141,11 @@ impl Context<'_> {
         {
             return Some(Verdict::noise(Class::ServerNoise, SERVER_NOISE));
         }
-        let names_it =
-            |object: &Option<Value>| object.as_ref().is_some_and(|o| path.get(o).is_some());
+        let names_it = |object: Option<&Value>| object.is_some_and(|o| path.get(o).is_some());
         if is_restart(&names)
             && git.is_none()
-            && !names_it(&self.pair.base)
-            && !names_it(&self.applied)
+            && !names_it(self.pair.base())
+            && !names_it(self.applied.as_ref())
         {
             return Some(Verdict::noise(Class::ServerNoise, RESTARTED));
         }
@@ -344,8 +343,8 @@ impl Context<'_> {
     fn by_history(&self, change: &FieldChange) -> Verdict {
         let path = &change.path;
         let (git, live) = (change.from.as_ref(), change.to.as_ref());
-        let (base, known, which) = match (&self.pair.base, self.base_known, &self.applied) {
-            (base, true, _) => (base.as_ref(), true, "the last sync"),
+        let (base, known, which) = match (self.pair.base(), self.base_known, &self.applied) {
+            (base, true, _) => (base, true, "the last sync"),
             (_, false, Some(applied)) => (Some(applied), true, "the last apply"),
             _ => (None, false, ""),
         };
@@ -463,8 +462,8 @@ impl Context<'_> {
                 vec![format!("the object is protected ({mark})")],
             );
         }
-        let in_base = self.pair.base.is_some();
-        match (&self.pair.git, self.base_known, in_base) {
+        let in_base = self.pair.base().is_some();
+        match (self.pair.git(), self.base_known, in_base) {
             (Some(_), true, false) => Verdict::new(
                 Class::PendingRollout,
                 "R10",
@@ -499,7 +498,7 @@ impl Context<'_> {
                 if !known {
                     evidence.push("what was last synced is not known".to_owned());
                 }
-                let human = self.pair.managed.newest(ManagerClass::Human);
+                let human = self.pair.managed().newest(ManagerClass::Human);
                 evidence.extend(human.map(|w| self.by(w)));
                 Verdict::new(Class::LiveOnly, "R13", Confidence::Ask, evidence)
             }

@@ -1,6 +1,8 @@
 //! One Application: its objects paired up, what differs in them, and what is hidden as noise.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -13,24 +15,63 @@ use crate::object::diff::diff;
 use crate::object::identity::{AppKey, ObjectKey, ObjectRef};
 use crate::object::listkeys::order_matters;
 use crate::object::managed::{Managed, ManagerClass};
-use crate::object::normalise::{INSTANCE_LABEL, TRACKING_ID, strip};
+use crate::object::normalise::{INSTANCE_LABEL, TRACKING_ID, bookkeeping, is_same, strip};
 use crate::object::path::FieldPath;
 use crate::object::redact;
 use crate::policy::{self, AutoSync, StandingChange};
 
-/// One object on all its sides, without bookkeeping.
-pub(super) struct Pair {
+/// An object as it came in, and without bookkeeping for those who ask: of most objects nobody does.
+struct Side<'a> {
+    raw: &'a Value,
+    content: OnceCell<Value>,
+}
+
+impl<'a> Side<'a> {
+    fn new(raw: &'a Value) -> Self {
+        Self {
+            raw,
+            content: OnceCell::new(),
+        }
+    }
+
+    fn content(&self) -> &Value {
+        self.content.get_or_init(|| content(self.raw))
+    }
+}
+
+/// One object on all its sides.
+pub(super) struct Pair<'a> {
     pub object: ObjectRef,
-    pub git: Option<Value>,
-    pub base: Option<Value>,
-    pub live: Option<Value>,
-    pub managed: Managed,
+    git: Option<Side<'a>>,
+    base: Option<Side<'a>>,
+    live: Option<Side<'a>>,
+    managed: OnceCell<Managed>,
     pub source: Option<Source>,
     /// The fields that differ and are no noise.
     pub differs: BTreeMap<FieldPath, Verdict>,
 }
 
-impl Pair {
+impl Pair<'_> {
+    /// Git's object without bookkeeping; the other sides likewise.
+    pub fn git(&self) -> Option<&Value> {
+        self.git.as_ref().map(Side::content)
+    }
+
+    pub fn base(&self) -> Option<&Value> {
+        self.base.as_ref().map(Side::content)
+    }
+
+    pub fn live(&self) -> Option<&Value> {
+        self.live.as_ref().map(Side::content)
+    }
+
+    pub fn managed(&self) -> &Managed {
+        self.managed.get_or_init(|| {
+            let live = self.live.as_ref();
+            live.map(|live| Managed::read(live.raw)).unwrap_or_default()
+        })
+    }
+
     /// Both sides are there: the object can be compared with its copies field by field.
     pub fn is_whole(&self) -> bool {
         self.git.is_some() && self.live.is_some()
@@ -41,14 +82,13 @@ impl Pair {
 pub(super) struct Compared<'a> {
     pub key: AppKey,
     pub input: &'a AppInput,
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<Pair<'a>>,
     noise: BTreeMap<(Class, &'static str), usize>,
 }
 
 /// Takes the object apart from what names it: that is compared by pairing.
-fn content(object: &Value) -> (Value, Vec<FieldPath>) {
-    let stripped = strip(object);
-    let mut object = stripped.object;
+fn content(object: &Value) -> Value {
+    let mut object = strip(object).object;
     for path in [
         &["apiVersion"][..],
         &["kind"],
@@ -64,13 +104,17 @@ fn content(object: &Value) -> (Value, Vec<FieldPath>) {
     {
         FieldPath::keys(["metadata"]).remove(&mut object);
     }
-    (object, stripped.noise)
+    object
 }
 
-/// A Secret that came in unredacted gives no value away: what is in it is replaced.
-fn withhold(object: &Value, what: &ObjectRef, errors: &mut Vec<ReportError>) -> Option<Value> {
+/// A Secret that came in unredacted gives no value away: it is left out.
+fn withhold<'a>(
+    object: &'a Value,
+    what: &ObjectRef,
+    errors: &mut Vec<ReportError>,
+) -> Option<&'a Value> {
     if what.kind != "Secret" || !what.group.is_empty() || redact::is_clean(object) {
-        return Some(object.clone());
+        return Some(object);
     }
     errors.push(ReportError::new(
         format!("compare {what}"),
@@ -160,7 +204,13 @@ fn pair_up<'a>(
             )),
         }
     }
-    for base in app.base.iter().flatten().filter(|o| !is_hook(o)) {
+    for base in app
+        .base
+        .iter()
+        .flatten()
+        .filter(|o| !is_hook(o))
+        .map(Arc::as_ref)
+    {
         if let Ok(r) = ObjectRef::from_object(base) {
             out.entry(place(r).key()).or_insert_with(empty).base = Some(base);
         }
@@ -233,7 +283,7 @@ pub(super) fn compare<'a>(
     compared
 }
 
-impl Compared<'_> {
+impl<'a> Compared<'a> {
     /// A live object that Git does not have is ours when it carries our mark and nobody made it from another one.
     fn is_own(&self, sides: &Sides, object: &ObjectRef) -> bool {
         let Some(live) = sides.live else { return false };
@@ -268,20 +318,20 @@ impl Compared<'_> {
     fn pair(
         &mut self,
         object: ObjectRef,
-        sides: &Sides,
+        sides: &Sides<'a>,
         scaled: &BTreeSet<(String, String, String)>,
         now: Timestamp,
         errors: &mut Vec<ReportError>,
-    ) -> Option<Pair> {
-        let raw = |value: Option<&Value>, errors: &mut Vec<ReportError>| match value {
+    ) -> Option<Pair<'a>> {
+        let raw = |value: Option<&'a Value>, errors: &mut Vec<ReportError>| match value {
             Some(v) => withhold(v, &object, errors).map(Some),
             None => Some(None),
         };
-        let git = raw(sides.git.as_ref().map(|(d, _)| &d.object), errors)?;
+        let git = raw(sides.git.as_ref().map(|(d, _)| d.object.as_ref()), errors)?;
         let live = raw(sides.live, errors)?;
         let base = raw(sides.base, errors)?;
         let defaulted = raw(sides.defaulted, errors)?;
-        if let (Some(git), Some(live)) = (&git, &live)
+        if let (Some(git), Some(live)) = (git, live)
             && git.get("apiVersion") != live.get("apiVersion")
         {
             errors.push(ReportError::new(
@@ -294,18 +344,11 @@ impl Compared<'_> {
                 "read the object at Git's version; fields that moved between versions are shown as differences",
             ));
         }
-        let (stripped, bookkeeping) = match &live {
-            Some(v) => {
-                let (object, noise) = content(v);
-                (Some(object), noise)
-            }
-            None => (None, Vec::new()),
-        };
         let mut pair = Pair {
-            managed: live.as_ref().map(Managed::read).unwrap_or_default(),
-            git: git.as_ref().map(|v| content(v).0),
-            base: base.as_ref().map(|v| content(v).0),
-            live: stripped,
+            git: git.map(Side::new),
+            base: base.map(Side::new),
+            live: live.map(Side::new),
+            managed: OnceCell::new(),
             source: sides.git.as_ref().map(|(d, _)| Source {
                 repo: d.repo.clone(),
                 path: d.file.clone(),
@@ -316,8 +359,12 @@ impl Compared<'_> {
         };
         let mut noise = Vec::new();
         let mut found = BTreeMap::new();
-        let changes = match (&pair.git, &pair.live) {
-            (Some(git), Some(live)) => Some(diff(git, live, &pair.object.kind)),
+        let changes = match (git, live) {
+            (Some(git), Some(live)) if is_same(git, live) => Some(Vec::new()),
+            (Some(_), Some(_)) => pair
+                .git()
+                .zip(pair.live())
+                .map(|(git, live)| diff(git, live, &pair.object.kind)),
             _ => None,
         };
         if changes.as_ref().is_none_or(|c| !c.is_empty()) {
@@ -325,16 +372,11 @@ impl Compared<'_> {
                 app: &self.key,
                 pair: &pair,
                 base_known: self.input.base.is_some(),
-                git_raw: git.as_ref(),
-                live_raw: live.as_ref(),
-                filled: git
-                    .as_ref()
-                    .map(|g| content(&crate::object::defaults::fill(g)).0),
-                dry_run: defaulted.as_ref().map(|v| content(v).0),
-                applied: live
-                    .as_ref()
-                    .and_then(policy::last_applied)
-                    .map(|v| content(&v).0),
+                git_raw: git,
+                live_raw: live,
+                filled: git.map(|g| content(&crate::object::defaults::fill(g))),
+                dry_run: defaulted.map(content),
+                applied: live.and_then(policy::last_applied).map(|v| content(&v)),
                 autoscaled: scaled.contains(&(
                     pair.object.kind.clone(),
                     pair.object.namespace.clone().unwrap_or_default(),
@@ -363,9 +405,9 @@ impl Compared<'_> {
                 }
             }
         }
-        for path in bookkeeping {
-            let in_git = git.as_ref().and_then(|g| path.get(g));
-            if in_git != live.as_ref().and_then(|l| path.get(l)) {
+        for path in live.map(bookkeeping).unwrap_or_default() {
+            let in_git = git.and_then(|g| path.get(g));
+            if in_git != live.and_then(|l| path.get(l)) {
                 noise.push((Class::ServerNoise, classify::SERVER_NOISE));
             }
         }
@@ -409,14 +451,17 @@ impl Compared<'_> {
     pub fn auto_sync(&self) -> AutoSync {
         let mut standing = Vec::new();
         for pair in &self.pairs {
-            let (Some(base), Some(live)) = (&pair.base, &pair.live) else {
+            if pair.differs.is_empty() {
+                continue;
+            }
+            let (Some(base), Some(live)) = (pair.base(), pair.live()) else {
                 continue;
             };
             for path in pair.differs.keys().filter(|p| !p.is_root()) {
                 let (Some(synced), Some(now)) = (path.get(base), path.get(live)) else {
                     continue;
                 };
-                let writer = pair.managed.writer(path);
+                let writer = pair.managed().writer(path);
                 if synced == now || writer.is_none_or(|w| w.class() == ManagerClass::Gitops) {
                     continue;
                 }

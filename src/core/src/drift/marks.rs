@@ -92,12 +92,12 @@ pub(super) fn is_delicate(
 }
 
 /// The ignoreDifferences entry of the Application that hides this field from Argo CD.
-pub(super) fn ignored(application: &Value, pair: &Pair, path: &FieldPath) -> Option<String> {
-    let sides = [pair.live.as_ref(), pair.git.as_ref()];
+pub(super) fn ignored(application: &Value, pair: &Pair<'_>, path: &FieldPath) -> Option<String> {
+    let sides = [pair.live(), pair.git()];
     if let Some(pointer) = ignore::covering(application, &pair.object, sides, path) {
         return Some(pointer);
     }
-    let writer = pair.managed.writer(path)?;
+    let writer = pair.managed().writer(path)?;
     let named = ignore::rules(application, &pair.object)
         .filter_map(|rule| rule.get("managedFieldsManagers")?.as_array())
         .flatten()

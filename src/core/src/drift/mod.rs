@@ -37,7 +37,7 @@ pub struct Input {
 /// One object as Git renders it at the head of the tracked branch.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    pub object: Value,
+    pub object: Arc<Value>,
     pub repo: String,
     pub file: String,
     /// Where the object's document begins, from 1.
@@ -60,7 +60,7 @@ pub struct AppInput {
     pub application: Value,
     pub desired: Vec<Desired>,
     /// The rendering of the last successfully synced revision; none when it could not be had.
-    pub base: Option<Vec<Value>>,
+    pub base: Option<Vec<Arc<Value>>>,
     /// The live objects that carry this Application's tracking mark or match one that Git renders.
     /// Shared with whoever keeps the live state.
     pub live: Vec<Arc<Value>>,

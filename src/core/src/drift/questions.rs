@@ -16,7 +16,7 @@ use crate::object::path::FieldPath;
 #[derive(Clone, Copy)]
 struct Member<'a> {
     app: &'a Compared<'a>,
-    pair: &'a Pair,
+    pair: &'a Pair<'a>,
 }
 
 impl<'a> Member<'a> {
@@ -26,8 +26,8 @@ impl<'a> Member<'a> {
 
     /// The keys that a ConfigMap or Secret holds, on any side.
     fn keys(&self) -> BTreeSet<&'a str> {
-        let pair: &'a Pair = self.pair;
-        [&pair.live, &pair.git]
+        let pair: &'a Pair<'a> = self.pair;
+        [pair.live(), pair.git()]
             .into_iter()
             .flatten()
             .flat_map(|o| ["data", "binaryData"].map(|part| o.get(part)))
@@ -40,18 +40,18 @@ impl<'a> Member<'a> {
     fn cell(&self, field: &FieldPath) -> Cell {
         let pair = self.pair;
         let verdict = pair.differs.get(field);
-        let side = |object: &Option<Value>| object.as_ref().and_then(|o| field.get(o)).cloned();
+        let side = |object: Option<&Value>| object.and_then(|o| field.get(o)).cloned();
         let writer = match field.is_root() {
-            true => pair.managed.newest(ManagerClass::Human),
-            false => pair.managed.writer(field),
+            true => pair.managed().newest(ManagerClass::Human),
+            false => pair.managed().writer(field),
         };
         Cell {
             application: self.app.key.name.clone(),
             application_namespace: self.app.key.namespace.clone(),
             namespace: self.namespace().to_owned(),
-            git: side(&pair.git),
-            last_synced: side(&pair.base),
-            live: side(&pair.live),
+            git: side(pair.git()),
+            last_synced: side(pair.base()),
+            live: side(pair.live()),
             differs: verdict.is_some(),
             class: verdict.map(|v| v.class),
             writer: writer.map(Writer::from),
@@ -147,7 +147,7 @@ fn id(field: &FieldPath, table: &Table) -> String {
 /// The fields of this object that the writer of `field` changed in the same entry, and that differ as well.
 fn changed_together<'a>(member: &Member<'a>, field: &FieldPath) -> BTreeSet<&'a FieldPath> {
     let pair = member.pair;
-    let entry = match pair.managed.writer(field) {
+    let entry = match pair.managed().writer(field) {
         Some(entry)
             if pair.differs.contains_key(field) && entry.class() != ManagerClass::Gitops =>
         {
@@ -159,7 +159,7 @@ fn changed_together<'a>(member: &Member<'a>, field: &FieldPath) -> BTreeSet<&'a 
         .keys()
         .filter(|other| *other != field && !other.is_root())
         .filter(|other| {
-            pair.managed
+            pair.managed()
                 .writer(other)
                 .is_some_and(|e| std::ptr::eq(e, entry))
         })
@@ -185,7 +185,7 @@ fn between_copies(table: &Table, field: &FieldPath, cells: &[Cell]) -> Vec<Strin
     }
     // A copy that has one field of a pair that was changed together elsewhere, and not the other.
     for leader in &table.members {
-        let live = |m: &Member, f: &FieldPath| m.pair.live.as_ref().and_then(|l| f.get(l)).cloned();
+        let live = |m: &Member, f: &FieldPath| m.pair.live().and_then(|l| f.get(l)).cloned();
         for other in changed_together(leader, field) {
             for copy in &table.members {
                 let follows = |f: &FieldPath| {

@@ -43,7 +43,7 @@ fn first_live(app: &mut AppInput) -> &mut Value {
 
 fn desired(object: Value, file: &str) -> Desired {
     Desired {
-        object,
+        object: object.into(),
         repo: "file:///remote.git".to_owned(),
         file: file.to_owned(),
         line: 3,
@@ -86,7 +86,7 @@ fn service(name: &str, algorithm: &str, key: &str, edited: &[&str]) -> AppInput 
             git.clone(),
             &format!("deploy/{namespace}/auth-config.yaml"),
         )],
-        base: Some(vec![git.clone()]),
+        base: Some(vec![git.clone().into()]),
         live: vec![live(
             config_map(namespace, algorithm, key),
             name,
@@ -268,7 +268,7 @@ fn verdict(
     let mut app = service("one", "HS256", "key-2024-09", &[]);
     app.application["spec"]["destination"]["namespace"] = json!("n");
     app.desired = vec![desired(object(git), "c.yaml")];
-    app.base = base.map(|b| vec![object(b)]);
+    app.base = base.map(|b| vec![object(b).into()]);
     let managed = vec![entry(manager, EDITED, json!({"f:data": {"f:x": {}}}))];
     app.live = vec![live(
         object(live_value),
@@ -345,7 +345,7 @@ fn a_manual_scale_up_is_a_hotfix_and_the_servers_defaults_are_noise() {
     let mut app = service("pay", "HS256", "key-2024-09", &[]);
     app.application["spec"]["destination"]["namespace"] = json!("n");
     app.desired = vec![desired(git.clone(), "pay.yaml")];
-    app.base = Some(vec![git.clone()]);
+    app.base = Some(vec![git.clone().into()]);
     let mut scaled = entry("kubectl", EDITED, json!({"f:spec": {"f:replicas": {}}}));
     scaled["subresource"] = json!("scale");
     app.live = vec![live(now, "pay", &git, vec![scaled])];
@@ -393,7 +393,7 @@ fn a_manual_scale_up_is_a_hotfix_and_the_servers_defaults_are_noise() {
 fn objects_on_one_side_are_one_divergence() {
     let mut app = service("one", "HS256", "key-2024-09", &[]);
     let mut other = app.desired[0].clone();
-    other.object["metadata"]["name"] = json!("missing");
+    Arc::make_mut(&mut other.object)["metadata"]["name"] = json!("missing");
     app.base.as_mut().unwrap().push(other.object.clone());
     app.desired.push(other);
     let mut extra = Value::clone(&app.live[0]);
@@ -431,7 +431,10 @@ fn a_protected_look_alike_is_untouchable_and_no_secret_passes() {
             .all(|q| q.class == Class::Untouchable)
     );
 
-    for object in [Arc::make_mut(&mut app.live[0]), &mut app.desired[0].object] {
+    for object in [
+        Arc::make_mut(&mut app.live[0]),
+        Arc::make_mut(&mut app.desired[0].object),
+    ] {
         object["kind"] = json!("Secret");
     }
     first_live(&mut app)["data"]["JWT_ALGORITHM"] = json!("Y2FuYXJ5");
@@ -445,8 +448,8 @@ fn copies_that_share_little_are_no_group() {
     let mut other = service("like-service", "RS256", "key-2024-09", &["JWT_ALGORITHM"]);
     for object in [
         Arc::make_mut(&mut other.live[0]),
-        &mut other.desired[0].object,
-        &mut other.base.as_mut().unwrap()[0],
+        Arc::make_mut(&mut other.desired[0].object),
+        Arc::make_mut(&mut other.base.as_mut().unwrap()[0]),
     ] {
         let data = object["data"].as_object_mut().unwrap();
         data.shift_remove("JWT_PUBLIC_KEY_ID");
@@ -482,7 +485,7 @@ fn a_definition_that_the_server_writes_its_own_way_is_noise_only() {
     live["status"] = json!({"acceptedNames": {}});
     let mut app = service("cert-manager", "HS256", "key-2024-09", &[]);
     app.desired = vec![desired(git.clone(), "crd.yaml")];
-    app.base = Some(vec![git]);
+    app.base = Some(vec![git.into()]);
     app.live = vec![Arc::new(live)];
     let report = ask(vec![app]);
     assert_eq!(report.questions, []);
@@ -512,7 +515,7 @@ fn what_the_control_plane_keeps_on_a_claim_is_noise_and_a_persons_finalizer_is_n
     let mut app = service("one", "HS256", "key-2024-09", &[]);
     app.application["spec"]["destination"]["namespace"] = json!("n");
     app.desired = vec![desired(git.clone(), "pvc.yaml")];
-    app.base = Some(vec![git.clone()]);
+    app.base = Some(vec![git.clone().into()]);
     app.live = vec![live(now, "one", &git, Vec::new())];
     let fields: Vec<String> = ask(vec![app])
         .questions

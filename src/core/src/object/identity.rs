@@ -42,21 +42,21 @@ pub struct NotAnObject {
 impl ObjectRef {
     /// Reads apiVersion, kind, metadata.namespace and metadata.name.
     pub fn from_object(object: &Value) -> Result<Self, NotAnObject> {
-        let text = |pointer: &str, missing: &'static str| {
-            object
-                .pointer(pointer)
-                .and_then(Value::as_str)
+        let text = |from: Option<&'_ Value>, name: &str, missing: &'static str| {
+            from.and_then(|from| from.get(name)?.as_str())
                 .filter(|s| !s.is_empty())
+                .map(str::to_owned)
                 .ok_or(NotAnObject { missing })
         };
-        let api_version = text("/apiVersion", "apiVersion")?;
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let (object, metadata) = (Some(object), object.get("metadata"));
+        let api_version = text(object, "apiVersion", "apiVersion")?;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         Ok(ObjectRef {
             group: group.to_owned(),
             version: version.to_owned(),
-            kind: text("/kind", "kind")?.to_owned(),
-            namespace: text("/metadata/namespace", "").ok().map(str::to_owned),
-            name: text("/metadata/name", "metadata.name")?.to_owned(),
+            kind: text(object, "kind", "kind")?,
+            namespace: text(metadata, "namespace", "").ok(),
+            name: text(metadata, "name", "metadata.name")?,
         })
     }
 

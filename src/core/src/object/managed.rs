@@ -189,12 +189,37 @@ fn read_fields(fields: &Map<String, Value>, entry: &mut Entry, nodes: &mut usize
     complete
 }
 
+const MANAGED_FIELDS: &str = "/metadata/managedFields";
+
+/// Managed fields that are kept as the text they came as, written as the list that the API has.
+pub fn unpack(object: &mut Value) {
+    if let Some(fields) = object.pointer_mut(MANAGED_FIELDS)
+        && let Some(list) = fields
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok())
+    {
+        *fields = list;
+    }
+}
+
 impl Managed {
-    /// Reads `metadata.managedFields` of an object. Hostile input gives fewer facts, never an error.
+    /// Reads `metadata.managedFields` of an object, a list or the JSON text of one. Hostile input gives fewer facts,
+    /// never an error.
     pub fn read(object: &Value) -> Self {
         let mut managed = Managed::default();
-        let list = match object.pointer("/metadata/managedFields") {
+        let read: Vec<Value>;
+        let list = match object.pointer(MANAGED_FIELDS) {
             Some(Value::Array(list)) => list,
+            Some(Value::String(text)) => match serde_json::from_str(text) {
+                Ok(list) => {
+                    read = list;
+                    &read
+                }
+                Err(_) => {
+                    managed.incomplete = true;
+                    return managed;
+                }
+            },
             _ => return managed,
         };
         let mut nodes = 0;

@@ -114,40 +114,59 @@ pub fn fold_string_data(secret: &mut Map<String, Value>) {
     }
 }
 
+/// What [`strip`] takes out of an object, in its order.
+pub fn bookkeeping(object: &Value) -> Vec<FieldPath> {
+    let mut noise = Vec::new();
+    let there = |value: Option<&Value>| value.is_some_and(|v| !v.is_null());
+    if there(object.get("status")) {
+        noise.push(FieldPath::keys(["status"]));
+    }
+    let Some(Value::Object(metadata)) = object.get("metadata") else {
+        return noise;
+    };
+    for name in SERVER_METADATA {
+        if there(metadata.get(name)) {
+            noise.push(FieldPath::keys(["metadata", name]));
+        }
+    }
+    for (part, is_noise) in TOOLS {
+        let entries = metadata.get(part).and_then(Value::as_object);
+        for (name, value) in entries.into_iter().flatten() {
+            if is_noise(name) && !value.is_null() {
+                noise.push(FieldPath::keys(["metadata", part, name]));
+            }
+        }
+    }
+    noise
+}
+
+type IsNoise = fn(&str) -> bool;
+
+/// The parts of the metadata in which tools write about their own work, and what of it is theirs.
+const TOOLS: [(&str, IsNoise); 2] = [
+    ("annotations", is_bookkeeping_annotation),
+    ("labels", is_bookkeeping_label),
+];
+
 /// The object without status, without what the API server never tracks and without the annotations of the tools; nulls
 /// are dropped, a Secret's `stringData` is folded into `data`, and labels or annotations that end empty are gone.
 /// Doing it twice changes nothing.
 pub fn strip(object: &Value) -> Stripped {
-    let mut object = object.clone();
-    let mut noise = Vec::new();
+    let noise = bookkeeping(object);
+    let mut object = without_bookkeeping(object);
     drop_nulls(&mut object, 128);
     if let Value::Object(map) = &mut object {
         let secret = map.get("kind").and_then(Value::as_str) == Some("Secret");
         if secret {
             fold_string_data(map);
         }
-        if map.shift_remove("status").is_some() {
-            noise.push(FieldPath::keys(["status"]));
-        }
         if let Some(Value::Object(metadata)) = map.get_mut("metadata") {
-            for name in SERVER_METADATA {
-                if metadata.shift_remove(name).is_some() {
-                    noise.push(FieldPath::keys(["metadata", name]));
-                }
-            }
-            for (part, is_noise) in [
-                ("annotations", is_bookkeeping_annotation as fn(&str) -> bool),
-                ("labels", is_bookkeeping_label),
-            ] {
-                let Some(Value::Object(entries)) = metadata.get_mut(part) else {
-                    continue;
-                };
-                let names: Vec<String> = entries.keys().filter(|n| is_noise(n)).cloned().collect();
-                for name in names {
-                    entries.shift_remove(&name);
-                    noise.push(FieldPath::keys(["metadata", part, &name]));
-                }
-                if entries.is_empty() {
+            for (part, _) in TOOLS {
+                if metadata
+                    .get(part)
+                    .and_then(Value::as_object)
+                    .is_some_and(Map::is_empty)
+                {
                     metadata.shift_remove(part);
                 }
             }
@@ -156,10 +175,116 @@ pub fn strip(object: &Value) -> Stripped {
     Stripped { object, noise }
 }
 
+/// A copy of what is to stay only: managed fields and last-applied are the greater part of most objects.
+fn without_bookkeeping(object: &Value) -> Value {
+    let Value::Object(map) = object else {
+        return object.clone();
+    };
+    let metadata = |metadata: &Map<String, Value>| {
+        let kept = metadata
+            .iter()
+            .filter(|(name, _)| !SERVER_METADATA.contains(&name.as_str()));
+        kept.map(|(name, value)| {
+            let tool = TOOLS.iter().find(|(part, _)| *part == name.as_str());
+            let value = match (tool, value) {
+                (Some((_, is_noise)), Value::Object(entries)) => entries
+                    .iter()
+                    .filter(|(name, _)| !is_noise(name))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
+                _ => value.clone(),
+            };
+            (name.clone(), value)
+        })
+        .collect()
+    };
+    map.iter()
+        .filter(|(name, _)| name.as_str() != "status")
+        .map(|(name, value)| {
+            let value = match (name.as_str(), value) {
+                ("metadata", Value::Object(map)) => metadata(map),
+                _ => value.clone(),
+            };
+            (name.clone(), value)
+        })
+        .collect()
+}
+
+/// True only when two objects of one name are equal once stripped: a look at both in place of a copy of both. False says
+/// nothing.
+pub fn is_same(a: &Value, b: &Value) -> bool {
+    let (Value::Object(left), Value::Object(right)) = (a, b) else {
+        return false;
+    };
+    // Folding it would change the object.
+    if left.contains_key("stringData") || right.contains_key("stringData") {
+        return false;
+    }
+    let compared = |name: &str| !matches!(name, "apiVersion" | "kind" | "metadata" | "status");
+    let (Some(Value::Object(a)), Some(Value::Object(b))) =
+        (left.get("metadata"), right.get("metadata"))
+    else {
+        return false;
+    };
+    let content = |name: &str| {
+        !SERVER_METADATA.contains(&name)
+            && !matches!(name, "name" | "namespace" | "annotations" | "labels")
+    };
+    same_maps(left, right, compared)
+        && same_maps(a, b, content)
+        && TOOLS.iter().all(|(part, is_noise)| {
+            let none = Map::new();
+            match (entries(a.get(*part), &none), entries(b.get(*part), &none)) {
+                (Some(a), Some(b)) => same_maps(a, b, |name| !is_noise(name)),
+                _ => false,
+            }
+        })
+}
+
+/// The members of a map that may be missing; nothing when it is no map.
+fn entries<'v>(
+    value: Option<&'v Value>,
+    none: &'v Map<String, Value>,
+) -> Option<&'v Map<String, Value>> {
+    match value {
+        None | Some(Value::Null) => Some(none),
+        Some(Value::Object(map)) => Some(map),
+        Some(_) => None,
+    }
+}
+
+/// Equal in what is compared, a null being the same as nothing.
+fn same_maps(
+    a: &Map<String, Value>,
+    b: &Map<String, Value>,
+    compared: impl Fn(&str) -> bool,
+) -> bool {
+    let counted = |map: &Map<String, Value>| {
+        map.iter()
+            .filter(|(name, value)| !value.is_null() && compared(name))
+            .count()
+    };
+    counted(a) == counted(b)
+        && a.iter()
+            .filter(|(name, value)| !value.is_null() && compared(name))
+            .all(|(name, left)| b.get(name).is_some_and(|right| same_values(left, right)))
+}
+
+fn same_values(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => same_maps(a, b, |_| true),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_values(a, b))
+        }
+        _ => a == b,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::object::diff::diff;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -173,5 +298,65 @@ mod tests {
         assert_eq!(stripped.noise.len(), 5);
         assert_eq!(diff(&strip(&git).object, &stripped.object, "Secret"), []);
         assert_eq!(strip(&stripped.object).object, stripped.object);
+    }
+
+    fn tree() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            Just(json!({})),
+            Just(json!(1)),
+            Just(json!("x")),
+        ];
+        let key = prop_oneof![
+            Just("a"),
+            Just("status"),
+            Just("uid"),
+            Just("labels"),
+            Just("annotations"),
+            Just("stringData"),
+            Just("data"),
+            Just("controller-uid"),
+            Just(LAST_APPLIED),
+        ];
+        leaf.prop_recursive(3, 16, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec((key.clone(), inner.clone()), 0..4)
+                    .prop_map(|m| m.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()),
+                proptest::collection::vec(inner, 0..3).prop_map(Value::Array),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_the_same_at_a_look_is_equal_once_stripped(kind in prop_oneof![Just("Secret"), Just("ConfigMap")],
+            sides in proptest::collection::vec((tree(), tree()), 2), alike in any::<bool>()) {
+            let object = |(metadata, content): &(Value, Value)| {
+                let mut object = json!({"kind": kind, "metadata": metadata, "data": content});
+                if let Value::Object(map) = content {
+                    object.as_object_mut().unwrap().extend(map.clone());
+                }
+                object
+            };
+            let a = object(&sides[0]);
+            let mut b = if alike { a.clone() } else { object(&sides[1]) };
+            if alike && let Some(Value::Object(metadata)) = b.get_mut("metadata") {
+                metadata.insert("resourceVersion".into(), json!("7"));
+                metadata.insert("generateName".into(), Value::Null);
+            }
+            let bare = |object: &Value| {
+                let mut object = strip(object).object;
+                if let Some(map) = object.as_object_mut() {
+                    map.shift_remove("kind");
+                }
+                object
+            };
+            if is_same(&a, &b) {
+                prop_assert_eq!(bare(&a), bare(&b));
+            } else if alike {
+                prop_assert!(a.get("stringData").is_some() || !a["metadata"].is_object()
+                    || ["annotations", "labels"].iter().any(|p| a["metadata"].get(p).is_some_and(|v| !v.is_object() && !v.is_null())));
+            }
+        }
     }
 }

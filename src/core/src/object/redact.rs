@@ -108,6 +108,15 @@ fn redact_annotation(text: &mut Value, key: &[u8; 32]) {
     };
 }
 
+/// Whether [`redact`] would find a Secret in the tree.
+pub fn concerns(tree: &Value) -> bool {
+    match tree {
+        Value::Array(items) => items.iter().any(concerns),
+        Value::Object(map) => is_secret(map) || map.values().any(concerns),
+        _ => false,
+    }
+}
+
 /// Replaces every value under `data` and `stringData` of every Secret in the tree, items of lists and the copies in
 /// their last-applied annotation included, by `{"secret": "hmac:…"}`. The digest is over the decoded bytes, so that
 /// `data` and `stringData` compare. Redacting twice changes nothing.
@@ -179,6 +188,7 @@ mod tests {
             if deep {
                 tree = json!({"snapshot": {"objects": {"a": tree}}});
             }
+            prop_assert!(concerns(&tree));
             redact(&mut tree, KEY);
             let text = tree.to_string();
             prop_assert!(!text.contains(&canary) && !text.contains(&encoded), "{}", text);

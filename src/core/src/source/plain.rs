@@ -1,5 +1,7 @@
 //! Rendering of a plain directory source, as Argo CD's repository server does it.
 
+use std::sync::Arc;
+
 use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
 
@@ -25,7 +27,7 @@ pub struct DirectoryOptions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
     /// With the destination's namespace filled in where the object is namespaced and names none.
-    pub object: Value,
+    pub object: Arc<Value>,
     /// Path from the root of the repository.
     pub file: String,
     /// Index of the document in the file.
@@ -178,7 +180,7 @@ fn objects(
                 fill_namespace(&mut object, namespace);
                 let line = item_line(&tree, root, i).unwrap_or(line);
                 out.push(Rendered {
-                    object,
+                    object: Arc::new(object),
                     file: path.to_owned(),
                     doc,
                     item: Some(i),
@@ -191,7 +193,7 @@ fn objects(
         let mut object = value;
         fill_namespace(&mut object, namespace);
         out.push(Rendered {
-            object,
+            object: Arc::new(object),
             file: path.to_owned(),
             doc,
             item: None,

@@ -79,7 +79,7 @@ pub fn prove(apps: &[Rendered<'_>], decided: &[FieldEdit]) -> Proof {
 fn by_key(rendering: &Rendering, errors: &mut Vec<String>) -> BTreeMap<ObjectKey, Value> {
     let mut map = BTreeMap::new();
     for rendered in &rendering.objects {
-        let mut object = rendered.object.clone();
+        let mut object = Value::clone(&rendered.object);
         match ObjectRef::from_object(&object) {
             Ok(r) => {
                 if r.kind == "Secret"
@@ -279,7 +279,7 @@ mod tests {
     fn an_object_comes_and_goes_only_as_decided() {
         let one = rendering(&format!("{HEAD}data: {{a: x}}\n"));
         let none = Rendering::default();
-        let manifest = one.objects[0].object.clone();
+        let manifest = Value::clone(&one.objects[0].object);
         let mut other = manifest.clone();
         other["data"]["a"] = json!("y");
         let proven = |before, after, wishes: &[FieldEdit]| {

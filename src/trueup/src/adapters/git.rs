@@ -102,6 +102,8 @@ pub struct GitRepo {
     author: Option<Author>,
     /// Two processes updating the refs of one mirror lock each other out.
     network: Mutex<()>,
+    /// Handles on the mirror that nobody uses just now: opening one reads its configuration and its packs.
+    handles: Arc<std::sync::Mutex<Vec<git2::Repository>>>,
     /// Commits that were found in the mirror; none ever leaves it.
     known: Mutex<BTreeSet<String>>,
 }
@@ -130,6 +132,7 @@ impl GitRepo {
             git,
             author: options.author.clone(),
             network: Mutex::new(()),
+            handles: Arc::default(),
             known: Mutex::default(),
         })
     }
@@ -160,10 +163,18 @@ impl GitRepo {
         what: &str,
         work: impl FnOnce(&git2::Repository) -> Result<T, objects::Trouble> + Send + 'static,
     ) -> Result<T, GitError> {
-        let mirror = self.mirror.clone();
+        let (mirror, handles) = (self.mirror.clone(), self.handles.clone());
         let done = tokio::task::spawn_blocking(move || {
-            let repository = git2::Repository::open_bare(&mirror)?;
-            work(&repository)
+            let idle = handles.lock().ok().and_then(|mut idle| idle.pop());
+            let repository = match idle {
+                Some(repository) => repository,
+                None => git2::Repository::open_bare(&mirror)?,
+            };
+            let done = work(&repository);
+            if let Ok(mut idle) = handles.lock() {
+                idle.push(repository);
+            }
+            done
         })
         .await;
         match done {
@@ -370,12 +381,17 @@ impl Repo for GitRepo {
         .await
     }
 
-    async fn manifests_with(&self, sha: &str, needle: &str) -> Result<Vec<SourceFile>, GitError> {
+    async fn manifests_with(
+        &self,
+        sha: &str,
+        needle: &str,
+        beside: &[String],
+    ) -> Result<Vec<SourceFile>, GitError> {
         self.ensure(sha).await?;
-        let (id, needle) = (sha.to_owned(), needle.to_owned());
+        let (id, needle, beside) = (sha.to_owned(), needle.to_owned(), beside.to_vec());
         self.local(
             &format!("look through the files at {sha}"),
-            move |repository| objects::manifests_with(repository, &id, needle.as_bytes()),
+            move |repository| objects::manifests_with(repository, &id, needle.as_bytes(), &beside),
         )
         .await
     }

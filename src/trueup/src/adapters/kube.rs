@@ -3,6 +3,7 @@
 mod connect;
 mod discovery;
 mod http;
+mod page;
 mod reads;
 mod secrets;
 mod watch;

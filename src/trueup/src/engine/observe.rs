@@ -248,11 +248,11 @@ fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
         field_of(object, &key.field)
     };
     let sides = Sides {
-        git: find(app.desired.iter().map(|d| &d.object).collect()),
+        git: find(app.desired.iter().map(|d| d.object.as_ref()).collect()),
         last_synced: app
             .base
             .as_ref()
-            .and_then(|base| find(base.iter().collect())),
+            .and_then(|base| find(base.iter().map(AsRef::as_ref).collect())),
         live: find(app.live_objects().collect()),
     };
     CellNow {

@@ -23,7 +23,7 @@ use trueup_core::drift::report::{DriftReport, ReportError};
 use trueup_core::drift::{self, AppInput, Desired, Input};
 use trueup_core::event::Prediction;
 use trueup_core::object::identity::{AppKey, ObjectRef};
-use trueup_core::object::redact::redact;
+use trueup_core::object::redact::{self, redact};
 use trueup_core::source::plain::Rendering;
 
 use super::trouble::Trouble;
@@ -101,7 +101,7 @@ pub struct AppSeen {
     /// Objects of Git that run as hooks of a sync.
     pub hooks: Vec<ObjectRef>,
     /// Git at `base_revision`, secrets as digests.
-    pub base: Option<Vec<Value>>,
+    pub base: Option<Vec<Arc<Value>>>,
     pub live: Vec<Arc<Value>>,
     /// The Application as Git declares it, and where.
     pub declared: Option<DeclaredAt>,
@@ -127,7 +127,11 @@ impl AppSeen {
         let is = |other: &&Value| {
             ObjectRef::from_object(other).is_ok_and(|reference| reference.key() == object.key())
         };
-        let git = self.desired.iter().map(|desired| &desired.object).find(is);
+        let git = self
+            .desired
+            .iter()
+            .map(|desired| desired.object.as_ref())
+            .find(is);
         (git, self.live_objects().find(is))
     }
 }
@@ -304,9 +308,12 @@ impl Reader {
             }
         }
         self.find_heads(&mut look, options.glance).await;
-        self.render_all(&mut look).await;
-        if !options.git_only {
-            self.read_live(&mut look, options.pods).await;
+        if options.git_only {
+            self.render_all(&mut look).await;
+        } else {
+            let hinted = self.hinted(&look);
+            let ((), early) = tokio::join!(self.render_all(&mut look), live::list_early(hinted));
+            self.read_live(&mut look, options.pods, early).await;
         }
         if options.predictions {
             self.predict_all(&mut look).await;
@@ -320,13 +327,16 @@ impl Reader {
             // Without the live side there is nothing to compare.
             applications: look
                 .apps
-                .values()
+                .values_mut()
                 .filter(|_| !options.git_only)
-                .map(input_of)
+                .map(lend)
                 .collect(),
             now: observed_at,
         };
         let mut report = drift::report(&input);
+        for (app, lent) in look.apps.values_mut().zip(input.applications) {
+            give_back(app, lent);
+        }
         report.errors.extend(look.errors.iter().cloned());
         trace::sharpen(&mut report, &look.apps);
         let permissions = if options.permissions {
@@ -521,6 +531,15 @@ impl Reader {
         }
     }
 
+    /// What Git renders, with digests in place of secret values; shared with the rendering where it holds none.
+    fn shared(&self, object: &Arc<Value>) -> Arc<Value> {
+        if redact::concerns(object) {
+            Arc::new(self.redacted(Value::clone(object)))
+        } else {
+            object.clone()
+        }
+    }
+
     /// Puts digests in place of secret values.
     fn redacted(&self, mut object: Value) -> Value {
         redact(&mut object, &self.secret_key);
@@ -538,18 +557,26 @@ struct Look {
     requests: u32,
 }
 
-fn input_of(app: &AppSeen) -> AppInput {
+/// What is compared of an Application. Everything that was read is in there, so it is lent and not copied.
+fn lend(app: &mut AppSeen) -> AppInput {
     AppInput {
-        application: Value::clone(&app.object),
-        desired: app.desired.clone(),
-        base: app.base.clone(),
-        live: app.live.clone(),
+        application: Arc::unwrap_or_clone(std::mem::take(&mut app.object)),
+        desired: std::mem::take(&mut app.desired),
+        base: app.base.take(),
+        live: std::mem::take(&mut app.live),
         declared: app
             .declared
             .as_ref()
             .map(|declared| declared.object.clone()),
         ..AppInput::default()
     }
+}
+
+fn give_back(app: &mut AppSeen, lent: AppInput) {
+    app.object = Arc::new(lent.application);
+    app.desired = lent.desired;
+    app.base = lent.base;
+    app.live = lent.live;
 }
 
 /// A failed read as an entry of a report.

@@ -98,7 +98,7 @@ impl Mirrors {
             let own: BTreeSet<ObjectKey> = app
                 .desired
                 .iter()
-                .map(|desired| &desired.object)
+                .map(|desired| desired.object.as_ref())
                 .chain(app.live_objects())
                 .filter_map(|object| Some(ObjectRef::from_object(object).ok()?.key()))
                 .collect();
@@ -180,7 +180,7 @@ impl Engine {
             let named = app
                 .desired
                 .iter()
-                .map(|desired| &desired.object)
+                .map(|desired| desired.object.as_ref())
                 .chain(app.live_objects())
                 .filter_map(|object| ObjectRef::from_object(object).ok())
                 .map(|object| (object.key(), object));

@@ -93,7 +93,8 @@ pub struct ClusterPin {
 /// All objects of one kind at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    /// Shared: who keeps the live state and who looks at it have the same object.
+    /// Whole, but for `metadata.managedFields`, which is text (see `trueup_core::object::managed::unpack`). Shared: who keeps the live state and
+    /// who looks at it have the same object.
     pub items: Vec<Arc<Value>>,
     /// Where a watch goes on from.
     pub resource_version: String,

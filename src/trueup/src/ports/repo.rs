@@ -58,12 +58,18 @@ impl SourceFile {
 
     /// Whether its bytes contain `needle`.
     pub fn holds(&self, needle: &[u8]) -> bool {
-        !needle.is_empty()
-            && self
-                .bytes
-                .windows(needle.len())
-                .any(|window| window == needle)
+        holds(&self.bytes, needle)
     }
+}
+
+/// Whether bytes contain `needle`; none contain an empty one.
+pub fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+    // The first byte by itself: nearly every place is ruled out by it.
+    needle.first().is_some_and(|first| {
+        bytes
+            .windows(needle.len())
+            .any(|window| window[0] == *first && window == needle)
+    })
 }
 
 /// The new bytes of a file; the file is made when it is not there. `None` takes it away, and the folder with its last.
@@ -136,12 +142,13 @@ pub trait Repo: Send + Sync {
     /// the mirror lacks it.
     async fn files(&self, sha: &str, prefix: &str) -> Result<Vec<SourceFile>, GitError>;
     /// The YAML and JSON files of the whole tree at a commit that hold `needle`; for looking through a large repository
-    /// without reading it into memory.
-    async fn manifests_with(&self, sha: &str, needle: &str) -> Result<Vec<SourceFile>, GitError> {
-        let mut files = self.files(sha, "").await?;
-        files.retain(|file| file.is_manifest() && file.holds(needle.as_bytes()));
-        Ok(files)
-    }
+    /// without reading it into memory. Those below the folders of `beside`, which are in order, are left out.
+    async fn manifests_with(
+        &self,
+        sha: &str,
+        needle: &str,
+        beside: &[String],
+    ) -> Result<Vec<SourceFile>, GitError>;
     /// The id of the folder's tree at a commit; equal ids mean equal content. `None` when there is no such folder.
     async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError>;
     /// A commit of the changes on top of `parent`, without a checkout. The same arguments give the same commit.

@@ -124,14 +124,22 @@ pub(super) fn manifests_with(
     repository: &Repository,
     sha: &str,
     needle: &[u8],
+    beside: &[String],
 ) -> Result<Vec<SourceFile>, Trouble> {
+    let elsewhere = |path: &str| {
+        !path.match_indices('/').any(|(at, _)| {
+            beside
+                .binary_search_by(|folder| folder.as_str().cmp(&path[..at]))
+                .is_ok()
+        })
+    };
     let mut files = Vec::new();
     for (path, id) in blobs(&tree(repository, sha)?, "", usize::MAX)? {
         let mut file = SourceFile {
             path,
             bytes: Vec::new(),
         };
-        if file.is_manifest() {
+        if file.is_manifest() && elsewhere(&file.path) {
             file.bytes = content(repository, id)?;
             if file.holds(needle) {
                 files.push(file);

@@ -6,10 +6,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use http::Method;
 use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
 use trueup_core::object::identity::ObjectRef;
 
 use super::discovery::group_path;
 use super::http::{Answer, Failure, encode, exchange, refusal, refused, request, unreachable};
+use super::page;
 use super::secrets::admit;
 use super::{KubeCluster, Timestamp};
 use crate::ports::{ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, Served};
@@ -101,6 +103,8 @@ impl KubeCluster {
     ) -> Result<Option<Listing>, ReadError> {
         let mut listing = Listing::default();
         let mut next = String::new();
+        // A page is decoded while the server makes the next one.
+        let mut decoding: Option<JoinHandle<serde_json::Result<Vec<Arc<Value>>>>> = None;
         loop {
             let mut uri = format!("{base}?limit={PAGE}");
             if !next.is_empty() {
@@ -122,27 +126,23 @@ impl KubeCluster {
             }
             listing.bytes += answer.body.len() as u64;
             listing.requests += 1;
-            let mut page = parse(what, &answer.body)?;
-            let text = |key: &str| {
-                page.pointer(&format!("/metadata/{key}"))
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            let (more, version) = (text("continue"), text("resourceVersion"));
-            listing.resource_version = version;
-            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                listing.items.extend(
-                    items
-                        .into_iter()
-                        .map(|item| Arc::new(self.admit_item(kind, item))),
-                );
+            let head = page::head(&answer.body);
+            listing.resource_version = head.version.unwrap_or_default();
+            let (kind, key) = (kind.clone(), self.inner.options.secret_key);
+            let decode =
+                tokio::task::spawn_blocking(move || page::items(&answer.body, &kind, &key));
+            if let Some(earlier) = decoding.replace(decode) {
+                listing.items.extend(decoded(what, earlier).await?);
             }
-            if more.is_empty() {
-                return Ok(Some(listing));
+            next = head.next.unwrap_or_default();
+            if next.is_empty() {
+                break;
             }
-            next = more;
         }
+        if let Some(last) = decoding {
+            listing.items.extend(decoded(what, last).await?);
+        }
+        Ok(Some(listing))
     }
 
     /// Items of a list do not say what they are; the list does.
@@ -369,16 +369,35 @@ pub(super) fn object_path(
 }
 
 fn parse(what: &str, body: &[u8]) -> Result<Value, ReadError> {
-    // The parser's message can quote the text, which may be a Secret: only the place is told.
-    serde_json::from_slice(body).map_err(|error| ReadError {
+    serde_json::from_slice(body).map_err(|error| malformed(what, &error))
+}
+
+async fn decoded(
+    what: &str,
+    decoding: JoinHandle<serde_json::Result<Vec<Arc<Value>>>>,
+) -> Result<Vec<Arc<Value>>, ReadError> {
+    match decoding.await {
+        Ok(items) => items.map_err(|error| malformed(what, &error)),
+        Err(_) => Err(ReadError {
+            failure: ReadFailure::Malformed,
+            what: what.to_owned(),
+            why: "the work on the answer was interrupted".to_owned(),
+            hint: "try again".to_owned(),
+        }),
+    }
+}
+
+/// The parser's message can quote the text, which may be a Secret: only the place is told.
+fn malformed(what: &str, error: &serde_json::Error) -> ReadError {
+    ReadError {
         failure: ReadFailure::Malformed,
         what: what.to_owned(),
         why: format!(
-            "the answer is not JSON (line {}, column {})",
+            "the answer is not what was asked for, or no JSON (line {}, column {})",
             error.line(),
             error.column()
         ),
         hint: "something between here and the server answers in its place: check the proxy"
             .to_owned(),
-    })
+    }
 }

@@ -11,7 +11,7 @@ use trueup_core::object::identity::{AppKey, ObjectRef};
 use trueup_core::source::plain::{self, DirectoryOptions, Rendering};
 
 use super::{AppSeen, CONCURRENT, Files, Look, Reader, declared, from_git};
-use crate::ports::{GitError, GitFailure, Repo};
+use crate::ports::{GitError, GitFailure, Repo, SourceFile, holds};
 
 /// Renderings and declared Applications, by what they were made from.
 #[derive(Default)]
@@ -307,7 +307,7 @@ impl Reader {
                 continue;
             }
             app.desired.push(Desired {
-                object: self.redacted(rendered.object.clone()),
+                object: self.shared(&rendered.object),
                 repo: app.repo_url.clone(),
                 file: rendered.file.clone(),
                 line: rendered.line,
@@ -324,7 +324,7 @@ impl Reader {
                     .filter(|rendered| !is_hook(&rendered.object));
                 app.base = Some(
                     objects
-                        .map(|rendered| self.redacted(rendered.object.clone()))
+                        .map(|rendered| self.shared(&rendered.object))
                         .collect(),
                 );
             }
@@ -352,7 +352,16 @@ impl Reader {
             .map(|job| (job.url.clone(), job.head.clone()))
             .collect();
         for (url, sha) in commits {
-            match self.declared_in(&url, &sha).await {
+            let read: BTreeMap<String, Arc<Files>> = jobs
+                .iter()
+                .filter(|job| job.url == url && job.head == sha && !job.options.path.is_empty())
+                .filter_map(|job| {
+                    let app = look.apps.get(&job.key)?;
+                    app.rendering.as_ref()?;
+                    Some((job.options.path.clone(), app.files.clone()))
+                })
+                .collect();
+            match self.declared_in(&url, &sha, read).await {
                 Ok(found) => {
                     for app in look.apps.values_mut().filter(|app| app.declared.is_none()) {
                         app.declared = found.of(&app.key, &self.namespace).map(|mut declared| {
@@ -366,14 +375,33 @@ impl Reader {
         }
     }
 
-    async fn declared_in(&self, url: &str, sha: &str) -> Result<Arc<declared::Found>, GitError> {
+    /// `read`: folders of this commit that were read already, with all that is below them.
+    async fn declared_in(
+        &self,
+        url: &str,
+        sha: &str,
+        read: BTreeMap<String, Arc<Files>>,
+    ) -> Result<Arc<declared::Found>, GitError> {
         let repo = self.repos.open(url).await?;
         let tree = repo.tree_id(sha, "").await?.unwrap_or_default();
         let key = (url.to_owned(), tree);
         if let Some(found) = self.cache.lock().await.declared.get(&key) {
             return Ok(found.clone());
         }
-        let files = repo.manifests_with(sha, declared::NEEDLE).await?;
+        let beside: Vec<String> = read.keys().cloned().collect();
+        let mut files = repo.manifests_with(sha, declared::NEEDLE, &beside).await?;
+        for (path, bytes) in read.values().flat_map(|files| files.iter()) {
+            if holds(bytes, declared::NEEDLE.as_bytes())
+                && !files.iter().any(|file| file.path == *path)
+            {
+                files.push(SourceFile {
+                    path: path.clone(),
+                    bytes: bytes.clone(),
+                });
+            }
+        }
+        files.retain(SourceFile::is_manifest);
+        files.sort_by(|a, b| a.path.cmp(&b.path));
         let found = Arc::new(declared::scan(url, &files));
         self.cache.lock().await.declared.insert(key, found.clone());
         Ok(found)

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use trueup_core::drift::report::ReportError;
 use trueup_core::object::identity::{AppKey, ObjectKey, ObjectRef};
@@ -57,9 +58,63 @@ impl ClusterState {
     }
 }
 
+/// Listings made beforehand, by context, group and kind.
+pub(super) type Early = BTreeMap<(String, String, String), (Kind, Result<Listing, ReadError>)>;
+
+/// Lists kinds that will most likely be needed. What is not among them is listed when it turns out to be, and so is what may not be listed as a
+/// whole.
+pub(super) async fn list_early(hinted: Vec<(Arc<dyn Cluster>, Kind)>) -> Early {
+    let lists: Vec<BoxFuture<'static, _>> = hinted
+        .into_iter()
+        .map(|(cluster, kind)| {
+            async move {
+                let listing = cluster.list(&kind, None).await;
+                let context = cluster.context().to_owned();
+                let name = (context, kind.group.clone(), kind.kind.clone());
+                (name, (kind, listing))
+            }
+            .boxed()
+        })
+        .collect();
+    let listed: Vec<_> = futures::stream::iter(lists)
+        .buffer_unordered(CONCURRENT)
+        .collect()
+        .await;
+    let asked_again = |failure| matches!(failure, ReadFailure::Forbidden | ReadFailure::NotServed);
+    listed
+        .into_iter()
+        .filter(|(_, (_, listing))| {
+            !listing
+                .as_ref()
+                .is_err_and(|error| asked_again(error.failure))
+        })
+        .collect()
+}
+
 impl Reader {
+    /// The kinds that Argo CD says the Applications have: a hint, so that listing them need not wait for Git. Secrets are asked for when it is
+    /// certain that they are needed.
+    pub(super) fn hinted(&self, look: &Look) -> Vec<(Arc<dyn Cluster>, Kind)> {
+        let mut hinted: BTreeMap<(&str, Kind), &Arc<dyn Cluster>> = BTreeMap::new();
+        for app in look.apps.values().filter(|app| app.head.is_some()) {
+            let Some(cluster) = self.cluster_of(&app.destination) else {
+                continue;
+            };
+            for resource in managed(&app.object) {
+                let kind = kind_of(resource);
+                if !kind.kind.is_empty() && !kind.is_secret() {
+                    hinted.insert((cluster.context(), kind), cluster);
+                }
+            }
+        }
+        hinted
+            .into_iter()
+            .map(|((_, kind), cluster)| (cluster.clone(), kind))
+            .collect()
+    }
+
     /// Lists what the Applications need and gives each its own objects, and its pods when asked to.
-    pub(super) async fn read_live(&self, look: &mut Look, pods: bool) {
+    pub(super) async fn read_live(&self, look: &mut Look, pods: bool, mut early: Early) {
         let mut clusters: BTreeMap<String, (Arc<dyn Cluster>, Wanted)> = BTreeMap::new();
         for app in look.apps.values_mut() {
             let Some(cluster) = self.cluster_of(&app.destination) else {
@@ -91,29 +146,15 @@ impl Reader {
                     want(wanted, kind, object.namespace.as_deref(), true);
                 }
             }
-            for resource in app
-                .object
-                .pointer("/status/resources")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
-                let text = |field: &str| {
-                    resource
-                        .get(field)
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                };
-                if resource.get("hook").and_then(Value::as_bool) == Some(true)
-                    || text("kind").is_empty()
-                {
+            for resource in managed(&app.object) {
+                let kind = kind_of(resource);
+                if kind.kind.is_empty() {
                     continue;
                 }
-                let kind = Kind::new(text("group"), text("version"), text("kind"));
                 want(
                     wanted,
                     kind,
-                    Some(text("namespace")).filter(|namespace| !namespace.is_empty()),
+                    Some(text(resource, "namespace")).filter(|namespace| !namespace.is_empty()),
                     false,
                 );
             }
@@ -128,7 +169,9 @@ impl Reader {
         }
         let mut states: BTreeMap<String, ClusterState> = BTreeMap::new();
         for (context, (cluster, wanted)) in clusters {
-            let state = self.read_cluster(cluster.as_ref(), wanted).await;
+            let state = self
+                .read_cluster(cluster.as_ref(), wanted, &mut early)
+                .await;
             look.bytes += state.bytes;
             look.requests += state.requests;
             look.errors.extend(state.errors.iter().cloned());
@@ -154,7 +197,12 @@ impl Reader {
         }
     }
 
-    async fn read_cluster(&self, cluster: &dyn Cluster, wanted: Wanted) -> ClusterState {
+    async fn read_cluster(
+        &self,
+        cluster: &dyn Cluster,
+        wanted: Wanted,
+        early: &mut Early,
+    ) -> ClusterState {
         let mut state = ClusterState::default();
         let kinds: Vec<Kind> = wanted.values().map(|(kind, _)| kind.clone()).collect();
         match cluster.served(&kinds).await {
@@ -176,7 +224,12 @@ impl Reader {
         let mut readable = Vec::new();
         for (name, (kind, namespaces)) in wanted {
             match state.served.get(&name) {
-                Some(Some(served)) => readable.push((kind, namespaces, served.namespaced)),
+                Some(Some(served)) => {
+                    let name = (cluster.context().to_owned(), name.0, name.1);
+                    // Only at the version at which it is to be compared.
+                    let listed = early.remove(&name).filter(|(listed, _)| *listed == kind);
+                    readable.push((kind, namespaces, served.namespaced, listed));
+                }
                 _ => {
                     state.errors.push(ReportError::new(
                         format!(
@@ -193,8 +246,11 @@ impl Reader {
             }
         }
         let answers: Vec<_> = futures::stream::iter(readable)
-            .map(|(kind, namespaces, namespaced)| async move {
-                let parts = list_kind(cluster, &kind, &namespaces, namespaced).await;
+            .map(|(kind, namespaces, namespaced, listed)| async move {
+                let parts = match listed {
+                    Some((_, listing)) => vec![(None, listing)],
+                    None => list_kind(cluster, &kind, &namespaces, namespaced).await,
+                };
                 (kind, parts)
             })
             .buffer_unordered(CONCURRENT)
@@ -215,6 +271,31 @@ impl Reader {
         }
         state
     }
+}
+
+/// What Argo CD says that an Application has, hooks left out.
+fn managed(application: &Value) -> impl Iterator<Item = &Value> {
+    application
+        .pointer("/status/resources")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|resource| resource.get("hook").and_then(Value::as_bool) != Some(true))
+}
+
+fn text<'r>(resource: &'r Value, field: &str) -> &'r str {
+    resource
+        .get(field)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn kind_of(resource: &Value) -> Kind {
+    Kind::new(
+        text(resource, "group"),
+        text(resource, "version"),
+        text(resource, "kind"),
+    )
 }
 
 /// Notes that a kind is wanted. The version that Git uses is the one to compare at.
@@ -302,7 +383,7 @@ fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
         .cloned()
         .collect();
     let mut complete = true;
-    let mut keep = |object: &mut Value| {
+    let mut keep = |object: &mut Arc<Value>| {
         let Ok(named) = ObjectRef::from_object(object) else {
             return true;
         };
@@ -313,7 +394,8 @@ fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
             .is_some_and(|served| !served.namespaced);
         let mut key = named.key();
         if cluster_scoped
-            && let Some(metadata) = object
+            && named.namespace.is_some()
+            && let Some(metadata) = Arc::make_mut(object)
                 .pointer_mut("/metadata")
                 .and_then(Value::as_object_mut)
         {
@@ -336,28 +418,14 @@ fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
             !state.is_unread(&named.key())
         });
     }
-    for resource in app
-        .object
-        .pointer("/status/resources")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let text = |field: &str| {
-            resource
-                .get(field)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        if resource.get("hook").and_then(Value::as_bool) != Some(true) {
-            mine.insert(ObjectKey {
-                group: text("group").to_owned(),
-                kind: text("kind").to_owned(),
-                namespace: Some(text("namespace").to_owned())
-                    .filter(|namespace| !namespace.is_empty()),
-                name: text("name").to_owned(),
-            });
-        }
+    for resource in managed(&app.object) {
+        mine.insert(ObjectKey {
+            group: text(resource, "group").to_owned(),
+            kind: text(resource, "kind").to_owned(),
+            namespace: Some(text(resource, "namespace").to_owned())
+                .filter(|namespace| !namespace.is_empty()),
+            name: text(resource, "name").to_owned(),
+        });
     }
     app.complete &= complete;
     app.live = mine

@@ -44,7 +44,7 @@ impl Reader {
             let desired: Vec<Value> = app
                 .desired
                 .iter()
-                .map(|desired| desired.object.clone())
+                .map(|desired| Value::clone(&desired.object))
                 .collect();
             predictions.push((
                 app.key.clone(),

@@ -210,7 +210,7 @@ impl Reader {
             for object in app
                 .desired
                 .iter()
-                .map(|desired| &desired.object)
+                .map(|desired| desired.object.as_ref())
                 .chain(app.live_objects())
             {
                 let Some(kind) = Kind::of_object(object) else {
@@ -353,7 +353,7 @@ async fn resolve_plurals(
         for object in app
             .desired
             .iter()
-            .map(|desired| &desired.object)
+            .map(|desired| desired.object.as_ref())
             .chain(app.live_objects())
         {
             if let Some(kind) = Kind::of_object(object) {

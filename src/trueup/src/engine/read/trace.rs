@@ -1,6 +1,6 @@
 //! From a field of an object to the bytes of Git that make it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use trueup_core::drift::report::DriftReport;
@@ -121,7 +121,18 @@ fn file_of<'a>(app: &'a AppSeen, path: &str) -> Option<&'a [u8]> {
 /// Points every cell of the report at its field's own line, where the field stands in Git.
 pub(super) fn sharpen(report: &mut DriftReport, apps: &BTreeMap<AppKey, AppSeen>) {
     let mut rendered: BTreeMap<(&AppKey, ObjectKey), &Rendered> = BTreeMap::new();
-    for app in apps.values() {
+    let asked: BTreeSet<AppKey> = report
+        .questions
+        .iter()
+        .flat_map(|question| &question.cells)
+        .map(|cell| {
+            AppKey::new(
+                cell.application_namespace.as_str(),
+                cell.application.as_str(),
+            )
+        })
+        .collect();
+    for app in asked.iter().filter_map(|key| apps.get(key)) {
         for one in app
             .rendering
             .iter()

@@ -9,6 +9,7 @@ use trueup_core::{
     ids::OpId,
     object::{
         identity::{AppKey, ObjectRef},
+        managed::Managed,
         path::FieldPath,
     },
     plan::Action,
@@ -46,11 +47,10 @@ fn mark(op: &OpId) -> String {
 
 fn carries(seen: &Value, op: &OpId) -> bool {
     let mark = mark(op);
-    seen.pointer("/metadata/managedFields")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .any(|entry| entry.get("manager").and_then(Value::as_str) == Some(mark.as_str()))
+    Managed::read(seen)
+        .entries
+        .iter()
+        .any(|entry| entry.manager == mark)
 }
 
 /// Whether every value that a JSON Patch sets stands, and everything that it removes is gone.

@@ -97,7 +97,7 @@ impl Engine {
             .filter_map(|(key, _)| world.applications.get(key)?.declared.as_ref())
             .map(|declared| declared.file.clone())
             .collect();
-        for file in repo.manifests_with(head, MANIFESTS_OF_ARGO_CD).await? {
+        for file in repo.manifests_with(head, MANIFESTS_OF_ARGO_CD, &[]).await? {
             let at = changed.iter().position(|change| change.path == file.path);
             let mut change = match at {
                 Some(at) => changed.remove(at),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use trueup_core::event::Event;
+use trueup_core::object::managed;
 
 use super::super::{read::World, state::Engine, trouble::Trouble};
 
@@ -79,6 +80,13 @@ impl Engine {
     }
 }
 
+/// The object as the API has it.
+pub(super) fn whole(object: &Value) -> Value {
+    let mut object = object.clone();
+    managed::unpack(&mut object);
+    object
+}
+
 fn parts(
     world: &World,
     scope: impl Fn(&trueup_core::object::identity::AppKey) -> bool,
@@ -91,21 +99,26 @@ fn parts(
             .into()
     };
     vec![
-        ("applications", each(&|app| Value::clone(&app.object))),
-        ("live", each(&|app| app.live_objects().cloned().collect())),
+        ("applications", each(&|app| whole(&app.object))),
+        ("live", each(&|app| app.live_objects().map(whole).collect())),
         (
             "desired",
             each(&|app| {
                 app.desired
                     .iter()
-                    .map(|d| d.object.clone())
+                    .map(|d| Value::clone(&d.object))
                     .collect::<Vec<_>>()
                     .into()
             }),
         ),
         (
             "base",
-            each(&|app| app.base.clone().map_or(Value::Null, Value::from)),
+            each(&|app| {
+                let base = app.base.as_ref();
+                base.map_or(Value::Null, |base| {
+                    base.iter().map(|object| Value::clone(object)).collect()
+                })
+            }),
         ),
         (
             "report",

@@ -20,6 +20,7 @@ use trueup_core::{
 
 use super::super::{read, state::Engine, trouble::Trouble};
 use super::application;
+use super::snapshot;
 
 /// Names of our items in `operation.info`.
 pub const INFO_OP: &str = "trueup-op";
@@ -75,11 +76,14 @@ impl Engine {
     }
 
     async fn prediction(&self, key: &AppKey, app: &read::AppSeen) -> Result<Prediction, Trouble> {
-        let desired: Vec<Value> = app.desired.iter().map(|d| d.object.clone()).collect();
+        let desired: Vec<Value> = app
+            .desired
+            .iter()
+            .map(|d| Value::clone(&d.object))
+            .collect();
         let mut prediction = self.reader.predict(app, &desired).await;
-        prediction.before = Some(self.keep(
-            &serde_json::to_vec(&app.live_objects().collect::<Vec<_>>()).unwrap_or_default(),
-        )?);
+        let before: Vec<Value> = app.live_objects().map(snapshot::whole).collect();
+        prediction.before = Some(self.keep(&serde_json::to_vec(&before).unwrap_or_default())?);
         let run = self.run();
         for object in &desired {
             let Ok(object) = ObjectRef::from_object(object) else {
