@@ -73,7 +73,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
                 let Dialog::Sheet(old) = dialog else {
                     return true;
                 };
-                // Asked for twice, and nothing that is confirmed is otherwise: what was typed and read stays.
+                // Asked for twice while it is open: what was typed and read stays.
                 if says_the_same(&old.sheet, &shown.sheet) {
                     shown.typed = std::mem::take(&mut old.typed);
                     (shown.on_do, shown.scroll) = (old.on_do, old.scroll);
@@ -121,15 +121,19 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     Vec::new()
 }
 
+/// Whether a sheet is the one that was shown, read at another moment: the same words, the same writes, the same facts. Only
+/// the version that a write carries may have moved.
 fn says_the_same(one: &Sheet, other: &Sheet) -> bool {
-    one.command == other.command
-        && one.place == other.place
-        && one.objects == other.objects
-        && one.will == other.will
-        && one.warnings == other.warnings
-        && one.assumes == other.assumes
-        && one.undo == other.undo
-        && one.confirm == other.confirm
+    let still = |sheet: &Sheet| {
+        let mut sheet = sheet.clone();
+        sheet.id.clone_from(&one.id);
+        sheet.read_at = one.read_at;
+        for guard in &mut sheet.guards {
+            guard.resource_version = None;
+        }
+        sheet
+    };
+    still(one) == still(other)
 }
 
 /// Puts the cursor of the shown screen on the Application that the walk is at.

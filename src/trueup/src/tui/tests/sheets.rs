@@ -1,0 +1,209 @@
+//! What a sheet takes for a confirmation, and what it does not.
+
+use super::{super::model::Model, *};
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use serde_json::json;
+use trueup_core::event::Guard;
+
+#[test]
+fn a_sheet_is_confirmed_by_its_token_typed_and_by_nothing_else() {
+    let mut model = fixture::model(Point::Canary, (100, 40));
+    let token = Confirm::Type("INC-441".into());
+    let show = |model: &mut Model| {
+        let sheet = sheet(model, token.clone());
+        fixture::tell(model, Update::Sheet(Box::new(sheet)));
+    };
+    show(&mut model);
+    assert!(press(&mut model, &["enter"]).is_empty());
+    assert!(press(&mut model, &["text:inc-441", "enter"]).is_empty());
+    update(&mut model, Msg::Paste("INC-441".into()));
+    assert!(press(&mut model, &["enter"]).is_empty());
+    assert_eq!(
+        press(&mut model, &["text:INC-441", "enter"]),
+        [Effect::Send(Request::Confirm {
+            sheet: Digest::of(b"sheet"),
+            typed: "INC-441".into()
+        })]
+    );
+    show(&mut model);
+    assert_eq!(
+        press(&mut model, &["text:INC-441", "esc"]),
+        [Effect::Send(Request::Dismiss)]
+    );
+    // Elsewhere than in production: enter at once is No.
+    let button = sheet(&model, Confirm::Button);
+    fixture::tell(&mut model, Update::Sheet(Box::new(button.clone())));
+    assert_eq!(
+        press(&mut model, &["enter"]),
+        [Effect::Send(Request::Dismiss)]
+    );
+    fixture::tell(&mut model, Update::Sheet(Box::new(button)));
+    assert!(matches!(
+        press(&mut model, &["tab", "enter"]).as_slice(),
+        [Effect::Send(Request::Confirm { .. })]
+    ));
+}
+
+/// A sheet that was asked for twice keeps what was typed for it; one on which anything is otherwise does not.
+#[test]
+fn a_token_is_typed_for_one_sheet() {
+    let first = |model: &Model| {
+        let mut first = sheet(model, Confirm::Type("INC-441".into()));
+        first.guards = vec![Guard {
+            resource_version: Some("41".into()),
+            facts: [("uid".to_owned(), json!("a"))].into(),
+        }];
+        first
+    };
+    type Case = (&'static str, fn(&mut Sheet), bool);
+    let cases: [Case; 8] = [
+        ("nothing", |_| {}, true),
+        (
+            "read again",
+            |s| s.read_at += SignedDuration::from_secs(3),
+            true,
+        ),
+        (
+            "a flap of the status",
+            |s| s.guards[0].resource_version = Some("42".into()),
+            true,
+        ),
+        (
+            "another object of that name",
+            |s| {
+                s.guards[0].facts.insert("uid".into(), json!("b"));
+            },
+            false,
+        ),
+        ("other words", |s| s.will[0].push('!'), false),
+        ("a warning", |s| s.warnings.push("it grew".into()), false),
+        ("another title", |s| s.title.push('!'), false),
+        (
+            "another write",
+            |s| {
+                s.effects.push(trueup_core::event::Effect::Thaw {
+                    application: trueup_core::transcript::sample::app("like"),
+                    automated: json!({}),
+                    patch: json!([]),
+                });
+            },
+            false,
+        ),
+    ];
+    for (what, change, same) in cases {
+        let mut model = fixture::model(Point::Canary, (100, 40));
+        let shown = first(&model);
+        fixture::tell(&mut model, Update::Sheet(Box::new(shown.clone())));
+        press(&mut model, &["text:INC-441"]);
+        let mut next = shown;
+        next.id = Digest::of(what.as_bytes());
+        change(&mut next);
+        let id = next.id.clone();
+        fixture::tell(&mut model, Update::Sheet(Box::new(next)));
+        let sent = Effect::Send(Request::Confirm {
+            sheet: id,
+            typed: "INC-441".into(),
+        });
+        let wanted = if same { vec![sent] } else { vec![] };
+        assert_eq!(press(&mut model, &["enter"]), wanted, "{what}");
+    }
+}
+
+#[test]
+fn a_sheet_that_does_not_fit_is_read_to_the_end_first() {
+    let mut model = fixture::model(Point::Canary, (80, 24));
+    let mut long = sheet(&model, Confirm::Type("INC-441".into()));
+    long.will = (0..60).map(|n| format!("change {n}")).collect();
+    fixture::tell(&mut model, Update::Sheet(Box::new(long)));
+    assert!(press(&mut model, &["text:INC-441", "enter"]).is_empty());
+    let mut effects = Vec::new();
+    for _ in 0..20 {
+        effects = press(&mut model, &["enter"]);
+        if !effects.is_empty() {
+            break;
+        }
+    }
+    assert!(matches!(
+        effects.as_slice(),
+        [Effect::Send(Request::Confirm { .. })]
+    ));
+}
+
+#[derive(Clone, Debug)]
+enum Input {
+    Key(&'static str),
+    Letter(char),
+    Paste(String),
+    Wheel(i8),
+    Size(u16, u16),
+    Sheet { production: bool, revision: u8 },
+    Token,
+}
+
+fn inputs() -> impl Strategy<Value = Vec<Input>> {
+    let keys: Vec<&'static str> = TABLE.iter().flat_map(|b| b.keys.iter().copied()).collect();
+    let one = prop_oneof![
+        8 => proptest::sample::select(keys).prop_map(Input::Key),
+        3 => any::<char>().prop_map(Input::Letter),
+        1 => ".{0,12}".prop_map(Input::Paste),
+        1 => Just(Input::Paste("INC-441".into())),
+        1 => (-3i8..3).prop_map(Input::Wheel),
+        1 => (1u16..160, 1u16..60).prop_map(|(w, h)| Input::Size(w, h)),
+        2 => (any::<bool>(), 0u8..2).prop_map(|(production, revision)| Input::Sheet { production, revision }),
+        1 => Just(Input::Token),
+    ];
+    proptest::collection::vec(one, 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Random keys, pastes and sizes: no panic, and never a confirmation in production without the token typed.
+    #[test]
+    fn nothing_is_confirmed_by_accident(point in 0..Point::ALL.len(), inputs in inputs()) {
+        let mut model = fixture::model(Point::ALL[point], (100, 30));
+        let mut typed = String::new();
+        for input in inputs {
+            let in_sheet = matches!(model.dialogs.last(),
+                Some(Dialog::Sheet(s)) if matches!(s.sheet.confirm, Confirm::Type(_)));
+            let effects = match input {
+                Input::Key(key) => {
+                    let c = event(key).code.as_char();
+                    typed.extend(c.filter(|_| in_sheet && !key.starts_with("ctrl-") && !key.starts_with("alt-")));
+                    press(&mut model, &[key])
+                }
+                Input::Letter(c) => {
+                    if in_sheet { typed.push(c); }
+                    update(&mut model, Msg::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)))
+                }
+                Input::Token => {
+                    if in_sheet { typed.push_str("INC-441"); }
+                    press(&mut model, &["text:INC-441"])
+                }
+                Input::Paste(text) => update(&mut model, Msg::Paste(text)),
+                Input::Wheel(by) => update(&mut model, Msg::Wheel(by)),
+                Input::Size(w, h) => update(&mut model, Msg::Resize(w, h)),
+                Input::Sheet { production, revision } => {
+                    let confirm = if production { Confirm::Type("INC-441".into()) } else { Confirm::Button };
+                    let mut sheet = sheet(&model, confirm);
+                    sheet.will.push(format!("revision {revision}"));
+                    // The very sheet that is open keeps what was typed for it; any other wants its own.
+                    let open = model.dialogs.iter().any(|dialog| matches!(dialog, Dialog::Sheet(s) if s.sheet.will == sheet.will && s.sheet.confirm == sheet.confirm));
+                    if !open {
+                        typed.clear();
+                    }
+                    update(&mut model, Msg::Engine(Update::Sheet(Box::new(sheet))))
+                }
+            };
+            for effect in &effects {
+                if let Effect::Send(Request::Confirm { typed: sent, .. }) = effect
+                    && !sent.is_empty()
+                {
+                    prop_assert!(typed.contains("INC-441"), "typed: {typed:?}");
+                }
+            }
+            draw(&model);
+        }
+    }
+}
