@@ -7,6 +7,8 @@
 mod bed;
 mod cases;
 mod compare;
+mod count;
+mod facts;
 mod normal;
 
 use std::collections::BTreeSet;
@@ -101,4 +103,60 @@ async fn the_lab_answers_as_a_real_control_plane_does() {
             assert!(seen.contains(&at), "no longer so: {}", known.difference);
         }
     }
+}
+
+#[derive(Deserialize)]
+struct Facts {
+    facts: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Every fact holds on the lab, and what is seen of it is what was seen on the real one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lab_agrees_with_the_facts_that_trueup_relies_on() {
+    let text = std::fs::read_to_string(folder("recordings").join("facts.json")).unwrap();
+    let recorded: Facts = serde_json::from_str(&text).unwrap();
+    let (lab, _) = start().await;
+    let read = |name: &str| std::fs::read_to_string(lab.dir().join(name)).unwrap();
+    let world = facts::World::connect(&read("admin.kubeconfig"), &read("kubeconfig"))
+        .await
+        .unwrap();
+    let mut wrong = Vec::new();
+    for fact in facts::FACTS {
+        match (fact.look)(&world).await {
+            Err(error) => wrong.push(format!("{} does not hold: {error:#}", fact.name)),
+            Ok(seen) if Some(&seen) != recorded.facts.get(fact.name) => wrong.push(format!(
+                "{}\n    real {}\n    lab  {seen}",
+                fact.name,
+                recorded
+                    .facts
+                    .get(fact.name)
+                    .unwrap_or(&serde_json::Value::Null)
+            )),
+            Ok(_) => {}
+        }
+    }
+    lab.stop().await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(
+        recorded.facts.len(),
+        facts::FACTS.len(),
+        "one recording a fact"
+    );
+}
+
+/// What the recordings are worth: a case counts once for each distinct verb, kind, patch type, trial or not, code and reason.
+#[test]
+fn the_recordings_hold_what_they_are_meant_to() {
+    let mut distinct = BTreeSet::new();
+    for group in cases::read(&folder("cases")).unwrap() {
+        let cases = recording(&group.name).cases;
+        distinct.extend(cases.iter().map(count::kind_of));
+    }
+    let writes = distinct.iter().filter(|kind| kind.writes()).count();
+    let failures = distinct.iter().filter(|kind| kind.status >= 400).count();
+    eprintln!(
+        "{} distinct cases, {writes} of them write, {failures} fail",
+        distinct.len()
+    );
+    assert!(distinct.len() >= 200 && writes >= 120 && failures >= 70);
 }

@@ -22,9 +22,11 @@ static HASH: LazyLock<Regex> = LazyLock::new(|| {
 });
 static AGE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(\d+[smhdy]){1,2}$").expect("it is a pattern"));
+static OLD: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"too old resource version: \d+ \(\d+\)").expect("it is a pattern")
+});
 static VERSION: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)(resource ?version[^0-9]{1,30}|current: |resource version: \d+ \()(\d+)")
-        .expect("it is a pattern")
+    Regex::new(r"(?i)(resource ?version[^0-9]{1,30}|current: )(\d+)").expect("it is a pattern")
 });
 
 /// Remembers what it has named. One for each group of cases, since a uid or a version of one is nothing to another.
@@ -69,8 +71,12 @@ impl Normal {
             .into_owned();
         let text = HASH.replace_all(&text, "${1}<hash>\"").into_owned();
         let text = TIME.replace_all(&text, "<time>").into_owned();
+        let text = OLD.replace_all(&text, "too old resource version: <rv> (<rv>)");
         VERSION
             .replace_all(&text, |found: &Captures| {
+                if found[1].starts_with("current") {
+                    return format!("{}<rv>", &found[1]);
+                }
                 let known = self.versions.iter().position(|known| *known == found[2]);
                 match known {
                     Some(at) => format!("{}<rv-{}>", &found[1], at + 1),

@@ -3,6 +3,7 @@
 
 mod bed;
 mod cases;
+mod facts;
 mod normal;
 
 use std::path::Path;
@@ -49,6 +50,21 @@ async fn main() -> anyhow::Result<()> {
         std::fs::write(&path, text + "\n")
             .with_context(|| format!("writing {}", path.display()))?;
         eprintln!("{}: {} cases", group.name, answers.len());
+    }
+    if only.is_empty() || only.iter().any(|name| name == "facts") {
+        let world = facts::World::connect(&read(admin)?, &read(people)?).await?;
+        let mut seen = serde_json::Map::new();
+        for fact in facts::FACTS {
+            let found = (fact.look)(&world)
+                .await
+                .with_context(|| format!("the fact does not hold: {}", fact.name))?;
+            seen.insert(fact.name.to_owned(), found);
+            eprintln!("{}", fact.name);
+        }
+        let text = serde_json::to_string_pretty(
+            &json!({"server": format!("{server}, Argo CD 3.5"), "date": date, "facts": seen}),
+        )?;
+        std::fs::write(Path::new(to).join("facts.json"), text + "\n")?;
     }
     Ok(())
 }

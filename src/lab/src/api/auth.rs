@@ -165,12 +165,17 @@ fn rule_allows(rule: &Value, ask: &Attributes) -> bool {
 }
 
 fn binds(binding: &Value, user: &User) -> bool {
+    subject(binding, user).is_some()
+}
+
+/// The subject of a binding that is the user.
+fn subject<'a>(binding: &'a Value, user: &User) -> Option<&'a Value> {
     let home = binding["metadata"]["namespace"].as_str().unwrap_or("");
     binding["subjects"]
         .as_array()
         .into_iter()
         .flatten()
-        .any(|subject| {
+        .find(|subject| {
             let name = subject["name"].as_str().unwrap_or("");
             match subject["kind"].as_str() {
                 Some("User") => user.name == name,
@@ -210,6 +215,59 @@ pub fn rules(store: &Store, user: &User, namespace: &str) -> Vec<Value> {
         }
     }
     out
+}
+
+/// Which binding lets `user` do it, in the words of an access review. `None` for whoever needs no binding.
+pub fn why(store: &Store, user: &User, ask: &Attributes) -> Option<String> {
+    if user.groups.iter().any(|g| g == "system:masters") {
+        return None;
+    }
+    let everywhere = format!("clusterrolebindings.{RBAC}");
+    let here = format!("rolebindings.{RBAC}");
+    let cluster = store.list(&everywhere, "");
+    let local = store
+        .list(&here, &ask.namespace)
+        .filter(|_| !ask.namespace.is_empty());
+    for (key, binding) in cluster.chain(local) {
+        let Some(subject) = subject(binding, user) else {
+            continue;
+        };
+        let role = &binding["roleRef"];
+        let name = role["name"].as_str().unwrap_or_default();
+        let whole = role["kind"] == "ClusterRole";
+        let stored = store.get(&if whole {
+            (format!("clusterroles.{RBAC}"), String::new(), name.into())
+        } else {
+            (format!("roles.{RBAC}"), key.1.clone(), name.into())
+        });
+        let mut rules = stored
+            .into_iter()
+            .filter_map(|role| role["rules"].as_array());
+        if !rules.any(|rules| rules.iter().any(|rule| rule_allows(rule, ask))) {
+            continue;
+        }
+        let place = |name: &str| match key.1.as_str() {
+            "" => name.to_owned(),
+            namespace => format!("{name}/{namespace}"),
+        };
+        let (binding_kind, role_kind) = match (key.1.is_empty(), whole) {
+            (true, _) => ("ClusterRoleBinding", "ClusterRole"),
+            (false, true) => ("RoleBinding", "ClusterRole"),
+            (false, false) => ("RoleBinding", "Role"),
+        };
+        let role_name = if whole { name.to_owned() } else { place(name) };
+        let of = |key: &str| subject[key].as_str().unwrap_or_default();
+        let who = match of("kind") {
+            "ServiceAccount" => format!("{}/{}", of("name"), of("namespace")),
+            _ => of("name").to_owned(),
+        };
+        return Some(format!(
+            "RBAC: allowed by {binding_kind} {:?} of {role_kind} {role_name:?} to {} {who:?}",
+            place(&key.2),
+            of("kind"),
+        ));
+    }
+    None
 }
 
 /// RBAC's answer.

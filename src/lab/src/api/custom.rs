@@ -186,6 +186,13 @@ pub fn validate(value: &Value, schema: &Value, path: &str, out: &mut Vec<Cause>)
             }
         }
         Value::String(text) => {
+            let dated = schema.get("format") == Some(&json!("date-time"));
+            if dated && text.parse::<jiff::Timestamp>().is_err() {
+                let why = format!("{path} in body must be of type date-time: {value}");
+                let mut cause = Cause::invalid(path, value, &why);
+                cause.reason = "FieldValueTypeInvalid";
+                out.push(cause);
+            }
             if let Some(least) = schema.get("minLength").and_then(Value::as_u64)
                 && (text.chars().count() as u64) < least
             {

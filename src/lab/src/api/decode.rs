@@ -91,10 +91,12 @@ pub fn normalise(kind: &Resource, mut object: Value) -> Result<Decoded, Failure>
             root.insert("metadata".into(), clean);
             custom::prune(&mut object, schema, "", &mut unknown);
             custom::fill_defaults(&mut object, schema);
+            unknown.sort();
             object
         }
         None => {
             quantities_to_text(&mut object);
+            nulls_to_text(&mut object, &kind.shape);
             let clean = typed(kind, object.clone()).map_err(|e| unreadable(kind, &e))?;
             missing(&object, &clean, "", &mut unknown);
             restrict(&object, clean)
@@ -113,7 +115,20 @@ fn unreadable(kind: &Resource, error: &str) -> Failure {
 }
 
 fn round<T: DeserializeOwned + Serialize>(value: Value) -> Result<Value, String> {
-    let typed: T = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    let typed: T = serde_json::from_value(value).map_err(|e| {
+        let words = e.to_string();
+        // Bytes are written in base64; the real server says in these words where they are not.
+        match words.strip_prefix("Invalid symbol ") {
+            Some(rest) => format!(
+                "illegal base64 data at input byte {}",
+                rest.rsplit(' ')
+                    .next()
+                    .unwrap_or_default()
+                    .trim_end_matches('.')
+            ),
+            None => words,
+        }
+    })?;
     serde_json::to_value(typed).map_err(|e| e.to_string())
 }
 
@@ -238,6 +253,19 @@ fn order(object: &mut Value) {
         }
     }
     map.extend(old);
+}
+
+/// In a map of texts null is the empty text.
+fn nulls_to_text(object: &mut Value, shape: &Node) {
+    for path in ["/data", "/metadata/labels", "/metadata/annotations"] {
+        let texts = path != "/data" || shape.field("binaryData").1;
+        let Some(map) = object.pointer_mut(path).and_then(Value::as_object_mut) else {
+            continue;
+        };
+        for value in map.values_mut().filter(|value| texts && value.is_null()) {
+            *value = json!("");
+        }
+    }
 }
 
 /// A quantity may be written as a number.

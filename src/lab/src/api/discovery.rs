@@ -20,7 +20,8 @@ pub fn answer(kinds: &Kinds, path: &str, accept: &str) -> Option<Result<Answer, 
     match parts.as_slice() {
         ["healthz" | "livez" | "readyz", ..] => Some(Ok(Answer::Text("ok"))),
         ["version"] => json(
-            json!({"major": "1", "minor": "33", "gitVersion": VERSION, "gitCommit": "", "gitTreeState": "clean",
+            json!({"major": "1", "minor": "33", "emulationMajor": "1", "emulationMinor": "33",
+            "minCompatibilityMajor": "1", "minCompatibilityMinor": "32", "gitVersion": VERSION, "gitCommit": "", "gitTreeState": "clean",
             "buildDate": "2025-08-13T00:00:00Z", "goVersion": "go1.24", "compiler": "gc", "platform": "linux/amd64"}),
         ),
         [] => json(
@@ -46,7 +47,7 @@ pub fn answer(kinds: &Kinds, path: &str, accept: &str) -> Option<Result<Answer, 
         ["apis", group, version] => resources(kinds, group, version).map(|v| Ok(Answer::Json(v))),
         ["openapi", "v2"] => {
             if accept.contains("protobuf") && !accept.contains("json") {
-                return Some(Err(Failure::not_acceptable("application/json")));
+                return Some(Err(Failure::not_acceptable(false)));
             }
             json(super::openapi::v2(kinds))
         }
@@ -124,7 +125,20 @@ fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
         entry.insert("singularName".into(), json!(r.singular));
         entry.insert("namespaced".into(), json!(r.namespaced));
         entry.insert("kind".into(), json!(r.kind));
-        entry.insert("verbs".into(), json!(r.verbs()));
+        let mut verbs = r.verbs().to_vec();
+        if r.is_custom() {
+            verbs = vec![
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "create",
+                "update",
+                "watch",
+            ];
+        }
+        entry.insert("verbs".into(), json!(verbs));
         if !r.short_names.is_empty() {
             entry.insert("shortNames".into(), json!(r.short_names));
         }

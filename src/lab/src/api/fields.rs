@@ -251,9 +251,12 @@ pub fn duplicate(value: &Value, node: &Node) -> Option<String> {
             Value::Array(items) if !node.is_leaf(value) => {
                 let mut seen = BTreeSet::new();
                 for item in items {
+                    let list = display(&path);
                     let path = with(&path, item_element(&node, item));
                     if !seen.insert(path.clone()) {
-                        return Some(display(&path));
+                        let element = display(&path);
+                        let key = element.strip_prefix(&list).unwrap_or(&element);
+                        return Some(format!("{list}: duplicate entries for key {key}"));
                     }
                     stack.push((path, item, node.item()));
                 }

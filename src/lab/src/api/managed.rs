@@ -165,6 +165,10 @@ fn starting_point(live: &Value, new: &Value, subresource: &str) -> Vec<Manager> 
 /// Records a POST, PUT or non-apply PATCH that takes `live` to `new` (which is left with its new list).
 pub fn update(live: &Value, new: &mut Value, node: &Node, writer: &Writer) {
     let mut managers = starting_point(live, new, &writer.subresource);
+    // What is there without a list stays without one until somebody applies to it.
+    if managers.is_empty() && live.pointer("/metadata/uid").is_some() {
+        return encode(new, managers);
+    }
     let changed = fields::compare(&without(live), &without(new), node);
     let taken: Set = changed.modified.union(&changed.added).cloned().collect();
     for manager in &mut managers {

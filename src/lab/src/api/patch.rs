@@ -16,7 +16,7 @@ const CUSTOM_PATCHES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 /// As Go prints a map.
-fn go_map(value: &Value) -> String {
+pub(super) fn go_map(value: &Value) -> String {
     let join = |parts: Vec<String>| parts.join(" ");
     match value {
         Value::Object(map) => {
@@ -132,8 +132,13 @@ impl Write<'_> {
                 .and_then(Value::as_str)
                 .is_none_or(str::is_empty)
             {
+                let of = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
+                let (group, version) = of("apiVersion")
+                    .split_once('/')
+                    .unwrap_or(("", of("apiVersion")));
                 return Err(Failure::bad_request(format!(
-                    "invalid object type: {key} must be set in an apply patch"
+                    "invalid object type: {group}/{version}, Kind={}",
+                    of("kind")
                 )));
             }
         }
@@ -177,7 +182,7 @@ impl Write<'_> {
         }
         if let Some(element) = fields::duplicate(&plain, &kind.shape) {
             return Err(Failure::plain(format!(
-                "failed to create typed patch object ({}): {element}: duplicate entries for key",
+                "failed to create typed patch object ({}): {element}",
                 described()
             )));
         }
@@ -201,12 +206,11 @@ impl Write<'_> {
             if !self.target.subresource.is_empty() {
                 return Err(Failure::not_found(&kind, &self.target.name));
             }
-            if plain.pointer("/metadata/uid").is_some() {
-                return Err(Failure::conflict(
-                    &kind,
-                    &self.target.name,
-                    "uid mismatch: the provided object specified uid, and no existing object was found",
-                ));
+            if let Some(uid) = plain.pointer("/metadata/uid").and_then(Value::as_str) {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                );
+                return Err(Failure::conflict(&kind, &self.target.name, &why));
             }
             let merged = managed::apply(
                 &defaults::skeleton(&kind),

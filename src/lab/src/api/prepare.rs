@@ -178,11 +178,21 @@ pub fn validate(kind: &Resource, object: &Value, live: Option<&Value>) -> Result
         "RoleBinding" | "ClusterRoleBinding"
             if live.is_some_and(|live| live["roleRef"] != object["roleRef"]) =>
         {
-            causes.push(Cause::invalid(
-                "roleRef",
-                &object["roleRef"],
-                "cannot change roleRef",
-            ));
+            let role = &object["roleRef"];
+            // Shown under the names that the server's own type has.
+            let shown =
+                json!({"APIGroup": role["apiGroup"], "Kind": role["kind"], "Name": role["name"]});
+            causes.push(Cause::invalid("roleRef", &shown, "cannot change roleRef"));
+        }
+        "Lease" => {
+            let seconds = &object["spec"]["leaseDurationSeconds"];
+            if seconds.as_i64().is_some_and(|seconds| seconds <= 0) {
+                causes.push(Cause::invalid(
+                    "spec.leaseDurationSeconds",
+                    seconds,
+                    "must be greater than 0",
+                ));
+            }
         }
         "CustomResourceDefinition" => {
             let want = format!(
@@ -246,6 +256,7 @@ fn metadata(kind: &Resource, object: &Value, name: &str, causes: &mut Vec<Cause>
     } else if !subdomain(name) {
         causes.push(Cause::invalid("metadata.name", &json!(name), SUBDOMAIN));
     }
+    held_by(kind, object, causes);
     let annotations = object["metadata"]["annotations"].as_object();
     let total: usize = annotations
         .into_iter()
@@ -275,6 +286,43 @@ fn metadata(kind: &Resource, object: &Value, name: &str, causes: &mut Vec<Cause>
         if text.len() > 63 || !inner || !edge(text.chars().next()) || !edge(text.chars().last()) {
             let why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
             causes.push(Cause::invalid("metadata.labels", value, why));
+        }
+    }
+}
+
+/// Finalizers and owners.
+fn held_by(kind: &Resource, object: &Value, causes: &mut Vec<Cause>) {
+    let list = |key: &str| {
+        object["metadata"][key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+    };
+    for (at, finalizer) in list("finalizers") {
+        let name = finalizer.as_str().unwrap_or_default();
+        let field = format!("metadata.finalizers[{at}]");
+        if let Some(why) = label_key(name) {
+            causes.push(Cause::invalid(&field, finalizer, &why));
+        } else if !kind.is_custom()
+            && !name.contains('/')
+            && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion")
+        {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            causes.push(Cause::invalid(&field, finalizer, why));
+        }
+    }
+    for (_, owner) in list("ownerReferences") {
+        for (key, why) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
+            if owner[key].as_str().is_none_or(str::is_empty) {
+                let field = format!("metadata.ownerReferences.{key}");
+                causes.push(Cause::invalid(&field, &json!(""), why));
+            }
         }
     }
 }
@@ -397,7 +445,8 @@ fn workload(object: &Value, live: Option<&Value>, causes: &mut Vec<Cause>) {
         .into_iter()
         .flatten()
         .any(|(key, value)| labels.get(key) != Some(value));
-    if unmatched {
+    let nothing = selector.as_object().is_none_or(serde_json::Map::is_empty);
+    if unmatched || nothing {
         causes.push(Cause::invalid(
             "spec.template.metadata.labels",
             labels,
@@ -516,6 +565,14 @@ fn service(object: &Value, live: Option<&Value>, causes: &mut Vec<Cause>) {
             causes.push(Cause::invalid(
                 &format!("spec.ports[{at}].port"),
                 &port["port"],
+                "must be between 1 and 65535, inclusive",
+            ));
+        }
+        let target = port["targetPort"].as_i64();
+        if target.is_some_and(|p| !(1..=65535).contains(&p)) {
+            causes.push(Cause::invalid(
+                &format!("spec.ports[{at}].targetPort"),
+                &port["targetPort"],
                 "must be between 1 and 65535, inclusive",
             ));
         }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::kinds::Resource;
+use super::status::Failure;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -39,6 +40,25 @@ impl Form {
             return Self::Full;
         }
         Self::Full
+    }
+
+    /// Refuses an Accept header that names nothing that is served.
+    pub fn acceptable(accept: &str, kind: &Resource) -> Result<(), Failure> {
+        let served = |offer: &str| {
+            let media = offer.split(';').next().unwrap_or_default().trim();
+            matches!(
+                media,
+                "" | "*/*"
+                    | "application/*"
+                    | "application/json"
+                    | "application/yaml"
+                    | "application/vnd.kubernetes.protobuf"
+            )
+        };
+        if accept.split(',').any(served) {
+            return Ok(());
+        }
+        Err(Failure::not_acceptable(kind.is_custom()))
     }
 }
 
@@ -388,9 +408,20 @@ fn pod_status(pod: &Value) -> Value {
     }
 }
 
-fn definition(name: &str, kind: &str, priority: i64) -> Value {
+const NAME_IS: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+const AGE_IS: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+fn definition(name: &str, kind: &str, priority: i64, path: Option<&str>) -> Value {
     let format = if name == "Name" { "name" } else { "" };
-    json!({"name": name, "type": kind, "format": format, "description": "", "priority": priority})
+    let description = match (name, path) {
+        ("Name", _) => NAME_IS.to_owned(),
+        (_, Some(path)) if path != ".metadata.creationTimestamp" => {
+            format!("Custom resource definition column (in JSONPath format): {path}")
+        }
+        ("Age", _) => AGE_IS.to_owned(),
+        _ => String::new(),
+    };
+    json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority})
 }
 
 fn table<'a>(
@@ -407,11 +438,11 @@ fn table<'a>(
     };
     let mut definitions = Vec::new();
     if kind.kind != "Event" {
-        definitions.push(definition("Name", "string", 0));
+        definitions.push(definition("Name", "string", 0, None));
     }
     definitions.extend(
         own.iter()
-            .map(|(name, kind, priority, _)| definition(name, kind, i64::from(*priority))),
+            .map(|(name, kind, priority, _)| definition(name, kind, i64::from(*priority), None)),
     );
     for column in &kind.columns {
         let field = |key: &str| column[key].as_str().unwrap_or("").to_owned();
@@ -419,10 +450,11 @@ fn table<'a>(
             &field("name"),
             &field("type"),
             column["priority"].as_i64().unwrap_or(0),
+            Some(&field("jsonPath")),
         ));
     }
     if kind.is_custom() && kind.columns.is_empty() {
-        definitions.push(definition("Age", "date", 0));
+        definitions.push(definition("Age", "date", 0, None));
     }
     let rows: Vec<Value> = items
         .map(|item| {
@@ -440,7 +472,7 @@ fn table<'a>(
             match include {
                 Include::Metadata => json!({"cells": cells, "object": partial(item)}),
                 Include::Object => json!({"cells": cells, "object": item}),
-                Include::None => json!({"cells": cells}),
+                Include::None => json!({"cells": cells, "object": null}),
             }
         })
         .collect();

@@ -13,14 +13,17 @@ use super::Api;
 use super::present::{self, Form};
 use super::route::{Query, Target};
 use super::select::Selector;
-use super::status::Failure;
+use super::status::{Cause, Failure};
 use super::store::{self, Change, Page, Store};
 
 /// Bookmarks of a quiet watch, and the one before its deadline (the watch cache's values upstream).
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 
-pub fn get(store: &Store, target: &Target, form: Form) -> Result<Value, Failure> {
+pub fn get(store: &Store, target: &Target, query: &Query, form: Form) -> Result<Value, Failure> {
+    if let Some(asked) = asked_version(query)?.filter(|asked| *asked > store.version()) {
+        return Err(Failure::timeout_too_new(asked, store.version()));
+    }
     let key = Store::key(&target.kind, &target.namespace, &target.name);
     let object = store
         .get(&key)
@@ -34,8 +37,77 @@ fn asked_version(query: &Query) -> Result<Option<u64>, Failure> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| {
-        Failure::bad_request(format!("Invalid value: {text:?}: invalid resource version"))
+        Failure::bad_request(format!(
+            "invalid resource version: resourceVersion: {}",
+            not_a_version(text)
+        ))
     })
+}
+
+fn not_a_version(text: &str) -> String {
+    format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax")
+}
+
+/// Which versions a list or watch may ask for together (`ValidateListOptions` upstream).
+fn options(query: &Query, watch: bool) -> Result<(), Failure> {
+    let limit = query.get("limit");
+    if !limit.is_empty() && limit.parse::<i64>().is_err() {
+        return Err(Failure::bad_request(format!(
+            "strconv.ParseInt: parsing {limit:?}: invalid syntax"
+        )));
+    }
+    let (version, matching) = (
+        query.get("resourceVersion"),
+        query.get("resourceVersionMatch"),
+    );
+    let at = |cause: &mut Cause| cause.field = "resourceVersionMatch".into();
+    let mut causes = Vec::new();
+    let mut forbid = |why: &str| causes.push(Cause::forbidden("", why));
+    if query.get("sendInitialEvents").is_empty() {
+        if watch && !matching.is_empty() {
+            forbid(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            );
+        }
+        if !watch && !matching.is_empty() {
+            if version.is_empty() {
+                forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+            }
+            if !query.get("continue").is_empty() {
+                forbid("resourceVersionMatch is forbidden when continue is provided");
+            }
+            if !matches!(matching, "Exact" | "NotOlderThan") {
+                causes.push(Cause {
+                    reason: "FieldValueNotSupported",
+                    message: format!(
+                        "Unsupported value: {matching:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
+                    ),
+                    field: String::new(),
+                });
+            }
+            if matching == "Exact" && version == "0" {
+                causes.push(Cause::forbidden(
+                    "",
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                ));
+            }
+        }
+    } else if watch && matching != "NotOlderThan" {
+        forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    } else if !watch {
+        causes.push(Cause::forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        ));
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    causes
+        .iter_mut()
+        .filter(|cause| cause.field.is_empty())
+        .for_each(at);
+    Err(Failure::invalid("meta.k8s.io", "ListOptions", "", causes))
 }
 
 fn selector(target: &Target, query: &Query) -> Result<Selector, Failure> {
@@ -59,8 +131,14 @@ pub fn list(
 ) -> Result<Value, Failure> {
     use base64::Engine;
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    options(query, false)?;
     let selector = selector(target, query)?;
     let asked = asked_version(query)?;
+    if asked.is_some_and(|asked| asked > 0) && !query.get("continue").is_empty() {
+        return Err(Failure::bad_request(
+            "specifying resource version is not allowed when using continue",
+        ));
+    }
     let matching = query.get("resourceVersionMatch");
     if let Some(asked) = asked.filter(|asked| *asked > store.version()) {
         return Err(Failure::timeout_too_new(asked, store.version()));
@@ -87,19 +165,19 @@ pub fn list(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
             )
         };
-        let bytes = engine
-            .decode(token)
-            .map_err(|_| Failure::bad_request("continue key is not valid"))?;
+        let bytes = engine.decode(token).map_err(|_| {
+            Failure::bad_request("invalid continue token: continue key is not valid")
+        })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let (id, from) = text
-            .split_once(':')
-            .ok_or_else(|| Failure::bad_request("continue key is not valid"))?;
-        let id: u64 = id
-            .parse()
-            .map_err(|_| Failure::bad_request("continue key is not valid"))?;
-        let from: usize = from
-            .parse()
-            .map_err(|_| Failure::bad_request("continue key is not valid"))?;
+        let (id, from) = text.split_once(':').ok_or_else(|| {
+            Failure::bad_request("invalid continue token: continue key is not valid")
+        })?;
+        let id: u64 = id.parse().map_err(|_| {
+            Failure::bad_request("invalid continue token: continue key is not valid")
+        })?;
+        let from: usize = from.parse().map_err(|_| {
+            Failure::bad_request("invalid continue token: continue key is not valid")
+        })?;
         let page = store.pages.get(&id).ok_or_else(gone)?;
         (page.version, page.items.clone(), from, Some(id))
     };
@@ -109,6 +187,9 @@ pub fn list(
         items.len().min(from.saturating_add(limit))
     };
     let mut metadata = json!({"resourceVersion": version.to_string()});
+    if target.kind.is_custom() && form == Form::Full {
+        metadata["continue"] = json!("");
+    }
     if end < items.len() {
         let id = page.unwrap_or_else(|| {
             let id = u64::from_be_bytes(store::random());
@@ -157,8 +238,12 @@ pub fn watch(
     query: &Query,
     form: Form,
 ) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + use<>, Failure> {
+    options(query, true)?;
     let selector = selector(target, query)?;
-    let asked = asked_version(query)?;
+    let asked = asked_version(query).map_err(|_| {
+        let version = query.get("resourceVersion");
+        Failure::plain(format!("resourceVersion: {}", not_a_version(version)))
+    })?;
     let initial = query.flag("sendInitialEvents");
     let store = api.store();
     let seconds: u64 = query.get("timeoutSeconds").parse().unwrap_or(1800);
@@ -213,8 +298,7 @@ impl Watch {
     }
 
     fn push_bookmark(&mut self, initial_end: bool) {
-        let mut metadata =
-            json!({"resourceVersion": self.at.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": self.at.to_string()});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

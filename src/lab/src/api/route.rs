@@ -17,6 +17,7 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct Unknown {
     pub group: String,
+    pub version: String,
     pub resource: String,
     pub namespace: String,
     pub name: String,
@@ -115,6 +116,7 @@ pub fn route(path: &str, kinds: &Kinds) -> Route {
     let unknown = || {
         Route::Unknown(Unknown {
             group: group.to_owned(),
+            version: version.to_owned(),
             resource: [plural, &subresource]
                 .into_iter()
                 .filter(|part| !part.is_empty())

@@ -91,6 +91,11 @@ fn parse_labels(text: &str) -> Result<Vec<Label>, Failure> {
         } else if let Some((key, value)) = part.split_once("!=") {
             out.push(Label::NotIn(own(key.trim()), vec![own(value.trim())]));
         } else if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+            if value.starts_with('=') {
+                return Err(Failure::bad_request(
+                    "unable to parse requirement: found '=', expected: identifier",
+                ));
+            }
             out.push(Label::In(own(key.trim()), vec![own(value.trim())]));
         } else if let Some(key) = part.strip_prefix('!') {
             out.push(Label::Missing(own(key.trim())));
@@ -131,7 +136,7 @@ fn parse_fields(kind: &Resource, text: &str) -> Result<Vec<(String, String, bool
             (key, value, true)
         } else {
             return Err(Failure::bad_request(format!(
-                "invalid selector: {text:?}; can't understand {part:?}"
+                "invalid selector: '{text}'; can't understand '{part}'"
             )));
         };
         let known = matches!(key, "metadata.name" | "metadata.namespace")
@@ -154,9 +159,19 @@ fn parse_fields(kind: &Resource, text: &str) -> Result<Vec<(String, String, bool
                 _ => false,
             };
         if !known {
-            return Err(Failure::bad_request(format!(
-                "field label not supported: {key}"
-            )));
+            let own_fields = kind.is_custom()
+                || kind.group == "apps"
+                || matches!(
+                    kind.kind.as_str(),
+                    "Event" | "Pod" | "Secret" | "Namespace" | "Service" | "Job"
+                );
+            return Err(Failure::bad_request(if own_fields {
+                format!("field label not supported: {key}")
+            } else {
+                format!(
+                    "{key:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                )
+            }));
         }
         out.push((
             format!("/{}", key.replace('.', "/")),

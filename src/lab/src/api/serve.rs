@@ -43,6 +43,14 @@ impl Reply {
         }
     }
 
+    /// A path of a group or version that nothing has ever served: no Status, a plain page.
+    fn no_page() -> Self {
+        let mut reply = Self::json(404, &Value::Null);
+        reply.body = Body::from("404 page not found\n");
+        reply.media = "text/plain; charset=utf-8";
+        reply
+    }
+
     fn failed(failure: Failure) -> Self {
         let mut reply = Self::json(failure.code, &failure.to_json());
         reply.failure = Some(failure);
@@ -248,7 +256,15 @@ async fn answer(
             if !auth::allowed(&api.store(), &user, &ask) {
                 return Err(auth::refuse(&user, &ask));
             }
-            return Err(Failure::no_such_path());
+            let known = api.store().kinds.clone();
+            let served = known
+                .iter()
+                .any(|kind| kind.group == ask.group && kind.version == path.version);
+            return if served {
+                Err(Failure::no_such_path())
+            } else {
+                Ok(Reply::no_page())
+            };
         }
         Route::Plain => {
             let ask = Attributes {
@@ -331,11 +347,15 @@ fn authorise(api: &Api, user: &User, call: &Call, target: &Target) -> Result<(),
 
 fn plain(api: &Api, call: &Call) -> Result<Reply, Failure> {
     if !matches!(call.method, Method::GET | Method::HEAD) {
-        return Err(Failure::no_such_path());
+        let kinds = api.store().kinds.clone();
+        return match discovery::answer(&kinds, &call.path, &call.accept) {
+            None => Ok(Reply::no_page()),
+            Some(_) => Err(Failure::method_not_allowed()),
+        };
     }
     let kinds = api.store().kinds.clone();
     match discovery::answer(&kinds, &call.path, &call.accept) {
-        None => Err(Failure::no_such_path()),
+        None => Ok(Reply::no_page()),
         Some(Err(failure)) => Err(failure),
         Some(Ok(discovery::Answer::Json(value))) => Ok(Reply::json(200, &value)),
         Some(Ok(discovery::Answer::Aggregated(value))) => {
@@ -352,6 +372,16 @@ fn plain(api: &Api, call: &Call) -> Result<Reply, Failure> {
     }
 }
 
+/// The options that a request of this verb carries.
+fn verb_of_options(verb: &str) -> &'static str {
+    match verb {
+        "create" => "CreateOptions",
+        "update" => "UpdateOptions",
+        "patch" => "PatchOptions",
+        _ => "",
+    }
+}
+
 fn serve(
     api: &Arc<Api>,
     call: &mut Call,
@@ -361,6 +391,7 @@ fn serve(
 ) -> Result<Reply, Failure> {
     let kind = &target.kind;
     let form = Form::of(&call.accept, call.query.get("includeObject"));
+    Form::acceptable(&call.accept, kind)?;
     let sub = target.subresource.as_str();
     if !sub.is_empty() && !kind.subresources.iter().any(|s| s == sub) {
         let known = matches!(
@@ -376,6 +407,9 @@ fn serve(
                 | "ephemeralcontainers"
                 | "resize"
         );
+        if sub == "status" && kind.is_custom() {
+            return Err(Failure::not_found(kind, &target.name));
+        }
         return Err(if known {
             Failure::not_implemented(&format!("{}/{sub}", kind.plural))
         } else {
@@ -392,6 +426,10 @@ fn serve(
         warnings: Vec::new(),
         name: String::new(),
     };
+    match verb_of_options(&call.verb) {
+        "" => {}
+        options => write.options(options)?,
+    }
     let one = |(code, value): (u16, Arc<Value>), write: Write| {
         let mut reply = Reply::json(code, &present::object(form, kind, &value));
         reply.warnings = write.warnings;
@@ -421,7 +459,7 @@ fn serve(
             Ok(reply)
         }
         ("create", _) if kind.verbs() == ["create"] => {
-            let (code, value) = subresource::review(&store, kind, user, bytes)?;
+            let (code, value) = subresource::review(&store, kind, user, &write)?;
             Ok(Reply::json(code, &value))
         }
         _ if kind.verbs() == ["create"] => Err(Failure::method_not_allowed()),
@@ -429,10 +467,13 @@ fn serve(
             200,
             &read::list(&mut store, target, &call.query, form)?,
         )),
-        ("get", "" | "status") => Ok(Reply::json(200, &read::get(&store, target, form)?)),
+        ("get", "" | "status") => Ok(Reply::json(
+            200,
+            &read::get(&store, target, &call.query, form)?,
+        )),
         ("get", "scale") => Ok(Reply::json(200, &subresource::read_scale(&store, target)?)),
         ("create", "token") => {
-            let (code, value) = subresource::token(&mut store, target, bytes)?;
+            let (code, value) = subresource::token(&mut store, &write)?;
             Ok(Reply::json(code, &value))
         }
         ("create", "") => {

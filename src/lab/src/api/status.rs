@@ -189,9 +189,17 @@ impl Failure {
         )
     }
 
-    pub fn not_acceptable(allowed: &str) -> Self {
-        let message = format!("only the following media types are accepted: {allowed}");
-        Self::new(406, "NotAcceptable", message, json!({}))
+    /// No form that the client accepts is served.
+    pub fn not_acceptable(custom: bool) -> Self {
+        const FORMS: &str =
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        let message = if custom {
+            format!("only the following media types are accepted: {FORMS}")
+        } else {
+            format!("406: Not Acceptable\n\nAvailable representations: {FORMS}")
+        };
+        let details = if custom { Value::Null } else { json!({}) };
+        Self::new(406, "NotAcceptable", message, details)
     }
 
     pub fn too_large(message: impl Into<String>) -> Self {

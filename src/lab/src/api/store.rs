@@ -56,10 +56,11 @@ impl Store {
     pub fn new(keep: usize) -> Self {
         Self {
             objects: BTreeMap::new(),
-            version: 1,
+            // As on a cluster that has lived: what a client may call long ago is before the log.
+            version: 100,
             log: VecDeque::new(),
             keep,
-            compacted: 1,
+            compacted: 100,
             kinds: Kinds::default(),
             pages: HashMap::new(),
             tokens: HashMap::new(),

@@ -83,8 +83,9 @@ fn merge_maps(
         Some("delete") => return Ok(None),
         Some("merge") | None => {}
         Some(other) => {
-            return Err(Failure::bad_request(format!(
-                "unknown patch type: {other:?}"
+            let map = super::patch::go_map(&Value::Object(patch.clone()));
+            return Err(Failure::plain(format!(
+                "unknown patch type: {other} in map: {map}"
             )));
         }
     }
@@ -110,12 +111,20 @@ fn merge_maps(
         let (shape, _) = node.field(key);
         let merged = match (out.get(key), value) {
             (_, Value::Array(items)) => {
+                let given = patch.get(&format!("$setElementOrder/{key}"));
+                let order = given.and_then(Value::as_array).unwrap_or(items);
                 let old = out
                     .get(key)
                     .and_then(Value::as_array)
                     .cloned()
                     .unwrap_or_default();
-                merge_lists(&old, items, &shape, key)?
+                let mut merged = merge_lists(&old, items, &shape)?;
+                if let Some(list) = merged.as_array_mut()
+                    && (merge_key(&shape).is_some() || shape.rule == super::schema::Rule::Set)
+                {
+                    *list = arrange(std::mem::take(list), order, &old, merge_key(&shape));
+                }
+                merged
             }
             (Some(old), value) => strategic(old, value, &shape)?,
             (None, value) => strategic(&Value::Null, value, &shape)?,
@@ -131,8 +140,13 @@ fn merge_maps(
             continue;
         };
         let (shape, _) = node.field(list);
+        let before = old.get(list).and_then(Value::as_array);
+        if patch.contains_key(list) {
+            continue;
+        }
         if let (Some(Value::Array(items)), Some(order)) = (out.get_mut(list), order.as_array()) {
-            reorder(items, order, merge_key(&shape));
+            let before = before.cloned().unwrap_or_default();
+            *items = arrange(std::mem::take(items), order, &before, merge_key(&shape));
         }
     }
     Ok(Some(out))
@@ -144,7 +158,7 @@ fn merge_key(node: &Node) -> Option<&str> {
         .map(String::as_str)
 }
 
-fn merge_lists(old: &[Value], patch: &[Value], node: &Node, name: &str) -> Result<Value, Failure> {
+fn merge_lists(old: &[Value], patch: &[Value], node: &Node) -> Result<Value, Failure> {
     use super::schema::Rule;
     if node.rule == Rule::Set {
         let mut out = old.to_vec();
@@ -178,8 +192,9 @@ fn merge_lists(old: &[Value], patch: &[Value], node: &Node, name: &str) -> Resul
     let shape = node.item();
     for item in patch {
         let Some(id) = item.get(key) else {
-            return Err(Failure::bad_request(format!(
-                "map: {item} does not contain declared merge key: {key} (list {name})"
+            let map = super::patch::go_map(item);
+            return Err(Failure::plain(format!(
+                "map: {map} does not contain declared merge key: {key}"
             )));
         };
         let at = out.iter().position(|o| o.get(key) == Some(id));
@@ -192,25 +207,29 @@ fn merge_lists(old: &[Value], patch: &[Value], node: &Node, name: &str) -> Resul
     Ok(Value::Array(out))
 }
 
-/// Items named by the order come in that order; the others keep their place relative to their predecessor.
-fn reorder(items: &mut [Value], order: &[Value], key: Option<&str>) {
-    let rank = |item: &Value| {
-        order.iter().position(|o| match key {
+/// Items that the order names come in that order; the others are put between them by where they stood before (`mergeSortedSlice` upstream).
+fn arrange(items: Vec<Value>, order: &[Value], before: &[Value], key: Option<&str>) -> Vec<Value> {
+    let place = |item: &Value, list: &[Value]| {
+        list.iter().position(|o| match key {
             Some(key) => o.get(key).is_some() && o.get(key) == item.get(key),
             None => o == item,
         })
     };
-    let mut named: Vec<(usize, Value)> = items
-        .iter()
-        .filter_map(|i| rank(i).map(|r| (r, i.clone())))
-        .collect();
-    named.sort_by_key(|(rank, _)| *rank);
-    let mut named = named.into_iter().map(|(_, item)| item);
-    for slot in items.iter_mut() {
-        if rank(slot).is_some()
-            && let Some(next) = named.next()
-        {
-            *slot = next;
-        }
+    let (mut named, others): (Vec<Value>, Vec<Value>) = items
+        .into_iter()
+        .partition(|item| place(item, order).is_some());
+    named.sort_by_key(|item| place(item, order));
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    let mut out = Vec::new();
+    loop {
+        let first = match (others.peek(), named.peek()) {
+            (None, None) => return out,
+            (Some(other), Some(name)) => match (place(other, before), place(name, before)) {
+                (Some(other), Some(name)) => other < name,
+                _ => false,
+            },
+            (other, _) => other.is_some(),
+        };
+        out.extend(if first { others.next() } else { named.next() });
     }
 }

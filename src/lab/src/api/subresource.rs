@@ -10,7 +10,7 @@ use super::kinds::{Kinds, Resource};
 use super::managed::{self, Manager};
 use super::prepare;
 use super::route::Target;
-use super::status::Failure;
+use super::status::{Cause, Failure};
 use super::store::{self, Store};
 use super::strategic;
 use super::write::Write;
@@ -25,11 +25,16 @@ pub fn scale_of(object: &Value) -> Value {
         .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("")))
         .collect();
     selector.sort();
+    // None wanted is written as nothing.
+    let spec = match object["spec"]["replicas"].as_i64() {
+        None | Some(0) => json!({}),
+        Some(replicas) => json!({"replicas": replicas}),
+    };
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"]},
-        "spec": {"replicas": object["spec"]["replicas"].as_i64().unwrap_or(0)},
+        "spec": spec,
         "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0), "selector": selector.join(",")},
     })
 }
@@ -73,6 +78,13 @@ pub fn write_scale(
     } else {
         scale = decode::body(write.body, write.content_type)?;
     }
+    let name = scale["metadata"]["name"].as_str().unwrap_or_default();
+    if !name.is_empty() && name != write.target.name {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            write.target.name
+        )));
+    }
     let sent = scale["metadata"]["resourceVersion"].as_str().unwrap_or("");
     if !sent.is_empty() && live["metadata"]["resourceVersion"] != sent {
         return Err(Failure::modified(&kind, &write.target.name));
@@ -83,6 +95,19 @@ pub fn write_scale(
             .as_i64()
             .ok_or_else(|| Failure::bad_request("spec.replicas must be an integer"))?,
     };
+    if replicas < 0 {
+        let cause = Cause::invalid(
+            "spec.replicas",
+            &json!(replicas),
+            "must be greater than or equal to 0",
+        );
+        return Err(Failure::invalid(
+            "autoscaling",
+            "Scale",
+            &write.target.name,
+            vec![cause],
+        ));
+    }
     let mut object = (*live).clone();
     object["spec"]["replicas"] = json!(replicas);
     let mut writer = write.writer();
@@ -91,7 +116,7 @@ pub fn write_scale(
     untimed(&live, &mut object, &writer.manager);
     prepare::on_update(&kind, &live, &mut object, true);
     prepare::validate(&kind, &object, Some(&live))?;
-    let stored = if object == *live || write.dry()? {
+    let stored = if object == *live || write.dry() {
         Arc::new(object)
     } else {
         store.commit(key, Some(object))
@@ -126,8 +151,9 @@ fn untimed(live: &Value, object: &mut Value, manager: &str) {
 }
 
 /// POST of `/token`.
-pub fn token(store: &mut Store, target: &Target, body: &[u8]) -> Result<(u16, Value), Failure> {
-    let request = decode::body(body, "application/yaml")?;
+pub fn token(store: &mut Store, write: &Write) -> Result<(u16, Value), Failure> {
+    let target = write.target;
+    let request = decode::body(write.body, "application/yaml")?;
     let key = Store::key(&target.kind, &target.namespace, &target.name);
     let account = store
         .get(&key)
@@ -136,6 +162,28 @@ pub fn token(store: &mut Store, target: &Target, body: &[u8]) -> Result<(u16, Va
     let lifetime = request["spec"]["expirationSeconds"]
         .as_i64()
         .unwrap_or(3600);
+    if lifetime < 600 {
+        let cause = Cause::invalid(
+            "spec.expirationSeconds",
+            &json!(lifetime),
+            "may not specify a duration less than 10 minutes",
+        );
+        return Err(Failure::invalid(
+            "authentication.k8s.io",
+            "TokenRequest",
+            "",
+            vec![cause],
+        ));
+    }
+    let mut tracked = json!({"metadata": {}, "spec": request["spec"]});
+    let mut writer = write.writer();
+    writer.api_version = "authentication.k8s.io/v1".into();
+    managed::update(
+        &json!({"metadata": {}, "spec": {}}),
+        &mut tracked,
+        &super::schema::builtin("TokenRequest"),
+        &writer,
+    );
     let (token, expires) = auth::issue(store, &target.namespace, &target.name, &uid, lifetime);
     let until = jiff::Timestamp::from_second(expires)
         .map(store::seconds)
@@ -144,7 +192,8 @@ pub fn token(store: &mut Store, target: &Target, body: &[u8]) -> Result<(u16, Va
         201,
         json!({
             "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": target.name, "namespace": target.namespace, "creationTimestamp": store::now()},
+            "metadata": {"name": target.name, "namespace": target.namespace, "uid": store::uid(), "creationTimestamp": store::now(),
+                "managedFields": tracked["metadata"]["managedFields"]},
             "spec": {"audiences": ["https://kubernetes.default.svc.cluster.local"], "expirationSeconds": lifetime, "boundObjectRef": null},
             "status": {"token": token, "expirationTimestamp": until},
         }),
@@ -156,9 +205,9 @@ pub fn review(
     store: &Store,
     kind: &Resource,
     user: &User,
-    body: &[u8],
+    write: &Write,
 ) -> Result<(u16, Value), Failure> {
-    let mut review = decode::body(body, "application/yaml")?;
+    let mut review = decode::body(write.body, "application/yaml")?;
     if !review.is_object() {
         return Err(Failure::bad_request(format!(
             "{} must be an object",
@@ -167,9 +216,22 @@ pub fn review(
     }
     review["kind"] = json!(kind.kind);
     review["apiVersion"] = json!(kind.api_version());
+    review["metadata"] = json!({});
+    if kind.kind == "SelfSubjectReview" {
+        review["metadata"]["creationTimestamp"] = json!(write.now);
+    } else {
+        managed::update(
+            &json!({"metadata": {}, "spec": {}}),
+            &mut review,
+            &kind.shape,
+            &write.writer(),
+        );
+    }
     review["status"] = match kind.kind.as_str() {
         "SelfSubjectReview" => {
-            json!({"userInfo": {"username": user.name, "uid": user.uid, "groups": user.groups}})
+            let id = format!("JTI={}", store::uid());
+            json!({"userInfo": {"username": user.name, "uid": user.uid, "groups": user.groups,
+                "extra": {"authentication.kubernetes.io/credential-id": [id]}}})
         }
         "SelfSubjectRulesReview" => rules(
             store,
@@ -178,10 +240,12 @@ pub fn review(
         ),
         _ => {
             let ask = attributes(&store.kinds, &review["spec"])?;
-            if auth::allowed(store, user, &ask) {
-                json!({"allowed": true})
-            } else {
-                json!({"allowed": false})
+            match auth::allowed(store, user, &ask) {
+                false => json!({"allowed": false}),
+                true => match auth::why(store, user, &ask) {
+                    Some(why) => json!({"allowed": true, "reason": why}),
+                    None => json!({"allowed": true}),
+                },
             }
         }
     };
@@ -200,8 +264,16 @@ fn attributes(kinds: &Kinds, spec: &Value) -> Result<Attributes, Failure> {
     }
     let ask = &spec["resourceAttributes"];
     if !ask.is_object() {
-        return Err(Failure::bad_request(
+        let cause = Cause::invalid(
+            "spec.resourceAttributes",
+            &Value::Null,
             "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        );
+        return Err(Failure::invalid(
+            "authorization.k8s.io",
+            "",
+            "",
+            vec![cause],
         ));
     }
     let plural = text(ask, "resource");

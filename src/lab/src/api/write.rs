@@ -39,24 +39,45 @@ impl Write<'_> {
         &self.target.kind
     }
 
-    pub fn dry(&self) -> Result<bool, Failure> {
-        match self.query.get("dryRun") {
-            "" => Ok(false),
-            "All" => Ok(true),
-            other => {
-                let cause = Cause {
-                    reason: "FieldValueNotSupported",
-                    message: format!("Unsupported value: {other:?}: supported values: \"All\""),
-                    field: "dryRun".into(),
-                };
-                Err(Failure::invalid(
-                    "meta.k8s.io",
-                    "PatchOptions",
-                    "",
-                    vec![cause],
-                ))
-            }
+    pub fn dry(&self) -> bool {
+        self.query.get("dryRun") == "All"
+    }
+
+    /// Options that every write may carry, of the kind that belongs to its verb.
+    pub fn options(&self, kind: &str) -> Result<(), Failure> {
+        let mut causes = Vec::new();
+        if self.query.get("fieldManager").len() > 128 {
+            causes.push(Cause {
+                reason: "FieldValueTooLong",
+                message: "Too long: may not be more than 128 bytes".into(),
+                field: "fieldManager".into(),
+            });
         }
+        let mut supported = |field: &str, all: &[&str]| {
+            let value = self.query.get(field);
+            if !value.is_empty() && !all.contains(&value) {
+                let value = match field {
+                    // It may be given more than once.
+                    "dryRun" => format!("[{value:?}]"),
+                    _ => format!("{value:?}"),
+                };
+                let all: Vec<String> = all.iter().map(|one| format!("{one:?}")).collect();
+                causes.push(Cause {
+                    reason: "FieldValueNotSupported",
+                    message: format!(
+                        "Unsupported value: {value}: supported values: {}",
+                        all.join(", ")
+                    ),
+                    field: field.into(),
+                });
+            }
+        };
+        supported("dryRun", &["All"]);
+        supported("fieldValidation", &["", "Ignore", "Strict", "Warn"]);
+        if causes.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::invalid("meta.k8s.io", kind, "", causes))
     }
 
     pub fn writer(&self) -> Writer {
@@ -222,7 +243,7 @@ impl Write<'_> {
     ) -> Answer {
         let target = self.target;
         let kind = target.kind.clone();
-        let dry = self.dry()?;
+        let dry = self.dry();
         let name = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
         self.name.clone_from(&name);
         if let Some(metadata) = object["metadata"].as_object_mut() {
@@ -266,6 +287,7 @@ impl Write<'_> {
         object["metadata"]["uid"] = json!(store::uid());
         object["metadata"]["creationTimestamp"] = json!(self.now);
         prepare::validate(&kind, &object, None)?;
+        self.advise(&object, &Value::Null);
         if store.get(&key).is_some() {
             return Err(Failure::already_exists(&kind, &name));
         }
@@ -279,6 +301,27 @@ impl Write<'_> {
             default_account(store, &name, &self.now);
         }
         Ok((201, stored))
+    }
+
+    /// What is taken, but not liked: new finalizers of custom kinds without a path.
+    fn advise(&mut self, object: &Value, live: &Value) {
+        let list = |value: &Value| -> Vec<String> {
+            let names = value["metadata"]["finalizers"].as_array();
+            names
+                .into_iter()
+                .flatten()
+                .filter_map(|name| name.as_str().map(str::to_owned))
+                .collect()
+        };
+        let before = list(live);
+        let bare = list(object)
+            .into_iter()
+            .filter(|name| !name.contains('/') && !before.contains(name));
+        for name in bare.filter(|_| self.target.kind.is_custom()) {
+            self.warnings.push(format!(
+                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
+            ));
+        }
     }
 
     /// PUT.
@@ -393,7 +436,7 @@ impl Write<'_> {
     ) -> Answer {
         let target = self.target;
         let kind = target.kind.clone();
-        let dry = self.dry()?;
+        let dry = self.dry();
         if !managed {
             self.check_identity(live, &object)?;
         }
@@ -444,6 +487,7 @@ impl Write<'_> {
         let whole = target.subresource.is_empty();
         prepare::on_update(&kind, live, &mut object, whole);
         prepare::validate(&kind, &object, Some(live))?;
+        self.advise(&object, live);
         finalizers_only_shrink(&kind, live, &object)?;
         fits(&object)?;
         tidy(&mut object);
@@ -455,12 +499,12 @@ impl Write<'_> {
             return Ok((200, Arc::new(object)));
         }
         let done = object["metadata"].get("deletionTimestamp").is_some() && !delete::held(&object);
-        let stored = store.commit(key.clone(), Some(object));
         if done {
-            let gone = delete::remove(store, &key);
-            return Ok((200, gone.unwrap_or(stored)));
+            // Letting go of the last finalizer is the deletion itself: the change has no version of its own.
+            delete::remove(store, &key);
+            return Ok((200, Arc::new(object)));
         }
-        Ok((200, stored))
+        Ok((200, store.commit(key, Some(object))))
     }
 }
 
@@ -556,14 +600,20 @@ fn finalizers_only_shrink(kind: &Resource, live: &Value, object: &Value) -> Resu
         return Ok(());
     }
     let why = format!(
-        "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added
+            .iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     );
+    let cause = Cause::forbidden("metadata.finalizers", &why);
     let name = live["metadata"]["name"].as_str().unwrap_or("");
     Err(Failure::invalid(
         &kind.group,
         &kind.kind,
         name,
-        vec![Cause::forbidden("metadata.finalizers", &why)],
+        vec![cause.clone(), cause],
     ))
 }
 

@@ -202,7 +202,7 @@ impl Run<'_> {
         }
         Ok(Outcome::Succeeded(
             if dry {
-                "successfully synced (dry run)"
+                "successfully synced (no more tasks)"
             } else {
                 "successfully synced (all tasks run)"
             }

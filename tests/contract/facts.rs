@@ -1,0 +1,63 @@
+//! What trueup relies on, one test a fact, named after it: each asks a control plane that holds `inc-441`, says so when the fact does not hold, and
+//! gives what it saw, which is recorded.
+
+mod argo;
+mod guards;
+mod world;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde_json::Value;
+pub use world::World;
+
+type Seen<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Value>> + Send + 'a>>;
+
+/// Its name, and how it is looked at. Later facts find the world as earlier ones left it.
+pub struct Fact {
+    pub name: &'static str,
+    pub look: fn(&World) -> Seen<'_>,
+}
+
+/// Lists facts under the names of the functions that look at them.
+macro_rules! facts {
+    ($($room:ident::$name:ident),* $(,)?) => {
+        pub const FACTS: &[Fact] = &[$(Fact {
+            name: stringify!($name),
+            look: |world| Box::pin($room::$name(world)),
+        }),*];
+    };
+}
+
+facts![
+    guards::a_failed_test_in_a_json_patch_is_422_and_writes_nothing,
+    guards::an_old_version_in_a_merge_patch_is_409_and_writes_nothing,
+    guards::removing_what_is_not_there_is_422,
+    guards::replacing_what_is_not_there_adds_it,
+    guards::another_uid_is_refused,
+    guards::a_dry_run_writes_nothing,
+    guards::unknown_fields_of_an_application_fall_away,
+    guards::operation_null_in_a_json_patch_falls_away,
+    guards::a_write_without_effect_moves_nothing,
+    guards::a_removed_key_leaves_no_owner,
+    guards::managed_fields_can_be_backdated_by_an_update,
+    guards::a_conflict_of_a_forceless_apply_names_the_owner,
+    guards::a_watch_from_long_ago_ends_with_410,
+    guards::an_access_review_says_what_a_write_will_say,
+    guards::a_token_of_a_deleted_account_is_refused,
+    argo::a_sync_of_what_is_as_git_says_moves_nothing,
+    argo::a_refresh_is_answered_by_taking_the_annotation_away,
+    argo::enabled_false_holds_beside_prune_and_self_heal,
+    argo::automated_taken_away_leaves_no_owner,
+    argo::a_change_while_frozen_stays_and_shows_as_out_of_sync,
+    argo::an_operation_with_cleared_state_comes_back_as_it_was_sent,
+    argo::prune_false_does_not_come_back,
+    argo::a_sync_at_a_commit_leaves_the_target_as_declared,
+    argo::an_operation_can_name_its_resources,
+    argo::a_dry_run_operation_changes_nothing,
+    argo::an_operation_at_an_unknown_commit_ends_in_error,
+    argo::a_key_that_only_the_cluster_has_survives_a_sync_and_is_synced,
+    argo::self_heal_puts_a_changed_key_back,
+    argo::self_heal_leaves_an_added_key,
+    argo::enabling_auto_sync_starts_a_sync_of_what_is_out_of_sync,
+];
