@@ -109,6 +109,10 @@ impl Normal {
             }
             Value::Array(all) => {
                 let mut all: Vec<Value> = all.iter().map(|one| self.at(one, key, false)).collect();
+                if key == "resources" {
+                    // Of discovery, whose order follows when each definition was noticed.
+                    all.sort_by_key(|kind| kind["name"].as_str().unwrap_or_default().to_owned());
+                }
                 if key == "managedFields" {
                     // A server orders them by the second in which they were written.
                     all.sort_by_key(|entry| {

@@ -14,6 +14,26 @@ struct Recording {
     traffic: Traffic,
 }
 
+/// Fields that only one of them answers, and why that stays: part of the request, the field, the reason.
+const KNOWN: &[(&str, &str, &str)] = &[
+    (
+        " /api/v1/pods",
+        "IP",
+        "the real bed has no kubelets, so its Pods have no addresses",
+    ),
+    (
+        "/customresourcedefinitions/",
+        "/metadata/managedFields/-/subresource",
+        "the lab serves a definition at once and leaves no owner of its status",
+    ),
+];
+
+fn known(request: &str, field: &str) -> bool {
+    KNOWN
+        .iter()
+        .any(|(part, what, _)| request.contains(part) && field.contains(what))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_walk_is_answered_as_on_a_real_control_plane() {
     let path =
@@ -54,7 +74,11 @@ async fn the_walk_is_answered_as_on_a_real_control_plane() {
             ));
         }
         for (what, a, b) in [("only real", real, lab), ("only the lab", lab, real)] {
-            let fields: Vec<&String> = a.fields.difference(&b.fields).collect();
+            let fields: Vec<&String> = a
+                .fields
+                .difference(&b.fields)
+                .filter(|field| !known(request, field))
+                .collect();
             if !fields.is_empty() {
                 wrong.push(format!("{request}\n    {what} has {fields:?}"));
             }

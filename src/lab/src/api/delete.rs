@@ -38,6 +38,21 @@ impl Options {
         let orphan = body["orphanDependents"]
             .as_bool()
             .unwrap_or(query.flag("orphanDependents"));
+        let both =
+            !query.get("orphanDependents").is_empty() || body["orphanDependents"].is_boolean();
+        if both && !policy.is_empty() {
+            let cause = Cause::invalid(
+                "propagationPolicy",
+                &json!(policy),
+                "orphanDependents and deletionPropagation cannot be both set",
+            );
+            return Err(Failure::invalid(
+                "meta.k8s.io",
+                "DeleteOptions",
+                "",
+                vec![cause],
+            ));
+        }
         let propagation = match policy {
             "Orphan" => Propagation::Orphan,
             "Foreground" => Propagation::Foreground,

@@ -89,6 +89,15 @@ fn group(name: &str, versions: &[String], own: bool) -> Value {
     Value::Object(out)
 }
 
+/// By which a client notices that a kind is stored in another version.
+fn stored_as(kind: &Resource) -> String {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    let name = format!("{}/{}/{}", kind.group, kind.version, kind.kind);
+    let hash = sha2::Sha256::digest(name.as_bytes());
+    base64::engine::general_purpose::STANDARD.encode(&hash[..8])
+}
+
 fn sub_verbs(subresource: &str) -> &'static [&'static str] {
     if subresource == "token" {
         &["create"]
@@ -145,6 +154,9 @@ fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
         if !r.categories.is_empty() {
             entry.insert("categories".into(), json!(r.categories));
         }
+        if r.verbs() != ["create"] {
+            entry.insert("storageVersionHash".into(), json!(stored_as(r)));
+        }
         list.push(Value::Object(entry));
         for sub in &r.subresources {
             let (kind, group, version) = sub_kind(r, sub);
@@ -165,9 +177,12 @@ fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
     } else {
         format!("{group}/{version}")
     };
-    Some(
-        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}),
-    )
+    let mut out =
+        json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
+    if !group.is_empty() {
+        out["apiVersion"] = json!("v1");
+    }
+    Some(out)
 }
 
 /// `apidiscovery.k8s.io/v2`.

@@ -193,7 +193,9 @@ fn bootstrap(store: &mut store::Store) {
     let now = store::now();
     for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
         let object = json!({"apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": name, "uid": store::uid(), "creationTimestamp": now, "labels": {"kubernetes.io/metadata.name": name}},
+            "metadata": {"name": name, "uid": store::uid(), "creationTimestamp": now, "labels": {"kubernetes.io/metadata.name": name},
+                "managedFields": [{"manager": "kube-apiserver", "operation": "Update", "apiVersion": "v1", "time": now, "fieldsType": "FieldsV1",
+                    "fieldsV1": {"f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}}}]},
             "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
         store.commit(
             ("namespaces".into(), String::new(), name.into()),

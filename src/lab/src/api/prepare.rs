@@ -32,7 +32,10 @@ pub fn on_create(store: &mut Store, kind: &Resource, object: &mut Value, dry: bo
     }
     match kind.kind.as_str() {
         "Pod" => object["status"] = json!({"phase": "Pending", "qosClass": "BestEffort"}),
-        "Deployment" | "StatefulSet" | "DaemonSet" if object.get("status").is_none() => {
+        "StatefulSet" if object.get("status").is_none() => {
+            object["status"] = json!({"replicas": 0, "availableReplicas": 0});
+        }
+        "Deployment" | "DaemonSet" if object.get("status").is_none() => {
             object["status"] = json!({})
         }
         "ReplicaSet" if object.get("status").is_none() => object["status"] = json!({"replicas": 0}),
@@ -167,6 +170,11 @@ pub fn validate(kind: &Resource, object: &Value, live: Option<&Value>) -> Result
     }
     if let Some(schema) = &kind.custom {
         custom::validate(object, schema, "", &mut causes);
+    }
+    if matches!(kind.kind.as_str(), "RoleBinding" | "ClusterRoleBinding")
+        && object["roleRef"]["name"].as_str().is_none_or(str::is_empty)
+    {
+        causes.push(Cause::required("roleRef.name", ""));
     }
     match kind.kind.as_str() {
         "ConfigMap" | "Secret" => data(kind, object, live, &mut causes),

@@ -327,6 +327,9 @@ impl Write<'_> {
     /// PUT.
     pub fn update(&mut self, store: &mut Store) -> Answer {
         let object = decode::body(self.body, self.content_type)?;
+        if self.kind().is_custom() {
+            self.live(store)?;
+        }
         self.same_type(&object)?;
         self.named(&object)?;
         let decoded = decode::normalise(self.kind(), object)?;

@@ -14,6 +14,34 @@ pub fn is_ready(pod: &Value) -> bool {
         })
 }
 
+/// What admission adds to every Pod: the account's token, how long a lost node is borne, a priority.
+fn admitted(spec: &mut Value, suffix: &str) {
+    let lost = |key: &str| json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+    spec["priority"] = json!(0);
+    spec["preemptionPolicy"] = json!("PreemptLowerPriority");
+    spec["tolerations"] = json!([lost("not-ready"), lost("unreachable")]);
+    let name = format!("kube-api-access-{suffix}");
+    let token = json!({"name": name, "projected": {"defaultMode": 420, "sources": [
+        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+    ]}});
+    let mount = json!({"name": name, "readOnly": true, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"});
+    push(&mut spec["volumes"], token);
+    for kind in ["initContainers", "containers"] {
+        for container in spec[kind].as_array_mut().into_iter().flatten() {
+            push(&mut container["volumeMounts"], mount.clone());
+        }
+    }
+}
+
+fn push(list: &mut Value, item: Value) {
+    match list.as_array_mut() {
+        Some(list) => list.push(item),
+        None => *list = json!([item]),
+    }
+}
+
 impl Worker {
     /// Brings the Pods of a set to their number and writes its status; gives how many are ready.
     pub(super) async fn replica_set(
@@ -63,6 +91,7 @@ impl Worker {
         let template = &set["spec"]["template"];
         let mut spec = template["spec"].clone();
         spec["nodeName"] = json!("lab-node");
+        admitted(&mut spec, &suffix);
         let mut metadata = json!({"name": format!("{name}-{suffix}"), "namespace": namespace, "generateName": format!("{name}-"),
             "ownerReferences": [owner(set, "apps/v1", "ReplicaSet")]});
         for key in ["labels", "annotations"] {
