@@ -18,6 +18,7 @@ use trueup::ports::{
 use trueup::settings::{GlobalArgs, Output, Settings};
 use trueup::wiring::wire;
 use trueup_core::object::identity::ObjectRef;
+use trueup_core::object::redact::Plain;
 use trueup_lab::serve::{Lab, ServeOptions};
 
 struct World {
@@ -622,6 +623,9 @@ impl Cluster for Late {
     }
     async fn get(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError> {
         self.cluster.get(object).await
+    }
+    async fn reveal(&self, secret: &ObjectRef, key: &str) -> Result<Option<Plain>, ReadError> {
+        self.cluster.reveal(secret, key).await
     }
     async fn write(&self, request: &WriteRequest) -> Result<Value, WriteError> {
         self.cluster.write(request).await

@@ -16,6 +16,7 @@ use trueup::ports::{
     WriteRequest, no_log,
 };
 use trueup_core::object::identity::ObjectRef;
+use trueup_core::object::redact::Plain;
 
 const APPS: usize = 1_000;
 const OBJECTS: usize = 20;
@@ -50,6 +51,9 @@ impl Cluster for Full {
         })
     }
     async fn get(&self, _: &ObjectRef) -> Result<Option<Value>, ReadError> {
+        Ok(None)
+    }
+    async fn reveal(&self, _: &ObjectRef, _: &str) -> Result<Option<Plain>, ReadError> {
         Ok(None)
     }
     async fn write(&self, request: &WriteRequest) -> Result<Value, WriteError> {

@@ -1,10 +1,14 @@
 //! Secret values become keyed digests: equal values stay recognisable as equal, and nothing else passes.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha2::Sha256;
+
+use super::path::FieldPath;
 
 /// The annotation in which `kubectl apply` and Argo CD keep the whole object as it was applied.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -54,6 +58,46 @@ pub fn is_clean(secret: &Value) -> bool {
             None | Some(Value::Null) => true,
             Some(Value::Object(map)) => map.values().all(is_redacted),
             Some(_) => false,
+        })
+}
+
+/// The bytes of one secret value on their way to the screen of somebody who asked for them. It cannot be serialised and its
+/// debug form says only how long it is, so that no journal, log or report gets it by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plain(Vec<u8>);
+
+impl Plain {
+    /// The bytes. Whoever calls this shows them, and lets go of them soon.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(a secret of {} bytes)", self.0.len())
+    }
+}
+
+/// The key of a Secret that a field names: `.data.KEY` and `.stringData.KEY`, nothing else.
+pub fn secret_key(field: &FieldPath) -> Option<&str> {
+    use super::path::Element::Key;
+    match field.0.as_slice() {
+        [Key(part), Key(key)] if part == "data" || part == "stringData" => Some(key),
+        _ => None,
+    }
+}
+
+/// What a Secret that was never redacted holds under a key, decoded; `stringData` wins, as it does on a server.
+pub fn plain(secret: &Value, key: &str) -> Option<Plain> {
+    if !secret.as_object().is_some_and(is_secret) {
+        return None;
+    }
+    [("stringData", false), ("data", true)]
+        .into_iter()
+        .find_map(|(part, encoded)| {
+            let value = secret.get(part)?.get(key)?;
+            (!is_redacted(value)).then(|| Plain(bytes_of(value, encoded)))
         })
 }
 
@@ -152,6 +196,37 @@ mod tests {
     use serde_json::json;
 
     const KEY: &[u8; 32] = b"0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_plain_value_is_decoded_and_prints_nothing_of_itself() {
+        let mut secret = json!({"apiVersion": "v1", "kind": "Secret",
+            "data": {"a": "aHVudGVyMg==", "bin": "/wA=", "both": "b2xk"}, "stringData": {"both": "new"}});
+        let bytes = |secret: &Value, key: &str| plain(secret, key).map(|p| p.bytes().to_vec());
+        assert_eq!(bytes(&secret, "a"), Some(b"hunter2".to_vec()));
+        assert_eq!(bytes(&secret, "bin"), Some(vec![0xff, 0]));
+        assert_eq!(bytes(&secret, "both"), Some(b"new".to_vec()));
+        assert_eq!(bytes(&secret, "none"), None);
+        let shown = format!("{:?}", plain(&secret, "a"));
+        assert_eq!(shown, "Some((a secret of 7 bytes))");
+        redact(&mut secret, KEY);
+        assert_eq!(bytes(&secret, "a"), None, "a digest is no value");
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "x"}});
+        assert_eq!(plain(&map, "a"), None);
+    }
+
+    #[test]
+    fn only_values_of_a_secret_have_a_key() {
+        for (field, key) in [
+            (".data.password", Some("password")),
+            (".stringData[\"tls.key\"]", Some("tls.key")),
+            (".data", None),
+            (".metadata.labels.data", None),
+            (".", None),
+        ] {
+            let field: FieldPath = field.parse().unwrap();
+            assert_eq!(secret_key(&field), key, "{field}");
+        }
+    }
 
     #[test]
     fn the_same_bytes_have_the_same_digest() {

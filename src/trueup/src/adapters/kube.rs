@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use trueup_core::object::identity::ObjectRef;
+use trueup_core::object::redact::Plain;
 
 use crate::ports::{
     Cluster, ClusterPin, CommandLine, CommandLog, Grant, Kind, Listing, Permission, ReadError,
@@ -103,6 +104,10 @@ impl Cluster for KubeCluster {
 
     async fn get(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError> {
         self.read_object(object).await
+    }
+
+    async fn reveal(&self, secret: &ObjectRef, key: &str) -> Result<Option<Plain>, ReadError> {
+        self.read_plain(secret, key).await
     }
 
     async fn write(&self, request: &WriteRequest) -> Result<Value, WriteError> {

@@ -186,6 +186,7 @@ async fn screen(settings: &Settings, opened: Opened) -> Result<i32, Trouble> {
         program: settings.program(),
         ..TuiOptions::default()
     };
+    let engine = Arc::clone(&opened.engine);
     let left = tui::run(app::front(opened), options)
         .await
         .map_err(|error| {
@@ -195,11 +196,28 @@ async fn screen(settings: &Settings, opened: Opened) -> Result<i32, Trouble> {
                 "`trueup resume` goes on where it was",
             )
         })?;
+    way_back(settings, &engine);
     Ok(match left {
         Left::Quit => 0,
         Left::Terminated => 143,
         _ => 0,
     })
+}
+
+/// Says, where the screen was, how to go on and what is owed meanwhile.
+fn way_back(settings: &Settings, engine: &Engine) {
+    let run = engine.run();
+    if run.id().is_empty() || run.closed.is_some() {
+        return;
+    }
+    let id = text::line(run.id());
+    eprintln!(
+        "{id} is open. Go on with: {} resume {id}",
+        settings.program()
+    );
+    for owed in run.obligations() {
+        eprintln!("  owed: {}", text::line(&owed.what));
+    }
 }
 
 /// Takes up the incident that a stage command works on.

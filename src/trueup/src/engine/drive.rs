@@ -124,7 +124,7 @@ async fn keep_rereading(engine: std::sync::Weak<Engine>) {
         match owed.first() {
             Some((_, after, due)) if run.closed.is_none() => {
                 engine.tell(Update::Waiting(Some(Waiting {
-                    what: format!("the live action to be read again after {after}"),
+                    what: "re-read of the live action".into(),
                     since: *due - after.0,
                     limit: after.0,
                     cancellable: false,
@@ -260,6 +260,7 @@ impl Driver {
                 Ok(())
             }
             Request::Go => self.go().await,
+            Request::Reveal(cells) => engine.reveal(&cells).await,
             Request::Quit => Ok(()),
         };
         if let Err(trouble) = outcome {

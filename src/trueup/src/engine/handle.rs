@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use trueup_core::{
+    decision::CellKey,
     event::{CommandLine, Record},
     ids::Digest,
     now::Now,
+    object::redact::Plain,
     run::Run,
     sheet::{Command, Refusal, Sheet},
     workflow::Next,
@@ -24,6 +26,8 @@ pub enum Request {
     Dismiss,
     /// Do the next thing: observe it, or answer with its sheet.
     Go,
+    /// Show the values of these Secret fields; recorded before they are shown. The answer is an [`Update::Revealed`].
+    Reveal(Vec<CellKey>),
     /// Leave; what is in flight gets its outcome first, within seconds.
     Quit,
 }
@@ -46,6 +50,8 @@ pub enum Update {
     /// A request is dealt with: whatever it led to was told before this. One for each request but `Quit`, in order.
     Answered,
     Refused(Refusal),
+    /// What was asked to be revealed: for the screen, and for nothing else.
+    Revealed(Vec<Revealed>),
     /// A request to the outside world, for the command log.
     Logged {
         at: Timestamp,
@@ -65,6 +71,15 @@ pub enum Update {
     },
     /// The engine has stopped; the last update.
     Stopped,
+}
+
+/// The values of one Secret field, each `None` where that side has none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Revealed {
+    pub cell: CellKey,
+    pub live: Option<Plain>,
+    /// As the repository has it at the head, and in which file.
+    pub git: Option<(Plain, String)>,
 }
 
 /// A wait with its limit and its way out.

@@ -15,6 +15,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::sync::watch;
 use trueup_core::object::identity::{ObjectKey, ObjectRef};
+use trueup_core::object::redact::Plain;
 
 use self::keep::{How, Kept, version_of};
 pub use self::trail::{Interest, Trail};
@@ -308,6 +309,10 @@ impl Cluster for Mirror {
 
     async fn get(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError> {
         self.answered(self.shared.cluster.get(object).await)
+    }
+
+    async fn reveal(&self, secret: &ObjectRef, key: &str) -> Result<Option<Plain>, ReadError> {
+        self.answered(self.shared.cluster.reveal(secret, key).await)
     }
 
     async fn write(&self, request: &WriteRequest) -> Result<Value, WriteError> {

@@ -366,7 +366,13 @@ impl Engine {
             })
             .unwrap_or_default();
         sheet.by_hand = vec![hand(&without_test)];
-        sheet.undo = vec![hand(&worked.inverse)];
+        sheet.undo = vec![if *action == (Action::Restart {}) {
+            // Taking the mark away changes the template again.
+            "none: the pods that ran are gone, and taking the mark away would replace them once more"
+                .into()
+        } else {
+            hand(&worked.inverse)
+        }];
         sheet.warnings = vec![if *action == (Action::Restart {}) {
             "the pods are replaced; when that was is no part of Git and owed to nobody".into()
         } else {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use trueup_core::object::identity::ObjectRef;
+use trueup_core::object::redact::Plain;
 
 /// A kind of object as a manifest names it; the server's plural is looked up by the adapter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -317,7 +318,8 @@ pub struct Watch {
     pub health: Arc<WatchHealth>,
 }
 
-/// A Kubernetes API server. Secret values never come through: they are digests by the time they are returned.
+/// A Kubernetes API server. Secret values are digests by the time they are returned; [`Cluster::reveal`] alone lets one
+/// through.
 #[async_trait]
 pub trait Cluster: Send + Sync {
     /// Identifies the cluster by asking it.
@@ -326,6 +328,9 @@ pub trait Cluster: Send + Sync {
     async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Listing, ReadError>;
     /// One object, fresh from the server; `None` when it does not exist.
     async fn get(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError>;
+    /// One value of a Secret as it stands now, for the screen of an operator who asked for it; `None` when it does not
+    /// exist.
+    async fn reveal(&self, secret: &ObjectRef, key: &str) -> Result<Option<Plain>, ReadError>;
     /// Exactly one request, never repeated, with a deadline. Returns the object as the server answered it.
     async fn write(&self, request: &WriteRequest) -> Result<Value, WriteError>;
     /// Asks the server about each permission; the answers are in the order of the questions.

@@ -8,6 +8,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 use trueup_core::object::identity::ObjectRef;
+use trueup_core::object::redact::{self, Plain};
 
 use super::discovery::group_path;
 use super::http::{Answer, Failure, encode, exchange, refusal, refused, request, unreachable};
@@ -158,6 +159,22 @@ impl KubeCluster {
     }
 
     pub(super) async fn read_object(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError> {
+        let found = self.object_as_it_is(object).await?;
+        Ok(found.map(|found| admit(found, &self.inner.options.secret_key)))
+    }
+
+    /// One value of a Secret; nothing else of it leaves here.
+    pub(super) async fn read_plain(
+        &self,
+        secret: &ObjectRef,
+        key: &str,
+    ) -> Result<Option<Plain>, ReadError> {
+        let found = self.object_as_it_is(secret).await?;
+        Ok(found.and_then(|found| redact::plain(&found, key)))
+    }
+
+    /// The object with its secret values: for the two above alone.
+    async fn object_as_it_is(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError> {
         let kind = Kind::of(object);
         let served = self.resolve(&kind).await?;
         let what = format!("get {}", named(object));
@@ -175,10 +192,7 @@ impl KubeCluster {
             .fetch(&what, &uri, &typed, self.inner.options.read_deadline)
             .await?;
         match answer.status {
-            200 => Ok(Some(admit(
-                parse(&what, &answer.body)?,
-                &self.inner.options.secret_key,
-            ))),
+            200 => parse(&what, &answer.body).map(Some),
             404 => Ok(None),
             _ => Err(refused(&what, &refusal(&answer), kind.is_secret())),
         }

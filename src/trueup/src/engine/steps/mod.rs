@@ -12,6 +12,7 @@ pub mod ignore;
 pub mod lease;
 mod prove;
 pub mod push;
+mod reveal;
 pub mod snapshot;
 pub mod sync;
 pub mod thaw;

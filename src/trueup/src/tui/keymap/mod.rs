@@ -6,7 +6,7 @@ mod when;
 pub use table::TABLE;
 
 use super::model::{Focus, Model, dialog::Dialog};
-use Context::{Choose, Everywhere, On, Page, Prompt, Search, Sheet};
+use Context::{Choose, Everywhere, On, Page, Prompt, Search, Secret, Sheet};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use trueup_core::workflow::{Next, Stage};
 
@@ -62,6 +62,7 @@ pub enum Cmd {
     IfSynced,
     WhichLine,
     Pods,
+    Reveal,
     Noise,
     Message,
     Editor,
@@ -100,6 +101,7 @@ impl Cmd {
                 | Self::Remove
                 | Self::EveryCopy
                 | Self::Together
+                | Self::Reveal
                 | Self::Message
                 | Self::Editor
                 | Self::Branch
@@ -143,6 +145,7 @@ pub enum Context {
     Choose,
     Search,
     Page,
+    Secret,
 }
 
 impl Context {
@@ -155,6 +158,7 @@ impl Context {
             Self::Choose => "in a choice",
             Self::Search => "in help, palette and log",
             Self::Page => "on a page",
+            Self::Secret => "over a secret value",
         }
     }
 }
@@ -256,6 +260,7 @@ pub fn context(model: &Model) -> Context {
         Some(Dialog::Choose(_)) => Choose,
         Some(Dialog::Help(_) | Dialog::Palette(_) | Dialog::Log(_)) => Search,
         Some(Dialog::Page(_)) => Page,
+        Some(Dialog::Secret(_)) => Secret,
     }
 }
 
@@ -293,6 +298,8 @@ pub fn footer(model: &Model) -> Vec<(&'static Binding, String, bool)> {
     TABLE
         .iter()
         .filter(|b| b.footer && b.context == On(model.stage))
+        // Of use on few rows only.
+        .filter(|b| b.cmd != Cmd::Reveal || works(b, model).is_ok())
         .filter_map(|b| label(b, model).map(|label| (b, label, in_footer(b, model))))
         .collect()
 }

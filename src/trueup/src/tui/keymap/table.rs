@@ -2,12 +2,12 @@
 
 use super::{
     Binding, Cmd,
-    Context::{self, Choose, Everywhere, On, Page, Prompt, Search, Sheet},
+    Context::{self, Choose, Everywhere, On, Page, Prompt, Search, Secret, Sheet},
     When,
     when::{
-        always, armed_cluster, cell, closable, freezable, glass, grouped, manual_gate, moved,
-        proposed, removable, several_copies, some_app, some_mark, some_row, stopped_field,
-        undoable, unreviewed, waiting,
+        actable, always, cell, closable, freezable, glass, grouped, manual_gate, moved, proposed,
+        removable, secret, several_copies, some_app, some_mark, some_row, stopped_field, undoable,
+        unreviewed, waiting,
     },
 };
 use trueup_core::workflow::Stage::{Close, Commit, Decide, Freeze, Scope, Snapshot, Sync, Thaw};
@@ -90,6 +90,7 @@ pub const TABLE: &[Binding] = &[
     key(On(Decide), &["8"], Cmd::Pick(8), "", cell),
     key(On(Decide), &["9"], Cmd::Pick(9), "", cell),
     key(On(Decide), &["enter"], Cmd::Enter, "choose", some_row),
+    key(On(Decide), &["r"], Cmd::Reveal, "reveal", secret),
     key(
         On(Decide),
         &["A"],
@@ -164,7 +165,7 @@ pub const TABLE: &[Binding] = &[
     key(Everywhere, &["/"], Cmd::Filter, "filter", always),
     key(Everywhere, &["@"], Cmd::Log, "log", always),
     key(Everywhere, &["W"], Cmd::Arm, "arm", always),
-    key(Everywhere, &["x"], Cmd::Act, "live action", armed_cluster),
+    key(Everywhere, &["x"], Cmd::Act, "live action", actable),
     key(Everywhere, &["z"], Cmd::Undo, "undo", undoable),
     key(Everywhere, &["y"], Cmd::Copy, "copy", always),
     key(Everywhere, &["c"], Cmd::CancelWait, "cancel wait", waiting),
@@ -253,4 +254,8 @@ pub const TABLE: &[Binding] = &[
     quiet(Page, &["j", "down", "space"], Cmd::Down, "down"),
     quiet(Page, &["k", "up"], Cmd::Up, "up"),
     quiet(Page, &["y"], Cmd::Copy, "copy"),
+    quiet(Secret, &["esc", "q", "enter"], Cmd::Back, "hide it"),
+    quiet(Secret, &["j", "down", "space"], Cmd::Down, "down"),
+    quiet(Secret, &["k", "up"], Cmd::Up, "up"),
+    quiet(Secret, &["y"], Cmd::Copy, "no: a secret is not copied"),
 ];

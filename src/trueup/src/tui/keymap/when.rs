@@ -1,7 +1,7 @@
 //! The conditions under which keys work; each error says why not.
 
 use super::super::model::Model;
-use trueup_core::plan::Gate;
+use trueup_core::{object::redact::secret_key, plan::Gate};
 
 pub fn always(_: &Model) -> Result<(), String> {
     Ok(())
@@ -30,6 +30,17 @@ pub fn armed_cluster(model: &Model) -> Result<(), String> {
     }
     Ok(())
 }
+/// A live action needs a freeze that is proven, of one Application at least: the form says of which.
+pub fn actable(model: &Model) -> Result<(), String> {
+    armed_cluster(model)?;
+    if !model.run().apps.values().any(|app| app.freeze.proven()) {
+        return Err(
+            "no freeze is proven yet, and a live action would be undone or synced over: freeze first"
+                .into(),
+        );
+    }
+    Ok(())
+}
 pub fn freezable(model: &Model) -> Result<(), String> {
     some_app(model)?;
     armed_cluster(model)
@@ -37,6 +48,15 @@ pub fn freezable(model: &Model) -> Result<(), String> {
 pub fn cell(model: &Model) -> Result<(), String> {
     if model.cell_here().is_none() {
         return Err("there is no divergence under the cursor".into());
+    }
+    Ok(())
+}
+pub fn secret(model: &Model) -> Result<(), String> {
+    let cell = model
+        .cell_here()
+        .ok_or("there is no divergence under the cursor")?;
+    if cell.object.kind != "Secret" || secret_key(&cell.field).is_none() {
+        return Err("no secret value is under the cursor".into());
     }
     Ok(())
 }

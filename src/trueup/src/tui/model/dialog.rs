@@ -1,6 +1,10 @@
 //! What lies over a screen and has the keys: the action sheet, prompts, choices, help, palette, log, pages.
 
-use crate::tui::{theme::Role, widgets::doc::Doc};
+use crate::{
+    engine::handle::Revealed,
+    tui::{theme::Role, widgets::doc::Doc},
+};
+use jiff::{SignedDuration, Timestamp};
 use trueup_core::{
     decision::{CellKey, Take},
     object::identity::AppKey,
@@ -18,6 +22,7 @@ pub enum Dialog {
     Palette(Search),
     Log(Search),
     Page(Page),
+    Secret(Secret),
 }
 
 /// The action sheet and how far its confirmation is.
@@ -29,6 +34,8 @@ pub struct SheetDialog {
     pub on_do: bool,
     pub wrong: Option<String>,
     pub scroll: usize,
+    /// The form that it came from: back there when it is put away or refused.
+    pub form: Option<Prompt>,
 }
 
 /// Something to read, scrolled.
@@ -36,6 +43,18 @@ pub struct SheetDialog {
 pub struct Page {
     pub title: String,
     pub doc: Doc,
+    pub scroll: usize,
+}
+
+/// How long secret values stay on the screen by themselves.
+pub const REVEALED_FOR: SignedDuration = SignedDuration::from_secs(30);
+
+/// Secret values that somebody asked to see. They live in this box alone and go with it.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    pub shown: Vec<Revealed>,
+    /// Hidden then, whoever looks.
+    pub until: Timestamp,
     pub scroll: usize,
 }
 
@@ -81,6 +100,8 @@ pub enum Pick {
         cells: Vec<CellKey>,
         take: Take,
     },
+    /// Show the values of these Secret fields.
+    Reveal(Vec<CellKey>),
     /// A command of the key table.
     Cmd(crate::tui::keymap::Cmd),
 }

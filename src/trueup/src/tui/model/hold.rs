@@ -1,7 +1,10 @@
 //! What the engine was asked and has not answered yet, and the moment after what is shown has changed: keys that act wait
 //! for both, so that what was typed for one screen does nothing on the next.
 
-use super::{Model, ToastKind, dialog::Dialog};
+use super::{
+    Model, ToastKind,
+    dialog::{Dialog, Prompt},
+};
 use crate::engine::handle::Request;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -18,7 +21,7 @@ pub const SETTLE: SignedDuration = SignedDuration::from_millis(400);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A request that has not been answered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     pub what: String,
     pub since: Timestamp,
@@ -27,6 +30,8 @@ pub struct Asked {
     pub holds: bool,
     /// The operator, or the limit, has given it up: a sheet that still comes is put away unseen.
     pub given_up: bool,
+    /// The form that it came from, which is there again when it is refused.
+    pub form: Option<Prompt>,
 }
 
 /// What is drawn, as far as a key depends on it.
@@ -48,6 +53,7 @@ impl Footing {
             Some(Dialog::Choose(choose)) => format!("choose {}", choose.title),
             Some(Dialog::Help(_) | Dialog::Palette(_) | Dialog::Log(_)) => "search".into(),
             Some(Dialog::Page(page)) => format!("page {}", page.title),
+            Some(Dialog::Secret(_)) => "secret".into(),
         };
         let cell = (model.stage == Stage::Decide)
             .then(|| model.cell_here())
@@ -98,6 +104,7 @@ impl Model {
                 self.sheet_of_next().is_some(),
             ),
             Request::Confirm { .. } => ("what was confirmed to be done".into(), true),
+            Request::Reveal(_) => ("the value to be read".into(), true),
             Request::Ask(Command::Look | Command::CancelWait | Command::Export { .. }) => {
                 (String::new(), false)
             }
@@ -113,6 +120,7 @@ impl Model {
             limit: LIMIT,
             holds,
             given_up: false,
+            form: self.filled.take(),
         });
     }
 
@@ -137,6 +145,12 @@ impl Model {
     /// The last request could not be handed over.
     pub fn not_sent(&mut self) {
         self.asked.pop_back();
+    }
+
+    /// The form that the oldest request came from, unless it was given up.
+    pub fn form_of_answer(&mut self) -> Option<Prompt> {
+        let asked = self.asked.front_mut().filter(|asked| !asked.given_up)?;
+        asked.form.take()
     }
 
     /// The engine is done with the oldest request.

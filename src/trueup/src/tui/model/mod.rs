@@ -113,6 +113,8 @@ pub struct Model {
     pub program: String,
     /// Requests that the engine has not answered, oldest first.
     pub asked: VecDeque<hold::Asked>,
+    /// The form whose request is about to be sent.
+    pub filled: Option<dialog::Prompt>,
     /// Until then what is shown is too new for a key that acts at once.
     pub settles_at: Option<Timestamp>,
 }
@@ -150,6 +152,7 @@ impl Model {
             leaving: false,
             program: "trueup".into(),
             asked: VecDeque::new(),
+            filled: None,
             settles_at: None,
         };
         model.derive();

@@ -1,6 +1,8 @@
 //! The screen, drawn and driven without a terminal.
 
 mod ahead;
+mod forms;
+mod secret;
 mod sheets;
 
 use super::{

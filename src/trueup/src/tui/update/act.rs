@@ -9,7 +9,9 @@ use super::super::{
     theme::Role,
 };
 use super::ask;
-use trueup_core::{object::identity::AppKey, plan::Action, sheet::Command};
+use trueup_core::{
+    decision::CellKey, now::CellNow, object::identity::AppKey, plan::Action, sheet::Command,
+};
 
 /// `x`: which kind of live action.
 pub fn offer(model: &mut Model) {
@@ -102,7 +104,14 @@ pub fn restore(model: &mut Model) {
     ));
 }
 
-pub fn form(kind: ActKind, application: &str, object: &str, field: &str, value: &str) -> Prompt {
+pub fn form(
+    model: &Model,
+    kind: ActKind,
+    application: &str,
+    object: &str,
+    field: &str,
+    value: &str,
+) -> Prompt {
     let mut fields = vec![
         Field::new("application", application),
         Field::new("object", object),
@@ -121,7 +130,7 @@ pub fn form(kind: ActKind, application: &str, object: &str, field: &str, value: 
         .iter()
         .find(|(k, _, _)| *k == kind)
         .map_or("live action", |(_, label, _)| label);
-    Prompt::new(
+    let form = Prompt::new(
         Ask::Act {
             kind,
             application: application.into(),
@@ -135,7 +144,38 @@ pub fn form(kind: ActKind, application: &str, object: &str, field: &str, value: 
     .note(
         Role::Dim,
         "object: KIND/NAME, as in Deployment/payment; the sheet comes next",
-    )
+    );
+    match stands(model, application, object, field) {
+        Some(stands) => form.note(Role::Text, stands),
+        None => form,
+    }
+}
+
+/// What stands in the field that a form begins with.
+fn stands(model: &Model, application: &str, object: &str, field: &str) -> Option<String> {
+    let (_, cell) = find(model, application, object, field)?;
+    let words = |side: &Option<serde_json::Value>| {
+        side.as_ref()
+            .map_or_else(|| "(absent)".to_owned(), trueup_core::text::value)
+    };
+    Some(format!(
+        "live now: {} · Git: {}",
+        words(&cell.sides.live),
+        words(&cell.sides.git)
+    ))
+}
+
+fn find<'a>(
+    model: &'a Model,
+    application: &str,
+    object: &str,
+    field: &str,
+) -> Option<(&'a CellKey, &'a CellNow)> {
+    model.now().cells.iter().find(|(key, _)| {
+        (key.application.to_string() == application || key.application.name == application)
+            && format!("{}/{}", key.object.kind, key.object.name) == object
+            && key.field.to_string() == field
+    })
 }
 
 /// The form is filled in: the command, or what is wrong with it.
@@ -149,16 +189,8 @@ pub fn submit(model: &mut Model, kind: ActKind, prompt: &Prompt) -> Result<Vec<E
     let field = prompt.get("field");
     let action = match kind {
         ActKind::Patch => {
-            let cell = model
-                .now()
-                .cells
-                .iter()
-                .find(|(key, _)| {
-                    key.application == application
-                        && format!("{}/{}", key.object.kind, key.object.name) == object
-                        && key.field.to_string() == field
-                })
-                .map(|(key, _)| key.clone());
+            let cell =
+                find(model, &application.to_string(), &object, &field).map(|(key, _)| key.clone());
             let text = prompt.get("value");
             let value = match cell {
                 Some(cell) => super::decide::typed_value(model, &[cell], &text),

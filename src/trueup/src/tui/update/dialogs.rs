@@ -5,14 +5,14 @@ use super::super::{
     model::{
         Model, ToastKind,
         derived::Filter,
-        dialog::{Ask, Choose, Dialog, Field, Pick, Prompt, Search, SheetDialog},
+        dialog::{Ask, Choose, Dialog, Field, Pick, Prompt, Search},
         hold::SETTLE,
     },
     msg::Effect,
     theme::Role,
     widgets,
 };
-use super::{act, ask, decide, keys, offers};
+use super::{act, ask, decide, keys, offers, secret};
 use crate::engine::handle::Request;
 use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -110,7 +110,7 @@ fn text_taken(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect
             choose.cursor = Some(at);
             Some(Vec::new())
         }
-        Dialog::Page(_) => None,
+        Dialog::Page(_) | Dialog::Secret(_) => None,
     }
 }
 
@@ -252,6 +252,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
             }
             _ => {}
         },
+        Some(Dialog::Secret(_)) => secret::key(model, cmd),
         None => {}
     }
     Vec::new()
@@ -259,8 +260,9 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
 
 fn back(model: &mut Model) -> Vec<Effect> {
     match model.dialogs.pop() {
-        Some(Dialog::Sheet(_)) => {
+        Some(Dialog::Sheet(sheet)) => {
             model.toast(ToastKind::Said, "put away: nothing was done");
+            model.dialogs.extend(sheet.form.map(Dialog::Prompt));
             vec![Effect::Send(Request::Dismiss)]
         }
         _ => Vec::new(),
@@ -294,7 +296,8 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
             return Vec::new();
         }
     };
-    let SheetDialog { sheet, .. } = sheet;
+    model.filled = sheet.form.take();
+    let sheet = &sheet.sheet;
     let id = sheet.id.clone();
     let title = sheet.title.clone();
     model.dialogs.pop();
@@ -343,6 +346,7 @@ fn take(model: &mut Model) -> Vec<Effect> {
         }
         Pick::Value(take) => decide::for_which(model, take),
         Pick::Decide { cells, take } => decide::chosen(model, cells, take),
+        Pick::Reveal(cells) => vec![Effect::Send(Request::Reveal(cells))],
         Pick::Cmd(cmd) => keys::perform(model, cmd),
     }
 }
@@ -450,6 +454,9 @@ fn done(model: &mut Model) -> Vec<Effect> {
                 .rposition(|d| matches!(d, Dialog::Prompt(p) if p.ask == prompt.ask))
             {
                 model.dialogs.remove(at);
+            }
+            if matches!(effects.as_slice(), [Effect::Send(_)]) {
+                model.filled = Some(prompt);
             }
             effects
         }

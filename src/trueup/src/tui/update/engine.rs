@@ -7,6 +7,7 @@ use super::super::{
     },
     msg::Effect,
 };
+use super::secret;
 use crate::engine::handle::Update;
 use trueup_core::{event::Event, sheet::Sheet, workflow::Next};
 
@@ -68,6 +69,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
                 on_do: false,
                 wrong: None,
                 scroll: 0,
+                form: model.form_of_answer(),
             };
             model.dialogs.retain_mut(|dialog| {
                 let Dialog::Sheet(old) = dialog else {
@@ -77,6 +79,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
                 if says_the_same(&old.sheet, &shown.sheet) {
                     shown.typed = std::mem::take(&mut old.typed);
                     (shown.on_do, shown.scroll) = (old.on_do, old.scroll);
+                    shown.form = shown.form.take().or_else(|| old.form.take());
                 }
                 false
             });
@@ -91,15 +94,14 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
                 "" => String::new(),
                 hint => format!(" · {hint}"),
             };
-            model.toast(
-                ToastKind::Refused,
-                format!("refused: {rule}{}{hint}", refusal.reason),
-            );
+            let said = format!("refused: {rule}{}{hint}", refusal.reason);
+            not_taken(model, ToastKind::Refused, said);
         }
+        Update::Revealed(shown) => secret::show(model, shown),
         Update::Logged { at, line } => model.remember_command(at, line),
         Update::Freshness(age) => model.world.fresh = Some((age, model.time)),
         Update::Failed { what, why, hint } => {
-            model.toast(ToastKind::Failed, format!("{what}: {why} · {hint}"));
+            not_taken(model, ToastKind::Failed, format!("{what}: {why} · {hint}"));
         }
         Update::Exported { path } => {
             model.toast(ToastKind::Done, format!("written: {path}"));
@@ -119,6 +121,17 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     }
     clamp(model);
     Vec::new()
+}
+
+/// Says why something was not done: on the form that it came from, which is open again, else in a message.
+fn not_taken(model: &mut Model, kind: ToastKind, said: String) {
+    match model.form_of_answer() {
+        Some(mut form) => {
+            form.wrong = Some(trueup_core::text::line(&said));
+            model.dialogs.push(Dialog::Prompt(form));
+        }
+        None => model.toast(kind, said),
+    }
 }
 
 /// Whether a sheet is the one that was shown, read at another moment: the same words, the same writes, the same facts. Only

@@ -9,7 +9,7 @@ use super::super::{
     msg::Effect,
     view,
 };
-use super::{act, ask, decide, next, offers};
+use super::{act, ask, decide, next, offers, secret};
 use crate::engine::handle::Request;
 use trueup_core::{
     plan::Target,
@@ -76,6 +76,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
                 page(model, title, doc);
             }
         }
+        Cmd::Reveal => secret::offer(model),
         Cmd::Next => return next::advance(model),
         Cmd::Enter => return enter(model),
         Cmd::Redraw => return vec![Effect::Redraw],

@@ -7,6 +7,7 @@ mod engine;
 mod keys;
 mod next;
 mod offers;
+mod secret;
 
 pub use dialogs::{log_rows, palette_rows};
 pub use next::{field_that_differs, glass_to_break};
@@ -42,6 +43,7 @@ fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
             model.toasts.retain(|toast| toast.until > time);
             model.settles_at = model.settles_at.filter(|at| *at > time);
             model.overdue();
+            secret::hide_in_time(model);
             Vec::new()
         }
         Msg::Resize(width, height) => {

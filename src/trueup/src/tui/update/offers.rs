@@ -489,7 +489,7 @@ pub fn form(model: &Model, ask: Ask) -> Prompt {
             object,
             field,
             value,
-        } => super::act::form(kind, &application, &object, &field, &value),
+        } => super::act::form(model, kind, &application, &object, &field, &value),
         other => Prompt::new(other, "reason", vec![Field::new("reason", "")]),
     }
 }

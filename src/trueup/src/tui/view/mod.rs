@@ -238,6 +238,9 @@ fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
             Dialog::Palette(search) => lists::palette(model, search, buf),
             Dialog::Log(search) => lists::log(model, search, buf),
             Dialog::Page(page) => widgets::page(buf, area, model.theme, page),
+            Dialog::Secret(secret) => {
+                widgets::secret::draw(buf, area, model.theme, secret, model.time);
+            }
         }
     }
 }

@@ -341,26 +341,27 @@ pub fn wait(model: &Model, area: Rect, buf: &mut Buffer) {
     } else {
         (spent.as_secs_f64() / waiting.limit.as_secs_f64()).min(1.0)
     };
-    let cells = 12;
+    // On a narrow screen the words have the room.
+    let cells: u16 = if area.width < 100 { 6 } else { 12 };
     let full = (0..cells)
         .filter(|i| f64::from(*i) < share * f64::from(cells))
         .count();
     let bar = format!(
         "{}{}",
         "█".repeat(full),
-        "░".repeat(usize::try_from(cells).unwrap_or(0) - full)
+        "░".repeat(usize::from(cells) - full)
     );
     let cancel = if waiting.cancellable {
         "  c gives up"
     } else {
-        "  cannot be given up"
+        "  goes on by itself"
     };
     let times = format!(
         " {} / {} ",
         words::short_clock(spent),
         words::short_clock(waiting.limit)
     );
-    let fixed = words::width(&times) + words::width(cancel) + 12 + 14;
+    let fixed = words::width(&times) + words::width(cancel) + usize::from(cells) + 14;
     let what = words::fit(
         &words::clean(&waiting.what),
         usize::from(area.width).saturating_sub(fixed),

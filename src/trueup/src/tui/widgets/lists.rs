@@ -57,7 +57,12 @@ pub fn help(model: &Model, search: &Search, buf: &mut Buffer) {
     let order = |context: Context| match context {
         Context::On(stage) if stage == model.stage => 0,
         Context::Everywhere => 1,
-        Context::Sheet | Context::Prompt | Context::Choose | Context::Search | Context::Page => 2,
+        Context::Sheet
+        | Context::Prompt
+        | Context::Choose
+        | Context::Search
+        | Context::Page
+        | Context::Secret => 2,
         Context::On(_) => 3,
     };
     let mut rows: Vec<&Binding> = TABLE

@@ -5,6 +5,7 @@ pub mod bars;
 pub mod doc;
 pub mod lists;
 pub mod prompt;
+pub mod secret;
 pub mod sheet;
 pub mod spark;
 pub mod table;

@@ -27,10 +27,19 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt, settlin
         .iter()
         .map(|f| if f.many_lines { 9 } else { 2 })
         .sum();
+    let mut wrong = Doc::new();
+    if let Some(why) = &prompt.wrong {
+        wrong.indented(2, Role::Bad, format!("! {why}"));
+    }
+    let wrong_height = u16::try_from(wrong.height(width.saturating_sub(4)))
+        .unwrap_or(u16::MAX)
+        .clamp(1, 5);
     let frame = over(
         area,
         width,
-        head_height.saturating_add(rows).saturating_add(4),
+        head_height
+            .saturating_add(rows)
+            .saturating_add(3 + wrong_height),
     );
     let many = prompt.fields.get(prompt.at).is_some_and(|f| f.many_lines);
     let keys = match (settling, many) {
@@ -40,7 +49,9 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt, settlin
     };
     let inner = boxed(buf, frame, theme, &prompt.title, keys);
     let mut y = inner.y;
-    let left = |y: u16| inner.bottom().saturating_sub(y);
+    // What is wrong is never covered by a field.
+    let kept = if wrong.is_empty() { 0 } else { wrong_height };
+    let left = |y: u16| inner.bottom().saturating_sub(y.saturating_add(kept));
     let height = head_height.min(left(y).saturating_sub(rows.min(left(y)).min(4)));
     head.draw(Rect::new(inner.x, y, inner.width, height), buf, theme, 0);
     y += height;
@@ -86,15 +97,9 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt, settlin
         }
         y += rows;
     }
-    if let (Some(wrong), true) = (&prompt.wrong, inner.height > 1) {
-        buf.set_stringn(
-            inner.x,
-            inner.bottom() - 1,
-            words::fit(&format!("! {wrong}"), usize::from(inner.width)),
-            usize::from(inner.width),
-            theme.style(Role::Bad),
-        );
-    }
+    let height = kept.min(inner.height);
+    let at = Rect::new(inner.x, inner.bottom() - height, inner.width, height);
+    wrong.draw(at, buf, theme, 0);
 }
 
 /// A list of which one is taken.

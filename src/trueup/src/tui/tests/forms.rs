@@ -1,0 +1,106 @@
+//! What was typed into a form is not lost when it is not taken.
+
+use super::{draw, press, sheet};
+use crate::{
+    engine::handle::Update,
+    tui::{
+        fixture::{self, Point},
+        model::{Model, dialog::Dialog},
+        msg::Msg,
+        update::update,
+    },
+};
+use trueup_core::sheet::{Command, Confirm, Refusal};
+
+fn filled() -> Model {
+    let mut model = fixture::model(Point::Decide, (80, 24));
+    let effects = press(
+        &mut model,
+        &[
+            "x",
+            "down",
+            "enter",
+            "text:Deployment/none",
+            "enter",
+            "text:5",
+            "enter",
+            "text:more load",
+            "enter",
+        ],
+    );
+    assert!(
+        matches!(super::asked(effects).as_slice(), [Command::Act { .. }]),
+        "{:?}",
+        model.dialogs
+    );
+    assert!(model.dialogs.is_empty());
+    model
+}
+
+fn typed(model: &Model) -> [String; 3] {
+    let Some(Dialog::Prompt(prompt)) = model.dialogs.last() else {
+        panic!("no form: {:?}", model.dialogs);
+    };
+    ["object", "replicas", "reason"].map(|label| prompt.get(label))
+}
+
+const TYPED: [&str; 3] = ["Deployment/none", "5", "more load"];
+
+fn refused(model: &mut Model) {
+    fixture::tell(
+        model,
+        Update::Refused(Refusal::new(
+            3,
+            "argocd/auth-service has no live object Deployment/none",
+            "name it as KIND/NAME, such as Deployment/profile-service",
+        )),
+    );
+    fixture::tell(model, Update::Answered);
+}
+
+#[test]
+fn a_refused_form_is_open_again_with_the_reason() {
+    let mut model = filled();
+    refused(&mut model);
+    assert_eq!(typed(&model), TYPED);
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("has no live object Deployment/none"),
+        "{drawn}"
+    );
+    assert!(drawn.contains("profile-service"), "the hint too\n{drawn}");
+}
+
+#[test]
+fn a_form_whose_sheet_is_put_away_or_refused_is_open_again() {
+    for confirmed in [false, true] {
+        let mut model = filled();
+        let shown = sheet(&model, Confirm::Type("INC-441".into()));
+        fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+        fixture::tell(&mut model, Update::Answered);
+        assert!(matches!(model.dialogs.as_slice(), [Dialog::Sheet(_)]));
+        // Whatever the size becomes meanwhile.
+        for size in [(140, 45), (60, 20), (80, 24)] {
+            update(&mut model, Msg::Resize(size.0, size.1));
+            draw(&model);
+        }
+        if confirmed {
+            press(&mut model, &["text:INC-441", "enter"]);
+            assert!(model.dialogs.is_empty());
+            refused(&mut model);
+        } else {
+            press(&mut model, &["esc"]);
+        }
+        assert_eq!(typed(&model), TYPED);
+        press(&mut model, &["esc"]);
+        assert!(model.dialogs.is_empty());
+    }
+}
+
+#[test]
+fn a_refusal_of_something_else_opens_nothing() {
+    let mut model = filled();
+    fixture::tell(&mut model, Update::Answered);
+    refused(&mut model);
+    assert!(model.dialogs.is_empty());
+}
