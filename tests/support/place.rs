@@ -51,7 +51,10 @@ impl Places {
                 format!("ended {}", self.milestone)
             }
             Event::Ended { .. } => self.milestone.clone(),
+            // A process that goes on is armed anew, and looks anew.
             Event::Resumed { .. }
+            | Event::Armed { .. }
+            | Event::ObservationGap { .. }
             | Event::CommandRan { .. }
             | Event::FreezeSampled { .. }
             | Event::GateSampled { .. } => {
