@@ -488,6 +488,12 @@ pub enum Event {
         application: AppKey,
         why: String,
     },
+    /// Whether this operator has the right to freeze: without it the walk goes on unfrozen, and watched.
+    FreezeRight {
+        /// The permission that is missing; none when it is there again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<String>,
+    },
     Proposed {
         proposal: Box<Proposal>,
     },

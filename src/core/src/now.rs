@@ -142,10 +142,15 @@ pub struct Permitted {
 }
 
 impl Now {
-    /// Whether this operator may write to Applications at all. Without that right the walk goes on unfrozen, and
-    /// watched, up to a branch of its own that somebody else merges.
-    pub fn may_freeze(&self) -> bool {
-        self.lacks("patch applications.argoproj.io").is_none()
+    /// The missing right to write to an Application that is walked. Without it the walk goes on unfrozen, and watched, up
+    /// to a branch of its own that somebody else merges.
+    pub fn lacks_freeze(&self, run: &crate::run::Run) -> Option<&Permitted> {
+        self.may.iter().find(|permitted| {
+            permitted.allowed == Some(false)
+                && permitted.what.starts_with("patch applications.argoproj.io")
+                && (permitted.applications.is_empty()
+                    || run.walking().any(|(key, _)| permitted.applications.contains(key)))
+        })
     }
 
     /// Whether the cluster has what this cell is about.
@@ -153,13 +158,6 @@ impl Now {
         self.cells
             .get(cell)
             .is_some_and(|seen| seen.sides.live.is_some())
-    }
-
-    /// The permission beginning with `what` that is known to be missing.
-    pub fn lacks(&self, what: &str) -> Option<&Permitted> {
-        self.may
-            .iter()
-            .find(|permitted| permitted.allowed == Some(false) && permitted.what.starts_with(what))
     }
 
     /// Cells of open questions that have no standing decision.

@@ -54,6 +54,8 @@ pub struct Run {
     pub attested: BTreeMap<String, (String, String, Timestamp)>,
     pub broken_glass: Vec<BrokenGlass>,
     pub stopped: Option<Stop>,
+    /// The permission without which nothing is frozen: the walk is unfrozen, and watched.
+    pub unfrozen: Option<String>,
     /// What somebody else did meanwhile, as it was recorded.
     pub adopted: Vec<(Option<AppKey>, String)>,
     pub exported: Vec<String>,
@@ -492,6 +494,7 @@ impl Run {
                     other => other.clone(),
                 };
             }
+            Event::FreezeRight { missing } => self.unfrozen.clone_from(missing),
             Event::ObservationGap { kind, .. } => self.not_seen(kind == APPLICATION),
             Event::FreezeProven { application } => {
                 let app = self.app(application);

@@ -11,6 +11,7 @@ use crate::{
     object::identity::{AppKey, ObjectRef},
     plan::Gate,
     run::{AppRun, Freeze, Run, Sync, Thaw},
+    text,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,13 @@ pub enum Next {
         branch: String,
         revision: Commit,
     },
+    /// What comes next needs a right that this operator does not have: somebody else takes over from here.
+    AwaitPermission {
+        /// `patch applications.argoproj.io/auth-service in argocd`.
+        missing: String,
+        reason: String,
+        stage: Stage,
+    },
     /// Nothing has to change in Git: the head is the revision to sync to.
     TakeHead {
         repository: String,
@@ -182,7 +190,7 @@ impl Next {
             | Self::SnapshotZero
             | Self::TryGate { .. }
             | Self::ChooseTarget { .. } => Stage::Scope,
-            Self::Arm { stage, .. } => *stage,
+            Self::Arm { stage, .. } | Self::AwaitPermission { stage, .. } => *stage,
             Self::Freeze { .. } | Self::ProveFreeze { .. } | Self::Refreeze { .. } => Stage::Freeze,
             Self::Snapshot => Stage::Snapshot,
             Self::Decide { .. } => Stage::Decide,
@@ -238,7 +246,10 @@ pub fn next(run: &Run, now: &Now) -> Next {
     let next = walk(run, now);
     match unarmed(run, &next) {
         Some(why) => Next::Arm {
-            write: Armed::All,
+            write: match unfrozen(run, now) {
+                Some(_) => Armed::Git,
+                None => Armed::All,
+            },
             why,
             stage: next.stage(),
         },
@@ -274,10 +285,17 @@ fn unarmed(run: &Run, next: &Next) -> Option<String> {
 
 fn walk(run: &Run, now: &Now) -> Next {
     before_the_freeze(run)
-        .or_else(|| if now.may_freeze() { freeze(run) } else { None })
+        .or_else(|| {
+            if unfrozen(run, now).is_none() {
+                freeze(run)
+            } else {
+                None
+            }
+        })
         .or_else(|| (run.snapshots < 2).then_some(Next::Snapshot))
         .or_else(|| decide(run, now))
         .or_else(|| commit(run, now))
+        .or_else(|| handed_over(run, now))
         .or_else(|| stopped(run))
         .or_else(|| sync(run, now))
         .or_else(|| thaw(run))
@@ -379,6 +397,24 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
         .map(|app| &app.repository)
         .collect();
     if let Some((repository, branch, revision)) = unmerged(run) {
+        if let Some(missing) = unfrozen(run, now).filter(|_| owed_to_git(run, now)) {
+            let moved: Vec<&str> = run
+                .proposal
+                .iter()
+                .flat_map(|proposal| &proposal.proof)
+                .map(|line| line.application.name.as_str())
+                .collect();
+            return Some(Next::AwaitPermission {
+                reason: text::line(&format!(
+                    "unfrozen, watched: {} is pushed to {branch}; merging it changes what {} deploy. No right to {missing}: \
+                     the freeze, the syncs and the thaw are for somebody who has it",
+                    revision.short(),
+                    moved.join(", "),
+                )),
+                missing,
+                stage: Stage::Commit,
+            });
+        }
         return Some(Next::AwaitMerge {
             repository,
             branch,
@@ -401,6 +437,32 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
                 revision: head.clone(),
             }),
         }
+    })
+}
+
+/// The permission without which nothing can be frozen.
+fn unfrozen(run: &Run, now: &Now) -> Option<String> {
+    if now.may.is_empty() {
+        return run.unfrozen.clone();
+    }
+    now.lacks_freeze(run).map(|missing| missing.what.clone())
+}
+
+/// Git says what was decided, and the rest writes to the Applications.
+fn handed_over(run: &Run, now: &Now) -> Option<Next> {
+    let missing = unfrozen(run, now)?;
+    if everything_thawed(run) {
+        return None;
+    }
+    let frozen = run.walking().any(|(_, app)| app.freeze.is_set());
+    let stands = if frozen { "frozen" } else { "unfrozen, watched" };
+    Some(Next::AwaitPermission {
+        reason: format!(
+            "{stands}: Git says what was decided. No right to {missing}: what writes to the Applications is for somebody \
+             who has it"
+        ),
+        missing,
+        stage: if frozen { Stage::Sync } else { Stage::Freeze },
     })
 }
 

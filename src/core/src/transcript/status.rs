@@ -24,7 +24,10 @@ pub fn status_line(run: &Run) -> String {
     }
     if run.closed.is_none() {
         let frozen = run.apps.values().filter(|a| a.freeze.is_set()).count();
-        parts.push(format!("{frozen} frozen"));
+        parts.push(match (&run.unfrozen, frozen) {
+            (Some(_), 0) => "unfrozen, watched".to_owned(),
+            _ => format!("{frozen} frozen"),
+        });
         parts.push(format!("{} open", open(run)));
         parts.extend(gate(run));
     }

@@ -235,6 +235,13 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
                 .unwrap_or_default(),
             because(why)
         ),
+        Event::FreezeRight {
+            missing: Some(missing),
+        } => format!(
+            "unfrozen, watched: no right to {}; what others do is seen and not prevented",
+            say(missing)
+        ),
+        Event::FreezeRight { missing: None } => "the right to freeze is there".to_owned(),
         Event::FreezeProven { application } => {
             format!("freeze of {} proven", app(run, application))
         }

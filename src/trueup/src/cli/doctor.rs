@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use trueup_core::drift::report::ReportError;
 
 use super::output::{self, exit};
+use super::roles;
 use crate::adapters::clock::random_key;
 use crate::adapters::git::without_credentials;
 use crate::adapters::probes::Probes;
-use crate::engine::read::{LookOptions, World};
+use crate::engine::read::{LookOptions, World, from_read};
 use crate::ports::{Kind, Probe, no_log};
 use crate::settings::{Output, Settings};
 use crate::wiring::{Wired, wire};
@@ -24,6 +25,9 @@ pub struct Args {
     /// Applications to check for, as NAME or NAMESPACE/NAME [default: all]
     #[arg(value_name = "APP")]
     pub apps: Vec<String>,
+    /// Print Kubernetes roles that allow exactly what these Applications need, for `kubectl apply -f -`
+    #[arg(long)]
+    pub roles: bool,
 }
 
 /// How a check ended.
@@ -51,6 +55,9 @@ struct Check {
     needed_for: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     hint: String,
+    /// Of a permission, the shipped role that grants it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    role: &'static str,
 }
 
 impl Check {
@@ -61,6 +68,7 @@ impl Check {
             detail: detail.into(),
             needed_for: String::new(),
             hint: String::new(),
+            role: "",
         }
     }
 
@@ -82,6 +90,9 @@ pub async fn run(
     out: &mut (dyn Write + Send),
     err: &mut (dyn Write + Send),
 ) -> i32 {
+    if args.roles {
+        return roles_of(settings, args, out, err).await;
+    }
     let mut checks = vec![Check::new("trueup", Status::Ok, env!("CARGO_PKG_VERSION"))];
     checks.push(
         binary(
@@ -117,17 +128,7 @@ pub async fn run(
             );
         }
         Ok(wired) => {
-            let keys: Vec<_> = args
-                .apps
-                .iter()
-                .map(|name| wired.reader.app_key(name))
-                .collect();
-            let scope = (!keys.is_empty()).then_some(keys.as_slice());
-            let options = LookOptions {
-                permissions: true,
-                ..LookOptions::default()
-            };
-            let world = wired.reader.look(scope, options).await;
+            let world = look(&wired, args).await;
             cluster(&mut checks, &wired, &world).await;
             author(&mut checks, &wired, &world, settings).await;
             for (need, grant) in &world.permissions {
@@ -150,6 +151,44 @@ pub async fn run(
         exit::SOMETHING
     } else {
         exit::DONE
+    }
+}
+
+async fn look(wired: &Wired, args: &Args) -> World {
+    let keys: Vec<_> = args
+        .apps
+        .iter()
+        .map(|name| wired.reader.app_key(name))
+        .collect();
+    let scope = (!keys.is_empty()).then_some(keys.as_slice());
+    let options = LookOptions {
+        permissions: true,
+        ..LookOptions::default()
+    };
+    wired.reader.look(scope, options).await
+}
+
+/// Prints roles. 0: for everything; 2: something could not be read, and its roles may be missing.
+async fn roles_of(
+    settings: &Settings,
+    args: &Args,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+) -> i32 {
+    let errors = match wire(settings, random_key(), no_log()).await {
+        Err(error) => vec![from_read(&error)],
+        Ok(wired) => {
+            let world = look(&wired, args).await;
+            let needs = world.permissions.iter().map(|(need, _)| need);
+            roles::print(needs, settings.output, out);
+            world.errors
+        }
+    };
+    output::errors(err, &errors);
+    if errors.is_empty() {
+        exit::DONE
+    } else {
+        exit::ERROR
     }
 }
 
@@ -185,6 +224,13 @@ fn print(out: &mut (dyn Write + Send), checks: &[Check]) {
         })
         .collect();
     output::table(out, 0, &["STATUS", "CHECK", "DETAIL"], &rows);
+    let lacks = |check: &Check| check.status != Status::Ok && !check.role.is_empty();
+    if checks.iter().any(lacks) {
+        output::say(
+            out,
+            "hint, permissions: `trueup doctor --roles`, run by somebody who may look, prints the roles that grant them",
+        );
+    }
     for check in checks
         .iter()
         .filter(|check| check.status != Status::Ok && !check.hint.is_empty())
@@ -264,6 +310,11 @@ async fn cluster(checks: &mut Vec<Check>, wired: &Wired, world: &World) {
             let count = world.applications.len();
             let namespace = wired.reader.namespace();
             checks.push(match count {
+                // The permission is named by itself.
+                0 if unlisted(world) => {
+                    Check::new("Argo CD", Status::Error, "its Applications may not be listed")
+                        .needed_for("everything")
+                }
                 0 => Check::new(
                     "Argo CD",
                     Status::Missing,
@@ -302,6 +353,14 @@ async fn cluster(checks: &mut Vec<Check>, wired: &Wired, world: &World) {
         };
         checks.push(check);
     }
+}
+
+fn unlisted(world: &World) -> bool {
+    world.permissions.iter().any(|(need, grant)| {
+        let permission = &need.permission;
+        grant.allowed == Some(false)
+            && (permission.verb.as_str(), permission.resource.as_str()) == ("list", "applications")
+    })
 }
 
 async fn author(checks: &mut Vec<Check>, wired: &Wired, world: &World, settings: &Settings) {
@@ -351,7 +410,10 @@ fn permission(need: &crate::engine::read::Need, grant: &crate::ports::Grant) -> 
             format!("could not be asked: {}", grant.why),
         ),
     };
-    check.needed_for(&need.needed_for)
+    Check {
+        role: roles::name(need.role),
+        ..check.needed_for(&need.needed_for)
+    }
 }
 
 async fn metrics(checks: &mut Vec<Check>, settings: &Settings) {

@@ -12,6 +12,7 @@ mod lab;
 pub mod output;
 mod plan;
 mod planned;
+mod roles;
 mod run;
 mod stages;
 mod status;

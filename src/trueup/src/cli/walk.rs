@@ -249,6 +249,10 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             )
             .await
         }
+        Next::AwaitPermission { reason, .. } => wait(
+            reason.clone(),
+            "`trueup doctor` names every missing permission; whoever has it goes on with the same plan, or with `trueup start`",
+        ),
         Next::Settle { what, .. } => wait(
             format!("something is owed: {what}"),
             "settle it, then run again",

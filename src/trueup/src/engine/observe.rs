@@ -6,6 +6,7 @@ use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Sides, THERE},
     drift::report::{Cell, DriftReport},
+    event::Event,
     ids::Commit,
     ignore,
     now::{AppNow, CellNow, Now, Permitted, PodNow, QuestionNow},
@@ -61,6 +62,7 @@ impl Engine {
             self.carry_over(&mut world);
             let now = now(&world, &now_run, &self.setting.namespace);
             self.adopt(&world, &now)?;
+            self.note_right(&now)?;
             self.watch_for(&world, &now);
             let (world, now) = (Arc::new(world), Arc::new(now));
             self.set_seen(Arc::clone(&world), Arc::clone(&now));
@@ -73,13 +75,26 @@ impl Engine {
         let first = self.seen().is_none();
         let options = LookOptions {
             pods: true,
-            permissions: first,
+            permissions: first || self.unasked(run),
             owners: true,
             predictions: (first && run.landed.is_empty()) || self.before_thaw(run),
             git_only: false,
             glance,
         };
         self.reader.look(scope, options).await
+    }
+
+    /// Whether an Application came into the scope that the permissions were not asked for.
+    fn unasked(&self, run: &Run) -> bool {
+        self.seen().is_some_and(|(world, _)| {
+            run.scope.iter().any(|key| {
+                world.applications.contains_key(key)
+                    && !world
+                        .permissions
+                        .iter()
+                        .any(|(need, _)| need.applications.contains(key))
+            })
+        })
     }
 
     /// What auto-sync would do the moment it is on is asked once, when everything is synced and before the thaw.
@@ -94,6 +109,19 @@ impl Engine {
                 .any(|app| app.if_synced.is_none())
         });
         synced && untold && run.walking().next().is_some()
+    }
+
+    /// Writes down that the walk goes on unfrozen, and when it does not have to any more.
+    fn note_right(&self, now: &Now) -> Result<(), Trouble> {
+        let run = self.run();
+        if run.closed.is_some() || now.may.is_empty() || run.walking().next().is_none() {
+            return Ok(());
+        }
+        let missing = now.lacks_freeze(&run).map(|missing| missing.what.clone());
+        if missing.is_some() == run.unfrozen.is_some() {
+            return Ok(());
+        }
+        self.record(Event::FreezeRight { missing }).map(drop)
     }
 
     /// Permissions and what a sync would do are asked for once; they are carried from look to look.

@@ -1,12 +1,13 @@
 //! The read side: one look at the world, everything in it read once, and what could not be read said by name.
 //!
 //! `desired` renders what Git says at the head and at the last synced revision, `live` lists each kind once per cluster,
-//! `declared` finds the Applications' own manifests, `scope` adds pods and permissions for the operator.
+//! `declared` finds the Applications' own manifests, `scope` adds owners and pods, `needs` what the operator may do.
 
 mod declared;
 mod desired;
 mod live;
 mod managed;
+mod needs;
 mod predict;
 mod scope;
 mod trace;
@@ -34,7 +35,8 @@ use crate::ports::{
 pub use declared::DeclaredAt;
 pub(super) use declared::NEEDLE as MANIFESTS_OF_ARGO_CD;
 pub use live::is_tracked_by;
-pub use scope::{Need, PodSeen};
+pub use needs::{Need, Role};
+pub use scope::PodSeen;
 pub use trace::{Traced, Untraced};
 
 /// What Argo CD calls the cluster that it runs on.

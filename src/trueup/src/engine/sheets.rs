@@ -65,9 +65,7 @@ impl Engine {
             Command::Push => direct,
             _ => false,
         };
-        let missing = now
-            .lacks("patch applications.argoproj.io")
-            .filter(|_| needs);
+        let missing = now.lacks_freeze(&run).filter(|_| needs);
         match missing {
             None => Ok(()),
             Some(missing) if *command == Command::Push => Err(Trouble::Waiting(format!(

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use trueup_core::{
     decision::{Decision, Take, Wanted},
-    event::{Event, FileDiff, Proposal},
+    event::{Event, FileDiff, ProofLine, Proposal},
     ids::Commit,
     object::{identity::AppKey, manifest::manifest},
+    policy::Policy,
     sheet::Refusal,
     source::changes::{self, FieldEdit},
     text,
@@ -84,17 +85,16 @@ impl Engine {
         wishes.extend(ignore::declared_in(&readers, &declared));
         let proof = prove(&readers, &changed, &wishes);
 
+        // Who may not freeze pushes where nothing is deployed from, unless the tracked branch was asked for by name.
+        let own = run.pull_request
+            || (run.commit_branch.is_none() && now.lacks_freeze(&run).is_some());
         let direct = run
             .commit_branch
             .as_ref()
-            .map_or(!run.pull_request, |branch| *branch == tracked);
+            .map_or(!own, |branch| *branch == tracked);
         let mut message = self.message(&run);
         if !direct && !proof.is_empty() {
-            let moved: Vec<&str> = proof
-                .iter()
-                .map(|line| line.application.name.as_str())
-                .collect();
-            message.push_str(&format!("Merging this syncs: {}\n", moved.join(", ")));
+            message.push_str(&merging(&readers, &proof));
         }
         let file_changes: Vec<FileChange> = changed
             .iter()
@@ -113,9 +113,9 @@ impl Engine {
                 self.ports.clock.now(),
             )
             .await?;
-        let branch = match (&run.commit_branch, run.pull_request) {
+        let branch = match (&run.commit_branch, own) {
             // A pull request is a branch of its own, whatever the plan calls the branch it is for.
-            (Some(branch), pull_request) if !pull_request || *branch != tracked => branch.clone(),
+            (Some(branch), own) if !own || *branch != tracked => branch.clone(),
             (_, true) => format!("trueup/{}", run.id()),
             (_, false) => tracked.clone(),
         };
@@ -275,6 +275,30 @@ impl Engine {
             run.id()
         )
     }
+}
+
+/// What merging does, for the text of the pull request.
+fn merging(readers: &[&AppSeen], proof: &[ProofLine]) -> String {
+    let on = |line: &&ProofLine| {
+        let app = readers.iter().find(|app| app.key == line.application);
+        app.is_none_or(|app| Policy::of(&app.object).is_on())
+    };
+    let names = |lines: Vec<&ProofLine>| {
+        let names: Vec<&str> = lines.iter().map(|l| l.application.name.as_str()).collect();
+        names.join(", ")
+    };
+    let (now, later): (Vec<&ProofLine>, Vec<&ProofLine>) = proof.iter().partition(on);
+    let mut text = String::new();
+    if !now.is_empty() {
+        text.push_str(&format!("Merging this syncs: {}\n", names(now)));
+    }
+    if !later.is_empty() {
+        text.push_str(&format!(
+            "The next sync brings it to: {} (auto-sync is off)\n",
+            names(later)
+        ));
+    }
+    text
 }
 
 /// What the decision asks of Git beyond what stands there: `Some(None)` takes the field or the manifest away.

@@ -342,6 +342,7 @@ pub fn next_words(next: &Next) -> String {
         ),
         Next::Propose => "build and prove the commit".into(),
         Next::Push => "push the commit".into(),
+        Next::AwaitPermission { missing, .. } => line(&format!("needs {missing}")),
         Next::AwaitMerge { branch, .. } => line(&format!("wait for the merge of {branch}")),
         Next::TakeHead { revision, .. } => format!("take head {}", line(revision.short())),
         Next::Predict { application, .. } => {

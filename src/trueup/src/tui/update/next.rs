@@ -83,6 +83,7 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
             reason,
             rule,
         } => stopped(model, application, &reason, rule),
+        Next::AwaitPermission { reason, .. } => model.toast(ToastKind::Refused, reason),
         Next::Close => offers::close(model),
         Next::Closed => model.toast(ToastKind::Said, "the incident is closed; q leaves"),
         Next::Refreeze { application, why } => {

@@ -70,6 +70,7 @@ fn empty(model: &Model) -> String {
             "{branch} is pushed at {}: waiting for its merge, which is a sync of what it moves",
             revision.short()
         ),
+        Next::AwaitPermission { reason, .. } => reason.clone(),
         _ if !model.run().landed.is_empty() => {
             let landed: Vec<String> = model
                 .run()
