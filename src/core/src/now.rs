@@ -149,7 +149,9 @@ impl Now {
             permitted.allowed == Some(false)
                 && permitted.what.starts_with("patch applications.argoproj.io")
                 && (permitted.applications.is_empty()
-                    || run.walking().any(|(key, _)| permitted.applications.contains(key)))
+                    || run
+                        .walking()
+                        .any(|(key, _)| permitted.applications.contains(key)))
         })
     }
 

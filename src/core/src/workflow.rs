@@ -455,7 +455,11 @@ fn handed_over(run: &Run, now: &Now) -> Option<Next> {
         return None;
     }
     let frozen = run.walking().any(|(_, app)| app.freeze.is_set());
-    let stands = if frozen { "frozen" } else { "unfrozen, watched" };
+    let stands = if frozen {
+        "frozen"
+    } else {
+        "unfrozen, watched"
+    };
     Some(Next::AwaitPermission {
         reason: format!(
             "{stands}: Git says what was decided. No right to {missing}: what writes to the Applications is for somebody \

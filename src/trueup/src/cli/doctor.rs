@@ -311,10 +311,12 @@ async fn cluster(checks: &mut Vec<Check>, wired: &Wired, world: &World) {
             let namespace = wired.reader.namespace();
             checks.push(match count {
                 // The permission is named by itself.
-                0 if unlisted(world) => {
-                    Check::new("Argo CD", Status::Error, "its Applications may not be listed")
-                        .needed_for("everything")
-                }
+                0 if unlisted(world) => Check::new(
+                    "Argo CD",
+                    Status::Error,
+                    "its Applications may not be listed",
+                )
+                .needed_for("everything"),
                 0 => Check::new(
                     "Argo CD",
                     Status::Missing,

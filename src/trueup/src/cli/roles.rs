@@ -41,7 +41,9 @@ fn about(role: Role) -> &'static str {
     match role {
         Role::Observe => "Looking.",
         Role::Sweep => "Looking at what belongs to the whole cluster.",
-        Role::Secrets => "Looking at Secrets. Only digests of the values are kept, but who has this role can read them.",
+        Role::Secrets => {
+            "Looking at Secrets. Only digests of the values are kept, but who has this role can read them."
+        }
         Role::Predict => {
             "Predicting a sync by dry run, and live actions. RBAC has no right to dry runs alone: who has this role can write."
         }
@@ -187,7 +189,9 @@ fn yaml(role: &Value) -> String {
     yaml.push_str("rules:\n");
     for rule in role["rules"].as_array().into_iter().flatten() {
         let parts = ["apiGroups", "resources", "resourceNames", "verbs"];
-        let parts = parts.iter().filter_map(|part| Some((part, rule.get(part)?)));
+        let parts = parts
+            .iter()
+            .filter_map(|part| Some((part, rule.get(part)?)));
         for (number, (part, words)) in parts.enumerate() {
             let words = words.as_array().into_iter().flatten();
             let words: Vec<String> = words.filter_map(Value::as_str).map(scalar).collect();

@@ -127,15 +127,14 @@ impl Reader {
     }
 
     /// Every permission that the walk over these Applications needs.
-    async fn needs(
-        &self,
-        apps: &BTreeMap<AppKey, AppSeen>,
-        questions: &[Question],
-    ) -> Vec<Need> {
+    async fn needs(&self, apps: &BTreeMap<AppKey, AppSeen>, questions: &[Question]) -> Vec<Need> {
         let mut needs = Vec::new();
         self.needs_of_argo(apps, &mut needs);
         let contexts: BTreeSet<&str> = std::iter::once(self.hub.context())
-            .chain(apps.values().filter_map(|app| app.destination.context.as_deref()))
+            .chain(
+                apps.values()
+                    .filter_map(|app| app.destination.context.as_deref()),
+            )
             .collect();
         for context in contexts {
             let of_cluster = Adding {
@@ -181,7 +180,11 @@ impl Reader {
                 true,
             );
             for app in here() {
-                if let Some(set) = app.owner.as_deref().and_then(|o| o.strip_prefix("ApplicationSet/")) {
+                if let Some(set) = app
+                    .owner
+                    .as_deref()
+                    .and_then(|o| o.strip_prefix("ApplicationSet/"))
+                {
                     adding.applications = vec![app.key.clone()];
                     adding.add(
                         named("get", ARGO, "applicationsets", place, set),
@@ -330,7 +333,9 @@ fn objects_of(app: &AppSeen) -> BTreeSet<(Kind, Option<String>)> {
             ObjectRef::from_object(object).is_ok_and(|named| !app.hooks.contains(&named))
         })
         .filter_map(|object| {
-            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+            let namespace = object
+                .pointer("/metadata/namespace")
+                .and_then(Value::as_str);
             Some((Kind::of_object(object)?, namespace.map(str::to_owned)))
         })
         .collect();
@@ -339,7 +344,12 @@ fn objects_of(app: &AppSeen) -> BTreeSet<(Kind, Option<String>)> {
         .pointer("/status/resources")
         .and_then(Value::as_array);
     for resource in managed.into_iter().flatten() {
-        let text = |field: &str| resource.get(field).and_then(Value::as_str).unwrap_or_default();
+        let text = |field: &str| {
+            resource
+                .get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         if resource.get("hook").and_then(Value::as_bool) != Some(true) && !text("kind").is_empty() {
             let kind = Kind::new(text("group"), text("version"), text("kind"));
             let namespace = Some(text("namespace")).filter(|namespace| !namespace.is_empty());
@@ -367,12 +377,21 @@ fn one_sided(app: &AppSeen, kind: &Kind) -> (bool, bool) {
 
 fn needs_of_place(place: &Place, users: &Users, needs: &mut Vec<Need>) {
     let may = |verb: &str| {
-        Permission::new(verb, &place.group, &place.plural, place.namespace.as_deref())
+        Permission::new(
+            verb,
+            &place.group,
+            &place.plural,
+            place.namespace.as_deref(),
+        )
     };
     let mut adding = Adding {
         needs,
         context: &place.context,
-        role: if users.secret { Role::Secrets } else { Role::Observe },
+        role: if users.secret {
+            Role::Secrets
+        } else {
+            Role::Observe
+        },
         applications: users.applications.iter().cloned().collect(),
     };
     adding.add(may("list"), "seeing what is live", false);
@@ -428,9 +447,16 @@ fn needs_of_pods(context: &str, apps: &BTreeMap<AppKey, AppSeen>, needs: &mut Ve
         };
         for (verb, what) in [
             ("list", "seeing the pods behind the workloads"),
-            ("watch", "seeing pods change at once (else listed every 5 s)"),
+            (
+                "watch",
+                "seeing pods change at once (else listed every 5 s)",
+            ),
         ] {
-            adding.add(Permission::new(verb, "", "pods", Some(namespace)), what, true);
+            adding.add(
+                Permission::new(verb, "", "pods", Some(namespace)),
+                what,
+                true,
+            );
         }
     }
 }

@@ -86,8 +86,8 @@ impl Engine {
         let proof = prove(&readers, &changed, &wishes);
 
         // Who may not freeze pushes where nothing is deployed from, unless the tracked branch was asked for by name.
-        let own = run.pull_request
-            || (run.commit_branch.is_none() && now.lacks_freeze(&run).is_some());
+        let own =
+            run.pull_request || (run.commit_branch.is_none() && now.lacks_freeze(&run).is_some());
         let direct = run
             .commit_branch
             .as_ref()
