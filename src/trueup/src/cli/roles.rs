@@ -55,6 +55,9 @@ fn about(role: Role) -> &'static str {
     }
 }
 
+/// Places in [`VERBS`].
+type Verbs = BTreeSet<usize>;
+
 /// One role on one cluster.
 struct Made {
     context: String,
@@ -96,7 +99,7 @@ fn made<'a>(needs: impl Iterator<Item = &'a Need>) -> Vec<Made> {
 /// The fewest rules that grant exactly these: one verb set a rule.
 fn rules(needs: &[&Need]) -> Vec<Value> {
     // What is granted on one resource under one name, or under any.
-    let mut verbs: BTreeMap<(&str, String, Option<&str>), BTreeSet<usize>> = BTreeMap::new();
+    let mut verbs: BTreeMap<(&str, String, Option<&str>), Verbs> = BTreeMap::new();
     for need in needs {
         let permission = &need.permission;
         let resource = match &permission.subresource {
@@ -110,7 +113,7 @@ fn rules(needs: &[&Need]) -> Vec<Value> {
             .extend(verb);
     }
     // Names that are granted the same on the same resource, then resources with the same names.
-    let mut names: BTreeMap<(&str, String, BTreeSet<usize>), BTreeSet<&str>> = BTreeMap::new();
+    let mut names: BTreeMap<(&str, String, Verbs), BTreeSet<&str>> = BTreeMap::new();
     for ((group, resource, name), verbs) in verbs {
         // An unnamed grant is a rule of its own: an empty list of names.
         let key = (group, resource, verbs);
@@ -123,8 +126,7 @@ fn rules(needs: &[&Need]) -> Vec<Value> {
             }
         }
     }
-    let mut resources: BTreeMap<(&str, BTreeSet<usize>, BTreeSet<&str>), Vec<String>> =
-        BTreeMap::new();
+    let mut resources: BTreeMap<(&str, Verbs, BTreeSet<&str>), Vec<String>> = BTreeMap::new();
     for ((group, resource, verbs), names) in names {
         resources
             .entry((group, verbs, names))
