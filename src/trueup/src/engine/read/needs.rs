@@ -326,7 +326,7 @@ fn objects_of(app: &AppSeen) -> BTreeSet<(Kind, Option<String>)> {
         .rendering
         .iter()
         .flat_map(|rendering| &rendering.objects)
-        .map(|rendered| &rendered.object)
+        .map(|rendered| rendered.object.as_ref())
         .chain(app.live_objects());
     let mut objects: BTreeSet<(Kind, Option<String>)> = manifests
         .filter(|object| {
@@ -369,7 +369,7 @@ fn one_sided(app: &AppSeen, kind: &Kind) -> (bool, bool) {
             .map(|object| object.key())
             .collect()
     };
-    let git = keys(&mut app.desired.iter().map(|desired| &desired.object));
+    let git = keys(&mut app.desired.iter().map(|desired| desired.object.as_ref()));
     let live = keys(&mut app.live_objects());
     let extra = app.rendering.is_some() && live.difference(&git).next().is_some();
     (git.difference(&live).next().is_some(), extra)
