@@ -1,7 +1,7 @@
 //! What a cluster has before a scenario: an Argo CD installation, and accounts for the actors.
 
 use anyhow::{Context as _, anyhow};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::ARGOCD_CRDS;
 use crate::cluster::{Cluster, Ref};
@@ -23,19 +23,16 @@ pub async fn argocd(admin: &Cluster) -> anyhow::Result<()> {
                 .context("creating a CRD of Argo CD")?;
         }
     }
-    let settings = |name: &str, data: Value| {
+    let settings = |name: &str| {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NAMESPACE,
-            "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}}, "data": data})
+            "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}}})
     };
+    let mut general = settings("argocd-cm");
+    general["data"] = json!({"application.resourceTrackingMethod": "annotation", "timeout.reconciliation": "120s"});
     let objects = [
-        settings(
-            "argocd-cm",
-            json!({"application.resourceTrackingMethod": "annotation", "timeout.reconciliation": "120s"}),
-        ),
-        settings(
-            "argocd-cmd-params-cm",
-            json!({"controller.diff.server.side": "false"}),
-        ),
+        general,
+        // As it comes with Argo CD: nothing is set.
+        settings("argocd-cmd-params-cm"),
         json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default", "namespace": NAMESPACE},
             "spec": {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}], "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}}),
     ];

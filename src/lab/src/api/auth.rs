@@ -255,14 +255,13 @@ pub fn why(store: &Store, user: &User, ask: &Attributes) -> Option<String> {
             (false, true) => ("RoleBinding", "ClusterRole"),
             (false, false) => ("RoleBinding", "Role"),
         };
-        let role_name = if whole { name.to_owned() } else { place(name) };
         let of = |key: &str| subject[key].as_str().unwrap_or_default();
         let who = match of("kind") {
             "ServiceAccount" => format!("{}/{}", of("name"), of("namespace")),
             _ => of("name").to_owned(),
         };
         return Some(format!(
-            "RBAC: allowed by {binding_kind} {:?} of {role_kind} {role_name:?} to {} {who:?}",
+            "RBAC: allowed by {binding_kind} {:?} of {role_kind} {name:?} to {} {who:?}",
             place(&key.2),
             of("kind"),
         ));
