@@ -49,6 +49,22 @@ impl Bench {
         run(self.command(arguments))
     }
 
+    /// The JSON document of a command that the cluster's administrator gives, its kind and exit code asserted.
+    fn by_administrator(&self, code: i32, kind: &str, arguments: &[&str]) -> Value {
+        let kubeconfig = Path::new(&self.lab.text("dir")).join("admin.kubeconfig");
+        let mut command = command(&trueup(), self.home.path());
+        command.arg("--kubeconfig").arg(kubeconfig);
+        command.arg("--state-dir").arg(&self.state);
+        let ran = run({
+            command.args(arguments).args(["-o", "json"]);
+            command
+        });
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:#?}");
+        let document = ran.document();
+        assert_eq!(document["kind"], json!(kind), "{arguments:?}");
+        document
+    }
+
     /// Runs it, and asserts its exit code.
     fn ends(&self, code: i32, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
@@ -312,7 +328,7 @@ fn what_only_reads_keeps_its_promises() {
     let reader = bench.document(1, "DoctorReport", &["doctor", "--context", "reader"]);
     let missing = reader["missing"].to_string();
     assert!(
-        missing.contains("patch applications.argoproj.io in argocd"),
+        missing.contains("patch applications.argoproj.io/auth-service in argocd"),
         "{missing}"
     );
     assert!(
@@ -369,19 +385,31 @@ fn what_only_reads_keeps_its_promises() {
     let help = bench.ends(0, &["lab", "--help"]).out;
     assert_eq!(help.matches("[default: inc-441]").count(), 1, "{help}");
 
-    // Argo CD's namespace is the one named, and an empty answer from none is no answer.
-    let elsewhere = bench.document(2, "DriftReport", &["drift", "-n", "elsewhere"]);
+    // Argo CD's namespace is the one named, and an empty answer from none is no answer. Who may not look there hears that.
+    let elsewhere = bench.by_administrator(2, "DriftReport", &["drift", "-n", "elsewhere"]);
     assert_eq!(elsewhere["applications"], json!([]));
     assert!(
         elsewhere["errors"]
             .to_string()
             .contains("no such namespace")
     );
-    let other = bench.document(0, "DriftReport", &["drift", "-n", "auth"]);
+    let other = bench.by_administrator(0, "DriftReport", &["drift", "-n", "auth"]);
     assert_eq!(other["applications"], json!([]));
-    let doctor = bench.document(1, "DoctorReport", &["doctor", "-n", "auth"]);
+    let doctor = bench.by_administrator(1, "DoctorReport", &["doctor", "-n", "auth"]);
     assert!(
         doctor["missing"].to_string().contains("Argo CD"),
+        "{doctor}"
+    );
+    let refused = bench.document(2, "DriftReport", &["drift", "-n", "auth"]);
+    assert!(
+        refused["errors"].to_string().contains("forbidden"),
+        "{refused}"
+    );
+    let doctor = bench.document(2, "DoctorReport", &["doctor", "-n", "auth"]);
+    assert!(
+        doctor["missing"]
+            .to_string()
+            .contains("list applications.argoproj.io in auth"),
         "{doctor}"
     );
     bench.document(

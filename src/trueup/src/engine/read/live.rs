@@ -61,8 +61,7 @@ impl ClusterState {
 /// Listings made beforehand, by context, group and kind.
 pub(super) type Early = BTreeMap<(String, String, String), (Kind, Result<Listing, ReadError>)>;
 
-/// Lists kinds that will most likely be needed. What is not among them is listed when it turns out to be, and so is what may not be listed as a
-/// whole.
+/// Lists kinds that will most likely be needed. What is not among them is listed when it turns out to be.
 pub(super) async fn list_early(hinted: Vec<(Arc<dyn Cluster>, Kind)>) -> Early {
     let lists: Vec<BoxFuture<'static, _>> = hinted
         .into_iter()
@@ -80,14 +79,10 @@ pub(super) async fn list_early(hinted: Vec<(Arc<dyn Cluster>, Kind)>) -> Early {
         .buffer_unordered(CONCURRENT)
         .collect()
         .await;
-    let asked_again = |failure| matches!(failure, ReadFailure::Forbidden | ReadFailure::NotServed);
+    let gone = |error: &ReadError| error.failure == ReadFailure::NotServed;
     listed
         .into_iter()
-        .filter(|(_, (_, listing))| {
-            !listing
-                .as_ref()
-                .is_err_and(|error| asked_again(error.failure))
-        })
+        .filter(|(_, (_, listing))| !listing.as_ref().is_err_and(gone))
         .collect()
 }
 
@@ -247,10 +242,8 @@ impl Reader {
         }
         let answers: Vec<_> = futures::stream::iter(readable)
             .map(|(kind, namespaces, namespaced, listed)| async move {
-                let parts = match listed {
-                    Some((_, listing)) => vec![(None, listing)],
-                    None => list_kind(cluster, &kind, &namespaces, namespaced).await,
-                };
+                let listed = listed.map(|(_, listing)| listing);
+                let parts = list_kind(cluster, &kind, &namespaces, namespaced, listed).await;
                 (kind, parts)
             })
             .buffer_unordered(CONCURRENT)
@@ -309,17 +302,22 @@ fn want(wanted: &mut Wanted, kind: Kind, namespace: Option<&str>, from_git: bool
     namespaces.extend(namespace.map(str::to_owned));
 }
 
-/// All of a kind in one list; in a list per namespace where only that is allowed. Secrets are never asked for beyond the
-/// namespaces that are needed.
+/// All of a kind in one list, unless that was `listed` already; in a list per namespace where only that is allowed. Secrets are
+/// never asked for beyond the namespaces that are needed.
 async fn list_kind(
     cluster: &dyn Cluster,
     kind: &Kind,
     namespaces: &BTreeSet<String>,
     namespaced: bool,
+    listed: Option<Result<Listing, ReadError>>,
 ) -> Vec<(Option<String>, Result<Listing, ReadError>)> {
     let narrow = kind.is_secret() && namespaces.len() <= CONCURRENT;
     if !narrow || !namespaced {
-        match cluster.list(kind, None).await {
+        let whole = match listed {
+            Some(listing) => listing,
+            None => cluster.list(kind, None).await,
+        };
+        match whole {
             Err(error)
                 if error.failure == ReadFailure::Forbidden
                     && namespaced
