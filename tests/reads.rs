@@ -367,7 +367,7 @@ async fn a_look_gives_the_engine_what_it_needs_and_lists_each_kind_once() {
     );
     assert_eq!(moved("like-service"), [".data.JWT_ALGORITHM"]);
     assert!(moved("profile-service").is_empty());
-    let log = log.lock().unwrap();
+    let log = log.lock().unwrap().clone();
     let lists: Vec<&String> = log
         .iter()
         .filter(|what| what.starts_with("list configmaps"))
@@ -375,7 +375,6 @@ async fn a_look_gives_the_engine_what_it_needs_and_lists_each_kind_once() {
     let places: BTreeSet<&String> = lists.iter().copied().collect();
     // The whole cluster, which the operator may not, and then each namespace once.
     assert_eq!((lists.len(), places.len()), (4, 4), "{lists:?}");
-    drop(log);
     world.lab.stop().await;
 }
 
