@@ -9,7 +9,7 @@ use super::{
     update::update,
     view::view,
 };
-use crate::engine::handle::{Handle, Request};
+use crate::engine::handle::{Handle, Request, Update};
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
@@ -152,7 +152,9 @@ async fn workbench(
             typed |= matches!(msg, Msg::Key(_) | Msg::Paste(_));
             for effect in update(model, msg) {
                 if perform(guard, handle, model, sources, effect).await? {
-                    wind_down(handle).await;
+                    if !model.world.stopped {
+                        wind_down(handle).await;
+                    }
                     return Ok(Left::Quit);
                 }
             }
@@ -309,6 +311,27 @@ async fn edit(text: &str) -> anyhow::Result<String> {
 async fn wind_down(handle: &mut Handle) {
     // When the engine is gone, or has been told already, this changes nothing.
     let _ = handle.requests.try_send(Request::Quit);
-    let rest = async { while handle.updates.recv().await.is_some() {} };
+    let rest =
+        async { while !matches!(handle.updates.recv().await, None | Some(Update::Stopped)) {} };
     let _ = timeout(GRACE, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn leaving_waits_for_the_engine_and_for_nothing_after_it() {
+        let (requests, mut asked) = mpsc::channel(1);
+        let (told, updates) = mpsc::channel(1);
+        let mut handle = Handle { requests, updates };
+        assert!(wind_down(&mut handle).now_or_never().is_none());
+        assert_eq!(asked.recv().await, Some(Request::Quit));
+        // Somebody else may hold on to the engine.
+        told.send(Update::Stopped).await.unwrap();
+        assert!(wind_down(&mut handle).now_or_never().is_some());
+        drop(told);
+    }
 }

@@ -20,6 +20,7 @@ use trueup_core::{
 };
 
 use super::super::{
+    read::AppSeen,
     state::{Engine, Write},
     trouble::{Trouble, outcome_of},
 };
@@ -67,6 +68,46 @@ pub(in super::super) fn patch_stands(patch: &Value, seen: &Value) -> bool {
     })
 }
 
+fn short(object: &ObjectRef) -> String {
+    format!("{}/{}", object.kind, object.name)
+}
+
+/// A live object of an Application by the name that a person gives it.
+fn live_object(app: &AppSeen, named: &str) -> Option<ObjectRef> {
+    app.live
+        .iter()
+        .filter_map(|object| ObjectRef::from_object(object).ok())
+        .find(|object| short(object).eq_ignore_ascii_case(named) || object.to_string() == named)
+}
+
+/// Where an object that an Application does not have is, or what it has instead.
+fn what_there_is(apps: &BTreeMap<AppKey, AppSeen>, key: &AppKey, named: &str) -> String {
+    if let Some((other, _)) = apps
+        .iter()
+        .find(|(_, app)| live_object(app, named).is_some())
+    {
+        return format!("{other} has it: name that application");
+    }
+    let mut has: Vec<String> = apps
+        .get(key)
+        .into_iter()
+        .flat_map(|app| &app.live)
+        .filter_map(|object| ObjectRef::from_object(object).ok())
+        .map(|object| short(&object))
+        .collect();
+    has.sort_unstable();
+    has.dedup();
+    match has.as_slice() {
+        [] => "nothing of it was read: look again".into(),
+        few if few.len() <= 4 => format!("it has {}", few.join(", ")),
+        many => format!(
+            "it has {} and {} more",
+            many[..4].join(", "),
+            many.len() - 4
+        ),
+    }
+}
+
 impl Engine {
     /// Works an action out on the live object of an Application; nothing is written.
     pub(in super::super) async fn work_out(
@@ -79,18 +120,12 @@ impl Engine {
         let object = world
             .applications
             .get(key)
-            .into_iter()
-            .flat_map(|app| &app.live)
-            .filter_map(|object| ObjectRef::from_object(object).ok())
-            .find(|object| {
-                let short = format!("{}/{}", object.kind, object.name);
-                short.eq_ignore_ascii_case(named) || object.to_string() == named
-            })
+            .and_then(|app| live_object(app, named))
             .ok_or_else(|| {
                 Trouble::Refused(Refusal::new(
                     3,
                     text::line(&format!("{key} has no live object {named}")),
-                    "name it as KIND/NAME, such as Deployment/profile-service",
+                    text::line(&what_there_is(&world.applications, key, named)),
                 ))
             })?;
         if object.kind == "Secret" {

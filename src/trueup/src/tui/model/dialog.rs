@@ -186,6 +186,8 @@ pub struct Prompt {
     pub fields: Vec<Field>,
     pub at: usize,
     pub wrong: Option<String>,
+    /// Keys came before the form could be seen, and are in none of its fields.
+    pub missed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -287,6 +289,7 @@ impl Prompt {
             fields,
             at,
             wrong: None,
+            missed: false,
         }
     }
 

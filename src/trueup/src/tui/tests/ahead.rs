@@ -123,6 +123,7 @@ fn an_extra_key_after_a_question_is_no_answer_to_the_next() {
     press(&mut model, &["enter"]);
     // Letters pressed before the form was there are not its text.
     hurry(&mut model, &["n", "3"]);
+    assert!(draw(&model).contains("what was typed as the form came up"));
     let mut effects = press(&mut model, &["text:why", "enter"]);
     let Some(Effect::Send(Request::Ask(Command::Decide { reason, .. }))) = effects.pop() else {
         panic!("{effects:?}");

@@ -27,9 +27,14 @@ use tui_textarea::TextArea;
 /// A key that is text here. `None`: it goes to the key table.
 pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>> {
     let too_new = model.settling() && name != "esc";
-    match model.dialogs.last()? {
+    match model.dialogs.last_mut()? {
         // Typed for what was there before.
-        Dialog::Sheet(_) | Dialog::Prompt(_) if too_new => return Some(Vec::new()),
+        Dialog::Sheet(_) if too_new => return Some(Vec::new()),
+        Dialog::Prompt(prompt) if too_new => {
+            // Or for the form, by somebody who is quick: 10 must not become 0 unseen.
+            prompt.missed |= matches!(key.code, KeyCode::Char(_));
+            return Some(Vec::new());
+        }
         _ => {}
     }
     let taken = text_taken(model, key, name);

@@ -36,6 +36,8 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         words::clean(&run.pin.context)
     };
     let (armed_role, armed) = match run.armed {
+        // The footer names the key too.
+        Armed::Nothing if area.width < 100 => (Role::Dim, "not armed".to_owned()),
         Armed::Nothing => (Role::Dim, "not armed (W arms)".to_owned()),
         Armed::Git => (Role::Armed, " ARMED git ".to_owned()),
         Armed::Cluster => (Role::Armed, " ARMED cluster ".to_owned()),
@@ -66,10 +68,15 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
             counts.push(format!("{n} {word}"));
         }
     }
-    pieces.push((Role::Warn, counts.join(" · ")));
     let (live_role, live) = live(model);
     let live = format!("{live} ");
     let room = usize::from(area.width).saturating_sub(words::width(&live) + 1);
+    let before: usize = pieces.iter().map(|(_, text)| words::width(text)).sum();
+    // What is owed is said before what the rail says too.
+    if model.derived.frozen > 0 && before + words::width(&counts.join(" · ")) > room {
+        counts.remove(0);
+    }
+    pieces.push((Role::Warn, counts.join(" · ")));
     let mut left = room;
     let spans: Vec<Span> = pieces
         .into_iter()

@@ -30,6 +30,12 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt, settlin
     let mut wrong = Doc::new();
     if let Some(why) = &prompt.wrong {
         wrong.indented(2, Role::Bad, format!("! {why}"));
+    } else if prompt.missed {
+        wrong.indented(
+            2,
+            Role::Warn,
+            "! what was typed as the form came up is not in it: read what stands here",
+        );
     }
     let wrong_height = u16::try_from(wrong.height(width.saturating_sub(4)))
         .unwrap_or(u16::MAX)
