@@ -270,7 +270,11 @@ fn chain(kind: &str) {
         .iter()
         .filter(|point| !killed.contains(point.as_str()))
         .collect();
-    assert!(left.is_empty(), "never killed at {left:#?}");
+    assert!(
+        left.is_empty(),
+        "never killed at {left:#?}\n{}",
+        fs::read_to_string(walk.journal()).unwrap_or_default()
+    );
     assert_eq!(kills, points.len());
     walk.assert_nothing_lost(pushes);
     println!("{kind}: killed at all {kills} places");

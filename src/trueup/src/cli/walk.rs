@@ -259,6 +259,10 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         ),
         Next::Close => {
             engine.finish_rereads().await?;
+            // What an earlier process wrote was written under a Lease, which only an armed one gives up.
+            if answers.write.cluster() && !engine.run().ops.is_empty() {
+                arm(engine, answers).await?;
+            }
             engine.say(&Command::Close).await?;
             Ok(None)
         }
