@@ -459,3 +459,12 @@ impl Running {
 pub fn run(command: Command) -> Ran {
     Running::start(command).end()
 }
+
+/// Waits for a condition of the world.
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let limit = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < limit, "{what}: it did not come to that");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -250,6 +250,16 @@ impl Note {
         self
     }
 
+    /// With the way back of a note that is there already for the same incident: what was found is what stood before the
+    /// first freeze, not before the last one.
+    pub fn keeping(mut self, older: Option<Self>) -> Self {
+        if let Some(older) = older.filter(|older| older.incident == self.incident) {
+            self.restore = older.restore;
+            self.found = older.found;
+        }
+        self
+    }
+
     /// The note that an Application carries; none when there is none or it cannot be read.
     pub fn of(application: &Value) -> Option<Self> {
         let text = application

@@ -21,6 +21,7 @@ use crate::{
         Engine, Ports, Setting, Trouble,
         handle::{Handle, Request, Update},
         spawn,
+        steps::lease,
     },
     journal::{self, Boundaries, Holder, Journal, JournalError, Line},
     ports::{Author, CommandLog},
@@ -139,8 +140,10 @@ pub async fn open(
         ),
         Opening::Resume { incident } => resume(settings, &incident, boundaries, sender).await?,
     };
+    let engine = Arc::new(engine);
+    tokio::spawn(lease::keep(Arc::downgrade(&engine)));
     Ok(Opened {
-        engine: Arc::new(engine),
+        engine,
         updates,
         history,
     })

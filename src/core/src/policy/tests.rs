@@ -56,6 +56,23 @@ fn freezing_and_thawing_as_found_is_the_identity() {
 }
 
 #[test]
+fn freezing_again_keeps_the_first_way_back() {
+    let at = "2026-11-21T08:00:00Z".parse().unwrap();
+    let before = application(Some(json!({"automated": {"prune": true}})));
+    let first = Note::new(&before, Freeze::RemoveAutomated, "INC-1", "ann", at);
+    let frozen = patched(
+        &before,
+        &freeze_ops(&before, Freeze::RemoveAutomated, &first),
+    );
+    let again = |incident: &str| {
+        Note::new(&frozen, Freeze::NoteOnly, incident, "bob", at).keeping(Note::of(&frozen))
+    };
+    assert_eq!(again("INC-1").found_policy(), Policy::of(&before));
+    assert_eq!(again("INC-1").restore, first.restore);
+    assert_eq!(again("INC-2").found_policy(), Policy::of(&frozen));
+}
+
+#[test]
 fn a_declared_policy_comes_back_whole_where_none_stands() {
     let declared = json!({"automated": {"prune": true, "selfHeal": true}, "retry": {"limit": 3}});
     let bare = application(None);

@@ -163,6 +163,14 @@ impl GitRepo {
         what: &str,
         work: impl FnOnce(&git2::Repository) -> Result<T, objects::Trouble> + Send + 'static,
     ) -> Result<T, GitError> {
+        let done = self.tried(work).await;
+        done.map_err(|trouble| self.error(trouble.failure, what, trouble.why))
+    }
+
+    async fn tried<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&git2::Repository) -> Result<T, objects::Trouble> + Send + 'static,
+    ) -> Result<T, objects::Trouble> {
         let (mirror, handles) = (self.mirror.clone(), self.handles.clone());
         let done = tokio::task::spawn_blocking(move || {
             let idle = handles.lock().ok().and_then(|mut idle| idle.pop());
@@ -171,17 +179,63 @@ impl GitRepo {
                 None => git2::Repository::open_bare(&mirror)?,
             };
             let done = work(&repository);
-            if let Ok(mut idle) = handles.lock() {
+            if !done.as_ref().is_err_and(|trouble| trouble.damaged)
+                && let Ok(mut idle) = handles.lock()
+            {
                 idle.push(repository);
             }
             done
         })
         .await;
+        done.unwrap_or_else(|_| Err(objects::Trouble::interrupted()))
+    }
+
+    /// Reads what belongs to a commit, from a mirror made anew when the one that is there has lost some of it: a full disk or a
+    /// kill may have cut a fetch short.
+    async fn read<T: Send + 'static>(
+        &self,
+        sha: &str,
+        what: &str,
+        work: impl FnOnce(&git2::Repository) -> Result<T, objects::Trouble> + Clone + Send + 'static,
+    ) -> Result<T, GitError> {
+        self.ensure(sha).await?;
+        match self.tried(work.clone()).await {
+            Err(trouble) if trouble.damaged => {
+                {
+                    let _guard = self.network.lock().await;
+                    self.renew(&trouble.why).await?;
+                }
+                self.ensure(sha).await?;
+                self.local(what, work).await
+            }
+            done => done.map_err(|trouble| self.error(trouble.failure, what, trouble.why)),
+        }
+    }
+
+    /// Puts an empty mirror in the place of a damaged one. Nothing is lost by it: commits of ours are kept as bundles. The
+    /// caller holds `network`.
+    async fn renew(&self, why: &str) -> Result<(), GitError> {
+        tracing::warn!(mirror = %self.mirror.display(), why, "a damaged mirror is made anew");
+        self.known.lock().await.clear();
+        if let Ok(mut idle) = self.handles.lock() {
+            idle.clear();
+        }
+        let mirror = self.mirror.clone();
+        let done = tokio::task::spawn_blocking(move || objects::renew(&mirror)).await;
+        let what = "make a damaged mirror anew";
         match done {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(trouble)) => Err(self.error(trouble.failure, what, trouble.why)),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(why)) => Err(self.error(GitFailure::Local, what, why)),
             Err(_) => Err(self.error(GitFailure::Local, what, "the work was interrupted")),
         }
+    }
+
+    /// Whether git says that the mirror, and not the remote, is no repository.
+    fn is_none(&self, stderr: &str) -> bool {
+        stderr.contains(&format!(
+            "not a git repository: '{}'",
+            self.mirror.display()
+        ))
     }
 
     /// Makes sure that a commit is in the mirror.
@@ -264,6 +318,17 @@ impl GitRepo {
             Outcome::NotStarted { why } => Err(self.error(GitFailure::Local, what, why)),
         }
     }
+}
+
+/// Whether git could not write into the state folder.
+fn no_room(stderr: &str) -> bool {
+    [
+        "No space left on device",
+        "Disk quota exceeded",
+        "Read-only file system",
+    ]
+    .iter()
+    .any(|why| stderr.contains(why))
 }
 
 #[async_trait]
@@ -353,8 +418,16 @@ impl Repo for GitRepo {
                 Outcome::Ended { stderr, .. } if attempt == 0 && stderr.contains("lock") => {
                     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
                 }
+                Outcome::Ended { stderr, .. } if attempt == 0 && self.is_none(&stderr) => {
+                    self.renew(&stderr).await?;
+                }
                 Outcome::Ended { stderr, .. } => {
-                    return Err(self.error(GitFailure::Unreachable, what, stderr));
+                    let failure = if no_room(&stderr) {
+                        GitFailure::Local
+                    } else {
+                        GitFailure::Unreachable
+                    };
+                    return Err(self.error(failure, what, stderr));
                 }
                 Outcome::TimedOut { after } => {
                     let why = format!("not finished within {} s", after.as_secs());
@@ -373,11 +446,12 @@ impl Repo for GitRepo {
     }
 
     async fn files(&self, sha: &str, prefix: &str) -> Result<Vec<SourceFile>, GitError> {
-        self.ensure(sha).await?;
         let (id, folder) = (sha.to_owned(), prefix.to_owned());
-        self.local(&format!("read {prefix:?} at {sha}"), move |repository| {
-            objects::files(repository, &id, &folder)
-        })
+        self.read(
+            sha,
+            &format!("read {prefix:?} at {sha}"),
+            move |repository| objects::files(repository, &id, &folder),
+        )
         .await
     }
 
@@ -387,9 +461,9 @@ impl Repo for GitRepo {
         needle: &str,
         beside: &[String],
     ) -> Result<Vec<SourceFile>, GitError> {
-        self.ensure(sha).await?;
         let (id, needle, beside) = (sha.to_owned(), needle.to_owned(), beside.to_vec());
-        self.local(
+        self.read(
+            sha,
             &format!("look through the files at {sha}"),
             move |repository| objects::manifests_with(repository, &id, needle.as_bytes(), &beside),
         )
@@ -397,11 +471,12 @@ impl Repo for GitRepo {
     }
 
     async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError> {
-        self.ensure(sha).await?;
         let (id, folder) = (sha.to_owned(), prefix.to_owned());
-        self.local(&format!("find {prefix:?} at {sha}"), move |repository| {
-            objects::tree_id(repository, &id, &folder)
-        })
+        self.read(
+            sha,
+            &format!("find {prefix:?} at {sha}"),
+            move |repository| objects::tree_id(repository, &id, &folder),
+        )
         .await
     }
 

@@ -34,7 +34,7 @@ pub fn said(record: &Record, run: &Run) -> Option<String> {
 pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
     let none = journal::list(&settings.state_dir).is_ok_and(|incidents| incidents.is_empty());
     if none && args.id.is_none() && settings.incident.is_none() {
-        return from_cluster(settings).await;
+        return from_cluster(settings, args.line).await;
     }
     match of_incident(settings, args).await {
         Ok(code) => code,
@@ -151,7 +151,7 @@ async fn look(settings: &Settings, run: &Run) -> Option<Now> {
 }
 
 /// Without any journal: the notes on the cluster's Applications say what is frozen and by whom.
-async fn from_cluster(settings: &Settings) -> i32 {
+async fn from_cluster(settings: &Settings, line: bool) -> i32 {
     let wired = match wire(settings, random_key(), no_log()).await {
         Ok(wired) => wired,
         Err(error) => return give_up(settings, &error.into()),
@@ -181,6 +181,8 @@ async fn from_cluster(settings: &Settings) -> i32 {
             "no incident in {} and no frozen Application on the cluster",
             settings.state_dir.display()
         );
+    } else if line {
+        let _ = writeln!(std::io::stdout(), "{}", notes_line(&notes));
     } else {
         let rows: Vec<Vec<String>> = notes
             .iter()
@@ -202,4 +204,18 @@ async fn from_cluster(settings: &Settings) -> i32 {
         );
     }
     i32::from(!notes.is_empty())
+}
+
+/// What the notes say, in one line for the channel.
+fn notes_line(notes: &[(String, Note)]) -> String {
+    let mut incidents: Vec<&str> = notes.iter().map(|(_, n)| n.incident.as_str()).collect();
+    incidents.sort_unstable();
+    incidents.dedup();
+    let names: Vec<&str> = notes.iter().map(|(key, _)| key.as_str()).collect();
+    text::line(&format!(
+        "{} · {} frozen: {} · known from their notes alone",
+        incidents.join(", "),
+        notes.len(),
+        names.join(", ")
+    ))
 }

@@ -18,7 +18,10 @@ use trueup_core::{
 use super::planned::{
     Done, arm, deletions, live_actions, matches, named, removals, unconfirmed, unmatched,
 };
-use crate::engine::{Engine, Trouble};
+use crate::{
+    engine::{Engine, Trouble},
+    ports::GitFailure,
+};
 
 /// How a walk ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,14 +101,21 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
         match outcome {
             Ok(None) => failures = 0,
             Ok(Some(ended)) => return ended,
-            Err(Trouble::Read(_) | Trouble::Git(_))
-                if next.observes() && failures < READ_ATTEMPTS =>
-            {
+            Err(trouble) if next.observes() && failures < READ_ATTEMPTS && may_pass(&trouble) => {
                 failures += 1;
                 tokio::time::sleep(std::time::Duration::from_millis(500) * failures).await;
             }
             Err(trouble) => return Ended::of(stage, &trouble),
         }
+    }
+}
+
+/// Whether a failure to read may be over by itself; what fails on this machine is not.
+fn may_pass(trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::Read(_) => true,
+        Trouble::Git(error) => error.failure != GitFailure::Local,
+        _ => false,
     }
 }
 

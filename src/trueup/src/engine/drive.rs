@@ -11,7 +11,6 @@ use trueup_core::{
 use super::{
     handle::{Request, Update, Waiting},
     state::Engine,
-    steps::lease,
     trouble::Trouble,
     watching::keep_looking,
 };
@@ -96,7 +95,6 @@ pub fn spawn(
     requests: mpsc::Receiver<Request>,
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(tell_age(Arc::downgrade(&engine)));
-    tokio::spawn(keep_lease(Arc::downgrade(&engine)));
     tokio::spawn(keep_looking(Arc::downgrade(&engine)));
     tokio::spawn(keep_rereading(Arc::downgrade(&engine)));
     tokio::spawn(
@@ -151,21 +149,6 @@ async fn tell_age(engine: std::sync::Weak<Engine>) {
             return;
         };
         engine.tell(Update::Freshness(engine.age()));
-    }
-}
-
-/// Renews the Lease beside whatever else goes on.
-async fn keep_lease(engine: std::sync::Weak<Engine>) {
-    let mut every = tokio::time::interval(lease::RENEW);
-    every.tick().await;
-    loop {
-        every.tick().await;
-        let Some(engine) = engine.upgrade() else {
-            return;
-        };
-        if engine.run().armed.cluster() && engine.run().closed.is_none() {
-            engine.renew_lease().await;
-        }
     }
 }
 

@@ -421,7 +421,8 @@ impl Journal {
             let _ = self.file.sync_data();
         }
         self.boundaries.reached(Point::Torn);
-        self.write(line.as_bytes())?;
+        let outcome = matches!(record.event, Event::Ended { .. });
+        self.write(line.as_bytes(), outcome)?;
         self.boundaries.reached(Point::BeforeSync);
         if let Err(error) = self.file.sync_data() {
             // After a failed fsync the kernel may have dropped the pages: nothing more can be promised.
@@ -435,12 +436,15 @@ impl Journal {
         Ok(record)
     }
 
-    fn write(&mut self, line: &[u8]) -> Result<(), JournalError> {
+    /// The room that was kept is for the outcome of an effect alone: an intent that took it would let its effect happen
+    /// without any.
+    fn write(&mut self, line: &[u8], outcome: bool) -> Result<(), JournalError> {
         let reserve = self.dir.join("reserve");
         let mut attempt = self.write_at_end(line);
-        if attempt
-            .as_ref()
-            .is_err_and(|e| e.kind() == io::ErrorKind::StorageFull)
+        if outcome
+            && attempt
+                .as_ref()
+                .is_err_and(|e| e.kind() == io::ErrorKind::StorageFull)
             && fs::remove_file(&reserve).is_ok()
         {
             attempt = self.write_at_end(line);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use git2::{
-    ErrorCode, ObjectType, Oid, Repository, Signature, Sort, Time, Tree, TreeWalkMode,
+    ErrorClass, ErrorCode, ObjectType, Oid, Repository, Signature, Sort, Time, Tree, TreeWalkMode,
     TreeWalkResult,
 };
 use jiff::Timestamp;
@@ -23,6 +23,8 @@ const PLAIN_FILE: i32 = 0o100_644;
 pub(super) struct Trouble {
     pub failure: GitFailure,
     pub why: String,
+    /// Something that a whole mirror has is missing from it, or it is no repository any more.
+    pub damaged: bool,
 }
 
 impl Trouble {
@@ -30,7 +32,14 @@ impl Trouble {
         Self {
             failure,
             why: why.into(),
+            damaged: false,
         }
+    }
+}
+
+impl Trouble {
+    pub fn interrupted() -> Self {
+        Self::new(GitFailure::Local, "the work was interrupted")
     }
 }
 
@@ -41,7 +50,12 @@ impl From<git2::Error> for Trouble {
         } else {
             GitFailure::Local
         };
-        Self::new(failure, error.message())
+        // A path that a tree does not have is of the class Tree.
+        let damaged = matches!(error.class(), ErrorClass::Odb | ErrorClass::Repository);
+        Self {
+            damaged,
+            ..Self::new(failure, error.message())
+        }
     }
 }
 
@@ -61,6 +75,18 @@ pub(super) fn prepare(folder: &Path, mirror: &Path) -> Result<(), String> {
     if Repository::open_bare(mirror).is_ok() {
         return Ok(());
     }
+    Repository::init_bare(mirror)
+        .map(|_| ())
+        .map_err(|error| error.message().to_owned())
+}
+
+/// Puts an empty bare repository in the place of this one. What was there is moved away in one step first, so that another
+/// process finds either of the two.
+pub(super) fn renew(mirror: &Path) -> Result<(), String> {
+    let aside = mirror.with_extension(format!("damaged-{}", std::process::id()));
+    std::fs::rename(mirror, &aside).map_err(|error| error.to_string())?;
+    // Bytes that are left there take room and do no harm.
+    let _ = std::fs::remove_dir_all(&aside);
     Repository::init_bare(mirror)
         .map(|_| ())
         .map_err(|error| error.message().to_owned())

@@ -84,6 +84,9 @@ impl Git {
             (format!("remote.{REMOTE}.url"), self.url.clone()),
             ("core.hooksPath".into(), "/dev/null".into()),
             ("core.fsmonitor".into(), "false".into()),
+            // A pack is there as a whole or not at all; loose objects come commit first, and a fetch that is cut short leaves
+            // a commit without its files.
+            ("fetch.unpackLimit".into(), "1".into()),
             ("gc.auto".into(), "0".into()),
             ("maintenance.auto".into(), "false".into()),
             ("push.followTags".into(), "false".into()),

@@ -312,3 +312,38 @@ async fn a_remote_that_is_not_there_is_not_sent() {
     ));
     assert!(repo.head("--upload-pack=x").await.is_err());
 }
+
+/// A mirror that a full disk or a kill has left half made is made anew, once, and says nothing to the operator.
+#[tokio::test]
+async fn a_damaged_mirror_is_made_anew() {
+    type Damage = fn(&Path, &Path, &str);
+    let damages: [(&str, Damage); 3] = [
+        ("a commit without its files", |mirror, work, sha| {
+            std::fs::remove_dir_all(mirror.join("objects")).unwrap();
+            let loose = Path::new(&sha[..2]).join(&sha[2..]);
+            let into = mirror.join("objects").join(&loose);
+            std::fs::create_dir_all(into.parent().unwrap()).unwrap();
+            std::fs::copy(work.join(".git/objects").join(&loose), into).unwrap();
+        }),
+        ("objects gone, refs kept", |mirror, _, _| {
+            std::fs::remove_dir_all(mirror.join("objects/pack")).unwrap();
+        }),
+        ("an empty HEAD", |mirror, _, _| {
+            std::fs::write(mirror.join("HEAD"), "").unwrap();
+            std::fs::remove_dir_all(mirror.join("objects/pack")).unwrap();
+        }),
+    ];
+    for (what, damage) in damages {
+        let fixture = Fixture::new();
+        let repo = fixture.repo().await;
+        let sha = repo.head("main").await.unwrap().sha;
+        repo.fetch().await.unwrap();
+        damage(&repo.mirror, &fixture.dir.path().join("work"), &sha);
+        // As the next process opens it.
+        let next = GitRepos::new(fixture.repos.options.clone());
+        let repo = next.repository(&fixture.url()).await.unwrap();
+        let files = repo.files(&sha, "deploy/auth").await;
+        assert_eq!(files.unwrap().len(), 1, "{what}");
+        assert!(repo.tree_id(&sha, "deploy").await.unwrap().is_some());
+    }
+}

@@ -46,11 +46,11 @@ impl Engine {
             &self.setting.operator,
             self.ports.clock.now(),
         )
-        .with_op(op.as_str());
-        let found = found.value().cloned().unwrap_or(Value::Null);
+        .with_op(op.as_str())
+        .keeping(Note::of(application));
         (
             mechanism(how),
-            found,
+            note.found.clone(),
             Value::Array(freeze_ops(application, how, &note)),
         )
     }

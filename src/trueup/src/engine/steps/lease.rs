@@ -3,7 +3,10 @@
 //! A Lease is no fence (client-go says so): every write still carries its own guard. It tells a second operator that
 //! somebody is here.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Weak,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -20,7 +23,7 @@ use crate::ports::{ReadFailure, WriteError, WriteKind, WriteRequest};
 /// How long a Lease is good without being renewed.
 const GOOD_FOR: i64 = 60;
 /// How often it is renewed.
-pub const RENEW: Duration = Duration::from_secs(20);
+const RENEW: Duration = Duration::from_secs(20);
 
 impl Engine {
     fn lease(&self) -> ObjectRef {
@@ -198,6 +201,21 @@ impl Engine {
                 result,
                 began.elapsed(),
             );
+        }
+    }
+}
+
+/// Renews the Lease beside whatever else goes on, for as long as the engine is there.
+pub async fn keep(engine: Weak<Engine>) {
+    let mut every = tokio::time::interval(RENEW);
+    every.tick().await;
+    loop {
+        every.tick().await;
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        if engine.run().armed.cluster() && engine.run().closed.is_none() {
+            engine.renew_lease().await;
         }
     }
 }

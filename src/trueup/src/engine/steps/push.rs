@@ -90,11 +90,25 @@ impl Engine {
                         resource_version: None,
                         found: false,
                     },
-                    Err(error @ (PushError::Rejected { .. } | PushError::NotSent { .. })) => {
-                        Outcome::NotDone {
-                            why: text::line(&error.to_string()),
+                    // A push of this very commit by a process that died may land while ours is under way: then ours is
+                    // rejected, and the commit is there. Which it was is looked up.
+                    Err(error @ PushError::Rejected { .. }) => {
+                        let there = repo
+                            .contains(&proposal.branch, proposal.commit.as_str())
+                            .await;
+                        let why = text::line(&error.to_string());
+                        match there {
+                            Ok(Landed::Yes { .. }) => Outcome::Done {
+                                resource_version: None,
+                                found: true,
+                            },
+                            Ok(_) => Outcome::NotDone { why },
+                            Err(_) => Outcome::Unknown { why },
                         }
                     }
+                    Err(error @ PushError::NotSent { .. }) => Outcome::NotDone {
+                        why: text::line(&error.to_string()),
+                    },
                     Err(error) => Outcome::Unknown {
                         why: text::line(&error.to_string()),
                     },
