@@ -413,7 +413,13 @@ impl Repo for GitRepo {
         ];
         for attempt in 0..2 {
             match self.git.network(what, &arguments, false).await {
-                Outcome::Ended { success: true, .. } => return Ok(()),
+                Outcome::Ended { success: true, .. } => {
+                    // A handle that was opened without packs does not look for them again.
+                    if let Ok(mut idle) = self.handles.lock() {
+                        idle.clear();
+                    }
+                    return Ok(());
+                }
                 // Another trueup on the same mirror holds the lock for a moment.
                 Outcome::Ended { stderr, .. } if attempt == 0 && stderr.contains("lock") => {
                     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -488,7 +494,6 @@ impl Repo for GitRepo {
         author: &Author,
         time: Timestamp,
     ) -> Result<Commit, GitError> {
-        self.ensure(parent).await?;
         let what = format!("make a commit on {parent}");
         let arguments = (
             parent.to_owned(),
@@ -497,7 +502,7 @@ impl Repo for GitRepo {
             author.clone(),
         );
         let sha = self
-            .local(&what, move |repository| {
+            .read(parent, &what, move |repository| {
                 let (parent, changes, message, author) = arguments;
                 objects::commit(repository, &parent, &changes, &message, &author, time)
             })

@@ -50,8 +50,12 @@ impl From<git2::Error> for Trouble {
         } else {
             GitFailure::Local
         };
-        // A path that a tree does not have is of the class Tree.
-        let damaged = matches!(error.class(), ErrorClass::Odb | ErrorClass::Repository);
+        // A path that a tree does not have is of the class Tree. A reference that cannot be made lacks its commit: what a full
+        // disk did not take was not told when it was written.
+        let damaged = matches!(
+            error.class(),
+            ErrorClass::Odb | ErrorClass::Repository | ErrorClass::Reference
+        );
         Self {
             damaged,
             ..Self::new(failure, error.message())
