@@ -104,3 +104,30 @@ fn a_refusal_of_something_else_opens_nothing() {
     refused(&mut model);
     assert!(model.dialogs.is_empty());
 }
+
+#[test]
+fn a_time_that_is_over_is_no_until() {
+    let today = |model: &Model| model.time.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let mut model = fixture::model(Point::Decide, (80, 24));
+    let (yesterday, today) = (today(&model).yesterday().unwrap(), today(&model));
+    for (until, wrong) in [
+        (yesterday.to_string(), Some("is over")),
+        (model.time.to_string(), Some("is over")),
+        ("soon".to_owned(), Some("write a date such as")),
+        (today.to_string(), None),
+    ] {
+        model.dialogs.clear();
+        let until = format!("text:{until}");
+        press(&mut model, &["L", &until, "enter"]);
+        let Some(Dialog::Prompt(prompt)) = model.dialogs.last() else {
+            panic!("{until}: {:?}", model.dialogs);
+        };
+        match wrong {
+            Some(why) => assert!(
+                prompt.wrong.as_ref().is_some_and(|w| w.contains(why)),
+                "{until}: {prompt:?}"
+            ),
+            None => assert!(prompt.title.contains("later"), "the reason: {prompt:?}"),
+        }
+    }
+}

@@ -321,12 +321,16 @@ fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied, Str
         .collect();
     lost.sort();
     lost.dedup();
-    let words = format!(
-        "Git changes in {} ({}), the cluster in {}",
-        count(git, "field"),
-        count(files.len(), "file"),
-        count(live, "field"),
-    );
+    let words = if matches!(take, Take::Ignore) {
+        "both sides stay as they are; an ignoreDifferences entry is written where the Application is declared".to_owned()
+    } else {
+        format!(
+            "Git changes in {} ({}), the cluster in {}",
+            count(git, "field"),
+            count(files.len(), "file"),
+            count(live, "field"),
+        )
+    };
     Ok(Implied { words, lost })
 }
 

@@ -507,7 +507,7 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             let later = Later {
                 how,
                 owner: get("owner"),
-                until: until(&get("until"))?,
+                until: until(model, &get("until"))?,
             };
             return Ok(decide::chosen(model, cells.clone(), Take::Later(later)));
         }
@@ -540,7 +540,7 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
         Ask::Park { application } => Command::Park {
             application: application.clone(),
             owner: get("owner"),
-            until: until(&get("until"))?,
+            until: until(model, &get("until"))?,
             reason: get("reason"),
         },
         Ask::Target { applications } => Command::SetTarget {
@@ -620,14 +620,17 @@ fn metric_gate(prompt: &Prompt) -> Result<Command, String> {
     })
 }
 
-/// A date or a time, as it is kept.
-fn until(text: &str) -> Result<String, String> {
-    let fits = text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::Date>().is_ok();
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err("until: write a date such as 2026-12-01, or an RFC 3339 time".into())
+/// A date or a time that is still to come, as it is kept.
+fn until(model: &Model, text: &str) -> Result<String, String> {
+    let to_come = match (text.parse::<Timestamp>(), text.parse::<jiff::civil::Date>()) {
+        (Ok(at), _) => at > model.time,
+        (_, Ok(day)) => day >= model.time.to_zoned(jiff::tz::TimeZone::UTC).date(),
+        _ => return Err("until: write a date such as 2026-12-01, or an RFC 3339 time".into()),
+    };
+    if !to_come {
+        return Err(format!("until: {text} is over"));
     }
+    Ok(text.to_owned())
 }
 
 /// The editor has ended.
