@@ -5,24 +5,18 @@ use super::super::{
     model::{
         Model, ToastKind,
         derived::Filter,
-        dialog::{Ask, Choose, Dialog, Field, Pick, Prompt, Search},
+        dialog::{Choose, Dialog, Pick, Search},
         hold::SETTLE,
     },
     msg::Effect,
     theme::Role,
     widgets,
 };
-use super::{act, ask, decide, keys, offers, secret};
+use super::{ask, choices, decide, forms, keys, offers, secret};
 use crate::engine::handle::Request;
 use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use trueup_core::{
-    decision::{How, Later, Take},
-    event::CommandLine,
-    plan::{Gate, ManualGate, MeasuredGate, PrometheusGate, Target},
-    sheet::{Command, Confirm},
-};
-use tui_textarea::TextArea;
+use trueup_core::{event::CommandLine, sheet::Confirm};
 
 /// A key that is text here. `None`: it goes to the key table.
 pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>> {
@@ -217,7 +211,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
                     .checked_sub(1)
                     .unwrap_or(prompt.fields.len().saturating_sub(1))
             }
-            Cmd::Enter => return done(model),
+            Cmd::Enter => return forms::done(model),
             _ => {}
         },
         Some(Dialog::Choose(choose)) => match cmd {
@@ -349,7 +343,7 @@ fn take(model: &mut Model) -> Vec<Effect> {
             keys::prompt(model, form);
             Vec::new()
         }
-        Pick::Value(take) => decide::for_which(model, take),
+        Pick::Value(take) => choices::for_which(model, take),
         Pick::Decide { cells, take } => decide::chosen(model, cells, take),
         Pick::Reveal(cells) => vec![Effect::Send(Request::Reveal(cells))],
         Pick::Cmd(cmd) => keys::perform(model, cmd),
@@ -430,230 +424,4 @@ pub fn log_rows<'a>(model: &'a Model, typed: &str) -> Vec<&'a (Timestamp, Comman
             filter.all() || filter.hits(&format!("{} {}", line.by_hand, line.result))
         })
         .collect()
-}
-
-/// Enter in a prompt: the next field, or the end.
-fn done(model: &mut Model) -> Vec<Effect> {
-    let Some(Dialog::Prompt(prompt)) = model.dialogs.last_mut() else {
-        return Vec::new();
-    };
-    let empty = |f: &Field| !f.optional && f.content().is_empty();
-    if let Some(at) = prompt.fields.iter().position(empty) {
-        if prompt.at == at {
-            prompt.wrong = Some(format!("{} is needed", prompt.fields[at].label));
-        }
-        prompt.at = at;
-        return Vec::new();
-    }
-    if prompt.at + 1 < prompt.fields.len() {
-        prompt.at += 1;
-        return Vec::new();
-    }
-    let prompt = prompt.clone();
-    match submit(model, &prompt) {
-        Ok(effects) => {
-            // The prompt is the last one but for what `submit` put over it.
-            if let Some(at) = model
-                .dialogs
-                .iter()
-                .rposition(|d| matches!(d, Dialog::Prompt(p) if p.ask == prompt.ask))
-            {
-                model.dialogs.remove(at);
-            }
-            if matches!(effects.as_slice(), [Effect::Send(_)]) {
-                model.filled = Some(prompt);
-            }
-            effects
-        }
-        Err(why) => {
-            if let Some(Dialog::Prompt(prompt)) = model.dialogs.last_mut() {
-                prompt.wrong = Some(trueup_core::text::line(&why));
-            }
-            Vec::new()
-        }
-    }
-}
-
-fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
-    let get = |label: &str| prompt.get(label);
-    let command = match &prompt.ask {
-        Ask::Reason { cells, take } => {
-            let reason = get("reason");
-            if let Some(question) = model.question_here() {
-                let group = super::super::model::decide::group_id(question);
-                model.decide.reasons.insert(group, reason.clone());
-            }
-            Command::Decide {
-                cells: cells.clone(),
-                take: take.clone(),
-                reason,
-            }
-        }
-        Ask::Value { cells } => {
-            let value = decide::typed_value(model, cells, &get("value"));
-            return Ok(decide::chosen(model, cells.clone(), Take::Value(value)));
-        }
-        Ask::Later { cells } => {
-            let how = match get("how").as_str() {
-                "keepLive" | "keep live" => How::KeepLive,
-                "gitNow" | "git now" => How::GitNow,
-                "stayFrozen" | "stay frozen" => How::StayFrozen,
-                other => {
-                    return Err(format!(
-                        "how: `{other}` is not keepLive, gitNow or stayFrozen"
-                    ));
-                }
-            };
-            let later = Later {
-                how,
-                owner: get("owner"),
-                until: until(model, &get("until"))?,
-            };
-            return Ok(decide::chosen(model, cells.clone(), Take::Later(later)));
-        }
-        Ask::Message => Command::SetMessage {
-            message: get("message"),
-        },
-        Ask::Branch => Command::SetCommit {
-            branch: Some(get("branch")),
-            pull_request: true,
-        },
-        Ask::Attest { gate, .. } => {
-            attestation(&get("who looked"), &get("what they saw"))?;
-            Command::Attest {
-                gate: gate.clone(),
-                who: get("who looked"),
-                saw: get("what they saw"),
-            }
-        }
-        Ask::Glass {
-            application, what, ..
-        } => Command::BreakGlass {
-            application: application.clone(),
-            what: what.clone(),
-            reason: get("reason"),
-        },
-        Ask::Review { what } => Command::ReviewGlass {
-            what: what.clone(),
-            found: get("found"),
-        },
-        Ask::Park { application } => Command::Park {
-            application: application.clone(),
-            owner: get("owner"),
-            until: until(model, &get("until"))?,
-            reason: get("reason"),
-        },
-        Ask::Target { applications } => Command::SetTarget {
-            applications: applications.clone(),
-            target: Target {
-                policy: None,
-                automated: Some(
-                    serde_json::from_str(&get("automated"))
-                        .map_err(|e| format!("automated is no JSON: {e}"))?,
-                ),
-                reason: Some(get("reason")),
-            },
-        },
-        Ask::Act { kind, .. } => return act::submit(model, *kind, prompt),
-        Ask::ManualGate => Command::AddGate {
-            name: get("name"),
-            spec: Gate::Manual(ManualGate {
-                manual: get("what to look at"),
-            }),
-        },
-        Ask::MetricGate => metric_gate(prompt)?,
-    };
-    Ok(ask(command))
-}
-
-/// Whether somebody could have meant it: a name, and what was seen in a few words. What is true no program can tell.
-fn attestation(who: &str, saw: &str) -> Result<(), String> {
-    let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
-    if letters(who) < 2 {
-        return Err("who looked: write a name; it stands in the transcript".into());
-    }
-    let words = saw.split_whitespace().filter(|w| letters(w) > 0).count();
-    let different: std::collections::BTreeSet<char> =
-        saw.chars().filter(|c| c.is_alphanumeric()).collect();
-    // A language without blanks says much in few letters.
-    let few = if saw.is_ascii() { (2, 8, 4) } else { (1, 4, 3) };
-    if words < few.0 || letters(saw) < few.1 || different.len() < few.2 {
-        return Err(
-            "what they saw: write it so that somebody who was not there knows what was looked at"
-                .into(),
-        );
-    }
-    Ok(())
-}
-
-fn metric_gate(prompt: &Prompt) -> Result<Command, String> {
-    let get = |label: &str| prompt.get(label);
-    let some = |text: String| (!text.is_empty()).then_some(text);
-    get("is")
-        .parse::<trueup_core::gate::Comparison>()
-        .map_err(|e| e.to_string())?;
-    let span = |label: &str| -> Result<trueup_core::span::Span, String> {
-        get(label).parse().map_err(|e| format!("{label}: {e}"))
-    };
-    let floor = match some(get("floor")) {
-        None => None,
-        Some(text) => Some(
-            text.parse::<f64>()
-                .ok()
-                .filter(|n| n.is_finite())
-                .ok_or("floor: write a number")?,
-        ),
-    };
-    Ok(Command::AddGate {
-        name: get("name"),
-        spec: Gate::Measured(MeasuredGate {
-            prometheus: Some(PrometheusGate {
-                value: get("value query"),
-                is: get("is"),
-                traffic: some(get("traffic query")),
-                floor,
-            }),
-            hold: Some(span("for")?),
-            every: Some(span("every")?),
-            ..MeasuredGate::default()
-        }),
-    })
-}
-
-/// A date or a time that is still to come, as it is kept.
-fn until(model: &Model, text: &str) -> Result<String, String> {
-    let to_come = match (text.parse::<Timestamp>(), text.parse::<jiff::civil::Date>()) {
-        (Ok(at), _) => at > model.time,
-        (_, Ok(day)) => day >= model.time.to_zoned(jiff::tz::TimeZone::UTC).date(),
-        _ => return Err("until: write a date such as 2026-12-01, or an RFC 3339 time".into()),
-    };
-    if !to_come {
-        return Err(format!("until: {text} is over"));
-    }
-    Ok(text.to_owned())
-}
-
-/// The editor has ended.
-pub fn edited(model: &mut Model, result: Result<String, String>) -> Vec<Effect> {
-    match result {
-        Err(why) => {
-            model.toast(ToastKind::Failed, format!("$EDITOR: {why}"));
-            Vec::new()
-        }
-        Ok(text) if text.trim().is_empty() => {
-            model.toast(ToastKind::Said, "an empty message changes nothing");
-            Vec::new()
-        }
-        Ok(text) => {
-            let message = trueup_core::text::block(text.trim());
-            if let Some(Dialog::Prompt(prompt)) = model.dialogs.last_mut()
-                && prompt.ask == Ask::Message
-                && let Some(field) = prompt.fields.first_mut()
-            {
-                field.text = TextArea::new(message.split('\n').map(str::to_owned).collect());
-                return Vec::new();
-            }
-            ask(Command::SetMessage { message })
-        }
-    }
 }

@@ -9,7 +9,7 @@ use super::super::{
     msg::Effect,
     view,
 };
-use super::{act, ask, decide, next, offers, secret};
+use super::{act, ask, choices, decide, next, offers, secret};
 use crate::engine::handle::Request;
 use trueup_core::{
     plan::Target,
@@ -72,7 +72,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
         Cmd::EveryCopy => decide::every_copy(model),
         Cmd::Together => decide::together(model),
         Cmd::Who | Cmd::WhereElse | Cmd::IfSynced | Cmd::WhichLine | Cmd::Pods => {
-            if let Some((title, doc)) = view::decide::about(model, cmd) {
+            if let Some((title, doc)) = view::about::about(model, cmd) {
                 page(model, title, doc);
             }
         }
@@ -223,7 +223,7 @@ fn enter(model: &mut Model) -> Vec<Effect> {
             {
                 decide::fold(model, g);
             } else {
-                decide::choose(model);
+                choices::choose(model);
             }
             return Vec::new();
         }

@@ -1,9 +1,11 @@
 //! From one message to the next state and what is asked of the world. Pure: no waiting, no clock, no drawing.
 
 mod act;
+mod choices;
 mod decide;
 mod dialogs;
 mod engine;
+mod forms;
 mod keys;
 mod next;
 mod offers;
@@ -72,7 +74,7 @@ fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
             );
             Vec::new()
         }
-        Msg::Edited(result) => dialogs::edited(model, result),
+        Msg::Edited(result) => forms::edited(model, result),
         Msg::Wheel(by) => {
             if model.too_small() || model.held().is_some() {
                 return Vec::new();

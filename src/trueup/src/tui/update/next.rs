@@ -9,7 +9,7 @@ use super::super::{
     theme::Role,
 };
 use super::{
-    decide,
+    choices,
     keys::{go, prompt},
     offers,
 };
@@ -69,7 +69,7 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
             if let Some(cell) = first_in_order(model, &cells) {
                 model.go_to_cell(&cell);
             }
-            decide::choose(model);
+            choices::choose(model);
         }
         Next::Attest { gate, asks, .. } => attest_prompt(model, gate, asks),
         Next::Settle { obligation, .. } => {
@@ -267,7 +267,7 @@ pub fn decide_this(model: &mut Model) {
     model.focus = Focus::Main;
     if model.now().cells.contains_key(&cell) {
         model.go_to_cell(&cell);
-        decide::choose(model);
+        choices::choose(model);
     } else {
         model.toast(
             ToastKind::Said,

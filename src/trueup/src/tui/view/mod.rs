@@ -1,5 +1,6 @@
 //! From the model to a frame. Nothing here changes anything.
 
+pub mod about;
 pub mod close;
 pub mod commit;
 pub mod decide;
@@ -179,7 +180,7 @@ pub fn detail_overflow(model: &Model) -> usize {
 pub fn copyable(model: &Model) -> Vec<(String, String)> {
     let mut all = Vec::new();
     if let (Stage::Decide, Some(cell)) = (model.stage, model.cell_here()) {
-        all.extend(decide::copyable(model, &cell));
+        all.extend(about::copyable(model, &cell));
     }
     let run = model.run();
     let newest = run.op_order.iter().rev().filter_map(|id| run.ops.get(id));

@@ -1,0 +1,121 @@
+//! Whatever the terminal, the text and the amount, a screen is drawn and says the same.
+
+use super::*;
+
+#[test]
+fn without_colour_nothing_is_coloured_and_every_theme_draws() {
+    for name in [ThemeName::Dark, ThemeName::Light, ThemeName::HighContrast] {
+        for no_color in [false, true] {
+            let mut model = fixture::model(Point::Gate, (100, 30));
+            model.theme = Theme {
+                name,
+                no_color,
+                ascii: false,
+            };
+            let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
+            terminal.draw(|frame| view(&model, frame)).unwrap();
+            let coloured = terminal.backend().buffer().content().iter().any(|cell| {
+                cell.fg != ratatui::style::Color::Reset || cell.bg != ratatui::style::Color::Reset
+            });
+            assert_eq!(coloured, !no_color, "{name:?}");
+        }
+    }
+}
+
+#[test]
+fn hostile_text_stays_inert_on_every_screen() {
+    let mut now = fixture::now(
+        Point::Decide,
+        &fixture::model(Point::Decide, (80, 24)).world.run,
+    );
+    let evil = "x\u{1b}[2J\u{202e}\u{200b}\r\ny";
+    for question in &mut now.questions {
+        question.evidence.push(evil.into());
+        question.class = evil.into();
+    }
+    for cell in now.cells.values_mut() {
+        cell.writer = evil.into();
+        cell.sides.live = Some(evil.into());
+    }
+    for app in now.apps.values_mut() {
+        app.health = evil.into();
+        app.conditions = vec![evil.into()];
+        app.owner = evil.into();
+    }
+    now.errors.push(evil.into());
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    for stage in Stage::ALL {
+        model.stage = stage;
+        for keys in [&["n"][..], &["esc", "y"], &["esc", "?"]] {
+            press(&mut model, keys);
+            let drawn = draw(&model);
+            let bad = drawn.chars().find(|c| {
+                *c != '\n'
+                    && (c.is_control()
+                        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'))
+            });
+            assert_eq!(bad, None, "{stage:?}\n{drawn}");
+        }
+        press(&mut model, &["esc"]);
+    }
+}
+
+#[test]
+fn no_size_panics() {
+    let models: Vec<Model> = Point::ALL
+        .into_iter()
+        .map(|point| fixture::model(point, (80, 24)))
+        .collect();
+    for width in 1..=60 {
+        for height in 1..=30 {
+            let mut model = models[usize::from(width + height) % models.len()].clone();
+            update(&mut model, Msg::Resize(width, height));
+            draw(&model);
+        }
+    }
+}
+
+#[test]
+fn twenty_thousand_divergences_are_drawn_and_filtered() {
+    let base = fixture::model(Point::Decide, (120, 40));
+    let mut now = (*base.world.now).clone();
+    let question = now.questions[0].clone();
+    let value = now.cells.values().next().unwrap().clone();
+    for n in 0..20_000 {
+        let mut cell = question.cells[0].clone();
+        cell.object.name = format!("object-{n}");
+        let mut question = question.clone();
+        question.id = format!("many-{n}");
+        question.group = None;
+        question.name = cell.object.name.clone();
+        question.decide_with.clear();
+        question.cells = vec![cell.clone()];
+        now.cells.insert(cell, value.clone());
+        now.questions.push(question);
+    }
+    let mut model = base;
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    assert!(model.rows() > 40_000);
+    for keys in [["j", "G"], ["k", "g"], ["ctrl-d", "ctrl-u"]] {
+        press(&mut model, &keys);
+        draw(&model);
+    }
+    press(&mut model, &["/", "text:object-1999"]);
+    assert!(model.rows() < 40_000 && model.rows() > 2);
+}
+
+#[test]
+fn in_ascii_every_screen_is_ascii_and_says_the_same() {
+    for point in Point::ALL {
+        let mut model = fixture::model(point, (80, 24));
+        let whole = draw(&model);
+        model.theme.ascii = true;
+        let plain = draw(&model);
+        assert!(plain.is_ascii(), "{plain}");
+        let letters =
+            |text: &str| -> String { text.chars().filter(char::is_ascii_alphabetic).collect() };
+        // Signs become letters here and there, letters never anything else.
+        assert!(letters(&plain).len() >= letters(&whole).len());
+    }
+}

@@ -1,0 +1,152 @@
+//! The lists from which a value and the cells that it is for are chosen.
+
+use super::super::{
+    keymap::Cmd,
+    model::{
+        Model, ToastKind,
+        decide::take_words,
+        dialog::{Choice, Choose, Dialog, Pick},
+    },
+    msg::Effect,
+    theme::Role,
+};
+use super::decide::{cells_words, chosen};
+use trueup_core::{decision::Take, now::QuestionNow};
+
+/// The list that `n` and enter offer: every side with its value, then the other ways.
+pub fn choose(model: &mut Model) {
+    let (Some(question), Some(here)) = (model.question_here().cloned(), model.cell_here()) else {
+        model.toast(ToastKind::Said, "there is no divergence to decide");
+        return;
+    };
+    let alone = question.cells.len() == 1;
+    let mut choices = Vec::new();
+    for (i, side) in model.sides_here().iter().enumerate() {
+        let value = match side {
+            super::super::model::decide::Side::Copy { .. } => model.value_of(&question, side, None),
+            _ => model.value_of(&question, side, Some(&here)),
+        };
+        let Some(value) = value else { continue };
+        let shown = value
+            .as_ref()
+            .map_or("(absent)".to_owned(), trueup_core::text::value);
+        let take = side.take(&here, alone);
+        let star = if super::super::keymap::newest_human(model, side) {
+            "  ★ newest by hand"
+        } else {
+            ""
+        };
+        choices.push(
+            Choice::new(
+                format!("{} {}", i + 1, side.name()),
+                format!("{shown}{star}"),
+                Pick::Value(take),
+            )
+            .off_if(
+                (matches!(side, super::super::model::decide::Side::LastSync) && value.is_none())
+                    .then(|| "no last synced value is known".into()),
+            ),
+        );
+    }
+    let cells = model.cells_for_choice(model.decide.every_copy, model.decide.together);
+    let in_git = cells.iter().any(|key| {
+        model
+            .now()
+            .cells
+            .get(key)
+            .is_some_and(|cell| cell.sides.git.is_some())
+    });
+    choices.extend([
+        Choice::new("e another value", "", Pick::Cmd(Cmd::Value)),
+        Choice::new(
+            "i ignore from now on",
+            "an ignoreDifferences entry in Git",
+            Pick::Value(Take::Ignore),
+        ),
+        Choice::new(
+            "d remove",
+            "what Git does not have",
+            Pick::Value(Take::Remove),
+        )
+        .off_if(in_git.then(|| "Git has this field".into())),
+        Choice::new("L later", "owner and date", Pick::Cmd(Cmd::Later)),
+    ]);
+    let mut list = Choose::new(format!("{} {}", question.name, question.field), choices).note(
+        Role::Strong,
+        format!("{} ({})", question.class, question.confidence),
+    );
+    for line in question.evidence.iter().take(3) {
+        list = list.note(Role::Text, line);
+    }
+    list.cursor = suggested(model, &question, &list);
+    if list.cursor.is_none() {
+        list = list.note(Role::Dim, "no default here: ↑↓ or its number, then enter");
+    }
+    model.dialogs.push(Dialog::Choose(list));
+}
+
+/// Where the list's cursor stands at first: on what is suggested, and nowhere when the operator is to be asked.
+fn suggested(model: &Model, question: &QuestionNow, list: &Choose) -> Option<usize> {
+    let (take, _) = question
+        .suggestion
+        .as_ref()
+        .filter(|_| question.confidence != "ask")?;
+    let wanted = take_words(take);
+    let side = model.sides_here().iter().position(|side| {
+        question
+            .cells
+            .first()
+            .is_some_and(|cell| take_words(&side.take(cell, question.cells.len() == 1)) == wanted)
+    })?;
+    let label = format!("{} ", side + 1);
+    list.choices
+        .iter()
+        .position(|choice| choice.off.is_none() && choice.label.starts_with(&label))
+}
+
+/// A value was taken from the list: for which cells?
+pub fn for_which(model: &mut Model, take: Take) -> Vec<Effect> {
+    let Some(question) = model.question_here() else {
+        return Vec::new();
+    };
+    let several = question.cells.len() > 1;
+    let grouped = model.together(question).len() > 1;
+    if !several && !grouped {
+        let cells = model.cells_for_choice(false, false);
+        return chosen(model, cells, take);
+    }
+    let mut choices = Vec::new();
+    let mut add = |label: &str, every: bool, together: bool| {
+        let cells = model.cells_for_choice(every, together);
+        choices.push(Choice::new(
+            label,
+            cells_words(&cells),
+            Pick::Decide {
+                cells,
+                take: take.clone(),
+            },
+        ));
+    };
+    if several && grouped {
+        add("fields written together, every copy", true, true);
+    }
+    if several {
+        add("this field, every copy", true, false);
+    }
+    if grouped {
+        add("fields written together, this copy", false, true);
+    }
+    add("this field, this copy", false, false);
+    let at = choices
+        .iter()
+        .position(|c| {
+            matches!(&c.pick, Pick::Decide { cells, .. }
+                if model.decide.every_copy || model.decide.together
+                    && *cells == model.cells_for_choice(model.decide.every_copy, model.decide.together))
+        })
+        .unwrap_or(0);
+    let mut list = Choose::new(format!("take {} for …", take_words(&take)), choices);
+    list.cursor = Some(at);
+    model.dialogs.push(Dialog::Choose(list));
+    Vec::new()
+}
