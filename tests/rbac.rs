@@ -157,13 +157,24 @@ impl Walk {
         ran
     }
 
-    fn began_a_sync(&self) -> bool {
+    /// Kills it as soon as the journal has so many of these events.
+    #[track_caller]
+    fn killed_at(&self, arguments: &[&str], count: usize, is: impl Fn(&Event) -> bool) {
         let incident = "INC-441".parse().unwrap();
-        // A line that is being written is torn for a moment.
-        let lines = trueup::journal::read(&self.state("state"), &incident).unwrap_or_default();
-        lines.iter().any(|line| {
-            matches!(&line.record.event, Event::Intended { effect, .. } if effect.verb() == "sync")
-        })
+        let mut running = self.start("state", arguments);
+        let until = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < until {
+            // A line that is being written is torn for a moment.
+            let lines = trueup::journal::read(&self.state("state"), &incident).unwrap_or_default();
+            let seen = lines.iter().filter(|line| is(&line.record.event)).count();
+            if seen >= count {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        running.kill();
+        let ran = running.end();
+        assert!(ran.killed(), "{arguments:?}: {ran:?}");
     }
 
     fn plan(&self, plan: &str) -> String {
@@ -332,20 +343,26 @@ fn accidents(walk: &Walk) {
         &["--write", "cluster", "freeze", "like-service"],
     );
 
-    // A live action.
-    let restart = ["act", "restart", "auth-service", "Deployment/auth-service"];
-    let restart: Vec<&str> = ["--write", "cluster"].into_iter().chain(restart).collect();
-    walk.ends(0, "state", &restart);
+    // Live actions, each kind of them, and the program gone before it has looked at what became of them.
+    let workload = "Deployment/auth-service";
+    let actions = [
+        &["restart", "auth-service", workload][..],
+        &["scale", "auth-service", workload, "4"],
+        &["patch", "auth-service", workload, ".spec.replicas", "3"],
+    ];
+    for (before, action) in actions.into_iter().enumerate() {
+        let arguments = [&["--write", "cluster", "act"][..], action].concat();
+        walk.killed_at(&arguments, before + 1, |event| {
+            matches!(event, Event::ActReread { .. })
+        });
+    }
 
     // Killed in the middle of a sync, and gone on with.
-    let mut killed = walk.start("state", &go);
-    let until = Instant::now() + Duration::from_secs(60);
-    while !walk.began_a_sync() && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    killed.kill();
-    let killed = killed.end();
-    assert!(killed.killed(), "no sync was begun: {killed:?}");
+    walk.killed_at(
+        &go,
+        1,
+        |event| matches!(event, Event::Intended { effect, .. } if effect.verb() == "sync"),
+    );
     walk.ends(0, "state", &go);
 
     // Another incident, whose journal is lost: thawed from the note alone.

@@ -4,7 +4,7 @@
     reason = "each test uses the part that it needs; the lint would hold for each of them"
 )]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
 use trueup::journal::Line;
@@ -15,10 +15,10 @@ use super::Lab;
 const REFRESH: &str = "argocd.argoproj.io/refresh";
 
 /// Every write of the operator's account, and every move of the tracked branch but the scenario's own, that stands neither on
-/// a sheet nor in the command log; and every effect that landed more than once. `killed` says how often the process was
+/// a sheet nor in the command log; every effect that landed more than once; and what its roles did not suffice for. `killed` says how often the process was
 /// killed: the line of the command log is written after its request, so that each kill may have lost one.
 pub fn unshown(lab: &Lab, journal: &[Line], killed: usize) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = forbidden(lab);
     let mut sheets: Vec<(String, Value, usize)> = Vec::new();
     let mut commits: BTreeMap<String, usize> = BTreeMap::new();
     let mut log: Vec<&str> = Vec::new();
@@ -109,6 +109,27 @@ pub fn unshown(lab: &Lab, journal: &[Line], killed: usize) -> Vec<String> {
         found.push(format!("{commit} was pushed {count} times"));
     }
     found
+}
+
+/// Requests of the operator's trueup that were refused for want of a right. All of a kind is asked for first, since one list is
+/// better than many; what may not be listed so is listed by namespace.
+fn forbidden(lab: &Lab) -> Vec<String> {
+    let log = fs::read_to_string(lab.text("auditLog")).expect("there is an audit log");
+    let entries = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    entries
+        .filter(|entry| {
+            let text = |pointer| entry.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+            let everywhere =
+                text("/verb") == "list" && entry.pointer("/objectRef/namespace").is_none();
+            entry["responseStatus"]["code"] == 403
+                && text("/user/username").ends_with(":operator")
+                && text("/userAgent").starts_with("trueup/")
+                && !everywhere
+        })
+        .map(|entry| format!("forbidden: {} {}", entry["verb"], entry["requestURI"]))
+        .collect()
 }
 
 /// The commits that the tracked branch was moved to since the scenario was loaded, but for those of other people.
