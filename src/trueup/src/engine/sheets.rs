@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::{Changed, Effect, Guard, Mechanism},
+    event::{Changed, Effect, Guard, Mechanism, Proposal},
     ids::{Digest, OpId},
     now::Now,
     object::identity::AppKey,
     plan::Action,
     policy::{Policy, thaw_ops},
     rules,
+    run::Run,
     sheet::{Command, Confirm, Refusal, Sheet},
     text,
 };
@@ -178,14 +179,17 @@ impl Engine {
                 line.decided.len()
             ));
         }
-        sheet.assumes = vec![
-            format!(
-                "branch {} is still at {}",
-                text::line(&proposal.tracked),
-                proposal.parent.short()
-            ),
-            "every Application that follows it is frozen, or its rendering does not move".into(),
-        ];
+        sheet.assumes = vec![format!(
+            "branch {} is still at {}",
+            text::line(&proposal.tracked),
+            proposal.parent.short()
+        )];
+        if proposal.branch == proposal.tracked {
+            sheet.assumes.push(
+                "every Application that follows it is frozen, or its rendering does not move"
+                    .into(),
+            );
+        }
         sheet.undo = vec![format!(
             "git revert {} and push (not automatic)",
             proposal.commit.short()
@@ -197,7 +201,10 @@ impl Engine {
             text::line(&proposal.branch)
         )];
         if proposal.branch != proposal.tracked {
-            sheet.warnings.push("nothing moves until it is merged; merging is then a sync of every frozen Application in turn".into());
+            let now = self.seen().map(|(_, now)| now);
+            sheet
+                .warnings
+                .push(when_merged(&run, now.as_deref(), proposal));
         }
         sheet.effects = vec![Effect::Push {
             repository: proposal.repository.clone(),
@@ -448,4 +455,40 @@ pub fn change_line(change: &Changed) -> String {
         side(&change.from),
         side(&change.to)
     ))
+}
+/// What merging a branch of our own brings about.
+fn when_merged(run: &Run, now: Option<&Now>, proposal: &Proposal) -> String {
+    let frozen = |key: &AppKey| run.apps.get(key).is_some_and(|app| app.freeze.is_set());
+    let by_itself = |key: &AppKey| {
+        now.and_then(|now| now.apps.get(key))
+            .is_none_or(|app| app.auto_sync)
+    };
+    let loose: Vec<&AppKey> = proposal
+        .proof
+        .iter()
+        .map(|line| &line.application)
+        .filter(|key| !frozen(key))
+        .collect();
+    if loose.is_empty() {
+        return "nothing moves until it is merged; merging is then a sync of every frozen Application in turn".into();
+    }
+    let names = |keys: Vec<&&AppKey>| {
+        let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+        names.join(", ")
+    };
+    let (at_once, later): (Vec<_>, Vec<_>) = loose.iter().partition(|key| by_itself(key));
+    let mut said = vec!["nothing moves until it is merged".to_owned()];
+    if !at_once.is_empty() {
+        said.push(format!(
+            "NOT frozen, so that Argo CD then syncs at once: {}",
+            names(at_once)
+        ));
+    }
+    if !later.is_empty() {
+        said.push(format!(
+            "not frozen, and with auto-sync off brought by the next sync of whomever: {}",
+            names(later)
+        ));
+    }
+    said.join("; ")
 }

@@ -161,6 +161,14 @@ fn station(model: &Model, stage: Stage) -> (Role, String) {
     if matches!(next, Next::Closed) {
         return (Role::Good, format!("{name} ✓"));
     }
+    // Passed without it, for want of the right to freeze.
+    if stage == Stage::Freeze
+        && stage < at
+        && run.unfrozen.is_some()
+        && !walking.iter().any(|(_, app)| app.freeze.is_set())
+    {
+        return (Role::Warn, "unfrozen".into());
+    }
     if blocked {
         (Role::Bad, format!("! {name}{counts}"))
     } else if stage == at && model.furthest > at {
