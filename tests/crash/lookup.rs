@@ -1,0 +1,242 @@
+//! What the next process finds in the world of a write that nobody recorded the end of.
+
+use super::*;
+
+impl Walk<'_> {
+    fn export(&self, format: &str) -> String {
+        let mut export = command(&trueup(), self.home.path());
+        export.arg("--state-dir").arg(self.state());
+        export.args(["export", INCIDENT, "--format", format]);
+        let ran = run(export);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.out
+    }
+
+    /// The last line of a walk that says nothing of what may be written.
+    fn unarmed(&self) -> Value {
+        let mut command = command(&trueup(), self.home.path());
+        command.arg("--state-dir").arg(self.state());
+        command
+            .args(["-o", "json", "run"])
+            .arg(self.lab.text("plan"));
+        let ran = run(command);
+        ran.documents().pop().unwrap_or_default()
+    }
+}
+
+/// Arming is a consent given to one process. The next one looks up what was in flight, and writes nothing new.
+#[test]
+fn a_process_that_nobody_armed_looks_up_and_writes_nothing() {
+    let lab = Lab::start(&FAST);
+    let pushes = lab.pushes();
+    let walk = Walk::new(&lab);
+    for (place, write) in [
+        ("after-effect intended push ", "push"),
+        ("after-effect intended sync argocd/auth-service", "sync"),
+        ("after-effect intended thaw argocd/auth-service", "thaw"),
+    ] {
+        walk.kill_at(place);
+        assert_eq!(walk.folded().open_ops().count(), 1, "{place}");
+        let before = (lab.writes().len(), lab.pushes());
+        let ended = walk.unarmed();
+        assert_eq!(
+            (&ended["exit"], &ended["rule"]),
+            (&json!(3), &json!(1)),
+            "{ended}"
+        );
+        assert_eq!(
+            (lab.writes().len(), lab.pushes()),
+            before,
+            "{place}: {:?}",
+            lab.writes().last()
+        );
+        let now = walk.folded();
+        assert_eq!(now.open_ops().count(), 0, "{place} was not looked up");
+        assert!(
+            now.ops
+                .values()
+                .any(|op| op.effect.verb() == write && op.done())
+        );
+        assert_eq!(now.armed, trueup_core::event::Armed::Nothing);
+        // The commands of one stage arm themselves or not at all.
+        for arguments in [
+            &["sync", "like-service"][..],
+            &["thaw", "auth-service"],
+            &["freeze", "auth-service"],
+            &["act", "restart", "auth-service", "Deployment/auth-service"],
+        ] {
+            let mut command = command(&trueup(), walk.home.path());
+            command.arg("--state-dir").arg(walk.state()).args(arguments);
+            assert_eq!(run(command).code, Some(3), "{arguments:?}");
+        }
+        assert_eq!(lab.writes().len(), before.0, "{place}");
+    }
+    let ran = run(walk.command(&trueup()));
+    assert_eq!(ran.code, Some(0), "{}", walk.tell(&ran));
+    walk.assert_nothing_lost(pushes);
+    let mut armed = Vec::new();
+    for line in walk.records() {
+        if let trueup_core::event::Event::Armed { pid, by, host, .. } = &line.record.event {
+            assert!(*pid > 0 && by == "jo" && !host.is_empty());
+            armed.push(*pid);
+        }
+    }
+    let processes: BTreeSet<&u32> = armed.iter().collect();
+    assert_eq!((armed.len(), processes.len()), (4, 4), "each armed itself");
+}
+
+/// Killed between a push and the record that it landed: what was pushed is on the remote, and that is what is said.
+#[test]
+fn a_push_that_nobody_recorded_is_told_as_a_push() {
+    for place in [
+        "after-effect intended push ",
+        "after-outcome ended intended push ",
+        "before landed",
+    ] {
+        let lab = Lab::start(&FAST);
+        let pushes = lab.pushes();
+        let walk = Walk::new(&lab);
+        walk.kill_at(place);
+        assert_eq!(lab.pushes() - pushes, 1, "{place}");
+        let ran = run(walk.command(&trueup()));
+        assert_eq!(ran.code, Some(0), "{}", walk.tell(&ran));
+        let head = lab.git(&["rev-parse", "main"]);
+        for format in ["md", "html"] {
+            let told = walk.export(format);
+            assert!(!told.contains("nothing had to change"), "{place} {format}");
+            assert!(
+                told.contains(&head) && told.contains("pushed; found on the remote"),
+                "{place} {format}"
+            );
+        }
+        let told: Value = serde_json::from_str(&walk.export("json")).unwrap();
+        let commit = &told["commits"][0];
+        assert_eq!(commit["commit"], head);
+        assert!(
+            commit["landed"].as_str().unwrap().starts_with(&head),
+            "{commit}"
+        );
+        assert_eq!(lab.pushes() - pushes, 1, "{place}");
+    }
+}
+
+/// A live action killed before, during and after its write: found by its mark, never done twice, and decided in any case.
+#[test]
+fn a_live_action_is_looked_up_and_never_done_twice() {
+    for (place, found) in [
+        ("after-fsync intended act on argocd/profile-service", false),
+        ("after-effect intended act on argocd/profile-service", true),
+        (
+            "after-outcome ended intended act on argocd/profile-service",
+            true,
+        ),
+    ] {
+        let lab = Lab::start(&FAST);
+        let mut walk = Walk::new(&lab);
+        let plan = fs::read_to_string(lab.text("plan")).unwrap();
+        let act = "act:\n- {application: profile-service, object: Deployment/profile-service, action: {scale: {replicas: 4}}, reason: load}\n";
+        walk.plan = walk.file("plan.yaml");
+        fs::write(&walk.plan, plan + act).unwrap();
+        walk.kill_at(place);
+        let scaled = || {
+            let writes = lab.writes();
+            writes
+                .iter()
+                .filter(|entry| {
+                    entry["objectRef"]["resource"] == "deployments"
+                        && entry["responseStatus"]["code"] == 200
+                })
+                .count()
+        };
+        assert_eq!(scaled(), usize::from(found), "{place}");
+        let ran = run(walk.command(&trueup()));
+        assert_eq!(ran.code, Some(0), "{place}: {}", walk.tell(&ran));
+        assert_eq!(scaled(), 1, "{place}: it was done twice, or not at all");
+        let now = walk.folded();
+        let acts = now.ops.values().filter(|op| op.effect.verb() == "act on");
+        let told: Vec<bool> = acts.map(trueup_core::run::Op::done).collect();
+        assert_eq!(told.iter().filter(|done| **done).count(), 1);
+        assert_eq!(told.len(), if found { 1 } else { 2 }, "{place}");
+        assert!(now.reread.values().all(|rereads| rereads.len() == 2) && now.reread.len() == 1);
+        let git = lab.git(&["show", "main:deploy/profile/deployment.yaml"]);
+        assert!(
+            git.contains("replicas: 4"),
+            "{place}: a live action reaches Git"
+        );
+    }
+}
+
+const OWN: &str = "apiVersion: trueup.dev/v1
+kind: Plan
+incident: INC-441
+scope: [like-service]
+targets: {\"*\": {policy: declared}}
+decisions:
+- on: {kind: ConfigMap, name: auth-config}
+  fields: [\".data.*\"]
+  take: ignore
+  reason: like sets its own
+- on: {kind: ConfigMap, name: stray, namespace: like}
+  fields: [\".\"]
+  take: remove
+  reason: left behind
+commit: {branch: main}
+sync:
+- {application: like-service, then: [healthy]}
+thaw: {order: [like-service]}
+";
+
+/// Killed around the two writes that the lab's own plan has none of: each of them happens once.
+#[test]
+fn killed_around_what_is_ignored_and_what_is_deleted() {
+    let lab = Lab::start(&FAST);
+    let mut walk = Walk::new(&lab);
+    walk.plan = walk.file("plan.yaml");
+    fs::write(&walk.plan, OWN).unwrap();
+    let stray = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "stray", "namespace": "like", "annotations": {
+            "argocd.argoproj.io/tracking-id": "like-service:/ConfigMap:like/stray",
+        }},
+        "data": {"left": "behind"},
+    });
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut options = ConnectOptions::new([7; 32], no_log());
+        options.kubeconfig = Some(lab.text("kubeconfig").into());
+        let cluster = KubeCluster::connect(options).await.unwrap();
+        let request = WriteRequest {
+            object: ObjectRef::from_object(&stray).unwrap(),
+            kind: WriteKind::Create,
+            body: stray,
+            dry_run: false,
+            field_manager: "kubectl-create".into(),
+            subresource: None,
+        };
+        cluster.write(&request).await.unwrap();
+    });
+    for what in ["change of what is ignored", "deletion"] {
+        let intended = format!("intended {what} argocd/like-service");
+        for place in [
+            format!("before {intended}"),
+            format!("torn {intended}"),
+            format!("after-effect {intended}"),
+            format!("before ended {intended}"),
+            format!("torn ended {intended}"),
+            format!("after-outcome ended {intended}"),
+        ] {
+            walk.kill_at(&place);
+        }
+    }
+    let ran = run(walk.command(&trueup()));
+    assert_eq!(ran.code, Some(0), "{}", walk.tell(&ran));
+    assert!(walk.folded().closed.is_some());
+    assert_eq!(lab.effects()["ignore on like-service"], 1);
+    let mut deleted = lab.writes();
+    deleted.retain(|w| w["verb"] == "delete" && w["objectRef"]["resource"] == "configmaps");
+    assert_eq!(deleted.len(), 1, "{deleted:#?}");
+}
