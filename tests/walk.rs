@@ -486,6 +486,73 @@ fn the_walk_by_the_keys_that_the_footer_names() {
     assert!(unshown.is_empty(), "{unshown:#?}");
 }
 
+/// Who may only look gets to a branch of their own by the keys, and is told there who has to go on.
+#[test]
+fn a_reader_gets_to_the_branch_by_the_keys_that_the_footer_names() {
+    let place = Place::new();
+    let state = place.state().join("reader").display().to_string();
+    let mut args = place.lab.options();
+    let more = [
+        "--state-dir",
+        &state,
+        "--context",
+        "reader",
+        "start",
+        "--incident",
+        INCIDENT,
+    ];
+    args.extend(more.map(str::to_owned));
+    let mut screen = Screen::start(&support::trueup(), &args, place.home.path(), WIDE.0, WIDE.1);
+    next(&screen, "choose the applications");
+    screen.press("a");
+    screen.wait_text("3 marked");
+    screen.press("S");
+    next(&screen, "target policy of");
+    screen.press("T");
+    choice(&screen, "as declared");
+    screen.press("enter");
+
+    // No freeze: neither pretended nor asked for.
+    let shot = next(&screen, "decide 6 fields");
+    assert!(
+        shot.has("unfrozen") && !shot.has("Freeze"),
+        "{}",
+        shot.text()
+    );
+    screen.press("A");
+    screen.press("g");
+    screen.press("3");
+    fill(&mut screen, "reason", "auth signs with the rotated key");
+    next(&screen, "arm");
+    screen.press("n");
+    choice(&screen, "git");
+    screen.press("enter");
+    let shot = next(&screen, "push the commit");
+    assert!(shot.has("branch trueup/INC-441 → main"), "{}", shot.text());
+    screen.press("enter");
+    let sheet = screen.wait_text("nothing moves until it is merged");
+    assert!(
+        sheet.has("not frozen") && !sheet.has("is frozen"),
+        "{}",
+        sheet.text()
+    );
+    confirm(&mut screen);
+    next(&screen, "needs patch applications");
+    screen.press("n");
+    screen.wait_text("unfrozen, watched");
+    let told = screen.wait_text("for somebody who has it");
+    assert!(
+        told.has("applications.argoproj.io/auth-service in argocd"),
+        "{}",
+        told.text()
+    );
+    assert!(place.lab.effects().is_empty(), "the cluster was written to");
+    let main = place.lab.git(&["rev-parse", "main"]);
+    assert_eq!(main, place.lab.git(&["rev-parse", "trueup/INC-441~1"]));
+    assert_eq!(leave(&mut screen), Some(0));
+    screen.assert_restored();
+}
+
 /// What would break production a second time is refused on the screen, and nothing of it reaches the world.
 #[test]
 fn the_tempting_recoveries_change_nothing() {
