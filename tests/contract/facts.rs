@@ -3,6 +3,7 @@
 
 mod argo;
 mod guards;
+mod rights;
 mod world;
 
 use std::future::Future;
@@ -45,6 +46,12 @@ facts![
     guards::a_watch_from_long_ago_ends_with_410,
     guards::an_access_review_says_what_a_write_will_say,
     guards::a_token_of_a_deleted_account_is_refused,
+    rights::an_application_has_no_subresources,
+    rights::the_definition_says_whether_automated_has_enabled,
+    rights::a_right_by_name_is_no_right_to_another_name_nor_to_list,
+    rights::a_right_to_list_is_one_to_all_of_the_namespace_and_to_no_other,
+    rights::a_dry_run_needs_the_right_to_write,
+    rights::everybody_may_ask_for_rights_and_find_kinds,
     argo::a_sync_of_what_is_as_git_says_moves_nothing,
     argo::a_refresh_is_answered_by_taking_the_annotation_away,
     argo::enabled_false_holds_beside_prune_and_self_heal,
