@@ -9,6 +9,7 @@ use super::super::{
     },
     msg::Effect,
     theme::Role,
+    widgets::words,
 };
 use super::decide::{cells_words, chosen};
 use trueup_core::{decision::Take, now::QuestionNow};
@@ -71,7 +72,11 @@ pub fn choose(model: &mut Model) {
         .off_if(in_git.then(|| "Git has this field".into())),
         Choice::new("L later", "owner and date", Pick::Cmd(Cmd::Later)),
     ]);
-    let mut list = Choose::new(format!("{} {}", question.name, question.field), choices).note(
+    let mut list = Choose::new(
+        format!("{} {}", question.name, words::field(&question.field)),
+        choices,
+    )
+    .note(
         Role::Strong,
         format!("{} ({})", question.class, question.confidence),
     );

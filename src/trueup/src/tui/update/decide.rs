@@ -9,7 +9,7 @@ use super::super::{
     },
     msg::Effect,
     theme::Role,
-    widgets::words::count,
+    widgets::words::{self, count},
 };
 use super::{ask, keys::prompt};
 use trueup_core::{
@@ -238,7 +238,7 @@ fn later(model: &mut Model, cells: Vec<CellKey>) {
 /// What a choice is for, in one line.
 pub fn cells_words(cells: &[CellKey]) -> String {
     let fields: std::collections::BTreeSet<String> =
-        cells.iter().map(|cell| cell.field.to_string()).collect();
+        cells.iter().map(|cell| words::field(&cell.field)).collect();
     let places: std::collections::BTreeSet<String> = cells
         .iter()
         .map(|cell| {
@@ -273,7 +273,7 @@ struct Implied {
 
 /// What a choice would change; an error says why it cannot be made.
 fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied, String> {
-    let (mut git, mut live) = (0, 0);
+    let (mut git, mut live, mut deleted) = (0, 0, 0);
     let (mut gone, mut kept) = (Vec::new(), model.derived.git_values.clone());
     let mut files = std::collections::BTreeSet::new();
     for key in cells {
@@ -310,6 +310,7 @@ fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied, Str
         }
         if !wanted_live.met_by(&cell.sides.live) {
             live += 1;
+            deleted += usize::from(key.field.is_root() && wanted_live == Wanted::Absent);
             gone.extend(cell.sides.live.as_ref());
         }
     }
@@ -320,14 +321,23 @@ fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied, Str
         .collect();
     lost.sort();
     lost.dedup();
-    let words = if matches!(take, Take::Ignore) {
+    let whole = cells.iter().all(|cell| cell.field.is_root());
+    let what = if whole { "object" } else { "field" };
+    let words = if deleted > 0 {
+        format!(
+            "Git changes in {} ({}); {} deleted from the cluster, by a sheet of its own",
+            count(git, what),
+            count(files.len(), "file"),
+            count(deleted, what),
+        )
+    } else if matches!(take, Take::Ignore) {
         "both sides stay as they are; an ignoreDifferences entry is written where the Application is declared".to_owned()
     } else {
         format!(
             "Git changes in {} ({}), the cluster in {}",
-            count(git, "field"),
+            count(git, what),
             count(files.len(), "file"),
-            count(live, "field"),
+            count(live, what),
         )
     };
     Ok(Implied { words, lost })

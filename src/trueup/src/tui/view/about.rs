@@ -112,7 +112,11 @@ pub fn about(model: &Model, cmd: Cmd) -> Option<(String, Doc)> {
         }
     };
     Some((
-        words::clean(&format!("{title}: {} {}", cell.object.name, cell.field)),
+        words::clean(&format!(
+            "{title}: {} {}",
+            cell.object.name,
+            words::field(&cell.field)
+        )),
         doc,
     ))
 }

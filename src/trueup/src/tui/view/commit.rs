@@ -7,7 +7,7 @@ use crate::tui::{
     widgets::{
         doc::Doc,
         table::{fixed, grows},
-        words::count,
+        words::{self, count},
     },
 };
 use trueup_core::{event::Proposal, workflow::Next};
@@ -105,7 +105,7 @@ fn proof(model: &Model, proposal: &Proposal) -> Doc {
                     line.undecided
                         .iter()
                         .take(3)
-                        .map(|c| format!("{} {}", c.object, c.field))
+                        .map(|c| format!("{} {}", c.object, words::field(&c.field)))
                         .collect::<Vec<_>>()
                         .join(", ")
                 ),

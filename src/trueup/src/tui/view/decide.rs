@@ -33,8 +33,10 @@ pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
         empty: "no divergence: Git and the cluster agree on every field that is compared".into(),
         below_title: "implied".into(),
         below: below(model),
-        detail_title: question
-            .map_or_else(|| "values".into(), |q| format!("{} {}", q.name, q.field)),
+        detail_title: question.map_or_else(
+            || "values".into(),
+            |q| format!("{} {}", q.name, words::field(&q.field)),
+        ),
         detail: question
             .map(|q| detail(model, q, usize::from(cells)))
             .unwrap_or_default(),
@@ -77,7 +79,7 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
             };
             vec![
                 (role, mark.into()),
-                (Role::Text, format!(" {}", question.field)),
+                (Role::Text, format!(" {}", words::field(&question.field))),
                 (role, verdict),
             ]
         }

@@ -232,7 +232,7 @@ pub fn if_synced(model: &Model, app: &AppNow, doc: &mut Doc) {
             format!(
                 "{} {}: {} → {}",
                 change.object.name,
-                change.field,
+                words::field(&change.field),
                 side(&change.from),
                 side(&change.to)
             ),

@@ -7,7 +7,7 @@ use crate::tui::{
     widgets::{
         doc::Doc,
         table::{fixed, grows},
-        words::{age, count, since},
+        words::{self, age, count, since},
     },
 };
 use trueup_core::text;
@@ -88,7 +88,7 @@ fn detail(model: &Model, total: usize) -> Doc {
             format!(
                 "{} {} ({}): {} → {}",
                 moved.object,
-                moved.field,
+                words::field(&moved.field),
                 moved.application.name,
                 words(&moved.kept),
                 words(&moved.live)

@@ -4,6 +4,7 @@ use super::Screen;
 use crate::tui::{
     model::{Model, facts},
     theme::Role,
+    update::{field_that_differs, glass_to_break},
     widgets::{
         doc::Doc,
         spark,
@@ -147,10 +148,18 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
             Role::Bad,
             format!("! the walk stands still (rule {rule}): {reason}"),
         );
-        doc.text(
-            Role::Warn,
-            "r look again · d decide this field · P park this application · B break glass",
-        );
+        let ways = [
+            (true, "r look again"),
+            (field_that_differs(model).is_some(), "d decide this field"),
+            (application.is_some(), "P park this application"),
+            (glass_to_break(model).is_ok(), "B break glass"),
+        ];
+        let ways: Vec<&str> = ways
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, way)| *way)
+            .collect();
+        doc.text(Role::Warn, ways.join(" · "));
     }
     match &app.sync {
         Sync::Not => match &app.prediction {
@@ -216,7 +225,7 @@ fn change_words(change: &Changed) -> String {
     format!(
         "{} {}: {} → {}",
         change.object.name,
-        change.field,
+        words::field(&change.field),
         side(&change.from),
         side(&change.to)
     )
@@ -302,7 +311,10 @@ fn side_by_side(prediction: &Prediction, cells: usize, doc: &mut Doc) {
         value.as_ref().map_or("(absent)".to_owned(), text::value)
     };
     let mut line = |change: &Changed, predicted: (Role, String), expected: (Role, String)| {
-        doc.text(Role::Strong, format!("{} {}", change.object, change.field));
+        doc.text(
+            Role::Strong,
+            format!("{} {}", change.object, words::field(&change.field)),
+        );
         pair(predicted, expected, doc);
     };
     for change in &prediction.unexpected {

@@ -158,6 +158,7 @@ fn station(model: &Model, stage: Stage) -> (Role, String) {
         _ => String::new(),
     };
     let name = stage.name();
+    let undecided = matches!(next, Next::Stopped { .. }) && model.derived.undecided_questions > 0;
     if matches!(next, Next::Closed) {
         return (Role::Good, format!("{name} ✓"));
     }
@@ -175,6 +176,9 @@ fn station(model: &Model, stage: Stage) -> (Role, String) {
         (Role::Warn, format!("↺ {name}{counts}"))
     } else if stage == at {
         (Role::Strong, format!("▶ {name}{counts}"))
+    } else if stage < at && matches!(stage, Stage::Decide | Stage::Commit) && undecided {
+        // The walk stands still further on, and this is still to be done.
+        (Role::Warn, format!("{name}{counts}"))
     } else if stage < at {
         (Role::Good, format!("{name}{counts} ✓"))
     } else {

@@ -75,6 +75,14 @@ pub fn wrap(text: &str, cells: usize) -> Vec<String> {
     lines
 }
 
+/// A field as it is read: the path of an object as a whole is a mere dot.
+pub fn field(path: impl std::fmt::Display) -> String {
+    match path.to_string() {
+        path if path == "." => "(the whole object)".to_owned(),
+        path => path,
+    }
+}
+
 /// `3 s`, `12 min`, `5 h`, `8 d`.
 pub fn age(length: Duration) -> String {
     let seconds = length.as_secs();
