@@ -6,7 +6,7 @@ use trueup_core::{
     plan::{Target, TargetKind},
     policy::{self, Policy},
     sheet::{Command, Refusal},
-    text,
+    text, workflow,
 };
 
 use super::super::{state::Engine, trouble::Trouble};
@@ -126,7 +126,10 @@ impl Engine {
                 })?;
                 Ok(())
             }
-            Command::Look => self.look().await.map(|_| ()),
+            Command::Look => {
+                let (_, now) = self.look().await?;
+                self.predict_anew(&workflow::next(&self.run(), &now)).await
+            }
             Command::Close => {
                 self.release_lease().await;
                 self.record(Event::Closed { by })?;

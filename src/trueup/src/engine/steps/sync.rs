@@ -13,9 +13,10 @@ use trueup_core::{
         normalise,
         path::FieldPath,
     },
-    run::Run,
+    run::{Run, Sync},
     sheet::{Refusal, Sheet},
     text,
+    workflow::Next,
 };
 
 use super::super::{read, state::Engine, trouble::Trouble};
@@ -73,6 +74,33 @@ impl Engine {
             prediction: Box::new(prediction),
         })?;
         Ok(())
+    }
+
+    /// Predicts once more where the walk stands still before a sync that would not do what was decided: what it was
+    /// predicted from may be otherwise now.
+    pub(in super::super) async fn predict_anew(&self, next: &Next) -> Result<(), Trouble> {
+        let Next::Stopped {
+            rule: 3,
+            application: Some(key),
+            ..
+        } = next
+        else {
+            return Ok(());
+        };
+        let run = self.run();
+        let Some(app) = run.apps.get(key) else {
+            return Ok(());
+        };
+        match (&app.sync, &app.prediction) {
+            // Argo CD is asked to compare, which is a write.
+            _ if !run.armed.cluster() => Ok(()),
+            (Sync::Not | Sync::Verified { .. }, Some((revision, prediction)))
+                if !prediction.as_expected() =>
+            {
+                self.predict(key, revision).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn prediction(&self, key: &AppKey, app: &read::AppSeen) -> Result<Prediction, Trouble> {
@@ -439,6 +467,11 @@ fn decided_changes(run: &Run, key: &AppKey, object: &ObjectRef, live: &Value) ->
 
 /// Puts the difference between the object as decided and as predicted into the prediction.
 fn compare(object: &ObjectRef, live: &Value, decided: &[FieldChange], into: &mut Prediction) {
+    // Of an effect that is not known, nothing is known to be left out either: that it is unknown stops the walk.
+    let known = !into
+        .unknown
+        .iter()
+        .any(|unpredicted| unpredicted.object.key() == object.key());
     let predicted: Vec<FieldChange> = into
         .changes
         .iter()
@@ -473,10 +506,12 @@ fn compare(object: &ObjectRef, live: &Value, decided: &[FieldChange], into: &mut
             to: difference.to.clone(),
         };
         if difference.to == stands {
-            into.missing.push(Changed {
-                to: difference.from.clone(),
-                ..change
-            });
+            if known {
+                into.missing.push(Changed {
+                    to: difference.from.clone(),
+                    ..change
+                });
+            }
         } else {
             into.unexpected.push(change);
         }
@@ -537,4 +572,36 @@ fn moved(before: &[&Value], after: &[&Value], predicted: Option<&Prediction>) ->
         }
     }
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use trueup_core::event::Unpredicted;
+
+    #[test]
+    fn nothing_is_missing_from_an_effect_that_is_not_known() {
+        let live = json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "signing", "namespace": "like"}, "data": {"token": "old"}});
+        let object = ObjectRef::from_object(&live).unwrap();
+        let decided = [FieldChange {
+            path: ".data.token".parse().unwrap(),
+            from: Some(json!("old")),
+            to: Some(json!("new")),
+            order_only: false,
+        }];
+        let mut prediction = Prediction::default();
+        compare(&object, &live, &decided, &mut prediction);
+        assert_eq!(prediction.missing.len(), 1);
+        let mut prediction = Prediction {
+            unknown: vec![Unpredicted {
+                object: object.clone(),
+                why: "not tried".into(),
+            }],
+            ..Prediction::default()
+        };
+        compare(&object, &live, &decided, &mut prediction);
+        assert!(prediction.missing.is_empty() && !prediction.as_expected());
+    }
 }

@@ -261,10 +261,12 @@ fn predicted(prediction: &Prediction, cells: usize, doc: &mut Doc) {
                 format!("  {}: {}", unknown.object, unknown.why),
             );
         }
-        doc.text(
-            Role::Dim,
-            "B breaks glass: a reason, your name, a comparison afterwards",
-        );
+        if prediction.unexpected.is_empty() && prediction.missing.is_empty() {
+            doc.text(
+                Role::Dim,
+                "B breaks glass: a reason, your name, a comparison afterwards",
+            );
+        }
     }
     for object in &prediction.creates {
         doc.indented(4, Role::Warn, format!("creates {object}"));
