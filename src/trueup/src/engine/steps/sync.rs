@@ -348,15 +348,15 @@ impl Engine {
             .collect();
         let before: Vec<&Value> = before.iter().collect();
         let changes = moved(&before, &after, predicted.as_ref());
-        let expected = predicted.map(|p| p.changes).unwrap_or_default();
+        let predicted = predicted.unwrap_or_default();
         let surprises: Vec<Changed> = changes
             .iter()
             .filter(|change| {
-                !expected.iter().any(|e| {
+                !predicted.changes.iter().any(|e| {
                     e.object.key() == change.object.key()
                         && e.field == change.field
                         && e.to == change.to
-                })
+                }) && !as_decided(&run, key, &predicted, change)
             })
             .cloned()
             .collect();
@@ -379,6 +379,24 @@ impl Engine {
         .flatten()
         .any(|operation| application::info(operation, INFO_OP) == Some(op.as_str()))
     }
+}
+
+/// Whether a change of an object whose effect was not known beforehand is exactly what was decided for the field.
+fn as_decided(run: &Run, key: &AppKey, predicted: &Prediction, change: &Changed) -> bool {
+    let object = change.object.key();
+    let unknown = predicted.unknown.iter().any(|u| u.object.key() == object);
+    unknown
+        && run.decisions.values().any(|d| {
+            let to = match &d.live {
+                Wanted::Value(value) => Some(value),
+                Wanted::Absent => None,
+                Wanted::AsIs => return false,
+            };
+            d.cell.application == *key
+                && d.cell.object.key() == object
+                && d.cell.field == change.field
+                && to == change.to.as_ref()
+        })
 }
 
 /// The end of our operation, or of whatever took its place.
@@ -603,5 +621,37 @@ mod tests {
         };
         compare(&object, &live, &decided, &mut prediction);
         assert!(prediction.missing.is_empty() && !prediction.as_expected());
+    }
+
+    #[test]
+    fn only_what_was_decided_is_no_surprise_of_an_effect_that_was_not_known() {
+        let records = trueup_core::transcript::sample::records();
+        let run = Run::fold(&records);
+        let decision = run
+            .decisions
+            .values()
+            .find(|d| matches!(d.live, Wanted::Value(_)));
+        let decision = decision.unwrap();
+        let Wanted::Value(value) = &decision.live else {
+            unreachable!("looked for above");
+        };
+        let (key, object) = (&decision.cell.application, &decision.cell.object);
+        let change = |to: Value| Changed {
+            object: object.clone(),
+            field: decision.cell.field.clone(),
+            from: None,
+            to: Some(to),
+        };
+        let known = Prediction::default();
+        let unknown = Prediction {
+            unknown: vec![Unpredicted {
+                object: object.clone(),
+                why: "not tried".into(),
+            }],
+            ..Prediction::default()
+        };
+        assert!(as_decided(&run, key, &unknown, &change(value.clone())));
+        assert!(!as_decided(&run, key, &unknown, &change(json!("other"))));
+        assert!(!as_decided(&run, key, &known, &change(value.clone())));
     }
 }
