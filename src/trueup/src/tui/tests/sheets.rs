@@ -207,3 +207,29 @@ proptest! {
         }
     }
 }
+
+/// As the engine words it for an object that Git does not have.
+#[test]
+fn the_sheet_of_a_deletion_is_read_in_one_piece() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Canary, size);
+        let mut shown = sheet(&model, Confirm::Type("INC-441".into()));
+        shown.title = "delete ConfigMap/stray in like".into();
+        shown.objects = vec!["ConfigMap/stray in like".into()];
+        shown.will = vec![
+            "delete ConfigMap/stray in like (uid 060158ad-1b71-4b00-8250-ec021ebce403, made 2026-11-21T15:53:00Z) from the cluster, in the background".into(),
+            "as mara decided: left behind by a script".into(),
+        ];
+        shown.warnings = vec![
+            "a deletion cannot be taken back: only another object of its name can be made".into(),
+        ];
+        shown.assumes = vec![
+            "the same object with the same content as read now".into(),
+            "Git does not have it, so that no sync makes it again".into(),
+        ];
+        shown.undo = vec!["printf '%s' '{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"stray\",\"namespace\":\"like\"},\"data\":{\"left\":\"behind\"}}' | kubectl create -f - (a new object: what it owned is not brought back)".into()];
+        shown.by_hand = vec!["kubectl -n like delete configmap stray".into()];
+        fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+        shot("sheet-delete", &model);
+    }
+}
