@@ -131,7 +131,11 @@ impl Theme {
                 Role::Info | Role::Key | Role::Focus => fg(Color::Rgb(120, 180, 240)),
                 Role::Title => fg(Color::Rgb(200, 200, 210)),
                 Role::Dim | Role::Border => fg(Color::Rgb(130, 135, 145)),
-                Role::Bar => Some((None, Some(Color::Rgb(38, 42, 50)))),
+                // Its own foreground too: a light terminal may be taken for a dark one.
+                Role::Bar => Some((
+                    Some(Color::Rgb(230, 232, 235)),
+                    Some(Color::Rgb(38, 42, 50)),
+                )),
                 Role::Cursor => Some((None, Some(Color::Rgb(50, 60, 85)))),
                 Role::Here => Some((Some(Color::Black), Some(Color::Rgb(120, 180, 240)))),
                 _ => None,
