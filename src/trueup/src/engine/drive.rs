@@ -9,7 +9,7 @@ use trueup_core::{
 };
 
 use super::{
-    handle::{Request, Update, Waiting},
+    handle::{Held, Request, Update, Waiting},
     state::Engine,
     trouble::Trouble,
     watching::keep_looking,
@@ -102,7 +102,7 @@ pub fn spawn(
             engine,
             requests,
             sheet: None,
-            held: false,
+            held: Held::No,
         }
         .run(),
     )
@@ -156,8 +156,7 @@ struct Driver {
     engine: Arc<Engine>,
     requests: mpsc::Receiver<Request>,
     sheet: Option<Sheet>,
-    /// The operator cancelled what was observed; it goes on when asked.
-    held: bool,
+    held: Held,
 }
 
 /// What the driver was woken by.
@@ -175,7 +174,7 @@ impl Driver {
         let engine = Arc::clone(&self.engine);
         loop {
             let next = self.tell_next();
-            let at_it = !self.held && next.as_ref().is_some_and(Next::observes);
+            let at_it = self.held == Held::No && next.as_ref().is_some_and(Next::observes);
             let observing = observe(&engine, next, self.held);
             tokio::pin!(observing);
             let woken = loop {
@@ -195,7 +194,9 @@ impl Driver {
                 Woken::Observed(Ok(()), _) | Woken::Idle => {}
                 Woken::Observed(Err(trouble), what) => {
                     engine.trouble(&what, &trouble);
-                    self.held |= matches!(trouble, Trouble::Refused(_) | Trouble::TimedOut { .. });
+                    if matches!(trouble, Trouble::Refused(_) | Trouble::TimedOut { .. }) {
+                        self.hold(Held::Failed);
+                    }
                     // A failure that repeats must not spin.
                     let pause = tokio::time::sleep(BACK_OFF);
                     tokio::select! {
@@ -211,6 +212,13 @@ impl Driver {
         self.engine.tell(Update::Stopped);
     }
 
+    fn hold(&mut self, held: Held) {
+        if self.held != held {
+            self.held = held;
+            self.engine.tell(Update::Held(held));
+        }
+    }
+
     fn tell_next(&self) -> Option<Next> {
         let (_, now) = self.engine.seen()?;
         let next = workflow::next(&self.engine.run(), &now);
@@ -222,18 +230,18 @@ impl Driver {
         let engine = Arc::clone(&self.engine);
         let outcome = match request {
             Request::Ask(Command::CancelWait) => {
-                self.held = true;
+                self.hold(Held::GivenUp);
                 engine.tell(Update::Waiting(None));
                 Ok(())
             }
             Request::Ask(command) if command.writes() => self.show(&command).await,
             Request::Ask(command) => {
-                self.held = false;
+                self.hold(Held::No);
                 self.said(&command).await
             }
             Request::Confirm { sheet, typed } => match self.sheet.take() {
                 Some(shown) if shown.id == sheet => {
-                    self.held = false;
+                    self.hold(Held::No);
                     engine.confirmed(&shown, &typed).await
                 }
                 _ => Ok(()),
@@ -273,7 +281,7 @@ impl Driver {
 
     /// The next thing: goes on observing, or answers with its sheet.
     async fn go(&mut self) -> Result<(), Trouble> {
-        self.held = false;
+        self.hold(Held::No);
         let command = match self.engine.next().await? {
             Next::Freeze { applications } => Command::Freeze { applications },
             Next::Refreeze { application, .. } => Command::Freeze {
@@ -297,9 +305,9 @@ impl Driver {
 }
 
 /// Observes what comes next, if it only observes; otherwise waits for the next look.
-async fn observe(engine: &Arc<Engine>, next: Option<Next>, held: bool) -> Woken {
+async fn observe(engine: &Arc<Engine>, next: Option<Next>, held: Held) -> Woken {
     match next {
-        Some(next) if next.observes() && !held => {
+        Some(next) if next.observes() && held == Held::No => {
             let outcome = engine.observe(&next).await;
             Woken::Observed(outcome, what(&next))
         }

@@ -46,6 +46,8 @@ pub enum Update {
     Next(Box<Next>),
     /// What is being waited for; `None` when nothing is.
     Waiting(Option<Waiting>),
+    /// Whether what only observes goes on by itself from here.
+    Held(Held),
     Sheet(Box<Sheet>),
     /// A request is dealt with: whatever it led to was told before this. One for each request but `Quit`, in order.
     Answered,
@@ -80,6 +82,17 @@ pub struct Revealed {
     pub live: Option<Plain>,
     /// As the repository has it at the head, and in which file.
     pub git: Option<(Plain, String)>,
+}
+
+/// Whether what only observes goes on by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Held {
+    #[default]
+    No,
+    /// The operator gave the wait up: it goes on with [`Request::Go`].
+    GivenUp,
+    /// It was refused or took too long: trying it again by itself would not mend it.
+    Failed,
 }
 
 /// A wait with its limit and its way out.

@@ -7,7 +7,7 @@ pub mod facts;
 pub mod hold;
 
 use super::theme::Theme;
-use crate::engine::handle::Waiting;
+use crate::engine::handle::{Held, Waiting};
 use decide::DecideState;
 use derived::Derived;
 use dialog::Dialog;
@@ -35,6 +35,7 @@ pub struct World {
     pub now: Arc<Now>,
     pub next: Next,
     pub waiting: Option<Waiting>,
+    pub held: Held,
     /// Age of the newest byte from the cluster, and when we were told.
     pub fresh: Option<(Duration, Timestamp)>,
     pub log: VecDeque<(Timestamp, CommandLine)>,
@@ -128,6 +129,7 @@ impl Model {
                 now: Arc::default(),
                 next: Next::ChooseScope,
                 waiting: None,
+                held: Held::No,
                 fresh: None,
                 log: VecDeque::new(),
                 records: VecDeque::new(),
@@ -243,6 +245,9 @@ impl Model {
         let Next::Gate { application, gate } = &self.world.next else {
             return None;
         };
+        if self.stands_still().is_some() {
+            return None;
+        }
         let state = self.run().apps.get(application)?.gates.get(gate)?;
         Some(Waiting {
             what: format!("gate {gate} after {} to stay green", application.name),
@@ -250,6 +255,11 @@ impl Model {
             limit: state.within.0,
             cancellable: true,
         })
+    }
+
+    /// Why what comes next is not being observed although it could be: it goes on when it is asked for.
+    pub fn stands_still(&self) -> Option<Held> {
+        (self.world.held != Held::No && self.world.next.observes()).then_some(self.world.held)
     }
 
     /// Age of the newest byte from the cluster; `None` before the first one.

@@ -225,6 +225,44 @@ fn an_attestation_says_who_and_what() {
 }
 
 #[test]
+fn a_wait_that_was_given_up_is_not_shown_as_one_and_n_takes_it_up_again() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Gate, size);
+        let watched = model.waiting().unwrap();
+        assert!(watched.cancellable && draw(&model).contains("c gives up"));
+        // A form that is open asks nothing of the engine, and so stops nothing.
+        assert_eq!(press(&mut model, &["m"]), []);
+        assert_eq!(model.dialogs.len(), 1);
+        assert_eq!(press(&mut model, &["esc", "esc"]), []);
+        assert_eq!(asked(press(&mut model, &["c"])), [Command::CancelWait]);
+        fixture::tell(&mut model, Update::Held(Held::GivenUp));
+        let drawn = draw(&model);
+        assert_eq!(model.waiting(), None);
+        assert!(!drawn.contains("c gives up"), "{drawn}");
+        assert!(drawn.contains("wait given up: watch gate"), "{drawn}");
+        assert!(drawn.contains("n goes on"), "{drawn}");
+        assert_eq!(press(&mut model, &["n"]), [Effect::Send(Request::Go)]);
+        fixture::tell(&mut model, Update::Held(Held::No));
+        assert_eq!(model.waiting(), Some(watched));
+        assert!(draw(&model).contains("c gives up"));
+    }
+}
+
+#[test]
+fn a_wait_that_goes_on_by_itself_is_not_in_the_way_of_what_a_person_has_to_do() {
+    let mut model = fixture::model(Point::Decide, (100, 30));
+    let reread = Waiting {
+        what: "re-read of the live action".into(),
+        since: model.time,
+        limit: Duration::from_secs(300),
+        cancellable: false,
+    };
+    fixture::tell(&mut model, Update::Waiting(Some(reread)));
+    press(&mut model, &["n"]);
+    assert_eq!(model.dialogs.len(), 1, "the choice is offered");
+}
+
+#[test]
 fn a_closed_incident_takes_nothing_more() {
     let mut model = fixture::model(Point::Close, (100, 30));
     let (by, at) = ("jo".to_owned(), model.time);

@@ -15,7 +15,7 @@ use super::{
     update::update,
     view::view,
 };
-use crate::engine::handle::{Request, Update, Waiting};
+use crate::engine::handle::{Held, Request, Update, Waiting};
 use ratatui::{
     Terminal,
     backend::TestBackend,

@@ -53,6 +53,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             }
         }
         Update::Waiting(waiting) => model.world.waiting = waiting,
+        Update::Held(held) => model.world.held = held,
         Update::Answered => model.answered(),
         Update::Sheet(sheet) if model.sheet_given_up() => {
             let title = sheet.title.clone();

@@ -29,20 +29,18 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
         model.stage = next.stage();
         model.focus = Focus::Main;
     }
-    if let Some(wait) = model.waiting() {
-        let attest = matches!(next, Next::Attest { .. });
-        if !attest {
-            let cancel = if wait.cancellable {
-                " · c gives up"
-            } else {
-                ""
-            };
-            model.toast(
-                ToastKind::Said,
-                format!("waiting for {}{cancel}", wait.what),
-            );
-            return Vec::new();
-        }
+    let observed = next.observes() && model.stands_still().is_none();
+    if let Some(wait) = model.waiting().filter(|_| observed) {
+        let cancel = if wait.cancellable {
+            " · c gives up"
+        } else {
+            ""
+        };
+        model.toast(
+            ToastKind::Said,
+            format!("waiting for {}{cancel}", wait.what),
+        );
+        return Vec::new();
     }
     if model.now().at == jiff::Timestamp::UNIX_EPOCH {
         model.toast(ToastKind::Said, "reading the cluster for the first time");

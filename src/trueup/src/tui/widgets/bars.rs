@@ -1,6 +1,7 @@
 //! Header, rail, footer, wait line and toasts.
 
 use super::words;
+use crate::engine::handle::Held;
 use crate::tui::{
     keymap,
     model::{Model, ToastKind, hold::Asked},
@@ -350,10 +351,11 @@ fn keys(
 
 /// What is waited for: how long, of how long, and how to give it up.
 pub fn wait(model: &Model, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme;
     let Some(waiting) = model.waiting() else {
+        stands_still(model, area, buf);
         return;
     };
-    let theme = model.theme;
     let spent = words::since(waiting.since, model.time);
     let share = if waiting.limit.is_zero() {
         0.0
@@ -392,6 +394,26 @@ pub fn wait(model: &Model, area: Rect, buf: &mut Buffer) {
         Span::styled(bar, theme.style(Role::Info)),
         Span::raw(times),
         Span::styled(cancel, theme.style(Role::Dim)),
+    ]);
+    buf.set_line(area.x, area.y, &line, area.width);
+}
+
+/// What could be observed and is not, and how it goes on.
+fn stands_still(model: &Model, area: Rect, buf: &mut Buffer) {
+    let (said, again) = match model.stands_still() {
+        None | Some(Held::No) => return,
+        Some(Held::GivenUp) => (" wait given up: ", "  not looked at any more; n goes on"),
+        Some(Held::Failed) => (" stopped: ", "  not tried again by itself; n tries again"),
+    };
+    let fixed = words::width(said) + words::width(again);
+    let what = words::fit(
+        &keymap::next_words(&model.world.next),
+        usize::from(area.width).saturating_sub(fixed),
+    );
+    let line = Line::from(vec![
+        Span::styled(said, model.theme.style(Role::Warn)),
+        Span::styled(what, model.theme.style(Role::Strong)),
+        Span::styled(again, model.theme.style(Role::Dim)),
     ]);
     buf.set_line(area.x, area.y, &line, area.width);
 }
