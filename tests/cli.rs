@@ -1261,6 +1261,9 @@ fn each_stage_has_a_command_of_its_own() {
 /// Nothing is opened, and no scope is widened, for a name that no Application has.
 #[test]
 fn names_that_nothing_has_open_nothing() {
+    if !have("kubectl") {
+        return;
+    }
     let bench = Bench::new();
     let incidents = || bench.document(0, "IncidentList", &["incidents"])["incidents"].clone();
     let freeze = |name: &str| {
@@ -1303,6 +1306,36 @@ fn names_that_nothing_has_open_nothing() {
         incidents()[0]["applications"],
         json!(["argocd/profile-service"])
     );
+    // What is undone on the cluster is not told as the journal has it.
+    let auto_sync = |on: bool| {
+        let patch = json!({"spec": {"syncPolicy": {"automated": {"enabled": on}}}}).to_string();
+        let what = [
+            "patch",
+            "applications.argoproj.io",
+            "profile-service",
+            "-n",
+            "argocd",
+        ];
+        bench.kubectl(&[&what[..], &["--type", "merge", "-p", &patch]].concat());
+    };
+    let frozen = || bench.document(1, "Status", &["status"])["frozen"][0]["state"].clone();
+    let line = || bench.ends(1, &["status", "--line"]).out;
+    assert_eq!(frozen(), "proven");
+    auto_sync(true);
+    assert_eq!(frozen(), "lost");
+    assert!(
+        line().contains("freeze LOST: profile-service"),
+        "{}",
+        line()
+    );
+    let table = bench.ends(1, &["status"]).out;
+    assert!(
+        table.contains("lost: somebody switched auto-sync on"),
+        "{table}"
+    );
+    auto_sync(false);
+    assert_eq!(frozen(), "proven");
+    assert!(!line().contains("LOST"), "{}", line());
     let refused = bench.document(3, "Close", &["close"]);
     assert_eq!(
         (&refused["state"], &refused["rule"], &refused["exit"]),

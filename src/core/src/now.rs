@@ -5,6 +5,7 @@ use crate::{
     event::Prediction,
     ids::Commit,
     object::identity::AppKey,
+    run::Thaw,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -121,6 +122,13 @@ pub struct AppNow {
     pub incomplete: bool,
 }
 
+impl AppNow {
+    /// The incident whose note is on it.
+    pub fn frozen_by(&self) -> Option<&str> {
+        self.note.as_ref()?.get("incident")?.as_str()
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodNow {
     pub name: String,
@@ -155,6 +163,28 @@ impl Now {
         })
     }
 
+    /// Why a freeze that the journal has is gone; `None` where it stands, where it was not looked at, and where a write
+    /// of ours that ends it is under way.
+    pub fn lost_freeze(&self, run: &crate::run::Run, key: &AppKey) -> Option<&'static str> {
+        let app = run.apps.get(key)?;
+        if !app.freeze.is_set() || app.thaw != Thaw::Not || run.closed.is_some() {
+            return None;
+        }
+        let seen = self.apps.get(key)?;
+        let writing = run
+            .open_ops()
+            .any(|(_, op)| op.effect.application() == Some(key));
+        if writing {
+            None
+        } else if seen.auto_sync {
+            Some("somebody switched auto-sync on")
+        } else if seen.frozen_by() != Some(run.id()) {
+            Some("our note is gone from the Application")
+        } else {
+            None
+        }
+    }
+
     /// Whether the cluster has what this cell is about.
     pub fn is_live(&self, cell: &CellKey) -> bool {
         self.cells
@@ -179,5 +209,76 @@ impl Now {
                     Some(decision) => !decision.stands(&cell.sides),
                 }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Effect, Guard, Mechanism},
+        ids::OpId,
+        run::{Freeze, Op, Run},
+    };
+    use serde_json::json;
+
+    #[test]
+    fn a_freeze_that_somebody_undid_is_lost() {
+        let key = AppKey::new("argocd", "auth");
+        let mut run = Run {
+            incident: "INC-1".parse().ok(),
+            ..Run::default()
+        };
+        run.apps.entry(key.clone()).or_default().freeze = Freeze::Proven {
+            op: OpId("1".into()),
+            at: Timestamp::UNIX_EPOCH,
+            mechanism: Mechanism::Disable,
+            since: Timestamp::UNIX_EPOCH,
+        };
+        let now = |auto_sync: bool, note: Value| {
+            let app = AppNow {
+                auto_sync,
+                note: Some(note),
+                ..AppNow::default()
+            };
+            Now {
+                apps: BTreeMap::from([(key.clone(), app)]),
+                ..Now::default()
+            }
+        };
+        let ours = json!({"incident": "INC-1"});
+        let lost = |run: &Run, auto_sync, note: &Value| {
+            now(auto_sync, note.clone()).lost_freeze(run, &key)
+        };
+        assert_eq!(lost(&run, false, &ours), None);
+        assert!(lost(&run, true, &ours).is_some_and(|why| why.contains("auto-sync")));
+        for note in [Value::Null, json!({"incident": "INC-2"})] {
+            assert!(lost(&run, false, &note).is_some_and(|why| why.contains("note")));
+        }
+        assert_eq!(
+            Now::default().lost_freeze(&run, &key),
+            None,
+            "not looked at"
+        );
+        // Our own thaw is not somebody else's.
+        let effect = Effect::Thaw {
+            application: key.clone(),
+            automated: Value::Null,
+            patch: Value::Null,
+        };
+        run.op_order.push(OpId("2".into()));
+        run.ops.insert(
+            OpId("2".into()),
+            Op {
+                effect,
+                guard: Guard::default(),
+                shown: Vec::new(),
+                by_hand: Vec::new(),
+                by: String::new(),
+                intended_at: Timestamp::UNIX_EPOCH,
+                outcome: None,
+            },
+        );
+        assert_eq!(lost(&run, true, &Value::Null), None);
     }
 }

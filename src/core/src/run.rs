@@ -971,7 +971,10 @@ impl Run {
                 });
                 owed.push(Obligation {
                     id: format!("frozen:{key}"),
-                    what: format!("{key} is frozen ({})", app.freeze.word()),
+                    what: match &app.freeze {
+                        Freeze::Lost { why } => format!("the freeze of {key} is lost: {why}"),
+                        freeze => format!("{key} is frozen ({})", freeze.word()),
+                    },
                     application: Some(key.clone()),
                     owner: handed.map(|(owner, _)| owner.clone()),
                     until: handed.map(|(_, until)| until.clone()),

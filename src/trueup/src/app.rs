@@ -260,7 +260,8 @@ pub fn reconnect(settings: &Settings, connection: &Connection) -> Settings {
     settings
 }
 
-fn check_pin(pinned: &ClusterPin, now: &ClusterPin) -> Result<(), Trouble> {
+/// Whether this is the cluster that the incident was opened on.
+pub fn check_pin(pinned: &ClusterPin, now: &ClusterPin) -> Result<(), Trouble> {
     let differs = [
         ("server", &pinned.server, &now.server),
         ("certificate authority", &pinned.ca_digest, &now.ca_digest),
@@ -287,15 +288,19 @@ async fn reach(
     sender: &mpsc::UnboundedSender<Update>,
 ) -> Result<(Wired, ClusterPin), Trouble> {
     let wired = wire_watching(settings, key, command_log(sender)).await?;
-    let pin = wired.hub.pin().await?;
-    let pin = ClusterPin {
+    let pin = as_pinned(wired.hub.pin().await?);
+    Ok((wired, pin))
+}
+
+/// A cluster's identity as the journal keeps it.
+pub fn as_pinned(pin: crate::ports::ClusterPin) -> ClusterPin {
+    ClusterPin {
         context: pin.context,
         server: pin.server,
         ca_digest: pin.ca_digest,
         uid: pin.kube_system_uid.unwrap_or_default(),
         version: pin.version,
-    };
-    Ok((wired, pin))
+    }
 }
 
 fn command_log(sender: &mpsc::UnboundedSender<Update>) -> CommandLog {

@@ -198,8 +198,9 @@ pub struct ExportArgs {
     /// The incident [default: the only open one, else the newest]
     #[arg(value_name = "ID")]
     pub id: Option<String>,
-    #[arg(long, value_name = "FORMAT", value_parser = ["md", "html", "json"], default_value = "md")]
-    pub format: String,
+    /// [default: md; json with `-o json`]
+    #[arg(long, value_name = "FORMAT", value_parser = ["md", "html", "json"])]
+    pub format: Option<String>,
 }
 
 #[derive(Debug, Args)]

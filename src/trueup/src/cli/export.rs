@@ -36,16 +36,30 @@ pub fn chosen(settings: &Settings, id: Option<&str>) -> Result<IncidentId, Troub
     newest.map_or_else(|| app::which(settings, None), Ok)
 }
 
+/// The format asked for; with `-o json` nothing but JSON reaches stdout.
+fn format(asked: Option<&str>, output: Output) -> Result<&str, Trouble> {
+    match (asked, output) {
+        (None | Some("json"), Output::Json) => Ok("json"),
+        (Some(asked), Output::Json) => Err(Trouble::failed(
+            "export",
+            format!("--format {asked} is no JSON, and -o json asks for nothing else"),
+            "leave one of them out",
+        )),
+        (asked, Output::Table) => Ok(asked.unwrap_or("md")),
+    }
+}
+
 pub fn run(settings: &Settings, args: &ExportArgs) -> i32 {
-    let made = chosen(settings, args.id.as_deref()).and_then(|incident| {
-        crate::export::transcript(&settings.state_dir, &incident, &args.format)
+    let made = format(args.format.as_deref(), settings.output).and_then(|format| {
+        let incident = chosen(settings, args.id.as_deref())?;
+        let (text, _) = crate::export::transcript(&settings.state_dir, &incident, format)?;
+        Ok(match format {
+            "json" => super::output::inert(&text),
+            _ => text,
+        })
     });
     match made {
-        Ok((text, _)) => {
-            let text = match args.format.as_str() {
-                "json" => super::output::inert(&text),
-                _ => text,
-            };
+        Ok(text) => {
             let mut out = std::io::stdout();
             let _ = out.write_all(text.as_bytes());
             if !text.ends_with('\n') {
@@ -134,4 +148,19 @@ fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<(usize, String), (i32, Strin
         .map(|line| line.hash.clone())
         .unwrap_or_default();
     Ok((lines.len(), head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_global_option_is_heard() {
+        assert_eq!(format(None, Output::Table).unwrap(), "md");
+        assert_eq!(format(Some("html"), Output::Table).unwrap(), "html");
+        for asked in [None, Some("json")] {
+            assert_eq!(format(asked, Output::Json).unwrap(), "json");
+        }
+        assert_eq!(format(Some("md"), Output::Json).unwrap_err().exit(), 2);
+    }
 }

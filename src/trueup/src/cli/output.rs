@@ -1,6 +1,6 @@
 //! How results reach people and programs.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -74,13 +74,31 @@ pub fn errors(err: &mut (dyn Write + Send), errors: &[ReportError]) {
     }
 }
 
-/// Columns as wide as their widest cell; every cell is made inert.
+/// Columns as wide as their widest cell; every cell is made inert. On a terminal a long cell is cut, the last of a row
+/// excepted: it may be a command.
 pub fn table(out: &mut (dyn Write + Send), indent: usize, head: &[&str], rows: &[Vec<String>]) {
+    let limit = std::io::stdout().is_terminal().then_some(72);
+    columns(out, indent, head, rows, limit);
+}
+
+fn columns(
+    out: &mut (dyn Write + Send),
+    indent: usize,
+    head: &[&str],
+    rows: &[Vec<String>],
+    limit: Option<usize>,
+) {
+    let last = head.len().saturating_sub(1);
+    let cut = |column: usize, cell: &String| match limit.filter(|_| column != last) {
+        Some(limit) => text::shorten(&text::line(cell), limit),
+        None => text::line(cell),
+    };
     let rows: Vec<Vec<String>> =
         std::iter::once(head.iter().map(|cell| (*cell).to_owned()).collect())
             .chain(rows.iter().map(|row| {
                 row.iter()
-                    .map(|cell| text::shorten(&text::line(cell), 72))
+                    .enumerate()
+                    .map(|(column, cell)| cut(column, cell))
                     .collect()
             }))
             .collect();
@@ -141,6 +159,21 @@ pub fn auto_sync(app: &AppReport, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_run_or_piped_is_not_cut() {
+        let long = "x".repeat(100);
+        let rows = [vec![long.clone(), format!("trueup {long}")]];
+        let print = |limit| {
+            let mut out = Vec::new();
+            columns(&mut out, 0, &["OWED", "SETTLED BY"], &rows, limit);
+            String::from_utf8(out).unwrap()
+        };
+        assert!(print(None).contains(&format!("{long}  trueup {long}")));
+        let terminal = print(Some(72));
+        assert!(terminal.contains(&format!("trueup {long}")), "{terminal}");
+        assert!(!terminal.contains(&format!("{long}  ")), "{terminal}");
+    }
 
     #[test]
     fn inert_json_says_the_same() {

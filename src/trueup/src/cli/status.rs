@@ -5,9 +5,11 @@ use std::{io::Write, time::Duration};
 use serde_json::{Value, json};
 use trueup_core::{
     event::Record,
-    now::Now,
+    ids::IncidentId,
+    now::{AppNow, Now},
+    object::identity::AppKey,
     policy::Note,
-    run::{Freeze, Run},
+    run::{AppRun, Freeze, Run, Thaw},
     text, transcript,
     workflow::{self, Next},
 };
@@ -44,18 +46,25 @@ pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
 
 async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trouble> {
     let incident = chosen(settings, args.id.as_deref())?;
-    let lines = journal::read(&settings.state_dir, &incident)?;
-    let run = Run::fold(lines.iter().map(|line| &line.record));
+    let Looked { run, now } = looked(settings, &incident, args.line).await?;
     let owed = run.obligations();
     let mut out = std::io::stdout();
+    let line = match &now {
+        Err(_) if run.closed.is_none() => {
+            format!(
+                "{} · {}, not looked at",
+                transcript::status_line(&run),
+                journaled(&run)
+            )
+        }
+        _ => transcript::status_line(&run),
+    };
     if args.line {
-        let _ = writeln!(out, "{}", transcript::status_line(&run));
+        let _ = writeln!(out, "{line}");
         return Ok(i32::from(!owed.is_empty() || run.closed.is_none()));
     }
-    let now = tokio::time::timeout(PATIENCE, look(settings, &run))
-        .await
-        .ok()
-        .flatten();
+    let not_reached = now.as_ref().err().cloned();
+    let now = now.ok();
     let next = now.as_ref().map(|now| workflow::next(&run, now));
     // An open incident owes its end, unless all that is left is to close it.
     let ended = run.closed.is_some() || matches!(next, Some(Next::Close));
@@ -70,7 +79,14 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         .apps
         .iter()
         .filter(|(_, app)| app.freeze.is_set() || matches!(app.freeze, Freeze::Lost { .. }))
-        .map(|(key, app)| json!({"application": key, "state": app.freeze.word(), "found": app.found}))
+        .map(|(key, app)| {
+            let mut item =
+                json!({"application": key, "state": app.freeze.word(), "found": app.found});
+            if let Freeze::Lost { why } = &app.freeze {
+                item["why"] = json!(why);
+            }
+            item
+        })
         .collect();
     let red: Vec<String> = run
         .apps
@@ -99,17 +115,15 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "gatesNotGreen": red,
             "owed": owed,
             "stopped": run.stopped.as_ref().map(|s| json!({"rule": s.rule, "reason": s.reason})),
-            "line": transcript::status_line(&run),
+            "line": line,
             "cluster": if now.is_some() { "read" } else { "not reached" },
+            "asOf": now.as_ref().map(|now| now.at).or(run.last.map(|(_, at)| at)),
         }));
         return Ok(code);
     }
-    let _ = writeln!(out, "{}", transcript::status_line(&run));
-    if now.is_none() && run.closed.is_none() {
-        let _ = writeln!(
-            out,
-            "the cluster was not reached: this is from the journal alone"
-        );
+    let _ = writeln!(out, "{line}");
+    if let Some(why) = not_reached.filter(|_| run.closed.is_none()) {
+        let _ = writeln!(out, "this is from the journal alone: {}", text::line(&why));
     }
     let rows: Vec<Vec<String>> = run
         .apps
@@ -118,7 +132,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             let seen = now.as_ref().and_then(|now| now.apps.get(key));
             vec![
                 key.to_string(),
-                app.freeze.word().to_owned(),
+                freeze_word(&run, app, seen),
                 seen.map_or_else(String::new, |s| s.sync.clone()),
                 seen.map_or_else(String::new, |s| s.health.clone()),
                 app.parked.as_ref().map_or_else(String::new, |p| {
@@ -139,15 +153,107 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     Ok(code)
 }
 
-async fn look(settings: &Settings, run: &Run) -> Option<Now> {
+/// An incident as its journal has it, its freezes as the cluster has them.
+struct Looked {
+    run: Run,
+    /// What one look gave, or why there was none.
+    now: Result<Now, String>,
+}
+
+async fn looked(
+    settings: &Settings,
+    incident: &IncidentId,
+    applications_alone: bool,
+) -> Result<Looked, Trouble> {
+    let fold = || -> Result<Run, Trouble> {
+        let lines = journal::read(&settings.state_dir, incident)?;
+        Ok(Run::fold(lines.iter().map(|line| &line.record)))
+    };
+    let before = fold()?;
+    if applications_alone && before.closed.is_some() {
+        let now = Err("the incident is closed".to_owned());
+        return Ok(Looked { run: before, now });
+    }
+    let looking = look(settings, &before, applications_alone);
+    let now = match tokio::time::timeout(PATIENCE, looking).await {
+        Ok(now) => now.map_err(|trouble| trouble.to_string()),
+        Err(_) => Err("the cluster did not answer in time".to_owned()),
+    };
+    // Another process may have written meanwhile: a freeze is lost only if it is so before the look and after it.
+    let mut run = fold()?;
+    if let Ok(now) = &now {
+        let gone: Vec<(AppKey, &str)> = run
+            .apps
+            .keys()
+            .filter(|key| now.lost_freeze(&before, key).is_some())
+            .filter_map(|key| Some((key.clone(), now.lost_freeze(&run, key)?)))
+            .collect();
+        for (key, why) in gone {
+            if let Some(app) = run.apps.get_mut(&key) {
+                app.freeze = Freeze::Lost { why: why.into() };
+            }
+        }
+    }
+    Ok(Looked { run, now })
+}
+
+/// Looks at the cluster of the incident; for one line the Applications are enough.
+async fn look(settings: &Settings, run: &Run, applications_alone: bool) -> Result<Now, Trouble> {
     let settings = app::reconnect(settings, &run.connection);
-    let wired = wire(&settings, random_key(), no_log()).await.ok()?;
-    let world = wired
-        .reader
-        .look(Some(&run.scope), LookOptions::default())
-        .await;
-    world.pin.as_ref()?;
-    Some(observe::now(&world, run, &settings.namespace))
+    let wired = wire(&settings, random_key(), no_log()).await?;
+    app::check_pin(&run.pin, &app::as_pinned(wired.hub.pin().await?))?;
+    let scope = Some(run.scope.as_slice());
+    if applications_alone {
+        let (objects, _, _) = wired.reader.applications(scope).await?;
+        let apps = objects.iter().filter_map(|object| {
+            let key = AppKey::from_object(object).ok()?;
+            Some((key, observe::application_now(object)))
+        });
+        return Ok(Now {
+            at: wired.clock.now(),
+            apps: apps.collect(),
+            ..Now::default()
+        });
+    }
+    let world = wired.reader.look(scope, LookOptions::default()).await;
+    if world.pin.is_none() {
+        return Err(Trouble::failed(
+            "read the cluster",
+            world
+                .errors
+                .first()
+                .map_or("it did not answer", |e| e.why.as_str()),
+            "",
+        ));
+    }
+    Ok(observe::now(&world, run, &settings.namespace))
+}
+
+/// What the journal alone says is as old as its last record.
+fn journaled(run: &Run) -> String {
+    run.last.map_or_else(
+        || "as journaled".to_owned(),
+        |(_, at)| format!("as journaled {} UTC", at.strftime("%-d %b %H:%M")),
+    )
+}
+
+/// How an Application is frozen, in words that do not say more than was seen.
+fn freeze_word(run: &Run, app: &AppRun, seen: Option<&AppNow>) -> String {
+    let other = seen
+        .and_then(AppNow::frozen_by)
+        .filter(|incident| *incident != run.id());
+    match (&app.freeze, other) {
+        (Freeze::Lost { why }, Some(other)) => format!("lost: {why}; frozen by {other}"),
+        (Freeze::Lost { why }, None) => format!("lost: {why}"),
+        (freeze, Some(other)) if !freeze.is_set() => format!("frozen by {other}"),
+        (freeze, _) if freeze.is_set() && seen.is_none() => {
+            format!("{} ({}, not looked at)", freeze.word(), journaled(run))
+        }
+        (freeze, _) if freeze.is_set() && matches!(app.thaw, Thaw::Restored { .. }) => {
+            "thawed, watched".to_owned()
+        }
+        (freeze, _) => freeze.word().to_owned(),
+    }
 }
 
 /// Without any journal: the notes on the cluster's Applications say what is frozen and by whom.
@@ -163,7 +269,7 @@ async fn from_cluster(settings: &Settings, line: bool) -> i32 {
     let notes: Vec<(String, Note)> = applications
         .iter()
         .filter_map(|object| {
-            let key = trueup_core::object::identity::AppKey::from_object(object).ok()?;
+            let key = AppKey::from_object(object).ok()?;
             Some((key.to_string(), Note::of(object)?))
         })
         .collect();
@@ -218,4 +324,52 @@ fn notes_line(notes: &[(String, Note)]) -> String {
         notes.len(),
         names.join(", ")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use trueup_core::{event::Mechanism, ids::OpId};
+
+    #[test]
+    fn a_freeze_is_said_to_stand_only_where_it_was_looked_at() {
+        let run = Run {
+            incident: "INC-2".parse().ok(),
+            last: Some((9, "2026-11-14T07:50:00Z".parse().unwrap())),
+            ..Run::default()
+        };
+        let proven = Freeze::Proven {
+            op: OpId("1".into()),
+            at: Timestamp::UNIX_EPOCH,
+            mechanism: Mechanism::Disable,
+            since: Timestamp::UNIX_EPOCH,
+        };
+        let lost = Freeze::Lost {
+            why: "somebody switched auto-sync on".into(),
+        };
+        let note = |incident: &str| AppNow {
+            note: Some(json!({"incident": incident})),
+            ..AppNow::default()
+        };
+        let (ours, theirs) = (note("INC-2"), note("INC-1"));
+        for (freeze, seen, word) in [
+            (&proven, Some(&ours), "proven"),
+            (
+                &proven,
+                None,
+                "proven (as journaled 14 Nov 07:50 UTC, not looked at)",
+            ),
+            (&lost, Some(&ours), "lost: somebody switched auto-sync on"),
+            (&Freeze::Not, None, "not frozen"),
+            (&Freeze::Not, Some(&AppNow::default()), "not frozen"),
+            (&Freeze::Not, Some(&theirs), "frozen by INC-1"),
+        ] {
+            let app = AppRun {
+                freeze: freeze.clone(),
+                ..AppRun::default()
+            };
+            assert_eq!(freeze_word(&run, &app, seen), word);
+        }
+    }
 }

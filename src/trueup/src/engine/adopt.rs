@@ -8,7 +8,7 @@ use trueup_core::{
     event::Event,
     now::{CellNow, Now},
     object::identity::AppKey,
-    run::{Run, Sync, Thaw},
+    run::{Run, Sync},
     text,
 };
 
@@ -152,29 +152,10 @@ fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
 fn lost(run: &Run, now: &Now) -> Vec<(AppKey, String)> {
     run.apps
         .iter()
-        .filter(|(_, app)| {
-            app.freeze.is_set()
-                && app.thaw == Thaw::Not
-                && !matches!(app.sync, Sync::Requested { .. })
-        })
+        .filter(|(_, app)| !matches!(app.sync, Sync::Requested { .. }))
         .filter_map(|(key, _)| {
-            let seen = now.apps.get(key)?;
-            let ours = seen
-                .note
-                .as_ref()
-                .and_then(|note| note.get("incident"))
-                .and_then(Value::as_str)
-                == Some(run.id());
-            if seen.auto_sync {
-                Some((key.clone(), "somebody switched auto-sync on".to_owned()))
-            } else if !ours {
-                Some((
-                    key.clone(),
-                    "our note is gone from the Application".to_owned(),
-                ))
-            } else {
-                None
-            }
+            now.lost_freeze(run, key)
+                .map(|why| (key.clone(), why.into()))
         })
         .collect()
 }
