@@ -1256,6 +1256,18 @@ fn each_stage_has_a_command_of_its_own() {
             .git(&["show", "main:deploy/profile/deployment.yaml"])
             .contains("replicas: 4")
     );
+    // What the sheet of the push gave as the way by hand can be run as it stands.
+    let journal = fs::read_to_string(bench.state.join("incidents/INC-441/journal.jsonl")).unwrap();
+    let pushed = journal
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.split_once(' ')?.1).ok())
+        .filter_map(|record: Value| Some(record["byHand"][0].as_str()?.to_owned()))
+        .find(|by_hand| by_hand.starts_with("git "))
+        .unwrap();
+    let mut shell = command(Path::new("sh"), bench.home.path());
+    shell.args(["-c", &pushed]);
+    let ran = run(shell);
+    assert_eq!(ran.code, Some(0), "{pushed}: {ran:?}");
 }
 
 /// Nothing is opened, and no scope is widened, for a name that no Application has.
@@ -1378,6 +1390,15 @@ fn a_repository_that_went_away_stops_before_any_decision() {
     ]
     .concat();
     bench.ends(0, &all);
+    // What is owed is told in full, and what settles it is something that is not refused.
+    let refused = bench.document(3, "Close", &["close"]);
+    let reason = refused["reason"].as_str().unwrap();
+    assert!(APPS.iter().all(|app| reason.contains(app)), "{reason}");
+    for owed in refused["owed"].as_array().unwrap() {
+        assert_eq!(owed["command"], "trueup resume INC-441", "{owed}");
+        let first = owed["first"].as_str().unwrap();
+        assert!(first.contains("not decided"), "{first}");
+    }
     let (here, gone) = (bench.lab.repository(), bench.home.path().join("gone"));
     fs::rename(&here, &gone).unwrap();
     let git = bench.plan("git.yaml", |text| {

@@ -3,6 +3,7 @@
 //! Unknown fields are an error: a misspelt `expect` that is ignored would be a check that never runs.
 
 mod export;
+mod place;
 mod schema;
 mod take;
 
@@ -307,11 +308,7 @@ pub enum BadPlan {
 impl Plan {
     /// Reads and checks a plan; YAML or JSON.
     pub fn parse(text: &str) -> Result<Self, BadPlan> {
-        // Through JSON: a YAML reader would want a choice with a value (`take: {live: …}`) written as a tag.
-        let unreadable =
-            |why: &dyn std::fmt::Display| BadPlan::Unreadable(crate::text::line(&why.to_string()));
-        let value: Value = serde_yaml::from_str(text).map_err(|e| unreadable(&e))?;
-        let plan: Self = serde_json::from_value(value).map_err(|e| unreadable(&e))?;
+        let plan = place::read(text).map_err(|why| BadPlan::Unreadable(crate::text::line(&why)))?;
         if plan.api_version != crate::API_VERSION || plan.kind != "Plan" {
             return Err(BadPlan::OtherKind {
                 what: crate::text::line(&format!(

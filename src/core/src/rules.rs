@@ -423,7 +423,17 @@ fn close(run: &Run) -> Result<(), Refusal> {
         }
         Some(first) => Err(Refusal::new(
             10,
-            format!("{} thing(s) are owed: {}", owed.len(), first.what),
+            format!(
+                "{} owed: {}",
+                match owed.len() {
+                    1 => "one thing is".to_owned(),
+                    many => format!("{many} things are"),
+                },
+                owed.iter()
+                    .map(|owed| owed.what.as_str())
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            ),
             format!("settle it: {}", first.settle),
         )),
     }

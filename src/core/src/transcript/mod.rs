@@ -27,6 +27,7 @@ pub use chain::{Broken, GENESIS, Line, Verified, link, verify};
 pub use html::html;
 pub use markdown::markdown;
 pub use model::*;
+pub use quote::shell;
 pub use status::status_line;
 pub use timeline::sentence;
 

@@ -117,7 +117,7 @@ pub(super) fn fenced(language: &str, content: &str) -> String {
 }
 
 /// One word of a POSIX shell, whatever the text holds. What a terminal would act on is written as an escape.
-pub(super) fn shell(text: &str) -> String {
+pub fn shell(text: &str) -> String {
     if !text.is_empty()
         && text
             .chars()

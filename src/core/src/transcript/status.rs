@@ -28,7 +28,11 @@ pub fn status_line(run: &Run) -> String {
             (Some(_), 0) => "unfrozen, watched".to_owned(),
             _ => format!("{frozen} frozen"),
         });
-        parts.push(format!("{} open", open(run)));
+        // Before the snapshot of what is frozen, that no question is known says nothing.
+        parts.push(match open(run) {
+            0 if run.snapshots < 2 => "not yet looked at".to_owned(),
+            open => format!("{open} open"),
+        });
         parts.extend(gate(run));
     }
     let lost: Vec<_> = run

@@ -9,7 +9,7 @@ mod push;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -335,6 +335,10 @@ fn no_room(stderr: &str) -> bool {
 impl Repo for GitRepo {
     fn url(&self) -> &str {
         &self.shown
+    }
+
+    fn mirror(&self) -> &Path {
+        &self.mirror
     }
 
     async fn head(&self, revision: &str) -> Result<Head, GitError> {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::Obligation,
+    event::{Armed, Obligation},
+    now::Now,
+    object::identity::AppKey,
+    plan::{Target, TargetKind},
     run::Run,
     sheet::{Command, Refusal},
     text,
@@ -47,8 +50,10 @@ async fn go(
     }
     let (_, now) = engine.look().await?;
     let refused = trueup_core::rules::check(&engine.run(), &now, &Command::Close);
-    if let Err(refusal) = refused {
-        tell(settings, &engine.run(), Some(&refusal));
+    if let Err(mut refusal) = refused {
+        let run = engine.run();
+        refusal.hint = hint(&run, &now);
+        tell(settings, &run, Some((&refusal, &now)));
         return Ok(super::explain(&refusal.into()));
     }
     engine.say(&Command::Close).await?;
@@ -56,38 +61,101 @@ async fn go(
     Ok(0)
 }
 
+/// The way to a close, in the order that the rules allow.
+fn hint(run: &Run, now: &Now) -> String {
+    let mut ways: Vec<String> = Vec::new();
+    for (owed, settled) in owed(run, Some(now)) {
+        if owed.blocks_close && !ways.iter().any(|way| way.contains(&settled.command)) {
+            ways.push(format!("`{}`", settled.command));
+        }
+    }
+    if ways.is_empty() {
+        ways.push(format!("`{}`", resume(run)));
+    }
+    format!("{}; then `trueup close {}`", ways.join("; "), run.id())
+}
+
+fn resume(run: &Run) -> String {
+    format!("trueup resume {}", run.id())
+}
+
+/// What settles an obligation as things stand.
+struct Settled {
+    command: String,
+    /// What has to come before the thing owed itself can be done.
+    first: Option<String>,
+}
+
 /// What is owed, each with the command that settles it.
-fn owed(run: &Run) -> Vec<(Obligation, String)> {
+fn owed(run: &Run, now: Option<&Now>) -> Vec<(Obligation, Settled)> {
     let all = run.obligations().into_iter();
     all.map(|owed| {
-        let command = settles(run, &owed);
-        (owed, command)
+        let settled = settles(run, now, &owed);
+        (owed, settled)
     })
     .collect()
 }
 
-fn settles(run: &Run, owed: &Obligation) -> String {
-    let id = run.id();
-    let stage = |verb: &str| match &owed.application {
-        Some(key) => format!("trueup {verb} {key} --incident {id} --write cluster"),
-        None => format!("trueup resume {id}"),
+fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
+    let command = match (owed.settle.as_str(), &owed.application) {
+        ("thaw", Some(key)) => {
+            if let Some(reason) = now.and_then(|now| thaw_refused(run, now, key)) {
+                return Settled {
+                    command: resume(run),
+                    first: Some(reason),
+                };
+            }
+            format!("trueup thaw {key} --incident {} --write cluster", run.id())
+        }
+        ("freeze", Some(key)) => {
+            format!(
+                "trueup freeze {key} --incident {} --write cluster",
+                run.id()
+            )
+        }
+        _ => resume(run),
     };
-    match owed.settle.as_str() {
-        "thaw" => stage("thaw"),
-        "freeze" => stage("freeze"),
-        _ => format!("trueup resume {id}"),
+    Settled {
+        command,
+        first: None,
     }
 }
 
-fn tell(settings: &Settings, run: &Run, refused: Option<&Refusal>) {
+/// Why `trueup thaw` would refuse. It is armed by its own option and takes the policy as found where none was chosen.
+fn thaw_refused(run: &Run, now: &Now, key: &AppKey) -> Option<String> {
+    let mut run = run.clone();
+    run.armed = Armed::All;
+    if let Some(app) = run.apps.get_mut(key) {
+        let found = app.found.clone().unwrap_or_default();
+        app.target.get_or_insert_with(|| {
+            let target = Target {
+                policy: Some(TargetKind::Found),
+                automated: None,
+                reason: None,
+            };
+            (target, found, String::new())
+        });
+    }
+    let thaw = Command::Thaw {
+        applications: vec![key.clone()],
+    };
+    let refused = trueup_core::rules::check(&run, now, &thaw).err()?;
+    Some(refused.reason)
+}
+
+fn tell(settings: &Settings, run: &Run, refused: Option<(&Refusal, &Now)>) {
     let out = &mut std::io::stdout();
-    let owed = owed(run);
+    let owed = owed(run, refused.map(|(_, now)| now));
+    let refused = refused.map(|(refusal, _)| refusal);
     if settings.output == Output::Json {
         let items: Vec<Value> = owed
             .iter()
-            .map(|(owed, command)| {
+            .map(|(owed, settled)| {
                 let mut item = serde_json::to_value(owed).unwrap_or_default();
-                item["command"] = json!(command);
+                item["command"] = json!(settled.command);
+                if let Some(first) = &settled.first {
+                    item["first"] = json!(text::line(first));
+                }
                 item
             })
             .collect();
@@ -112,13 +180,17 @@ fn tell(settings: &Settings, run: &Run, refused: Option<&Refusal>) {
     output::say(out, &format!("{} {stays}", run.id()));
     let rows: Vec<Vec<String>> = owed
         .iter()
-        .map(|(owed, command)| {
+        .map(|(owed, settled)| {
             let whose = match (&owed.owner, &owed.until) {
                 (Some(owner), Some(until)) => format!("{owner} until {until}"),
                 (Some(owner), None) => owner.clone(),
                 _ => String::new(),
             };
-            vec![text::line(&owed.what), whose, command.clone()]
+            let command = match &settled.first {
+                Some(first) => format!("{} (first: {first})", settled.command),
+                None => settled.command.clone(),
+            };
+            vec![text::line(&owed.what), whose, command]
         })
         .collect();
     if !rows.is_empty() {

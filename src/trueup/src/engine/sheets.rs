@@ -12,6 +12,7 @@ use trueup_core::{
     run::Run,
     sheet::{Command, Confirm, Refusal, Sheet},
     text,
+    transcript::shell,
 };
 
 use super::{
@@ -28,7 +29,7 @@ impl Engine {
         rules::check(&self.run(), &now, command)?;
         let sheet = match command {
             Command::Freeze { applications } => self.freeze_sheet(command, applications).await?,
-            Command::Push => self.push_sheet(command)?,
+            Command::Push => self.push_sheet(command).await?,
             Command::Sync { application } => self.sync_sheet(command, application).await?,
             Command::Ignore { application } => self.ignore_sheet(command, application).await?,
             Command::Thaw { applications } => self.thaw_sheet(command, applications).await?,
@@ -147,7 +148,7 @@ impl Engine {
         Ok(sheet)
     }
 
-    fn push_sheet(&self, command: &Command) -> Result<Sheet, Trouble> {
+    async fn push_sheet(&self, command: &Command) -> Result<Sheet, Trouble> {
         let run = self.run();
         let Some(proposal) = &run.proposal else {
             return Err(Refusal::new(
@@ -194,12 +195,14 @@ impl Engine {
             "git revert {} and push (not automatic)",
             proposal.commit.short()
         )];
-        sheet.by_hand = vec![format!(
-            "git push {} {}:refs/heads/{}",
-            text::line(&proposal.repository),
+        let repo = self.ports.repos.open(&proposal.repository).await?;
+        sheet.by_hand = vec![text::line(&format!(
+            "git -C {} push {} {}:refs/heads/{}",
+            shell(&repo.mirror().display().to_string()),
+            shell(&proposal.repository),
             proposal.commit,
-            text::line(&proposal.branch)
-        )];
+            shell(&proposal.branch)
+        ))];
         if proposal.branch != proposal.tracked {
             let now = self.seen().map(|(_, now)| now);
             sheet

@@ -79,6 +79,10 @@ pub enum JournalError {
     },
     #[error("the journal was sealed after a failed write and takes nothing more: {0}")]
     Sealed(String),
+    #[error(
+        "the journal {path} holds no record, and what was kept beside it is there: it was emptied"
+    )]
+    Emptied { path: PathBuf },
     #[error("{path} {why}")]
     Unsafe { path: PathBuf, why: &'static str },
 }
@@ -99,6 +103,7 @@ impl JournalError {
             Self::Held { .. } => "one process writes an incident; end the other one, or look on with `trueup status`".into(),
             Self::Newer { .. } => "use the version of trueup that wrote it; nothing was changed".into(),
             Self::Damaged { .. } => "nothing was changed. `trueup verify` on the file shows where the chain breaks; `trueup status` with an empty --state-dir finds what is frozen from the cluster alone".into(),
+            Self::Emptied { .. } => "nothing was changed. Bring the file back from a backup; `trueup status` with an empty --state-dir finds what is frozen from the cluster alone".into(),
             Self::Unsafe { .. } => "make the folder yours alone (chmod 700), or choose another with --state-dir".into(),
         }
     }
@@ -151,6 +156,20 @@ fn begun(path: &Path) -> bool {
         .is_ok_and(|_| first.ends_with(b"\n"))
 }
 
+/// Whether a journal has lost its records: blobs are kept only after the first of them.
+fn emptied(dir: &Path) -> bool {
+    let kept = fs::read_dir(dir.join("blobs")).is_ok_and(|mut blobs| blobs.next().is_some());
+    kept && !begun(&dir.join("journal.jsonl"))
+}
+
+fn not_emptied(dir: &Path) -> Result<(), JournalError> {
+    if emptied(dir) {
+        let path = dir.join("journal.jsonl");
+        return Err(JournalError::Emptied { path });
+    }
+    Ok(())
+}
+
 /// The incidents in a state folder, by name.
 pub fn list(state: &Path) -> Result<Vec<IncidentId>, JournalError> {
     let dir = incidents(state);
@@ -161,7 +180,7 @@ pub fn list(state: &Path) -> Result<Vec<IncidentId>, JournalError> {
     };
     let mut found: Vec<IncidentId> = entries
         .flatten()
-        .filter(|entry| begun(&entry.path().join("journal.jsonl")))
+        .filter(|entry| begun(&entry.path().join("journal.jsonl")) || emptied(&entry.path()))
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
     found.sort();
@@ -172,6 +191,7 @@ pub fn list(state: &Path) -> Result<Vec<IncidentId>, JournalError> {
 pub fn read(state: &Path, incident: &IncidentId) -> Result<Vec<Line>, JournalError> {
     let dir = incidents(state).join(incident.as_str());
     check_header(&dir, incident)?;
+    not_emptied(&dir)?;
     let path = dir.join("journal.jsonl");
     let bytes = fs::read(&path).map_err(io_error("read", &path))?;
     Ok(parse(&path, &bytes)?.0)
@@ -304,6 +324,7 @@ impl Journal {
         own_dir(&dir)?;
         let lock = lock_incident(&dir, incident, holder)?;
         let path = dir.join("journal.jsonl");
+        not_emptied(&dir)?;
         if begun(&path) {
             return Err(JournalError::Exists(incident.to_string(), state.to_owned()));
         }
@@ -333,6 +354,7 @@ impl Journal {
         check_header(&dir, incident)?;
         own_dir(&dir)?;
         let lock = lock_incident(&dir, incident, holder)?;
+        not_emptied(&dir)?;
         let path = dir.join("journal.jsonl");
         let bytes = fs::read(&path).map_err(io_error("read", &path))?;
         let (lines, whole) = parse(&path, &bytes)?;
@@ -573,6 +595,32 @@ mod tests {
         assert_eq!(super::read(dir.path(), &id).unwrap().len(), 2);
         let again = Journal::create(dir.path(), &id, &Holder::default(), Arc::new(Calm));
         assert!(matches!(again, Err(JournalError::Exists(..))));
+    }
+
+    #[test]
+    fn a_journal_that_was_emptied_is_no_new_incident() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = sample(dir.path(), 2);
+        let (journal, ..) =
+            Journal::open(dir.path(), &id, &Holder::default(), Arc::new(Calm)).unwrap();
+        journal.put_blob(b"a snapshot").unwrap();
+        drop(journal);
+        let path = dir.path().join("incidents/INC-1/journal.jsonl");
+        let empty = || fs::write(&path, "");
+        let remove = || fs::remove_file(&path);
+        for gone in [&empty as &dyn Fn() -> io::Result<()>, &remove] {
+            gone().unwrap();
+            assert_eq!(list(dir.path()).unwrap(), std::slice::from_ref(&id));
+            let holder = Holder::default();
+            let errors = [
+                super::read(dir.path(), &id).unwrap_err(),
+                Journal::open(dir.path(), &id, &holder, Arc::new(Calm)).unwrap_err(),
+                Journal::create(dir.path(), &id, &holder, Arc::new(Calm)).unwrap_err(),
+            ];
+            for error in errors {
+                assert!(matches!(error, JournalError::Emptied { .. }), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the program asks of a Git repository: a remote, and our own mirror of it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -134,6 +135,8 @@ pub struct LogEntry {
 pub trait Repo: Send + Sync {
     /// The URL as the Applications name it, without credentials.
     fn url(&self) -> &str;
+    /// Where its commits are on this machine, for somebody who goes on by hand.
+    fn mirror(&self) -> &Path;
     /// Asks the remote where a branch (or `HEAD`, a tag, a full commit id) stands.
     async fn head(&self, revision: &str) -> Result<Head, GitError>;
     /// Brings every branch of the remote into the mirror.
