@@ -72,6 +72,7 @@ fn a_journal_that_is_not_as_we_wrote_it_is_left_alone() {
         ("a line cut out", without(lines.len() / 2), None),
         ("the first line cut off", without(0), None),
         ("a line edited", edited, None),
+        ("all of it gone", String::new(), None),
         ("a newer version", text.clone(), Some(newer)),
     ] {
         fs::write(&journal, journal_text).unwrap();

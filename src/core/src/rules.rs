@@ -156,7 +156,7 @@ fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
                 format!(" and {more} more")
             },
         )),
-        "decide each of them, or put it off with an owner and a date",
+        "decide each of them, on the screen (`trueup resume`) or in a plan, or put it off with an owner and a date",
     ))
 }
 
