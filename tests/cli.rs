@@ -635,7 +635,9 @@ fn wrong_recoveries_are_refused() {
             "decide"
         );
     }
-    thawed(&mut bench, "fifth");
+    bench.forget("fifth");
+    // That mistake is seen before anything is frozen.
+    bench.document(0, "Status", &["status"]);
     bench.document(3, "Error", &["thaw", "auth-service", "--write", "all"]);
     bench.assert_untouched(pushes);
 }
@@ -1271,6 +1273,26 @@ fn each_stage_has_a_command_of_its_own() {
 }
 
 /// Nothing is opened, and no scope is widened, for a name that no Application has.
+/// What a plan gets wrong about the world is found before anything is frozen for it.
+#[test]
+fn a_mistake_in_a_plan_is_found_before_the_freeze() {
+    let bench = Bench::new();
+    let plan = bench.plan("wrong.yaml", |text| {
+        text.replace("JWT_ALGORITHM\": RS256", "JWT_ALGORITHM\": RS512")
+    });
+    let ended = bench.walk(3, &plan, &["--write", "all"]);
+    assert_eq!(ended["rule"], 3, "{ended}");
+    assert!(
+        ended["reason"].as_str().unwrap().contains("RS512"),
+        "{ended}"
+    );
+    let changes =
+        bench.lab.writes().into_iter().filter(|write| {
+            write["objectRef"]["resource"] != "leases" && write["verb"] != "create"
+        });
+    assert_eq!(changes.collect::<Vec<_>>(), Vec::<Value>::new());
+}
+
 #[test]
 fn names_that_nothing_has_open_nothing() {
     if !have("kubectl") {

@@ -17,7 +17,17 @@ fn two_processes_on_one_incident() {
         second.err.contains(&format!("pid {}", first.id())),
         "{second:?}"
     );
-    // Somebody else, with a state folder of their own.
+    // Somebody else, with a state folder of their own, and the same account.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut same = command(&trueup(), elsewhere.path());
+    same.args(lab.options());
+    same.arg("--state-dir").arg(elsewhere.path().join("state"));
+    same.args(["-o", "json", "--write", "all", "run"])
+        .arg(lab.text("plan"));
+    let same = run(same);
+    assert_eq!(same.code, Some(4), "{same:?}");
+    assert!(same.err.contains("jo@"), "{same:?}");
+    // Somebody else altogether.
     let elsewhere = tempfile::tempdir().unwrap();
     let mut third = command(&trueup(), elsewhere.path());
     third.args(lab.options()).env("TRUEUP_OPERATOR", "mia");

@@ -341,6 +341,7 @@ async fn build(
     let setting = Setting {
         operator: operator(),
         host: host(),
+        folder: folder(&settings.state_dir),
         namespace: settings.namespace.clone(),
         non_production,
         author,
@@ -429,4 +430,11 @@ pub fn front(opened: Opened) -> Handle {
         }
     });
     Handle { requests, updates }
+}
+
+/// A short name of a state folder, the same for every process that works in it.
+fn folder(state_dir: &Path) -> String {
+    let whole = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(whole.as_os_str().as_encoded_bytes());
+    format!("{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2])
 }

@@ -219,7 +219,13 @@ fn question(table: &Table, field: &FieldPath) -> Option<Question> {
         .iter()
         .filter_map(|m| Some((m, m.pair.differs.get(field)?)))
         .collect();
-    let class: Class = verdicts.iter().map(|(_, v)| v.class).min()?;
+    // Where copies differ in kind the first in the order of classes leads; but a conflict in one of them is what the
+    // question is about.
+    let classes = || verdicts.iter().map(|(_, v)| v.class);
+    let class: Class = match classes().any(|class| class == Class::Conflict) {
+        true if !classes().any(|class| class < Class::Reverted) => Class::Conflict,
+        _ => classes().min()?,
+    };
     let (_, leading) = verdicts.iter().find(|(_, v)| v.class == class)?;
     let disagree = cells.iter().any(|c| c.live != cells[0].live);
     let mixed = verdicts.iter().any(|(_, v)| v.class != class);

@@ -122,7 +122,9 @@ async fn go(
             &format!("{key}  {}  {said}", text::line(&target.object)),
         );
     }
-    engine.finish_rereads().await?;
+    let reread = engine.finish_rereads().await;
+    engine.leave().await;
+    reread?;
     let mut rereads: Vec<Value> = Vec::new();
     while let Ok(update) = updates.try_recv() {
         if let Update::Journaled { record, .. } = update

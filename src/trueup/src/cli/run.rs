@@ -10,6 +10,7 @@ use trueup_core::{
     gate::Verdict,
     plan::Plan,
     run::Run,
+    text,
     workflow::{self, Stage},
 };
 
@@ -128,6 +129,8 @@ async fn go(
             interrupted(next.map_or(Stage::Scope, |next| next.stage()), code)
         }
     };
+    engine.leave().await;
+    let ended = with_what_stays(ended, &engine.run());
     drop(engine);
     let _ = printer.await;
     Ok(ended)
@@ -142,6 +145,27 @@ fn interrupted(stage: Stage, code: i32) -> Ended {
         reason: "interrupted by a signal".into(),
         hint: "nothing is lost: the same command goes on from here".into(),
     }
+}
+
+/// A walk that stops says what it leaves frozen, and how to go on with it.
+fn with_what_stays(mut ended: Ended, run: &Run) -> Ended {
+    let frozen: Vec<&str> = run
+        .walking()
+        .filter(|(_, app)| app.freeze.is_set())
+        .map(|(key, _)| key.name.as_str())
+        .collect();
+    if ended.exit != 0 && !frozen.is_empty() {
+        ended.hint = text::line(&format!(
+            "{}; {} without auto-sync: `trueup resume {}` goes on with the screen",
+            ended.hint,
+            match frozen.as_slice() {
+                [one] => format!("{one} stays"),
+                all => format!("{} stay", all.join(", ")),
+            },
+            run.id()
+        ));
+    }
+    ended
 }
 
 enum Known {

@@ -288,12 +288,23 @@ async fn do_freeze(
     };
     let opened = app::open(settings, opening, boundaries).await?;
     let engine = opened.engine;
+    let done = freeze_each(settings, args, write, &engine).await;
+    engine.leave().await;
+    done
+}
+
+async fn freeze_each(
+    settings: &Settings,
+    args: &FreezeArgs,
+    write: Armed,
+    engine: &Engine,
+) -> Result<i32, Trouble> {
     let incident = engine.run().id().to_owned();
     let wanted: Vec<AppKey> = args
         .apps
         .apps
         .iter()
-        .map(|name| key(&engine, name))
+        .map(|name| key(engine, name))
         .collect();
     let mut scope = engine.run().scope.clone();
     scope.extend(
@@ -326,7 +337,7 @@ async fn do_freeze(
         .collect();
     if !not_yet.is_empty() {
         walk::write(
-            &engine,
+            engine,
             Command::Freeze {
                 applications: not_yet,
             },
@@ -358,7 +369,7 @@ async fn do_freeze(
         let proven = |key: &AppKey| run.apps.get(key).is_some_and(|app| app.freeze.proven());
         wanted.iter().filter(|key| !proven(key)).cloned().collect()
     };
-    let mut left = unproven(&engine);
+    let mut left = unproven(engine);
     while !left.is_empty() {
         engine
             .observe(&Next::ProveFreeze {
@@ -381,7 +392,7 @@ async fn do_freeze(
             )
             .into());
         }
-        left = unproven(&engine);
+        left = unproven(engine);
     }
     said("proven", &wanted);
     Ok(0)
@@ -434,9 +445,20 @@ async fn do_sync(
     }
     let opened = continued(settings, None, boundaries).await?;
     let engine = opened.engine;
+    let done = sync_each(settings, args, write, &engine).await;
+    engine.leave().await;
+    done
+}
+
+async fn sync_each(
+    settings: &Settings,
+    args: &AppsArgs,
+    write: Armed,
+    engine: &Engine,
+) -> Result<i32, Trouble> {
     engine.look().await?;
     engine.say(&Command::Arm { write }).await?;
-    let wanted: Vec<AppKey> = args.apps.iter().map(|name| key(&engine, name)).collect();
+    let wanted: Vec<AppKey> = args.apps.iter().map(|name| key(engine, name)).collect();
     for key in &wanted {
         let command = Command::Sync {
             application: key.clone(),
@@ -454,7 +476,7 @@ async fn do_sync(
                 _ => break,
             }
         }
-        walk::write(&engine, command).await?;
+        walk::write(engine, command).await?;
         loop {
             let next = engine.next().await?;
             match &next {
@@ -517,9 +539,20 @@ async fn do_thaw(
     let write = not_armed(settings)?;
     let opened = continued(settings, None, boundaries).await?;
     let engine = opened.engine;
+    let done = thaw_each(settings, args, write, &engine).await;
+    engine.leave().await;
+    done
+}
+
+async fn thaw_each(
+    settings: &Settings,
+    args: &AppsArgs,
+    write: Armed,
+    engine: &Engine,
+) -> Result<i32, Trouble> {
     engine.look().await?;
     engine.say(&Command::Arm { write }).await?;
-    let applications: Vec<AppKey> = args.apps.iter().map(|name| key(&engine, name)).collect();
+    let applications: Vec<AppKey> = args.apps.iter().map(|name| key(engine, name)).collect();
     for key in &applications {
         if engine
             .run()
@@ -531,7 +564,7 @@ async fn do_thaw(
         }
     }
     walk::write(
-        &engine,
+        engine,
         Command::Thaw {
             applications: applications.clone(),
         },

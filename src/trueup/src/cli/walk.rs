@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use trueup_core::{
-    decision::CellKey,
+    decision::{CellKey, Decision},
     event::Armed,
     now::Now,
     object::{identity::AppKey, path::Pattern},
@@ -180,6 +180,9 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             Ok(None)
         }
         Next::Freeze { applications } => {
+            if let Some(ended) = foreseen(engine, answers)? {
+                return Ok(Some(ended));
+            }
             write(
                 engine,
                 Command::Freeze {
@@ -342,7 +345,7 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
                 reason: planned.reason.clone(),
             })
             .await?;
-        if let Some(ended) = came_out(planned, &mine, &engine.run()) {
+        if let Some(ended) = came_out(planned, &mine, &engine.run().decisions) {
             engine
                 .say(&Command::Withdraw {
                     cells: mine,
@@ -414,8 +417,46 @@ fn expectation(planned: &PlannedDecision, mine: &[CellKey], now: &Now) -> Option
     ))
 }
 
+/// What the plan's decisions would come to on what is there now: a mistake that can be seen before the first write is not
+/// found after it.
+fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble> {
+    let Some((world, now)) = engine.seen() else {
+        return Ok(None);
+    };
+    let differs = |key: &&CellKey| {
+        let sides = now.cells.get(*key).map(|cell| &cell.sides);
+        sides.is_some_and(|sides| sides.git != sides.live)
+    };
+    let mut left: Vec<CellKey> = now.cells.keys().filter(differs).cloned().collect();
+    for planned in &answers.plan.decisions {
+        let (mine, rest): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|key| matches(planned, key));
+        left = rest;
+        if mine.is_empty() {
+            continue;
+        }
+        if let Some(ended) = deletions(planned, &mine, &now) {
+            return Ok(Some(ended));
+        }
+        let mut decided = BTreeMap::new();
+        for key in &mine {
+            let decision = engine.weigh(&world, &now, key, &planned.take, &planned.reason)?;
+            decided.insert(key.clone(), decision);
+        }
+        if let Some(mut ended) = came_out(planned, &mine, &decided) {
+            ended.hint = "nothing was written; look at `trueup drift`, mend the plan, and run it as another incident".into();
+            return Ok(Some(ended));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether the decision came out as the plan expects.
-fn came_out(planned: &PlannedDecision, mine: &[CellKey], run: &Run) -> Option<Ended> {
+fn came_out(
+    planned: &PlannedDecision,
+    mine: &[CellKey],
+    decided: &BTreeMap<CellKey, Decision>,
+) -> Option<Ended> {
     for (field, expected) in &planned.expect {
         let Ok(pattern) = field.parse::<Pattern>() else {
             continue;
@@ -423,7 +464,7 @@ fn came_out(planned: &PlannedDecision, mine: &[CellKey], run: &Run) -> Option<En
         let other = mine
             .iter()
             .filter(|key| pattern.matches(&key.field))
-            .filter_map(|key| run.decisions.get(key))
+            .filter_map(|key| decided.get(key))
             .find(|decision| {
                 decision.live != trueup_core::decision::Wanted::Value(expected.clone())
             });

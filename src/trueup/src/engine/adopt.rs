@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use trueup_core::{
-    decision::Sides,
+    decision::{Decision, Sides, Wanted},
     event::Event,
     now::{CellNow, Now},
     object::identity::AppKey,
@@ -60,15 +60,16 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
         if decision.stands(&cell.sides) {
             continue;
         }
+        let seen = before_others(decision, &cell.sides);
         found.push((
             Some(key.application.clone()),
             text::line(&format!(
                 "{} {}: {}",
                 key.object,
                 key.field,
-                moved(&decision.seen, cell)
+                moved(&seen, cell)
             )),
-            author(&decision.seen, cell),
+            author(&seen, cell),
         ));
     }
     for key in &run.scope {
@@ -78,6 +79,20 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
         found.extend(operation(run, key, &app.object));
     }
     found
+}
+
+/// What stood before anybody else did anything: what the decision put into Git is our own push.
+fn before_others(decision: &Decision, now: &Sides) -> Sides {
+    let ours = match &decision.git {
+        Wanted::Value(value) => now.git.as_ref() == Some(value),
+        Wanted::Absent => now.git.is_none(),
+        Wanted::AsIs => false,
+    };
+    let mut seen = decision.seen.clone();
+    if ours {
+        seen.git.clone_from(&now.git);
+    }
+    seen
 }
 
 fn moved(seen: &Sides, cell: &CellNow) -> String {

@@ -209,6 +209,7 @@ impl Driver {
                 }
             }
         }
+        self.engine.leave().await;
         self.engine.tell(Update::Stopped);
     }
 

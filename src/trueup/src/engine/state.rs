@@ -44,6 +44,8 @@ pub struct Ports {
 pub struct Setting {
     pub operator: String,
     pub host: String,
+    /// Tells one state folder from another of the same operator on the same host: two people may share an account.
+    pub folder: String,
     /// Argo CD's namespace.
     pub namespace: String,
     /// Marked by the operator as not production: a button confirms.

@@ -9,7 +9,7 @@ use trueup_core::{
     text,
 };
 
-use super::super::{state::Engine, trouble::Trouble};
+use super::super::{read::World, state::Engine, trouble::Trouble};
 use super::ignore;
 
 impl Engine {
@@ -24,53 +24,65 @@ impl Engine {
         if cells.is_empty() {
             return Err(Refusal::new(0, "no cell to decide", "put the cursor on a field").into());
         }
-        let mut decisions = Vec::with_capacity(cells.len());
-        for key in cells {
-            let Some(cell) = now.cells.get(key) else {
-                return Err(Refusal::new(
-                    3,
-                    text::line(&format!(
-                        "{} {} of {} is no open question",
-                        key.object, key.field, key.application
-                    )),
-                    "look again: it may have been settled meanwhile",
-                )
-                .into());
-            };
-            let copy = copy_of(&now, key, take);
-            let declared = world
-                .applications
-                .get(&key.application)
-                .is_some_and(|app| app.declared.is_some());
-            let (git, live) =
-                resolve(key, take, &cell.sides, copy.as_ref(), declared).map_err(|why| {
-                    Trouble::Refused(Refusal::new(
-                        3,
-                        text::line(&format!(
-                            "{} {} of {}: {why}",
-                            key.object, key.field, key.application.name
-                        )),
-                        "choose another source for this field",
-                    ))
-                })?;
-            if *take == Take::Ignore
-                && let Some(app) = world.applications.get(&key.application)
-            {
-                ignore::pointer(app, &key.object, &key.field)?;
-            }
-            decisions.push(Decision {
-                cell: key.clone(),
-                take: take.clone(),
-                seen: cell.sides.clone(),
-                git,
-                live,
-                reason: text::line(reason),
-                by: self.setting.operator.clone(),
-                at: self.ports.clock.now(),
-            });
-        }
+        let decisions = cells
+            .iter()
+            .map(|key| self.weigh(&world, &now, key, take, reason))
+            .collect::<Result<_, _>>()?;
         self.record(Event::Decided { decisions })?;
         Ok(())
+    }
+
+    /// What a choice would mean on what is there now; nothing is journaled.
+    pub fn weigh(
+        &self,
+        world: &World,
+        now: &Now,
+        key: &CellKey,
+        take: &Take,
+        reason: &str,
+    ) -> Result<Decision, Trouble> {
+        let Some(cell) = now.cells.get(key) else {
+            return Err(Refusal::new(
+                3,
+                text::line(&format!(
+                    "{} {} of {} is no open question",
+                    key.object, key.field, key.application
+                )),
+                "look again: it may have been settled meanwhile",
+            )
+            .into());
+        };
+        let copy = copy_of(now, key, take);
+        let declared = world
+            .applications
+            .get(&key.application)
+            .is_some_and(|app| app.declared.is_some());
+        let (git, live) =
+            resolve(key, take, &cell.sides, copy.as_ref(), declared).map_err(|why| {
+                Trouble::Refused(Refusal::new(
+                    3,
+                    text::line(&format!(
+                        "{} {} of {}: {why}",
+                        key.object, key.field, key.application.name
+                    )),
+                    "choose another source for this field",
+                ))
+            })?;
+        if *take == Take::Ignore
+            && let Some(app) = world.applications.get(&key.application)
+        {
+            ignore::pointer(app, &key.object, &key.field)?;
+        }
+        Ok(Decision {
+            cell: key.clone(),
+            take: take.clone(),
+            seen: cell.sides.clone(),
+            git,
+            live,
+            reason: text::line(reason),
+            by: self.setting.operator.clone(),
+            at: self.ports.clock.now(),
+        })
     }
 }
 

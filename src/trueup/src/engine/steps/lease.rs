@@ -40,7 +40,10 @@ impl Engine {
     }
 
     fn holder(&self) -> String {
-        text::line(&format!("{}@{}", self.setting.operator, self.setting.host))
+        text::line(&format!(
+            "{}@{}/{}",
+            self.setting.operator, self.setting.host, self.setting.folder
+        ))
     }
 
     /// Arms, and takes the Lease where the cluster may be written.
@@ -178,7 +181,15 @@ impl Engine {
         }
     }
 
-    /// Gives the Lease up at the close, so that nobody waits for it to run out.
+    /// Gives the Lease up when a process ends before the close; one that is killed leaves it to run out.
+    pub async fn leave(&self) {
+        if self.run().closed.is_none() {
+            // Leaving waits for nobody.
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.release_lease()).await;
+        }
+    }
+
+    /// Gives the Lease up, so that nobody waits for it to run out.
     pub(in super::super) async fn release_lease(&self) {
         if !self.run().armed.cluster() {
             return;
