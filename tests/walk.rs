@@ -20,7 +20,10 @@ use trueup::{
     adapters::kube::{ConnectOptions, KubeCluster},
     ports::{Cluster, no_log},
 };
-use trueup_core::{event::Event, object::identity::ObjectRef};
+use trueup_core::{
+    event::{Effect, Event},
+    object::identity::ObjectRef,
+};
 
 const INCIDENT: &str = "INC-441";
 const APPLICATIONS: [&str; 3] = ["auth-service", "like-service", "profile-service"];
@@ -852,6 +855,47 @@ fn an_edit_under_an_open_sheet_stops_the_sync() {
     screen.wait_text("refused");
     assert_eq!(place.live()[0]["JWT_ALGORITHM"], "none");
     assert_eq!(place.lab.effects().get("sync auth-service"), None);
+}
+
+/// Somebody edits one of the Applications while the sheet that freezes them stands open: it is named, and so is what became
+/// of the others.
+#[test]
+fn an_edit_under_an_open_freeze_sheet_says_what_is_frozen() {
+    let place = Place::new();
+    let edit = |sync_policy: Value| {
+        std::process::Command::new("kubectl")
+            .args(["--kubeconfig", &place.lab.text("kubeconfig")])
+            .args(["-n", "argocd", "patch", "application", "like-service"])
+            .args(["--type", "merge", "-p"])
+            .arg(json!({"spec": {"syncPolicy": sync_policy}}).to_string())
+            .output()
+    };
+    let mut screen = place.open(SMALL);
+    screen.wait_for("the first frame", |shot| shot.has("Scope"));
+    walk(
+        &mut screen,
+        &Answers { column: "3" },
+        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title == "freeze 3 applications"),
+    );
+    match edit(json!({"automated": {"prune": true}})) {
+        // Without kubectl there is nobody to edit.
+        Err(_) => return,
+        Ok(edited) => assert!(edited.status.success(), "{edited:?}"),
+    }
+    confirm(&mut screen);
+    let shot = screen.wait_text("refused");
+    for said in [
+        "like-service: syncPolicy was null",
+        "auth-service is frozen",
+        "profile-service was not tried",
+    ] {
+        assert!(shot.has(said), "{said}\n{}", shot.text());
+    }
+    assert_eq!(place.lab.effects().get("freeze like-service"), None);
+    // What was written to one is told of that one alone.
+    assert!(place.happened(|event| matches!(event,
+        Event::Intended { effect: Effect::Freeze { application, .. }, shown, .. }
+            if application.name == "auth-service" && shown.len() == 1 && shown[0].starts_with("auth-service: "))));
 }
 
 /// Whoever types ahead what a stage will ask, at once or key by key, has chosen nothing and written nothing by it.

@@ -150,6 +150,23 @@ pub struct Permitted {
 }
 
 impl Now {
+    /// The values that Git holds of what is looked at, as JSON text.
+    pub fn git_values(&self) -> std::collections::HashSet<String> {
+        let of_git = self.cells.values().filter_map(|c| c.sides.git.as_ref());
+        of_git.map(ToString::to_string).collect()
+    }
+
+    /// The live values that a sync would replace and that stand nowhere in Git, each once, for a sentence.
+    pub fn lost_by(&self, prediction: &crate::event::Prediction) -> Option<String> {
+        let kept = self.git_values();
+        let from = prediction.changes.iter().filter_map(|c| c.from.as_ref());
+        let gone = from.filter(|value| !kept.contains(&value.to_string()));
+        let gone: std::collections::BTreeSet<String> = gone.map(crate::text::value).collect();
+        let stand = if gone.len() == 1 { "stands" } else { "stand" };
+        let gone: Vec<String> = gone.into_iter().collect();
+        (!gone.is_empty()).then(|| format!("{} {stand} nowhere in Git", gone.join(" / ")))
+    }
+
     /// The missing right to write to an Application that is walked. Without it the walk goes on unfrozen, and watched, up
     /// to a branch of its own that somebody else merges.
     pub fn lacks_freeze(&self, run: &crate::run::Run) -> Option<&Permitted> {

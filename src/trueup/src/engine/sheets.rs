@@ -30,7 +30,7 @@ impl Engine {
         let sheet = match command {
             Command::Freeze { applications } => self.freeze_sheet(command, applications).await?,
             Command::Push => self.push_sheet(command).await?,
-            Command::Sync { application } => self.sync_sheet(command, application).await?,
+            Command::Sync { application } => self.sync_sheet(command, &now, application).await?,
             Command::Ignore { application } => self.ignore_sheet(command, application).await?,
             Command::Thaw { applications } => self.thaw_sheet(command, applications).await?,
             Command::Act {
@@ -224,7 +224,12 @@ impl Engine {
         Ok(sheet)
     }
 
-    async fn sync_sheet(&self, command: &Command, key: &AppKey) -> Result<Sheet, Trouble> {
+    async fn sync_sheet(
+        &self,
+        command: &Command,
+        now: &Now,
+        key: &AppKey,
+    ) -> Result<Sheet, Trouble> {
         let run = self.run();
         let Some((revision, prediction)) = run.apps.get(key).and_then(|app| app.prediction.clone())
         else {
@@ -267,6 +272,10 @@ impl Engine {
                 .iter()
                 .map(|hook| format!("run the hook {hook}")),
         );
+        let lost = now.lost_by(&prediction);
+        sheet
+            .warnings
+            .extend(lost.map(|lost| format!("{lost} and will be gone")));
         sheet.warnings.extend(
             prediction
                 .unknown

@@ -318,8 +318,9 @@ impl Engine {
         OpId(self.ports.ids.op_id())
     }
 
-    /// Whether the sheet still says what is so; a fact that moved is named.
+    /// Whether the sheet still says what is so of `object`; a fact that moved is named.
     pub(super) fn facts_hold(
+        object: &str,
         shown: &BTreeMap<String, serde_json::Value>,
         fresh: &BTreeMap<String, serde_json::Value>,
     ) -> Result<(), Refusal> {
@@ -329,9 +330,9 @@ impl Engine {
                 return Err(Refusal::new(
                     2,
                     text::line(&format!(
-                        "{name} was {was} when it was confirmed and is {is} now"
+                        "{object}: {name} was {was} when it was confirmed and is {is} now"
                     )),
-                    "look again and decide anew; nothing was written",
+                    format!("{object} was not touched: look again and decide anew"),
                 ));
             }
         }

@@ -63,6 +63,36 @@ impl Trouble {
         }
     }
 
+    /// It stopped at one of several Applications that a sheet was for: what became of the others is said with it, `how` being
+    /// what was done to those before it.
+    pub fn part_way(mut self, how: &str, done: &[&str], left: &[&str]) -> Self {
+        let others = |names: &[&str], one: &str, many: &str, how: &str| {
+            let is = if names.len() == 1 { one } else { many };
+            (!names.is_empty()).then(|| format!("{} {is} {how}", names.join(", ")))
+        };
+        let said: Vec<String> = [
+            others(done, "is", "are", how),
+            others(left, "was", "were", "not tried"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if said.is_empty() {
+            return self;
+        }
+        let said = said.join(", ");
+        match &mut self {
+            Self::Refused(Refusal { hint, .. })
+            | Self::Read(ReadError { hint, .. })
+            | Self::Failed { hint, .. }
+            | Self::TimedOut { hint, .. } => *hint = format!("{said}; {hint}"),
+            Self::Waiting(why) => *why = format!("{why}; {said}"),
+            // A journal that cannot be written, or a repository, is no matter of one Application.
+            Self::Journal(_) | Self::Git(_) => {}
+        }
+        self
+    }
+
     /// The promised exit code.
     pub fn exit(&self) -> i32 {
         match self {
@@ -87,5 +117,37 @@ pub fn outcome_of(error: &WriteError) -> trueup_core::event::Outcome {
                 why: trueup_core::text::line(&error.to_string()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_the_others_is_said_where_it_stopped() {
+        let table: [(&[&str], &[&str], &str); 5] = [
+            (&[], &[], "look again"),
+            (&[], &["c"], "c was not tried; look again"),
+            (&["a"], &[], "a is frozen; look again"),
+            (
+                &["a", "b"],
+                &["d"],
+                "a, b are frozen, d was not tried; look again",
+            ),
+            (
+                &["a"],
+                &["c", "d"],
+                "a is frozen, c, d were not tried; look again",
+            ),
+        ];
+        for (done, left, hint) in table {
+            let refused = Trouble::from(Refusal::new(2, "it moved", "look again"));
+            assert_eq!(refused.part_way("frozen", done, left).hint(), hint);
+            let failed = Trouble::failed("freeze b", "no", "look again");
+            assert_eq!(failed.part_way("frozen", done, left).hint(), hint);
+        }
+        let waiting = Trouble::Waiting("no right".into()).part_way("thawed", &["a"], &[]);
+        assert_eq!(waiting.to_string(), "no right; a is thawed");
     }
 }

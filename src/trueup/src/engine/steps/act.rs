@@ -209,7 +209,7 @@ impl Engine {
             self.must_hold(key).await?;
             let cluster = self.destination(key).await?;
             let fresh = self.work_out(key, named, action).await?;
-            Self::facts_hold(&guard.facts, &fresh.guard.facts)?;
+            Self::facts_hold(&fresh.object.to_string(), &guard.facts, &fresh.guard.facts)?;
             let op = self.op_id();
             let write = Write {
                 op: op.clone(),

@@ -223,7 +223,7 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let fresh = self.application(key).await?;
             let now = facts(&fresh);
-            Self::facts_hold(&confirmed.facts, &now)?;
+            Self::facts_hold(&key.name, &confirmed.facts, &now)?;
             let op = self.op_id();
             let (effect, patch) = build(&fresh, &op)?;
             let write = Write {
@@ -277,7 +277,7 @@ impl Engine {
             Outcome::NotDone { why } => Err(Trouble::failed(
                 what,
                 why,
-                "nothing was changed; mend the cause and do it again",
+                "it was not changed: mend the cause and do it again",
             )),
             Outcome::Unknown { why } => Err(Trouble::failed(
                 what,

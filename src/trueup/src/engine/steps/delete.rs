@@ -142,7 +142,7 @@ impl Engine {
                 self.must_hold(key).await?;
                 let live = there(cluster.as_ref(), object).await?;
                 let guard = guard_of(&live);
-                Self::facts_hold(&confirmed.facts, &guard.facts)?;
+                Self::facts_hold(&object.to_string(), &confirmed.facts, &guard.facts)?;
                 let options = options(&guard);
                 let write = Write {
                     op: self.op_id(),

@@ -28,6 +28,30 @@ pub fn mechanism(how: Freeze) -> Mechanism {
     }
 }
 
+/// What a sheet for several Applications says and guards of each: its lines are one for each, in the same order.
+pub(super) fn each_application(sheet: &Sheet) -> Vec<(&AppKey, &Guard, &[String])> {
+    let lines = sheet.will.iter().map(std::slice::from_ref);
+    let each = sheet.effects.iter().zip(&sheet.guards).zip(lines);
+    each.filter_map(|((effect, guard), will)| match effect {
+        Effect::Freeze { application, .. } | Effect::Thaw { application, .. } => {
+            Some((application, guard, will))
+        }
+        _ => None,
+    })
+    .collect()
+}
+
+/// Says what became of the others, where it stopped at one of them.
+pub(super) fn stopped_at(
+    trouble: Trouble,
+    how: &str,
+    each: &[(&AppKey, &Guard, &[String])],
+    at: usize,
+) -> Trouble {
+    let names: Vec<&str> = each.iter().map(|(key, ..)| key.name.as_str()).collect();
+    trouble.part_way(how, &names[..at], &names[at + 1..])
+}
+
 impl Engine {
     /// How an Application would be frozen, and the patch that does it.
     pub(in super::super) fn freeze_patch(
@@ -58,26 +82,23 @@ impl Engine {
     /// Does what a freeze sheet showed: one guarded patch for each Application.
     pub(in super::super) async fn freeze(&self, sheet: &Sheet) -> Result<(), Trouble> {
         let has_enabled = self.automated_has_enabled().await;
-        for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
-            let Effect::Freeze {
-                application: key, ..
-            } = effect
-            else {
-                continue;
-            };
+        let each = each_application(sheet);
+        for (at, (key, guard, will)) in each.iter().enumerate() {
             let outcome = self
-                .patch_application(key, guard, &sheet.will, |fresh, op| {
+                .patch_application(key, guard, will, |fresh, op| {
                     let (mechanism, found, patch) = self.freeze_patch(fresh, op, has_enabled);
                     let effect = Effect::Freeze {
-                        application: key.clone(),
+                        application: (*key).clone(),
                         mechanism,
                         found,
                         patch: patch.clone(),
                     };
                     Ok((effect, patch))
                 })
-                .await?;
-            Self::must_be_done(&format!("freeze {key}"), outcome)?;
+                .await;
+            outcome
+                .and_then(|outcome| Self::must_be_done(&format!("freeze {key}"), outcome))
+                .map_err(|trouble| stopped_at(trouble, "frozen", &each, at))?;
         }
         Ok(())
     }

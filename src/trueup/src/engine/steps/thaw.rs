@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use trueup_core::{
-    event::{Effect, Event},
+    event::{Effect, Event, Guard},
     object::identity::AppKey,
     policy::{Policy, thaw_ops},
     run::{Sync, Thaw},
@@ -11,54 +11,58 @@ use trueup_core::{
 };
 
 use super::super::{state::Engine, trouble::Trouble};
-use super::application;
+use super::{
+    application,
+    freeze::{each_application, stopped_at},
+};
 
 impl Engine {
     /// Puts the target policies in place, one Application after the other, each watched before the next.
     pub(in super::super) async fn thaw(&self, sheet: &Sheet) -> Result<(), Trouble> {
-        for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
-            let Effect::Thaw {
-                application: key,
-                automated,
-                ..
-            } = effect
-            else {
-                continue;
-            };
-            if matches!(
-                self.run().apps.get(key).map(|app| &app.sync),
-                Some(Sync::Verified { .. })
-            ) {
-                self.gates_still_green(key).await?;
-            }
-            self.nothing_would_move(key).await?;
-            let wanted = self.target_policy(key)?;
-            let outcome = self
-                .patch_application(key, guard, &sheet.will, |fresh, _| {
-                    let patch = Value::Array(thaw_ops(fresh, &wanted));
-                    let effect = Effect::Thaw {
-                        application: key.clone(),
-                        automated: automated.clone(),
-                        patch: patch.clone(),
-                    };
-                    Ok((effect, patch))
-                })
-                .await?;
-            Self::must_be_done(&format!("thaw {key}"), outcome)?;
-            while matches!(
-                self.run().apps.get(key).map(|app| &app.thaw),
-                Some(Thaw::Restored { .. })
-            ) {
-                self.watch_thaw(key).await?;
-            }
-            if let Some(Thaw::Broken { why, .. }) = self.run().apps.get(key).map(|app| &app.thaw) {
-                return Err(Refusal::new(
-                    3,
-                    format!("{key} did not stay as thawed: {why}"),
-                    "freeze it again with `F`, then see what moved it",
-                )
-                .into());
-            }
+        let each = each_application(sheet);
+        for (at, (key, guard, will)) in each.iter().enumerate() {
+            self.thaw_one(key, guard, will)
+                .await
+                .map_err(|trouble| stopped_at(trouble, "thawed", &each, at))?;
+        }
+        Ok(())
+    }
+
+    async fn thaw_one(&self, key: &AppKey, guard: &Guard, will: &[String]) -> Result<(), Trouble> {
+        if matches!(
+            self.run().apps.get(key).map(|app| &app.sync),
+            Some(Sync::Verified { .. })
+        ) {
+            self.gates_still_green(key).await?;
+        }
+        self.nothing_would_move(key).await?;
+        let wanted = self.target_policy(key)?;
+        let automated = wanted.automated().cloned().unwrap_or(Value::Null);
+        let outcome = self
+            .patch_application(key, guard, will, |fresh, _| {
+                let patch = Value::Array(thaw_ops(fresh, &wanted));
+                let effect = Effect::Thaw {
+                    application: key.clone(),
+                    automated: automated.clone(),
+                    patch: patch.clone(),
+                };
+                Ok((effect, patch))
+            })
+            .await?;
+        Self::must_be_done(&format!("thaw {key}"), outcome)?;
+        while matches!(
+            self.run().apps.get(key).map(|app| &app.thaw),
+            Some(Thaw::Restored { .. })
+        ) {
+            self.watch_thaw(key).await?;
+        }
+        if let Some(Thaw::Broken { why, .. }) = self.run().apps.get(key).map(|app| &app.thaw) {
+            return Err(Refusal::new(
+                3,
+                format!("{key} did not stay as thawed: {why}"),
+                "freeze it again with `F`, then see what moved it",
+            )
+            .into());
         }
         Ok(())
     }

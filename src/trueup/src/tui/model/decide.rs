@@ -41,8 +41,8 @@ pub struct DecideState {
     pub copy: usize,
     /// Numbers stay with their side once shown; new ones come last.
     pub columns: BTreeMap<String, Vec<Side>>,
-    /// The reason given for a group, asked once.
-    pub reasons: BTreeMap<String, String>,
+    /// What was taken for a group and the reason given for it, asked once.
+    pub reasons: BTreeMap<String, (Take, String)>,
 }
 
 /// Questions with the same id stand together.

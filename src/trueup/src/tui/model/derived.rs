@@ -75,12 +75,7 @@ impl Model {
         self.derive_run();
         self.derive_questions();
         let now = self.world.now.clone();
-        self.derived.git_values = now
-            .cells
-            .values()
-            .filter_map(|cell| cell.sides.git.as_ref())
-            .map(ToString::to_string)
-            .collect();
+        self.derived.git_values = now.git_values();
         self.derived.copies = facts::copies(&now);
         self.derived.may = facts::allowed(&now);
         self.derive_apps();

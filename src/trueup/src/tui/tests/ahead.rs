@@ -10,7 +10,7 @@ fn later(model: &mut Model, by: SignedDuration) {
     update(model, Msg::Tick(at));
 }
 
-fn happens(model: &mut Model, event: Event) {
+pub fn happens(model: &mut Model, event: Event) {
     let mut run = (*model.world.run).clone();
     let record = Record {
         seq: run.last.map_or(1, |(seq, _)| seq + 1),
@@ -171,7 +171,7 @@ fn a_row_that_was_put_under_the_cursor_is_looked_at_before_it_is_decided() {
     assert_eq!(model.dialogs.len(), 1);
 }
 
-fn sample_decision(model: &Model, cell: &trueup_core::decision::CellKey) -> Event {
+pub fn sample_decision(model: &Model, cell: &trueup_core::decision::CellKey) -> Event {
     let all = trueup_core::transcript::sample::records();
     let decided = all.into_iter().find_map(|record| match record.event {
         Event::Decided { decisions } => Some(decisions),

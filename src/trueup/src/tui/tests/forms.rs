@@ -1,6 +1,9 @@
 //! What was typed into a form is not lost when it is not taken.
 
-use super::{draw, press, sheet};
+use super::{
+    ahead::{happens, sample_decision},
+    asked, draw, press, sheet,
+};
 use crate::{
     engine::handle::Update,
     tui::{
@@ -29,7 +32,7 @@ fn filled() -> Model {
         ],
     );
     assert!(
-        matches!(super::asked(effects).as_slice(), [Command::Act { .. }]),
+        matches!(asked(effects).as_slice(), [Command::Act { .. }]),
         "{:?}",
         model.dialogs
     );
@@ -95,6 +98,29 @@ fn a_form_whose_sheet_is_put_away_or_refused_is_open_again() {
         press(&mut model, &["esc"]);
         assert!(model.dialogs.is_empty());
     }
+}
+
+#[test]
+fn what_is_decided_anew_has_no_reason_yet() {
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    press(&mut model, &["j"]);
+    let cell = model.cell_here().unwrap();
+    press(&mut model, &["3", "text:the old one", "enter"]);
+    let decided = sample_decision(&model, &cell);
+    happens(&mut model, decided);
+    // The other way round now: nothing stands in the form, and enter signs nothing.
+    model.go_to_cell(&cell);
+    assert_eq!(model.cell_here(), Some(cell));
+    assert_eq!(press(&mut model, &["1", "enter"]), []);
+    let Some(Dialog::Prompt(form)) = model.dialogs.last() else {
+        panic!("{}", draw(&model));
+    };
+    assert_eq!(form.get("reason"), "");
+    let commands = asked(press(&mut model, &["text:the new one", "enter"]));
+    assert!(
+        matches!(commands.as_slice(), [Command::Decide { reason, .. }] if reason == "the new one"),
+        "{commands:?}"
+    );
 }
 
 #[test]

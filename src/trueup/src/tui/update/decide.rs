@@ -78,11 +78,8 @@ pub fn every_copy(model: &mut Model) {
         if !others.is_empty() {
             let take = spreadable(model, &cell, &decision.take);
             let question = model.question_here().map(group_id).unwrap_or_default();
-            model
-                .decide
-                .reasons
-                .entry(question)
-                .or_insert(decision.reason.clone());
+            let known = (take.clone(), decision.reason.clone());
+            model.decide.reasons.insert(question, known);
             model.dialogs.push(Dialog::Choose(
                 Choose::new(
                     format!("{} for every copy?", take_words(&take)),
@@ -353,7 +350,15 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
         }
     };
     let group = model.question_here().map(group_id).unwrap_or_default();
-    let known = model.decide.reasons.get(&group).cloned();
+    // What was said for one choice is no reason for another, nor for deciding anew.
+    let anew = |cell: &CellKey| {
+        let decided = model.run().decisions.get(cell);
+        decided.is_some_and(|decision| decision.take != take)
+    };
+    let known = model.decide.reasons.get(&group);
+    let known = known
+        .filter(|(of, _)| *of == take && !cells.iter().any(anew))
+        .map(|(_, reason)| reason.clone());
     // What is lost is shown before it is decided, whether the reason is known or not.
     if let (Some(reason), true) = (&known, implied.lost.is_empty()) {
         return ask(Command::Decide {
@@ -369,7 +374,7 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
             take: take.clone(),
         },
         format!("take {}", take_words(&take)),
-        vec![Field::new("reason", &known.unwrap_or_default())],
+        vec![Field::new("reason", "")],
     )
     .note(Role::Text, cells_words(&cells))
     .note(Role::Info, implied.words);

@@ -65,7 +65,10 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             let reason = get("reason");
             if let Some(question) = model.question_here() {
                 let group = super::super::model::decide::group_id(question);
-                model.decide.reasons.insert(group, reason.clone());
+                model
+                    .decide
+                    .reasons
+                    .insert(group, (take.clone(), reason.clone()));
             }
             Command::Decide {
                 cells: cells.clone(),

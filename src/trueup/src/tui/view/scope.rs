@@ -201,23 +201,8 @@ pub fn if_synced(model: &Model, app: &AppNow, doc: &mut Doc) {
         doc.text(Role::Dim, "not predicted yet");
         return;
     };
-    let lost: Vec<String> = prediction
-        .changes
-        .iter()
-        .filter_map(|change| change.from.as_ref())
-        .filter(|value| !model.derived.git_values.contains(&value.to_string()))
-        .map(text::value)
-        .collect();
-    if !lost.is_empty() {
-        doc.indented(
-            2,
-            Role::Bad,
-            format!(
-                "! {} {} nowhere in Git and would be gone",
-                lost.join(" / "),
-                if lost.len() == 1 { "stands" } else { "stand" }
-            ),
-        );
+    if let Some(lost) = model.now().lost_by(prediction) {
+        doc.indented(2, Role::Bad, format!("! {lost} and would be gone"));
     }
     if prediction.no_change() {
         doc.text(Role::Good, "nothing changes but bookkeeping");
