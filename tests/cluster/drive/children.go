@@ -110,10 +110,12 @@ func (c *children) run(one *child, out io.Writer) error {
 	c.mutex.Unlock()
 	go func() {
 		why := cmd.Wait()
-		close(gone)
+		// Asked before anybody hears that it is gone: who does may start it again, and then nothing is expected.
 		c.mutex.Lock()
-		defer c.mutex.Unlock()
-		if !c.stopping && !one.ended {
+		expected := c.stopping || one.ended
+		c.mutex.Unlock()
+		close(gone)
+		if !expected {
 			c.died <- death{one.name, why, path}
 		}
 	}()
