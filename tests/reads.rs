@@ -13,7 +13,7 @@ use trueup::engine::mirror::{Bell, Mirror};
 use trueup::engine::read::LookOptions;
 use trueup::ports::{
     Cluster, ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, Served, Watch,
-    WatchEvent, WriteError, WriteKind, WriteRequest, no_log,
+    WatchEvent, WatchHealth, WriteError, WriteKind, WriteRequest, no_log,
 };
 use trueup::settings::{GlobalArgs, Output, Settings};
 use trueup::wiring::wire;
@@ -631,11 +631,12 @@ async fn a_watch_brings_changes_and_secrets_only_as_digests() {
 
 type Listed = Arc<AtomicUsize>;
 
-/// A cluster whose watches begin at a resourceVersion that the server no longer has.
+/// A cluster whose watches begin at a resourceVersion that the server no longer has, or are refused after they were allowed.
 struct Late {
     cluster: KubeCluster,
     from: String,
     lists: Listed,
+    refused: bool,
 }
 
 #[async_trait::async_trait]
@@ -665,7 +666,20 @@ impl Cluster for Late {
         namespace: Option<&str>,
         _: &str,
     ) -> Result<Watch, ReadError> {
-        self.cluster.watch(kind, namespace, &self.from).await
+        if !self.refused {
+            return self.cluster.watch(kind, namespace, &self.from).await;
+        }
+        let (sender, events) = tokio::sync::mpsc::channel(1);
+        let health = Arc::new(WatchHealth::default());
+        health.byte();
+        let error = ReadError {
+            failure: ReadFailure::Forbidden,
+            what: "watch configmaps".to_owned(),
+            why: "403 Forbidden".to_owned(),
+            hint: String::new(),
+        };
+        sender.try_send(WatchEvent::Error(error)).unwrap();
+        Ok(Watch { events, health })
     }
     async fn served(&self, kinds: &[Kind]) -> Result<Vec<Option<Served>>, ReadError> {
         self.cluster.served(kinds).await
@@ -731,6 +745,7 @@ async fn what_a_watch_did_not_see_is_a_gap_and_not_silence() {
         cluster: cluster.clone(),
         from: before.resource_version.clone(),
         lists: log.clone(),
+        refused: false,
     });
     let mirror = Mirror::new(old, Bell::new(0));
     assert_eq!(
@@ -764,6 +779,53 @@ async fn what_a_watch_did_not_see_is_a_gap_and_not_silence() {
     assert_eq!(kept.items.len(), items.len() + 1);
     assert_eq!(log.load(Ordering::Relaxed), 1);
     assert!(mirror.age().unwrap() < Duration::from_secs(10));
+    let event = tokio::time::timeout(Duration::from_secs(20), watch.events.recv()).await;
+    assert!(
+        matches!(event, Ok(Some(WatchEvent::Changed(_)))),
+        "{event:?}"
+    );
+
+    // A watch that is taken away is a gap too, once; from then on there are lists.
+    let refused = Arc::new(Late {
+        cluster: cluster.clone(),
+        from: String::new(),
+        lists: Listed::default(),
+        refused: true,
+    });
+    let listed = refused.lists.clone();
+    let polled = Mirror::new(refused, Bell::new(0));
+    polled.list(&kind, Some("default")).await.unwrap();
+    let gap = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            if let Some(gap) = polled.take_gaps().pop() {
+                return gap;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(gap.why.contains("403"), "{gap:?}");
+    cluster.write(&make("c11".into())).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while polled
+            .list(&kind, Some("default"))
+            .await
+            .unwrap()
+            .items
+            .len()
+            < items.len() + 2
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        (polled.take_gaps(), listed.load(Ordering::Relaxed)),
+        (vec![], 2)
+    );
+    // The watch above saw it as well.
     let event = tokio::time::timeout(Duration::from_secs(20), watch.events.recv()).await;
     assert!(
         matches!(event, Ok(Some(WatchEvent::Changed(_)))),

@@ -14,9 +14,11 @@ use std::{
     os::unix::{net::UnixStream, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -102,6 +104,8 @@ pub struct Lab {
     pub bed: Bed,
     pub document: Value,
     pub dir: tempfile::TempDir,
+    /// From when to when the API server was being started anew.
+    restarts: Mutex<Vec<(Timestamp, Timestamp)>>,
 }
 
 impl Lab {
@@ -140,6 +144,7 @@ impl Lab {
             bed,
             document,
             dir,
+            restarts: Mutex::default(),
         }
     }
 
@@ -147,6 +152,7 @@ impl Lab {
     /// `start` comes back, the component serves.
     #[track_caller]
     pub fn component(&self, verb: &str, name: &str) {
+        let began = Timestamp::now();
         let mut control = UnixStream::connect(self.text("control")).expect("the cluster listens");
         writeln!(control, "{verb} {name}").expect("it takes orders");
         let mut answer = String::new();
@@ -155,6 +161,18 @@ impl Lab {
             read.is_ok() && answer.trim() == "ok",
             "{verb} {name}: {read:?} {answer}"
         );
+        if (verb, name) == ("start", "kube-apiserver") {
+            let mut restarts = self.restarts.lock().expect("nobody panicked");
+            restarts.push((began, Timestamp::now()));
+        }
+    }
+
+    /// Whether the API server was being started anew. Until it has read the roles it refuses everything.
+    pub fn was_starting(&self, at: Timestamp) -> bool {
+        let restarts = self.restarts.lock().expect("nobody panicked");
+        restarts
+            .iter()
+            .any(|(from, to)| (*from..=*to).contains(&at))
     }
 
     /// Stands still, with its connections open, or goes on: the API server and what answers queries about metrics.

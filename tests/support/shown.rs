@@ -127,6 +127,9 @@ fn forbidden(lab: &Lab) -> Vec<String> {
                 && text("/user/username").ends_with(":operator")
                 && text("/userAgent").starts_with("trueup/")
                 && !everywhere
+                && !text("/requestReceivedTimestamp")
+                    .parse()
+                    .is_ok_and(|at| lab.was_starting(at))
         })
         .map(|entry| format!("forbidden: {} {}", entry["verb"], entry["requestURI"]))
         .collect()

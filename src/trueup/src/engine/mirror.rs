@@ -26,6 +26,9 @@ use crate::ports::{
 
 /// How old a list may be where there is no watch.
 const RELIST: Duration = Duration::from_secs(5);
+/// An API server that has just been started refuses everything until it has read the roles: what could be listed before is
+/// asked for again this often, once a second, before a refusal is believed.
+const STARTING: u32 = 5;
 /// How long a refusal is remembered before the server is asked again.
 const DENIED: Duration = Duration::from_secs(60);
 /// A watch is ended by the server every 30 s: one that is silent for longer than this is not one.
@@ -256,7 +259,15 @@ impl Mirror {
             Some(Err(error)) => return Err(error),
             None => {}
         }
-        let listing = match self.shared.cluster.list(kind, namespace).await {
+        let mut tries = if kept.was_listed() { STARTING } else { 0 };
+        let answer = loop {
+            match self.shared.cluster.list(kind, namespace).await {
+                Err(error) if error.failure == ReadFailure::Forbidden && tries > 0 => tries -= 1,
+                answer => break answer,
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        let listing = match answer {
             Ok(listing) => listing,
             Err(error) => {
                 if error.failure == ReadFailure::Forbidden {
@@ -278,7 +289,7 @@ impl Mirror {
                 .await
             {
                 Ok(watch) => Kept::follow(&kept, &self.shared, place, watch),
-                Err(_) => kept.set(How::Listed { at: Instant::now() }),
+                Err(_) => kept.watch_refused(),
             }
         }
         Ok(listing)

@@ -262,6 +262,7 @@ pub enum WatchEvent {
 #[derive(Debug)]
 pub struct WatchHealth {
     started: Instant,
+    /// 0: none yet.
     last_byte_ms: AtomicU64,
     last_probe_ms: AtomicU64,
 }
@@ -284,7 +285,12 @@ impl WatchHealth {
     /// Notes that the watch itself brought something.
     pub fn byte(&self) {
         self.last_byte_ms
-            .store(self.elapsed_ms(), Ordering::Relaxed);
+            .store(self.elapsed_ms().max(1), Ordering::Relaxed);
+    }
+
+    /// Whether the server ever accepted the watch.
+    pub fn was_up(&self) -> bool {
+        self.last_byte_ms.load(Ordering::Relaxed) > 0
     }
 
     /// Notes that the server answered a probe beside a quiet watch.

@@ -24,6 +24,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the answer to a probe does for the other watches of the cluster.
 const PROBE_LASTS: Duration = Duration::from_secs(2);
+/// An API server that has just been started refuses everything until it has read the roles: a watch that was allowed is asked for
+/// this often again, once a second, before the refusal is believed.
+const STARTING: u32 = 5;
 const MAX_LINE: usize = 32 << 20;
 
 impl KubeCluster {
@@ -47,6 +50,7 @@ impl KubeCluster {
             sender: sender.clone(),
             health: health.clone(),
             version: from.to_owned(),
+            refusals_left: 0,
         };
         tokio::spawn(async move {
             tokio::select! {
@@ -69,6 +73,8 @@ struct Runner {
     health: Arc<WatchHealth>,
     /// Where the next connection goes on from.
     version: String,
+    /// How many refusals are not believed yet.
+    refusals_left: u32,
 }
 
 /// How one connection ended.
@@ -90,6 +96,12 @@ impl Runner {
                     Ok(()) => pause = Duration::from_millis(500),
                     Err(error) => pause = self.complain(error, pause).await,
                 },
+                End::Broken(error)
+                    if error.failure == ReadFailure::Forbidden && self.refusals_left > 0 =>
+                {
+                    self.refusals_left -= 1;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
                 End::Broken(error) => pause = self.complain(error, pause).await,
             }
         }
@@ -148,7 +160,6 @@ impl Runner {
             }
             Err(_) => return End::Broken(self.silent("the watch was not answered in time")),
         };
-        self.health.byte();
         let status = answer.status().as_u16();
         let mut stream = answer.into_body();
         if status != 200 {
@@ -164,6 +175,8 @@ impl Runner {
             let refusal = refusal(&super::http::Answer { status, body });
             return End::Broken(refused(&self.what, &refusal, self.kind.is_secret()));
         }
+        self.health.byte();
+        self.refusals_left = STARTING;
         let mut buffer: Vec<u8> = Vec::new();
         loop {
             if opened.elapsed() > OVERDUE {

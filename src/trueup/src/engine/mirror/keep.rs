@@ -37,8 +37,8 @@ pub(super) enum How {
         health: Arc<WatchHealth>,
         _task: Task,
     },
-    /// It cannot be watched: listed again when the list is too old.
-    Listed { at: Instant },
+    /// It may not be watched, since `refused`: listed again when the list is too old.
+    Listed { at: Instant, refused: Instant },
     /// It may not even be listed.
     Denied { error: ReadError, at: Instant },
 }
@@ -96,9 +96,26 @@ impl Kept {
         self.set(How::Not);
     }
 
-    /// Whether a watch may be tried: it has not been refused before.
+    /// Whether a watch may be tried: it has not been refused lately.
     pub fn may_watch(&self) -> bool {
-        !matches!(lock(&self.state).how, How::Listed { .. })
+        match lock(&self.state).how {
+            How::Listed { refused, .. } => refused.elapsed() >= DENIED,
+            _ => true,
+        }
+    }
+
+    /// Whether it could ever be listed.
+    pub fn was_listed(&self) -> bool {
+        lock(&self.state).listed_before
+    }
+
+    /// Without a watch from now on, until one is tried again.
+    pub fn watch_refused(&self) {
+        let now = Instant::now();
+        self.set(How::Listed {
+            at: now,
+            refused: now,
+        });
     }
 
     pub fn is_watched(&self) -> bool {
@@ -264,9 +281,19 @@ async fn run(kept: Weak<Kept>, shared: Weak<Shared>, place: Place, mut watch: Wa
                         | ReadFailure::Unauthenticated
                         | ReadFailure::Malformed
                 ) => {}
-            WatchEvent::Error(_) => {
-                // Setting this ends the task that runs this.
-                kept.set(How::Listed { at: Instant::now() });
+            WatchEvent::Error(error) => {
+                if watch.health.was_up() {
+                    let version = lock(&kept.state).version.clone();
+                    lock(&shared.gaps).push(Gap {
+                        kind: place.0.to_string(),
+                        namespace: place.1.clone(),
+                        from: version.clone(),
+                        to: version,
+                        why: error.to_string(),
+                    });
+                }
+                // This ends the task that runs this.
+                kept.watch_refused();
                 return;
             }
         }
