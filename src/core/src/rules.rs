@@ -3,7 +3,7 @@
 use crate::{
     now::Now,
     object::identity::{AppKey, ObjectRef},
-    plan::Action,
+    plan::{Action, Gate},
     run::{Freeze, Run, Sync},
     sheet::{Command, Refusal},
     text,
@@ -61,8 +61,49 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
                 "name both",
             ))
         }
+        Command::Attest { gate, .. } => attest(run, gate),
         _ => Ok(()),
     }
+}
+
+/// What was seen before a sync, or while the measured gates were red, says nothing about what comes after.
+pub fn attest(run: &Run, gate: &str) -> Result<(), Refusal> {
+    let refuse = |what: String, hint: &str| Err(Refusal::new(10, text::line(&what), hint));
+    let follows: Vec<&AppKey> = run
+        .scope
+        .iter()
+        .filter(|key| run.gates_after(key).iter().any(|name| name == gate))
+        .collect();
+    if follows.is_empty() {
+        return refuse(
+            format!("no sync of this incident is followed by a gate {gate}"),
+            "the gates after each sync are on the Sync screen, and in the plan under `sync`",
+        );
+    }
+    let mut before = None;
+    for key in follows {
+        let app = run.apps.get(key);
+        let Some(app) = app.filter(|app| matches!(app.sync, Sync::Verified { .. })) else {
+            before = Some(format!("the sync of {key} is not verified yet"));
+            continue;
+        };
+        let red = run.gates_after(key).into_iter().find(|name| {
+            !matches!(run.gates.get(name), Some(Gate::Manual(_)))
+                && app
+                    .gates
+                    .get(name)
+                    .is_none_or(|state| state.passed.is_none())
+                && !run.broken_glass.iter().any(|glass| glass.what == *name)
+        });
+        match red {
+            None => return Ok(()),
+            Some(red) => before = Some(format!("gate {red} after {key} is not green yet")),
+        }
+    }
+    refuse(
+        format!("gate {gate} is not reached: {}", before.unwrap_or_default()),
+        "a person looks last: attest it then",
+    )
 }
 
 fn armed(run: &Run, command: &Command) -> Result<(), Refusal> {
@@ -191,8 +232,8 @@ fn push(run: &Run, now: &Now) -> Result<(), Refusal> {
         return Err(Refusal::new(
             6,
             format!(
-                "the commit is not proven: it changes {} field(s) of {} that nobody decided",
-                line.undecided.len(),
+                "the commit is not proven: it changes {} of {} that nobody decided",
+                text::count(line.undecided.len(), "field"),
                 line.application
             ),
             "look at the proof; decide those fields too, or change the decision",
@@ -436,5 +477,51 @@ fn close(run: &Run) -> Result<(), Refusal> {
             ),
             format!("settle it: {}", first.settle),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::{ManualGate, MeasuredGate},
+        run::GateRun,
+    };
+
+    #[test]
+    fn a_person_looks_after_the_sync_and_the_measured_gates() {
+        let key: AppKey = "argocd/auth".parse().unwrap();
+        let mut run = Run {
+            scope: vec![key.clone()],
+            ..Run::default()
+        };
+        let manual = Gate::Manual(ManualGate {
+            manual: "fresh auth flows".into(),
+        });
+        run.gates.insert("traces".into(), manual);
+        run.gates
+            .insert("rate".into(), Gate::Measured(MeasuredGate::default()));
+        run.apps.entry(key.clone()).or_default();
+        let said = |run: &Run, gate: &str| attest(run, gate).err().map(|refusal| refusal.reason);
+        assert!(said(&run, "nobody").is_some_and(|why| why.contains("no sync")));
+        let synced = said(&run, "traces").unwrap();
+        assert!(synced.contains("argocd/auth is not verified"), "{synced}");
+        let app = run.apps.get_mut(&key).unwrap();
+        app.sync = Sync::Verified {
+            op: "op-1".into(),
+            revision: "0123456789012345678901234567890123456789".into(),
+            changes: Vec::new(),
+        };
+        for (passed, open) in [("healthy", "rate"), ("rate", "")] {
+            let gate = GateRun {
+                passed: Some(jiff::Timestamp::UNIX_EPOCH),
+                ..GateRun::default()
+            };
+            let app = run.apps.get_mut(&key).unwrap();
+            app.gates.insert(passed.into(), gate);
+            let why = said(&run, "traces");
+            assert_eq!(why.is_none(), open.is_empty(), "{why:?}");
+            assert!(why.unwrap_or_default().contains(open));
+        }
     }
 }

@@ -42,6 +42,15 @@ fn suspicious(c: char) -> bool {
             | 0xE0000..=0xE0FFF)
 }
 
+/// `1 field`, `2 fields`.
+pub fn count(n: usize, one: &str) -> String {
+    if n == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{n} {one}s")
+    }
+}
+
 /// At most `width` characters, the cut shown by `…`.
 pub fn shorten(text: &str, width: usize) -> String {
     if text.chars().count() <= width {

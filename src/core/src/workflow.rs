@@ -645,15 +645,15 @@ pub fn differs(key: &AppKey, prediction: &crate::event::Prediction) -> String {
     };
     if !prediction.unexpected.is_empty() {
         parts.push(format!(
-            "it would change {} field(s) that nobody decided: {}",
-            prediction.unexpected.len(),
+            "it would change {} that nobody decided: {}",
+            crate::text::count(prediction.unexpected.len(), "field"),
             fields(&prediction.unexpected)
         ));
     }
     if !prediction.missing.is_empty() {
         parts.push(format!(
-            "it would not make {} decided change(s): {}",
-            prediction.missing.len(),
+            "it would not make {}: {}",
+            crate::text::count(prediction.missing.len(), "decided change"),
             fields(&prediction.missing)
         ));
     }

@@ -224,7 +224,12 @@ fn commits(t: &Transcript, out: &mut String) {
         out.push_str(&fenced("", &c.message));
         out.push('\n');
         for file in &c.files {
-            let _ = writeln!(out, "{}, {} field(s):\n", code(&file.path), file.fields);
+            let _ = writeln!(
+                out,
+                "{}, {}:\n",
+                code(&file.path),
+                crate::text::count(file.fields, "field")
+            );
             out.push_str(&fenced("diff", &file.diff));
             out.push('\n');
         }
@@ -242,9 +247,9 @@ fn proof(line: &Proof) -> Vec<String> {
         "NOT proven"
     };
     let mut out = vec![format!(
-        "{}: {} field(s) change, {verdict}",
+        "{}: {} to change, {verdict}",
         code(&line.application),
-        line.decided.len()
+        crate::text::count(line.decided.len(), "field")
     )];
     out.extend(
         line.undecided

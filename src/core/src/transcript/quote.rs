@@ -92,7 +92,7 @@ pub(super) fn code(text: &str) -> String {
         return if text.is_empty() {
             "–".to_owned()
         } else {
-            format!("{} space(s)", text.chars().count())
+            crate::text::count(text.chars().count(), "space")
         };
     }
     let fence = "`".repeat(longest_run(&text, '`') + 1);

@@ -53,15 +53,17 @@ fn stage(run: &Run) -> String {
     let all = walking.len();
     let count = |what: &dyn Fn(&AppRun) -> bool| walking.iter().filter(|a| what(a)).count();
     let proven = count(&|app| app.freeze.proven() || app.freeze == Freeze::Thawed);
-    let synced = run.walking().filter(|(key, app)| synced(run, key, app));
-    let synced = synced.count();
+    // What is thawed had nothing to sync, or is through with it.
+    let done =
+        |(key, app): &(&AppKey, &AppRun)| app.freeze == Freeze::Thawed || synced(run, key, app);
+    let synced = run.walking().filter(done).count();
     let thawed = count(&|app| app.freeze == Freeze::Thawed);
     let of = |stage: Stage, done: usize| format!("{} {done}/{all}", stage.name());
     if run.closed.is_some() {
         "closed".to_owned()
     } else if all > 0 && thawed == all {
         Stage::Close.name().to_owned()
-    } else if all > 0 && synced == all || thawed > 0 {
+    } else if all > 0 && synced == all {
         of(Stage::Thaw, thawed)
     } else if !run.landed.is_empty() {
         of(Stage::Sync, synced)

@@ -499,7 +499,10 @@ async fn sync_each(
             Some(trueup_core::run::Sync::Verified {
                 changes, revision, ..
             }) => {
-                let said = format!("synced, {} field(s) changed as predicted", changes.len());
+                let said = format!(
+                    "synced, {} changed as predicted",
+                    text::count(changes.len(), "field")
+                );
                 did(
                     settings,
                     "Sync",

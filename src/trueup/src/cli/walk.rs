@@ -362,8 +362,8 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
             4,
             0,
             format!(
-                "{} cell(s) are left over without a decision: {} {} of {}",
-                left.len(),
+                "left over without a decision: {}, the first {} {} of {}",
+                text::count(left.len(), "cell"),
                 first.object,
                 first.field,
                 first.application.name
@@ -395,8 +395,8 @@ fn touched(cells: &[CellKey], run: &Run, now: &Now) -> Option<Ended> {
         4,
         0,
         format!(
-            "{} decision(s) are open again, since somebody changed what they were made on: {} {} of {}{is}",
-            decided.len(),
+            "open again, since somebody changed what was decided on: {}, the first {} {} of {}{is}",
+            text::count(decided.len(), "decision"),
             first.object,
             first.field,
             first.application.name
@@ -506,8 +506,11 @@ fn unexpected(engine: &Engine, answers: &Answers, application: &AppKey) -> Optio
             3,
             3,
             format!(
-                "the plan expects no change from a sync of {application}, and {} field(s) would move",
-                prediction.1.changes.len() + prediction.1.creates.len()
+                "the plan expects no change from a sync of {application}, and it would move {}",
+                text::count(
+                    prediction.1.changes.len() + prediction.1.creates.len(),
+                    "field"
+                )
             ),
             "look at the prediction on the screen: `trueup resume`",
         )

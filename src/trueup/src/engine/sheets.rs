@@ -166,18 +166,18 @@ impl Engine {
             .map(|file| file.path.clone())
             .collect();
         sheet.will = vec![format!(
-            "push {} on {} to branch {}: {} file(s), {}",
+            "push {} on {} to branch {}: {}, {}",
             proposal.commit.short(),
             proposal.parent.short(),
             text::line(&proposal.branch),
-            proposal.files.len(),
+            text::count(proposal.files.len(), "file"),
             text::line(proposal.message.lines().next().unwrap_or_default()),
         )];
         for line in &proposal.proof {
             sheet.will.push(format!(
-                "{}: {} field(s) move, all decided",
+                "{}: {} to move, all decided",
                 line.application.name,
-                line.decided.len()
+                text::count(line.decided.len(), "field")
             ));
         }
         sheet.assumes = vec![format!(
@@ -247,9 +247,9 @@ impl Engine {
             "no field changes (bookkeeping only)".to_owned()
         } else {
             format!(
-                "{} field(s) change, {} object(s) are created",
-                prediction.changes.len(),
-                prediction.creates.len()
+                "{} to change, {} to create",
+                text::count(prediction.changes.len(), "field"),
+                text::count(prediction.creates.len(), "object")
             )
         };
         sheet.will.push(format!(
@@ -284,8 +284,8 @@ impl Engine {
         );
         if !prediction.extra.is_empty() {
             sheet.warnings.push(format!(
-                "{} live object(s) that Git does not have stay",
-                prediction.extra.len()
+                "what only the cluster has stays: {}",
+                text::count(prediction.extra.len(), "live object")
             ));
         }
         sheet.assumes = vec![

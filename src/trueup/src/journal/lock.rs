@@ -20,7 +20,14 @@ pub struct Holder {
 /// The lock, for as long as the value lives.
 #[derive(Debug)]
 pub struct Locked {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Locked {
+    /// Closing would do, but for a child that is between its fork and its exec just now and has the file open too.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 /// Why the lock could not be had.
@@ -55,5 +62,5 @@ pub fn take(path: &Path, holder: &Holder) -> Result<Locked, NotLocked> {
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| {
         file.write_all(serde_json::to_string(holder).unwrap_or_default().as_bytes())
     });
-    Ok(Locked { _file: file })
+    Ok(Locked { file })
 }

@@ -37,6 +37,8 @@ pub enum Point {
     Canary,
     /// The gate after the last sync turns green.
     Gate,
+    /// A person is to look.
+    Attest,
     /// Gates are green, nothing thawed.
     Thaw,
     /// All thawed.
@@ -44,7 +46,7 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Scope,
         Self::Freeze,
         Self::Holding,
@@ -53,6 +55,7 @@ impl Point {
         Self::Commit,
         Self::Canary,
         Self::Gate,
+        Self::Attest,
         Self::Thaw,
         Self::Close,
     ];
@@ -97,6 +100,9 @@ impl Point {
                         if gate == "no-401" && sample.value == Some(0.0))
                 };
                 records.iter().filter(green).count() == 8
+            }
+            Self::Attest => {
+                first(|e| matches!(e, Event::GatePassed { gate, .. } if gate == "no-401"))
             }
             Self::Thaw => first(|e| matches!(e, Event::Attested { .. })),
             Self::Close => {

@@ -339,8 +339,8 @@ fn cannot(failed: &[changes::CannotEdit]) -> Trouble {
     Refusal::new(
         6,
         text::line(&format!(
-            "{} field(s) cannot be put into Git: {first}",
-            failed.len()
+            "{} cannot be put into Git: {first}",
+            text::count(failed.len(), "field")
         )),
         "edit those files by hand and push, then look again; or choose Git for them",
     )

@@ -72,7 +72,7 @@ pub const TABLE: &[Binding] = &[
         On(Freeze),
         &["F"],
         Cmd::FreezeNow,
-        "freeze this one again",
+        "freeze this one",
         freezable,
     ),
     key(On(Freeze), &["T"], Cmd::Target, "target policy", some_app),

@@ -109,13 +109,17 @@ pub fn proposed(model: &Model) -> Result<(), String> {
     Ok(())
 }
 pub fn manual_gate(model: &Model) -> Result<(), String> {
-    let open = model.run().gates.iter().any(|(name, gate)| {
-        matches!(gate, Gate::Manual(_)) && !model.run().attested.contains_key(name)
+    let open = model.run().gates.iter().filter(|(name, gate)| {
+        matches!(gate, Gate::Manual(_)) && !model.run().attested.contains_key(*name)
     });
-    if !open {
-        return Err("no manual gate is waiting for an attestation".into());
+    let mut said = Err("no manual gate is waiting for an attestation".into());
+    for (name, _) in open {
+        match trueup_core::rules::attest(model.run(), name) {
+            Ok(()) => return Ok(()),
+            Err(refusal) => said = Err(refusal.reason),
+        }
     }
-    Ok(())
+    said
 }
 pub fn glass(model: &Model) -> Result<(), String> {
     super::super::update::glass_to_break(model).map(|_| ())

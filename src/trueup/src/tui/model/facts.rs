@@ -185,7 +185,7 @@ pub fn copies(now: &Now) -> Vec<String> {
         .collect()
 }
 
-/// What is allowed: `patch configmaps, services in auth, like`; a sentence of another form stands by itself.
+/// What is allowed: `patch configmaps, services in auth, like`, `patch applications (auth-service) in argocd`; a sentence of another form stands by itself.
 pub fn allowed(now: &Now) -> Vec<String> {
     let mut lines = Vec::new();
     // By verb and resource the places; then by verb and places the resources.
@@ -203,17 +203,32 @@ pub fn allowed(now: &Now) -> Vec<String> {
             None => lines.push(words::clean(&may.what)),
         }
     }
-    let mut resources: BTreeMap<(&str, Vec<&str>), Vec<&str>> = BTreeMap::new();
+    // The names belong to the resources.
+    type Named<'n> = BTreeMap<&'n str, Vec<&'n str>>;
+    let mut resources: BTreeMap<(&str, Vec<&str>), Named<'_>> = BTreeMap::new();
     for ((verb, resource), places) in places {
+        let (plural, name) = match resource.split_once('/') {
+            Some((plural, name)) => (plural, Some(name)),
+            None => (resource, None),
+        };
         resources
             .entry((verb, places))
             .or_default()
-            .push(resource.split('.').next().unwrap_or(resource));
+            .entry(plural.split('.').next().unwrap_or(plural))
+            .or_default()
+            .extend(name);
     }
     lines.extend(resources.into_iter().map(|((verb, places), resources)| {
+        let named: Vec<String> = resources
+            .into_iter()
+            .map(|(plural, names)| match names.as_slice() {
+                [] => plural.to_owned(),
+                names => format!("{plural} ({})", names.join(", ")),
+            })
+            .collect();
         words::clean(&format!(
             "{verb} {} in {}",
-            resources.join(", "),
+            named.join(", "),
             places.join(", ")
         ))
     }));

@@ -208,7 +208,7 @@ fn an_attestation_says_who_and_what() {
         ("jo", "logins reach profile", true),
         ("jo", "ログインできた", true),
     ] {
-        let mut model = fixture::model(Point::Gate, (100, 30));
+        let mut model = fixture::model(Point::Attest, (100, 30));
         press(&mut model, &["m", "backtab", "ctrl-u"]);
         let typed = format!("text:{who}");
         press(&mut model, &[&typed, "enter"]);
@@ -231,7 +231,7 @@ fn a_wait_that_was_given_up_is_not_shown_as_one_and_n_takes_it_up_again() {
         let watched = model.waiting().unwrap();
         assert!(watched.cancellable && draw(&model).contains("c gives up"));
         // A form that is open asks nothing of the engine, and so stops nothing.
-        assert_eq!(press(&mut model, &["m"]), []);
+        assert_eq!(press(&mut model, &["P"]), []);
         assert_eq!(model.dialogs.len(), 1);
         assert_eq!(press(&mut model, &["esc", "esc"]), []);
         assert_eq!(asked(press(&mut model, &["c"])), [Command::CancelWait]);

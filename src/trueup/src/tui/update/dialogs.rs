@@ -137,8 +137,12 @@ pub fn pasted(model: &mut Model, text: &str) {
     let clean = trueup_core::text::block(&text);
     match model.dialogs.last_mut() {
         Some(Dialog::Sheet(sheet)) => {
-            sheet.typed.clear();
-            sheet.wrong = Some("a paste confirms nothing: type it".into());
+            // What was typed before it stands: over a slow line many keys come at once.
+            sheet.wrong = Some(if sheet.typed.is_empty() {
+                "a paste confirms nothing: type it".into()
+            } else {
+                "a paste confirms nothing: go on typing".into()
+            });
         }
         Some(Dialog::Prompt(prompt)) => {
             prompt.wrong = None;

@@ -348,7 +348,10 @@ fn gate(model: &Model, app: &AppRun, name: &str, cells: usize, doc: &mut Doc) {
                     age(since(*at, model.time))
                 ),
             ),
-            None => doc.text(Role::Warn, "not yet (m: who looked, what they saw)"),
+            None => match trueup_core::rules::attest(model.run(), name) {
+                Ok(()) => doc.text(Role::Warn, "not yet (m: who looked, what they saw)"),
+                Err(_) => doc.text(Role::Dim, "asked for when the other gates are green"),
+            },
         };
         return;
     }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use std::time::Duration;
+pub use trueup_core::text::count;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Text from outside as one inert line.
@@ -121,15 +122,6 @@ pub fn bracket(from: Duration, to: Duration) -> String {
         (Some((a, u)), Some((b, v))) if u == v && a != b => format!("{a}-{b} {u}"),
         _ if short == long => long,
         _ => format!("{short} - {long}"),
-    }
-}
-
-/// `1 field`, `2 fields`.
-pub fn count(n: usize, one: &str) -> String {
-    if n == 1 {
-        format!("1 {one}")
-    } else {
-        format!("{n} {one}s")
     }
 }
 
