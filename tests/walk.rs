@@ -728,6 +728,15 @@ fn a_cluster_that_stops_answering_turns_nothing_green() {
     let passed = |place: &Place| {
         place.happened(|event| matches!(event, Event::GatePassed { gate, .. } if gate == "no-401"))
     };
+    // A wait has a way out, which is written down, and a way back.
+    screen.wait_text("c gives up");
+    screen.send("c");
+    screen.wait_text("wait given up");
+    assert!(place.happened(
+        |event| matches!(event, Event::WaitGivenUp { wait, .. } if wait.contains("no-401"))
+    ));
+    screen.press("n");
+    screen.wait_for("the wait again", |shot| !shot.has("wait given up"));
     place.lab.hush(true);
     let said = screen.within(Duration::from_secs(15), |shot| {
         shot.header().contains("STALE")

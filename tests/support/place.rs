@@ -86,6 +86,7 @@ fn what(event: &Event) -> String {
         Event::TargetSet { application, .. } => format!("target-set {application}"),
         Event::SnapshotTaken { number, .. } => format!("snapshot {number}"),
         Event::BaselineTaken { gate, .. } => format!("baseline {gate}"),
+        Event::WaitGivenUp { wait, .. } => format!("given up {wait}"),
         Event::WaitShortened { wait, .. } => format!("shortened {wait}"),
         Event::Intended { effect, .. } => format!(
             "intended {} {}",

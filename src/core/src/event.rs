@@ -433,6 +433,11 @@ pub enum Event {
         from: String,
         to: String,
     },
+    /// The operator would not wait any longer: nothing is looked at until somebody goes on.
+    WaitGivenUp {
+        wait: String,
+        by: String,
+    },
     TargetSet {
         application: AppKey,
         target: Target,

@@ -747,7 +747,10 @@ impl Run {
             Event::ActReread { op, after, .. } => {
                 self.reread.entry(op.clone()).or_default().push(*after);
             }
-            Event::CommandRan { .. } | Event::Revealed { .. } | Event::Unknown => {}
+            Event::CommandRan { .. }
+            | Event::Revealed { .. }
+            | Event::WaitGivenUp { .. }
+            | Event::Unknown => {}
         }
     }
 

@@ -109,6 +109,7 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
             };
             format!("armed for {what} by {}{process}", say(by))
         }
+        Event::WaitGivenUp { wait, by } => format!("wait given up by {}: {}", say(by), say(wait)),
         Event::WaitShortened { wait, from, to } => {
             format!("wait shortened: {} {} → {}", say(wait), say(from), say(to))
         }

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use trueup_core::{
+    event::Event,
     sheet::{Command, Sheet},
+    text,
     workflow::{self, Next},
 };
 
@@ -25,6 +27,15 @@ impl Engine {
     pub async fn next(&self) -> Result<Next, Trouble> {
         let (_, now) = self.seen_or_look().await?;
         Ok(workflow::next(&self.run(), &now))
+    }
+
+    /// Writes down that the operator would not wait.
+    fn given_up(&self, wait: &str) -> Result<(), Trouble> {
+        self.record(Event::WaitGivenUp {
+            wait: text::line(wait),
+            by: self.setting.operator.clone(),
+        })?;
+        Ok(())
     }
 
     /// Does a next thing that only observes.
@@ -231,9 +242,13 @@ impl Driver {
         let engine = Arc::clone(&self.engine);
         let outcome = match request {
             Request::Ask(Command::CancelWait) => {
+                let given_up = self.held != Held::GivenUp;
                 self.hold(Held::GivenUp);
                 engine.tell(Update::Waiting(None));
-                Ok(())
+                match self.tell_next().filter(Next::observes) {
+                    Some(next) if given_up => engine.given_up(&what(&next)),
+                    _ => Ok(()),
+                }
             }
             Request::Ask(command) if command.writes() => self.show(&command).await,
             Request::Ask(command) => {
