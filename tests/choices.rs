@@ -1,13 +1,10 @@
 //! Choices that change more than a value: ignoring a field from now on, and objects as a whole. Each is walked to the
 //! end on a lab, and what stands in Git and in the cluster afterwards is read from them.
-#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
-
-mod support;
 
 use std::{fs, path::PathBuf};
 
+use crate::support::{FAST, Lab, Ran, command, run, trueup};
 use serde_json::{Value, json};
-use support::{FAST, Lab, Ran, command, run, trueup};
 use trueup::{
     adapters::kube::{ConnectOptions, KubeCluster},
     ports::{Cluster, WriteKind, WriteRequest, no_log},

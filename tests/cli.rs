@@ -1,8 +1,4 @@
 //! The command line as scripts meet it: the real program against a lab in a process of its own.
-#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
-
-#[path = "support/mod.rs"]
-mod support;
 
 use std::{
     fs,
@@ -11,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{FAST, Lab, Ran, Running, command, run, trueup};
 use serde_json::{Value, json};
-use support::{FAST, Lab, Ran, Running, command, run, trueup};
 
 const API: &str = "trueup.dev/v1";
 const SEEN: &str = "traces=jo: fresh flows in all three";

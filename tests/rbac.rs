@@ -1,10 +1,5 @@
 //! The roles that are shipped are enough for a walk and its accidents, nothing in them is left unused, and what is taken
 //! away is named before it is needed. With `TRUEUP_CLUSTER=1` the walk is made on a real API server too, which needs Go.
-#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
-
-#[path = "support/rights.rs"]
-mod rights;
-mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rights::Right;
+use crate::support::rights::{self, Right};
+use crate::support::{Bed, FAST, Lab, Ran, Running, command, run, trueup};
 use serde_json::{Value, json};
-use support::{Bed, FAST, Lab, Ran, Running, command, run, trueup};
 use trueup::{
     cli,
     settings::{GlobalArgs, Output, Settings},

@@ -1,6 +1,4 @@
 //! The read side against the lab: what a look finds, how the API server's answers are told apart, what commands print.
-#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,9 +3,6 @@
 //!
 //! The program stands still at a place of its journal that a test names, the test does to the world what it is about, and
 //! lets it go on. What was done in the end is counted by the API server's audit log and the repository's reflog.
-#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
-
-mod support;
 
 use std::{
     fs,
@@ -14,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Bed, FAST, Lab, Ran, Running, command, example, run, shown::unshown, trueup};
 use serde_json::{Value, json};
-use support::{Bed, FAST, Lab, Ran, Running, command, example, run, shown::unshown, trueup};
 
 const INCIDENT: &str = "INC-441";
 const SEEN: &str = "traces=jo: fresh flows in all three";
@@ -140,7 +137,7 @@ impl Real {
     }
 
     fn milestone(&self) -> String {
-        let mut places = support::place::Places::after(String::new());
+        let mut places = crate::support::place::Places::after(String::new());
         for line in self.journal() {
             places.place(&line.record);
         }

@@ -1,10 +1,5 @@
 //! The walk as a person makes it: keys typed into a terminal, the screen read back, and the cluster and Git asked what
 //! came of it. The program is the one that is shipped.
-#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
-
-#[path = "support/screen.rs"]
-mod screen;
-mod support;
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use screen::{Over, Screen, Shot};
+use crate::support::screen::{self, Over, Screen, Shot};
+use crate::support::{FAST, Lab};
 use serde_json::{Value, json};
-use support::{FAST, Lab};
 use trueup::{
     adapters::kube::{ConnectOptions, KubeCluster},
     ports::{Cluster, no_log},
@@ -42,7 +37,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self::with_waits(support::WAITS)
+        Self::with_waits(crate::support::WAITS)
     }
 
     fn with_waits(waits: &str) -> Self {
@@ -78,7 +73,7 @@ impl Place {
 
     fn open(&self, (cols, rows): (u16, u16)) -> Screen {
         Screen::start(
-            &support::trueup(),
+            &crate::support::trueup(),
             &self.args(),
             self.home.path(),
             cols,
@@ -176,9 +171,9 @@ impl Place {
         let text = fs::read_to_string(with("md")).unwrap();
         assert!(text.contains("auth signs with the rotated key"), "{text}");
         with("html");
-        let mut verify = support::command(&support::trueup(), self.home.path());
+        let mut verify = crate::support::command(&crate::support::trueup(), self.home.path());
         verify.arg("verify").arg(with("json"));
-        let ran = support::run(verify);
+        let ran = crate::support::run(verify);
         assert_eq!(ran.code, Some(0), "{ran:?}");
     }
 
@@ -485,7 +480,7 @@ fn the_walk_by_the_keys_that_the_footer_names() {
     assert_eq!(leave(&mut screen), Some(0));
     screen.assert_restored();
     place.assert_transcript();
-    let unshown = support::shown::unshown(&place.lab, &place.journal(), 0);
+    let unshown = crate::support::shown::unshown(&place.lab, &place.journal(), 0);
     assert!(unshown.is_empty(), "{unshown:#?}");
 }
 
@@ -505,7 +500,13 @@ fn a_reader_gets_to_the_branch_by_the_keys_that_the_footer_names() {
         INCIDENT,
     ];
     args.extend(more.map(str::to_owned));
-    let mut screen = Screen::start(&support::trueup(), &args, place.home.path(), WIDE.0, WIDE.1);
+    let mut screen = Screen::start(
+        &crate::support::trueup(),
+        &args,
+        place.home.path(),
+        WIDE.0,
+        WIDE.1,
+    );
     next(&screen, "choose the applications");
     screen.press("a");
     screen.wait_text("3 marked");
@@ -658,7 +659,7 @@ fn to_stage(screen: &mut Screen, stage: &str) {
 /// Git may be chosen for each field; what is lost by it is on the screen before it is decided.
 #[test]
 fn git_may_be_chosen_and_the_loss_is_shown() {
-    let waits = support::WAITS.replace("gate_within = \"60s\"", "gate_within = \"4s\"");
+    let waits = crate::support::WAITS.replace("gate_within = \"60s\"", "gate_within = \"4s\"");
     let place = Place::with_waits(&waits);
     let mut screen = place.open(SMALL);
     let answers = Answers { column: "1" };
@@ -718,7 +719,7 @@ fn killed_in_every_stage_and_taken_up_again() {
 /// The cluster stops answering while a gate is watched: the age says so, and nothing turns green until it is back.
 #[test]
 fn a_cluster_that_stops_answering_turns_nothing_green() {
-    let waits = support::WAITS.replace("gate_for = \"200ms\"", "gate_for = \"6s\"");
+    let waits = crate::support::WAITS.replace("gate_for = \"200ms\"", "gate_for = \"6s\"");
     let place = Place::with_waits(&waits);
     let mut screen = place.open(SMALL);
     let answers = Answers { column: "3" };
@@ -794,7 +795,7 @@ fn the_terminal_is_given_back() {
     screen.assert_restored();
 
     let home = place.home.path();
-    let mut screen = Screen::start(&support::example("panicking"), &[], home, 80, 24);
+    let mut screen = Screen::start(&crate::support::example("panicking"), &[], home, 80, 24);
     let shot = screen.wait_text("about to panic");
     assert!(shot.modes.alternate_screen);
     screen.send("x");
@@ -802,12 +803,18 @@ fn the_terminal_is_given_back() {
     screen.assert_restored();
     screen.wait_text("on purpose");
 
-    let mut screen = Screen::start_as(&support::trueup(), &place.args(), home, SMALL, "dumb");
+    let mut screen = Screen::start_as(
+        &crate::support::trueup(),
+        &place.args(),
+        home,
+        SMALL,
+        "dumb",
+    );
     assert_eq!(screen.end(), Some(2));
     screen.wait_text("trueup run");
-    let mut command = support::command(&support::trueup(), home);
+    let mut command = crate::support::command(&crate::support::trueup(), home);
     command.args(place.args());
-    let ran = support::run(command);
+    let ran = crate::support::run(command);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(
         ran.err.contains("terminal") && ran.err.contains("trueup run"),

@@ -1,6 +1,7 @@
 //! Kills during recovery and at random, and what can be found without a journal.
 
 use super::*;
+use trueup_core::event::{Effect, Event, Outcome};
 
 /// Each effect is cut off from its outcome, and then the processes that come to look it up are killed in turn at each
 /// boundary of their first two records. What a look-up found is lost with the machine once, too, and so is the mirror
@@ -81,19 +82,23 @@ fn killed_once_at_random() {
     });
 }
 
-/// A push outlives the process that began it: it lands while the next process looks, or pushes again.
-#[test]
-fn a_push_goes_on_after_its_process_was_killed() {
+/// A push goes on at the remote when its process is killed, and lands when it was looked for already: before the next process
+/// pushes, or while it does.
+fn a_push_lands_late(when: fn(&Event) -> bool, nth: usize) {
     use std::os::unix::fs::PermissionsExt;
     let lab = Lab::start(&FAST);
     let pushes = lab.pushes();
     let walk = Walk::new(&lab);
     let hook = lab.repository().join("hooks/pre-receive");
-    let begun = walk.file("begun");
+    let (begun, go) = (walk.file("begun"), walk.file("go"));
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
     fs::write(
         &hook,
-        format!("#!/bin/sh\ntouch {}\nsleep 1\n", begun.display()),
+        format!(
+            "#!/bin/sh\ntouch {}\nuntil [ -e {} ]; do sleep 0.02; done\n",
+            begun.display(),
+            go.display()
+        ),
     )
     .unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
@@ -101,8 +106,47 @@ fn a_push_goes_on_after_its_process_was_killed() {
     until("the push begins", || begun.exists());
     walking.kill();
     assert!(walking.end().killed());
-    walk.finish();
+    std::thread::scope(|scope| {
+        scope.spawn(|| walk.finish());
+        until("the place where it lands", || {
+            let records = walk.records();
+            records
+                .iter()
+                .filter(|line| when(&line.record.event))
+                .count()
+                == nth
+        });
+        fs::write(&go, "").unwrap();
+    });
     walk.assert_nothing_lost(pushes);
+}
+
+#[test]
+fn a_push_lands_after_it_was_looked_for() {
+    let not_done = |event: &Event| {
+        matches!(
+            event,
+            Event::Ended {
+                outcome: Outcome::NotDone { .. },
+                ..
+            }
+        )
+    };
+    a_push_lands_late(not_done, 1);
+}
+
+#[test]
+fn a_push_lands_while_the_next_is_under_way() {
+    let pushing = |event: &Event| {
+        matches!(
+            event,
+            Event::Intended {
+                effect: Effect::Push { .. },
+                ..
+            }
+        )
+    };
+    a_push_lands_late(pushing, 2);
 }
 
 /// The state folder is gone with the laptop: what is frozen, and how to restore it, is on the cluster.

@@ -1,10 +1,8 @@
 //! For tests that run the real program against a lab in a process of its own, or against a real control plane.
-#![allow(
-    dead_code,
-    reason = "each test uses the part that it needs; the lint would hold for each of them"
-)]
 
 pub mod place;
+pub mod rights;
+pub mod screen;
 pub mod shown;
 
 use std::{

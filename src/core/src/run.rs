@@ -932,6 +932,14 @@ impl Run {
         with_rest(chosen, &self.sync_order())
     }
 
+    /// Whether a push of this commit is known to have landed.
+    pub fn pushed(&self, commit: &Commit) -> bool {
+        self.ops.values().any(|op| {
+            op.done()
+                && matches!(&op.effect, Effect::Push { commit: pushed, .. } if pushed == commit)
+        })
+    }
+
     /// The gates that follow the sync of an Application.
     pub fn gates_after(&self, app: &AppKey) -> Vec<String> {
         let planned = self

@@ -40,6 +40,20 @@ impl Engine {
         if direct {
             let head = repo.head(&proposal.tracked).await?;
             if head.sha != proposal.parent.0 {
+                self.settle_pushes(&proposal.repository, &proposal.tracked)
+                    .await?;
+                let ours = head.sha == proposal.commit.0 && self.run().pushed(&proposal.commit);
+                if ours {
+                    let how = "pushed by a process that died meanwhile";
+                    self.landed(
+                        &proposal.repository,
+                        &proposal.tracked,
+                        &proposal.commit,
+                        how,
+                    )?;
+                    self.look().await?;
+                    return Ok(());
+                }
                 self.moved(&proposal, &head.sha)?;
                 self.look().await?;
                 return Err(Refusal::new(
@@ -198,6 +212,7 @@ impl Engine {
         branch: &str,
         revision: &Commit,
     ) -> Result<String, Trouble> {
+        self.settle_pushes(repository, branch).await?;
         let run = self.run();
         let ours: Vec<&Commit> = run
             .op_order
@@ -236,6 +251,34 @@ impl Engine {
                 held.join(", ")
             ),
         })
+    }
+
+    /// The push of a process that died may land after it was looked for: asks the remote again for those that it did not
+    /// have.
+    async fn settle_pushes(&self, repository: &str, branch: &str) -> Result<(), Trouble> {
+        let run = self.run();
+        let missing = run.ops.iter().filter_map(|(id, op)| match &op.effect {
+            Effect::Push {
+                repository: pushed_to,
+                branch: onto,
+                commit,
+                ..
+            } if pushed_to == repository && onto == branch && !op.done() => Some((id, commit)),
+            _ => None,
+        });
+        for (id, commit) in missing {
+            let repo = self.ports.repos.open(repository).await?;
+            if let Landed::Yes { .. } = repo.contains(branch, commit.as_str()).await? {
+                self.end(
+                    id,
+                    Outcome::Done {
+                        resource_version: None,
+                        found: true,
+                    },
+                )?;
+            }
+        }
+        Ok(())
     }
 
     /// Finds out from the remote whether a push landed.

@@ -1,12 +1,8 @@
 //! Never lost: the walk is killed at every boundary of a durable write and of an effect, and goes on as if nothing had
 //! happened. What happened is counted by the world (audit log, reflog), not by our journal.
-#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
-
 mod folder;
 mod lookup;
 mod recovery;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,8 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{
+    FAST, Lab, Ran, Running, command, example, place::Places, run, trueup, until,
+};
 use serde_json::{Value, json};
-use support::{FAST, Lab, Ran, Running, command, example, place::Places, run, trueup, until};
 use trueup::{
     adapters::kube::{ConnectOptions, KubeCluster},
     ports::{Cluster, WriteKind, WriteRequest, no_log},
