@@ -803,6 +803,29 @@ fn the_terminal_is_given_back() {
     screen.assert_restored();
     screen.wait_text("on purpose");
 
+    // Where somebody was killed: on the alternate screen, in its colours, over its last frame.
+    let left = format!("\x1b[?1049h\x1b[7m{}", "old ".repeat(80 * 24 / 4));
+    let mut screen = Screen::start_after(
+        &left,
+        &crate::support::trueup(),
+        &place.args(),
+        home,
+        SMALL,
+        "xterm-256color",
+    );
+    screen.wait_for("the first frame, and nothing else", |shot| {
+        shot.has(INCIDENT) && !shot.has("old")
+    });
+    next(&screen, "choose the applications");
+    screen.send("ctrl-c");
+    choice(&screen, "stay");
+    screen.scribble("\x1b[12;1HConnection to the other host closed.");
+    screen.send("ctrl-l");
+    screen.wait_for("drawn anew", |shot| !shot.has("Connection"));
+    choice(&screen, "stay");
+    screen.signal("TERM");
+    assert_eq!(screen.end(), Some(143), "terminated");
+
     let mut screen = Screen::start_as(
         &crate::support::trueup(),
         &place.args(),

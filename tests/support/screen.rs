@@ -289,6 +289,18 @@ impl Screen {
         (cols, rows): (u16, u16),
         term: &str,
     ) -> Self {
+        Self::start_after("", program, args, home, (cols, rows), term)
+    }
+
+    /// In a terminal that somebody who was killed has left behind: these bytes came before.
+    pub fn start_after(
+        before: &str,
+        program: &Path,
+        args: &[String],
+        home: &Path,
+        (cols, rows): (u16, u16),
+        term: &str,
+    ) -> Self {
         let pair = native_pty_system()
             .openpty(size(cols, rows))
             .expect("there are pseudo-terminals");
@@ -302,14 +314,12 @@ impl Screen {
         command.args(args);
         let settings = settings(&*pair.master);
         let child = pair.slave.spawn_command(command).expect("it starts");
+        let mut parser =
+            vt100::Parser::new_with_callbacks(cells(rows), cells(cols), 0, Frames::default());
+        parser.process(before.as_bytes());
         let seen = Arc::new((
             Mutex::new(Seen {
-                parser: vt100::Parser::new_with_callbacks(
-                    cells(rows),
-                    cells(cols),
-                    0,
-                    Frames::default(),
-                ),
+                parser,
                 bytes: Vec::new(),
             }),
             Condvar::new(),
@@ -323,7 +333,7 @@ impl Screen {
                     return;
                 }
                 let mut seen = filled.0.lock().expect("nobody panics with it");
-                seen.parser.process(&buffer[..length]);
+                seen.take(&buffer[..length]);
                 seen.bytes.extend_from_slice(&buffer[..length]);
                 filled.1.notify_all();
             }
@@ -382,6 +392,12 @@ impl Screen {
         self.wait_for(text, |shot| shot.has(text))
     }
 
+    /// Something else writes on the terminal.
+    pub fn scribble(&self, bytes: &str) {
+        let mut seen = self.seen.0.lock().expect("nobody panics with it");
+        seen.parser.process(bytes.as_bytes());
+    }
+
     /// Presses a key that the screen names at this moment.
     #[track_caller]
     pub fn press(&mut self, key: &str) {
@@ -401,6 +417,7 @@ impl Screen {
             "up" => b"\x1b[A",
             "down" => b"\x1b[B",
             "ctrl-c" => b"\x03",
+            "ctrl-l" => b"\x0c",
             "ctrl-s" => b"\x13",
             "ctrl-u" => b"\x15",
             other => other.as_bytes(),
@@ -490,7 +507,25 @@ fn settings(master: &dyn MasterPty) -> String {
     format!("{:?}", master.get_termios())
 }
 
+/// What takes a terminal to its alternate screen.
+const ALTERNATE: &[u8] = b"\x1b[?1049h";
+
 impl Seen {
+    /// As xterm and tmux do it: who is on the alternate screen already stays on it, with all that stands there. The parser
+    /// would clear it.
+    fn take(&mut self, bytes: &[u8]) {
+        let at = bytes
+            .windows(ALTERNATE.len())
+            .position(|window| window == ALTERNATE);
+        match at {
+            Some(at) if self.parser.screen().alternate_screen() => {
+                self.parser.process(&bytes[..at]);
+                self.parser.process(&bytes[at + ALTERNATE.len()..]);
+            }
+            _ => self.parser.process(bytes),
+        }
+    }
+
     fn shown(&self) -> Shot {
         let frames = self.parser.callbacks();
         match &frames.shown {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{FIELD_MANAGER, NOTE, Note, Policy, last_applied};
-use crate::object::managed::{Entry, Managed, ManagerClass};
+use crate::object::managed::{Managed, ManagerClass};
 use crate::object::path::FieldPath;
 use crate::object::redact::LAST_APPLIED;
 
@@ -164,6 +164,8 @@ pub fn auto_sync(
         .flatten()
         .any(|p| p.self_heals());
     upper_end(&mut auto, application, standing, healed);
+    auto.evidence
+        .extend(written_by_people(application, last_sync.map(|(at, _)| at)));
     auto
 }
 
@@ -201,37 +203,40 @@ fn upper_end(auto: &mut AutoSync, application: &Value, standing: &[StandingChang
     if let Some((at, entry)) = entry {
         auto.off_not_after = Some(at);
         auto.evidence.push(format!(
-            "likely off by {at}: {} wrote to the Application then{}; a removal itself leaves no trace",
+            "likely off by {at}: {} wrote to the Application then; a removal itself leaves no trace",
             entry.manager,
-            written(entry, application)
         ));
     }
 }
 
-/// The annotations that an entry wrote, with their values: often the reason stands there.
-fn written(entry: &Entry, application: &Value) -> String {
-    let notes: Vec<String> = entry
-        .fields
+/// The annotations that people wrote to the Application after this time, with their values: often the reason stands there,
+/// however well the time is known without them.
+fn written_by_people(application: &Value, not_before: Option<Timestamp>) -> Vec<String> {
+    let managed = Managed::read(application);
+    let by_people = managed
+        .entries
         .iter()
-        .filter(|p| p.schema_names().starts_with(&["metadata", "annotations"]))
-        .filter_map(|p| {
-            let value = p.get(application)?.as_str()?;
-            let name = p
-                .schema_names()
-                .last()
-                .copied()
-                .unwrap_or_default()
-                .to_owned();
-            (name != LAST_APPLIED).then(|| {
-                format!(
-                    "{name:?}: {:?}",
-                    value.chars().take(120).collect::<String>()
-                )
-            })
-        })
-        .collect();
-    match notes.is_empty() {
-        true => String::new(),
-        false => format!(" (annotation {})", notes.join(", ")),
+        .filter(|e| e.manager != FIELD_MANAGER && e.class() == ManagerClass::Human)
+        .filter_map(|e| e.time.map(|at| (at, e)))
+        .filter(|(at, _)| not_before.is_none_or(|n| *at > n));
+    let mut notes = Vec::new();
+    for (at, entry) in by_people {
+        let written = entry
+            .fields
+            .iter()
+            .filter(|p| p.schema_names().starts_with(&["metadata", "annotations"]));
+        for path in written {
+            let value = path.get(application).and_then(Value::as_str);
+            let name = path.schema_names().last().copied().unwrap_or_default();
+            let Some(value) = value.filter(|_| name != LAST_APPLIED && name != NOTE) else {
+                continue;
+            };
+            let value: String = value.chars().take(120).collect();
+            notes.push(format!(
+                "annotation {name:?}: {value:?} ({}, {at})",
+                entry.manager
+            ));
+        }
     }
+    notes
 }

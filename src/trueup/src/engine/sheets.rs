@@ -315,6 +315,7 @@ impl Engine {
     ) -> Result<Sheet, Trouble> {
         let mut sheet = self.blank(command, count("thaw", applications));
         let run = self.run();
+        let mut any_on = false;
         for key in applications {
             let application = self.application(key).await?;
             let wanted = self.target_policy(key)?;
@@ -326,12 +327,20 @@ impl Engine {
                 .map_or("", |(_, _, e)| e.as_str());
             let automated = wanted.automated().cloned().unwrap_or(Value::Null);
             sheet.objects.push(key.to_string());
-            sheet.will.push(format!(
-                "{}: auto-sync {} → {} ({evidence}), the note goes",
-                key.name,
-                policy_words(Policy::of(&application).automated()),
-                policy_words(wanted.automated()),
-            ));
+            sheet.will.push(if wanted.is_on() {
+                format!(
+                    "{}: auto-sync {} → {} ({evidence}), the note goes",
+                    key.name,
+                    policy_words(Policy::of(&application).automated()),
+                    policy_words(wanted.automated()),
+                )
+            } else {
+                format!(
+                    "{}: auto-sync stays off ({evidence}), the note goes: nothing syncs it but a person",
+                    key.name,
+                )
+            });
+            any_on |= wanted.is_on();
             sheet.by_hand.push(application::by_hand(key, &patch));
             sheet.guards.push(Self::guard_of(&application));
             sheet.effects.push(Effect::Thaw {
@@ -340,10 +349,11 @@ impl Engine {
                 patch,
             });
         }
-        sheet.assumes = vec![
-            "each is Synced when its turn comes, so that auto-sync has nothing to do".into(),
-            "the gates are green in one fresh sample".into(),
-        ];
+        sheet.assumes = vec!["the gates are green in one fresh sample".into()];
+        if any_on {
+            let synced = "each whose auto-sync goes on is Synced when its turn comes, so that auto-sync has nothing to do";
+            sheet.assumes.insert(0, synced.into());
+        }
         sheet.undo = vec!["freeze again".into()];
         sheet
             .warnings

@@ -9,8 +9,9 @@ use ratatui::{
             DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
         },
         execute,
+        style::{Attribute, ResetColor, SetAttribute},
         terminal::{
-            BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen,
+            BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
             LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
         },
     },
@@ -131,7 +132,17 @@ fn on(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
     ENTERED.store(true, Ordering::SeqCst);
     let mut out = io::stdout();
-    let entered = execute!(out, EnterAlternateScreen, EnableBracketedPaste).and_then(|()| {
+    // Whoever was killed here left its screen, its colours and the alternate screen behind, which entering it again does
+    // not clear: the first frame draws only what differs from nothing.
+    let entered = execute!(
+        out,
+        EnterAlternateScreen,
+        SetAttribute(Attribute::Reset),
+        ResetColor,
+        Clear(ClearType::All),
+        EnableBracketedPaste
+    )
+    .and_then(|()| {
         if mouse {
             execute!(out, EnableMouseCapture)
         } else {

@@ -5,9 +5,9 @@ use super::{
     Context::{self, Choose, Everywhere, On, Page, Prompt, Search, Secret, Sheet},
     When,
     when::{
-        actable, always, cell, closable, freezable, glass, grouped, manual_gate, moved, proposed,
-        removable, secret, several_copies, some_app, some_mark, some_row, stopped_field, undoable,
-        unreviewed, waiting,
+        actable, always, cell, closable, field, freezable, glass, grouped, manual_gate, moved,
+        proposed, removable, secret, several_copies, some_app, some_mark, some_row, stopped_field,
+        undoable, unreviewed, waiting,
     },
 };
 use trueup_core::workflow::Stage::{Close, Commit, Decide, Freeze, Scope, Snapshot, Sync, Thaw};
@@ -99,8 +99,8 @@ pub const TABLE: &[Binding] = &[
         several_copies,
     ),
     key(On(Decide), &["g"], Cmd::Together, "together", grouped),
-    key(On(Decide), &["e"], Cmd::Value, "value", cell),
-    key(On(Decide), &["i"], Cmd::Ignore, "ignore", cell),
+    key(On(Decide), &["e"], Cmd::Value, "value", field),
+    key(On(Decide), &["i"], Cmd::Ignore, "ignore", field),
     key(On(Decide), &["L"], Cmd::Later, "later", cell),
     key(On(Decide), &["d"], Cmd::Remove, "remove", removable),
     key(On(Decide), &["w"], Cmd::Who, "who", cell),
@@ -205,7 +205,7 @@ pub const TABLE: &[Binding] = &[
         Cmd::Look,
         "read the world again",
     ),
-    quiet(Everywhere, &["ctrl-l"], Cmd::Redraw, "draw anew"),
+    quiet(Everywhere, &["ctrl-l"], Cmd::Redraw, "clear and draw anew"),
     // Dialogs
     quiet(Sheet, &["esc"], Cmd::Back, "no"),
     quiet(

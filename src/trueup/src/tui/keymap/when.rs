@@ -51,6 +51,18 @@ pub fn cell(model: &Model) -> Result<(), String> {
     }
     Ok(())
 }
+/// A field, not an object as a whole.
+pub fn field(model: &Model) -> Result<(), String> {
+    cell(model)?;
+    let chosen = model.cells_for_choice(model.decide.every_copy, model.decide.together);
+    if chosen.iter().any(|key| key.field.is_root()) {
+        return Err(
+            "an object as a whole is there or it is not: take a side, remove it, or put it off"
+                .into(),
+        );
+    }
+    Ok(())
+}
 pub fn secret(model: &Model) -> Result<(), String> {
     let cell = model
         .cell_here()

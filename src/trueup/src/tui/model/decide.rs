@@ -3,7 +3,7 @@
 use super::Model;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_core::{
-    decision::{CellKey, LiveOf, Take},
+    decision::{CellKey, LiveOf, Sides, Take},
     now::{CellNow, Now, QuestionNow},
     object::identity::AppKey,
 };
@@ -41,8 +41,19 @@ pub struct DecideState {
     pub copy: usize,
     /// Numbers stay with their side once shown; new ones come last.
     pub columns: BTreeMap<String, Vec<Side>>,
-    /// What was taken for a group and the reason given for it, asked once.
-    pub reasons: BTreeMap<String, (Take, String)>,
+    /// The reason given last for each group.
+    pub reasons: BTreeMap<String, Given>,
+}
+
+/// What the cells of a group held.
+pub type Seen = BTreeMap<CellKey, Sides>;
+
+/// A reason, for this choice of these values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    pub take: Take,
+    pub reason: String,
+    pub seen: Seen,
 }
 
 /// Questions with the same id stand together.

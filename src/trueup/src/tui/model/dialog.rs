@@ -95,8 +95,13 @@ pub enum Pick {
     Prompt(Ask),
     /// A value was chosen; the cells come next.
     Value(Take),
-    /// Value and cells were chosen; the reason comes next.
+    /// Value and cells were chosen; the reason comes next, after what is decided otherwise.
     Decide {
+        cells: Vec<CellKey>,
+        take: Take,
+    },
+    /// These very cells, decided otherwise or not; the reason comes next.
+    Reason {
         cells: Vec<CellKey>,
         take: Take,
     },
@@ -267,6 +272,24 @@ impl Choose {
         self.notes
             .push((role, trueup_core::text::line(text.as_ref())));
         self
+    }
+
+    /// Where a question of yes or no has the answer that this letter stands for.
+    pub fn answer(&self, letter: char) -> Option<usize> {
+        let word = match letter {
+            'y' => "yes",
+            'n' => "no",
+            _ => return None,
+        };
+        let asks = |word: &str| {
+            let first = |choice: &Choice| {
+                let end = choice.label.find(|c: char| !c.is_alphabetic());
+                choice.label[..end.unwrap_or(choice.label.len())] == *word
+            };
+            self.choices.iter().position(first)
+        };
+        asks("no").and(asks("yes"))?;
+        asks(word)
     }
 
     /// Nothing is chosen beforehand: whoever takes something has gone to it first.

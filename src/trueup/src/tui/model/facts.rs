@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_core::{
     event::{HoldSample, Mechanism},
     now::{AppNow, Now},
+    object::identity::AppKey,
     run::{AppRun, Freeze, Run, Sync, Thaw},
 };
 
@@ -71,6 +72,35 @@ pub fn policy_words(automated: &Value) -> String {
         }
         other => words::clean(&other.to_string()),
     }
+}
+
+/// What people wrote on Applications whose auto-sync is off, each text once with the Applications that it stands on:
+/// whoever chooses a target reads why it was switched off.
+pub fn noted(now: &Now, applications: &[AppKey]) -> Vec<String> {
+    let mut texts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for key in applications {
+        let Some(app) = now.apps.get(key) else {
+            continue;
+        };
+        let notes = app
+            .evidence
+            .iter()
+            .filter(|line| line.starts_with("annotation "));
+        for line in notes {
+            // Without who and when, which the detail has.
+            let text = line
+                .rsplit_once(" (")
+                .map_or(line.as_str(), |(text, _)| text);
+            match texts.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, names)) => names.push(&key.name),
+                None => texts.push((text, vec![&key.name])),
+            }
+        }
+    }
+    texts
+        .into_iter()
+        .map(|(text, names)| format!("{text} on {}", names.join(", ")))
+        .collect()
 }
 
 /// `automated` of a whole `syncPolicy`.

@@ -77,6 +77,7 @@ pub enum Focus {
 pub struct Toast {
     pub kind: ToastKind,
     pub text: String,
+    pub at: Timestamp,
     pub until: Timestamp,
 }
 
@@ -84,6 +85,9 @@ pub struct Toast {
 pub enum ToastKind {
     Said,
     Done,
+    /// Somebody else did something.
+    Mind,
+    /// Something was not done; gone when what it speaks of has changed.
     Refused,
     Failed,
 }
@@ -250,7 +254,15 @@ impl Model {
         }
         let state = self.run().apps.get(application)?.gates.get(gate)?;
         Some(Waiting {
-            what: format!("gate {gate} after {} to stay green", application.name),
+            what: format!(
+                "gate {gate} after {} to stay green{}",
+                application.name,
+                if state.hold.0.is_zero() {
+                    String::new()
+                } else {
+                    format!(" for {}", state.hold)
+                }
+            ),
             since: state.started_at?,
             limit: state.within.0,
             cancellable: true,
@@ -271,17 +283,30 @@ impl Model {
     pub fn toast(&mut self, kind: ToastKind, text: impl AsRef<str>) {
         let seconds = match kind {
             ToastKind::Said | ToastKind::Done => 6,
-            ToastKind::Refused | ToastKind::Failed => 20,
+            ToastKind::Mind | ToastKind::Refused | ToastKind::Failed => 20,
         };
         let text = super::widgets::words::clean(text.as_ref());
         self.toasts.retain(|toast| toast.text != text);
         self.toasts.push(Toast {
             kind,
             text,
+            at: self.time,
             until: self.time + jiff::SignedDuration::from_secs(seconds),
         });
         let over = self.toasts.len().saturating_sub(3);
         self.toasts.drain(..over);
+    }
+
+    /// What was refused speaks of what was: it goes, once it could be read.
+    pub fn refusals_are_over(&mut self) {
+        for toast in &mut self.toasts {
+            if toast.kind == ToastKind::Refused {
+                let read = toast.at + jiff::SignedDuration::from_secs(3);
+                toast.until = toast.until.min(read.max(self.time));
+            }
+        }
+        let time = self.time;
+        self.toasts.retain(|toast| toast.until > time);
     }
 
     /// Takes a line into a bounded log.

@@ -1,6 +1,7 @@
 //! The screen, drawn and driven without a terminal.
 
 mod ahead;
+mod deciding;
 mod forms;
 mod secret;
 mod sheets;
@@ -336,21 +337,6 @@ fn an_incident_is_closed_by_a_choice() {
         asked(press(&mut model, &["n", "enter", "down", "enter"])),
         [Command::Close]
     );
-}
-
-#[test]
-fn numbers_choose_for_what_the_switches_say_and_the_reason_is_asked_once() {
-    let mut model = fixture::model(Point::Decide, (120, 40));
-    let commands = asked(press(&mut model, &["j", "3", "text:why", "enter"]));
-    let [Command::Decide { cells, .. }] = commands.as_slice() else {
-        panic!("{commands:?}");
-    };
-    assert_eq!(cells.as_slice(), [fixture::cell("auth", 0)]);
-    let commands = asked(press(&mut model, &["A", "g", "3"]));
-    let [Command::Decide { cells, reason, .. }] = commands.as_slice() else {
-        panic!("no second prompt for the reason: {commands:?}");
-    };
-    assert_eq!((cells.len(), reason.as_str()), (6, "why"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The lists from which a value and the cells that it is for are chosen.
 
 use super::super::{
-    keymap::Cmd,
+    keymap::{self, Cmd},
     model::{
         Model, ToastKind,
         decide::take_words,
@@ -32,7 +32,7 @@ pub fn choose(model: &mut Model) {
             .as_ref()
             .map_or("(absent)".to_owned(), trueup_core::text::value);
         let take = side.take(&here, alone);
-        let star = if super::super::keymap::newest_human(model, side) {
+        let star = if keymap::newest_human(model, side) {
             "  ★ newest by hand"
         } else {
             ""
@@ -49,29 +49,28 @@ pub fn choose(model: &mut Model) {
             ),
         );
     }
-    let cells = model.cells_for_choice(model.decide.every_copy, model.decide.together);
-    let in_git = cells.iter().any(|key| {
-        model
-            .now()
-            .cells
-            .get(key)
-            .is_some_and(|cell| cell.sides.git.is_some())
-    });
-    choices.extend([
-        Choice::new("e another value", "", Pick::Cmd(Cmd::Value)),
-        Choice::new(
+    // What cannot be taken here is not offered; help says of its key why not.
+    let offered = [
+        (Cmd::Value, "e another value", ""),
+        (
+            Cmd::Ignore,
             "i ignore from now on",
             "an ignoreDifferences entry in Git",
-            Pick::Value(Take::Ignore),
         ),
-        Choice::new(
-            "d remove",
-            "what Git does not have",
-            Pick::Value(Take::Remove),
-        )
-        .off_if(in_git.then(|| "Git has this field".into())),
-        Choice::new("L later", "owner and date", Pick::Cmd(Cmd::Later)),
-    ]);
+        (Cmd::Remove, "d remove", "what Git does not have"),
+        (Cmd::Later, "L later", "owner and date"),
+    ];
+    for (cmd, label, note) in offered {
+        let row = keymap::TABLE.iter().find(|row| row.cmd == cmd);
+        if row.is_some_and(|row| keymap::works(row, model).is_ok()) {
+            let pick = match cmd {
+                Cmd::Ignore => Pick::Value(Take::Ignore),
+                Cmd::Remove => Pick::Value(Take::Remove),
+                cmd => Pick::Cmd(cmd),
+            };
+            choices.push(Choice::new(label, note, pick));
+        }
+    }
     let mut list = Choose::new(
         format!("{} {}", question.name, words::field(&question.field)),
         choices,

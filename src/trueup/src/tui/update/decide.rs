@@ -4,18 +4,15 @@ use super::super::{
     keymap::Cmd,
     model::{
         Model, ToastKind,
-        decide::{group_id, take_words},
+        decide::{Given, Seen, group_id, take_words},
         dialog::{Ask, Choice, Choose, Dialog, Field, Pick, Prompt},
     },
     msg::Effect,
     theme::Role,
     widgets::words::{self, count},
 };
-use super::{ask, keys::prompt};
-use trueup_core::{
-    decision::{CellKey, Take, Wanted, resolve},
-    sheet::Command,
-};
+use super::{implied, keys::prompt};
+use trueup_core::decision::{CellKey, Take};
 
 /// Moves the cursor among the copies of the question.
 pub fn copy(model: &mut Model, by: isize) {
@@ -78,8 +75,15 @@ pub fn every_copy(model: &mut Model) {
         if !others.is_empty() {
             let take = spreadable(model, &cell, &decision.take);
             let question = model.question_here().map(group_id).unwrap_or_default();
-            let known = (take.clone(), decision.reason.clone());
-            model.decide.reasons.insert(question, known);
+            let seen = group_sides(model);
+            let given = Given {
+                take: take.clone(),
+                reason: decision.reason.clone(),
+                seen,
+            };
+            if !withdrawn_by_world(model, &cell) {
+                model.decide.reasons.insert(question, given);
+            }
             model.dialogs.push(Dialog::Choose(
                 Choose::new(
                     format!("{} for every copy?", take_words(&take)),
@@ -261,88 +265,90 @@ pub fn cells_words(cells: &[CellKey]) -> String {
     )
 }
 
-/// What a choice would change.
-struct Implied {
-    words: String,
-    /// Live values that it replaces and that stand nowhere in Git.
-    lost: Vec<String>,
-}
-
-/// What a choice would change; an error says why it cannot be made.
-fn implies(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied, String> {
-    let (mut git, mut live, mut deleted) = (0, 0, 0);
-    let (mut gone, mut kept) = (Vec::new(), model.derived.git_values.clone());
-    let mut files = std::collections::BTreeSet::new();
-    for key in cells {
-        let Some(cell) = model.now().cells.get(key) else {
-            continue;
-        };
-        let copy = match take {
-            Take::Live(of) if *of != Default::default() => model
-                .now()
-                .cells
-                .iter()
-                .find(|(other, _)| {
-                    other.field == key.field
-                        && other.object.name == key.object.name
-                        && other.object.kind == key.object.kind
-                        && (of.namespace.is_none() || other.object.namespace == of.namespace)
-                        && of.application.as_ref().is_none_or(|app| {
-                            other.application.name == *app || other.application.to_string() == *app
-                        })
-                })
-                .map(|(_, cell)| cell.sides.live.clone()),
-            _ => None,
-        };
-        let (wanted_git, wanted_live) =
-            resolve(key, take, &cell.sides, copy.as_ref(), true).map_err(|e| e.to_string())?;
-        if !wanted_git.met_by(&cell.sides.git) {
-            git += 1;
-            if let Some((path, _)) = cell.source.rsplit_once(':') {
-                files.insert(path);
-            }
-        }
-        if let Wanted::Value(value) = &wanted_git {
-            kept.insert(value.to_string());
-        }
-        if !wanted_live.met_by(&cell.sides.live) {
-            live += 1;
-            deleted += usize::from(key.field.is_root() && wanted_live == Wanted::Absent);
-            gone.extend(cell.sides.live.as_ref());
-        }
-    }
-    let mut lost: Vec<String> = gone
-        .into_iter()
-        .filter(|value| !kept.contains(&value.to_string()))
-        .map(trueup_core::text::value)
-        .collect();
-    lost.sort();
-    lost.dedup();
-    let whole = cells.iter().all(|cell| cell.field.is_root());
-    let what = if whole { "object" } else { "field" };
-    let words = if deleted > 0 {
-        format!(
-            "Git changes in {} ({}); {} deleted from the cluster, by a sheet of its own",
-            count(git, what),
-            count(files.len(), "file"),
-            count(deleted, what),
-        )
-    } else if matches!(take, Take::Ignore) {
-        "both sides stay as they are; an ignoreDifferences entry is written where the Application is declared".to_owned()
-    } else {
-        format!(
-            "Git changes in {} ({}), the cluster in {}",
-            count(git, what),
-            count(files.len(), "file"),
-            count(live, what),
-        )
-    };
-    Ok(Implied { words, lost })
-}
-
-/// Value and cells are known: asks the reason once for a group, else decides.
+/// Value and cells are known: what is decided otherwise already is not taken along unasked.
 pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect> {
-    let implied = match implies(model, &cells, &take) {
+    let otherwise = match implied::implied(model, &cells, &take) {
+        Ok(implied) => implied.otherwise,
+        Err(why) => {
+            model.toast(ToastKind::Refused, format!("{}: {why}", take_words(&take)));
+            return Vec::new();
+        }
+    };
+    if otherwise.is_empty() || otherwise.len() == cells.len() {
+        return reason(model, cells, take);
+    }
+    let rest: Vec<CellKey> = cells
+        .iter()
+        .filter(|cell| !otherwise.contains(cell))
+        .cloned()
+        .collect();
+    let mut list = Choose::new(
+        format!(
+            "{} of {} decided otherwise",
+            otherwise.len(),
+            count(cells.len(), "cell")
+        ),
+        vec![
+            Choice::new(
+                format!("leave what is decided, take {}", take_words(&take)),
+                format!("for {}", cells_words(&rest)),
+                Pick::Reason {
+                    cells: rest,
+                    take: take.clone(),
+                },
+            ),
+            Choice::new(
+                "replace what is decided too",
+                format!("for {}", cells_words(&cells)),
+                Pick::Reason {
+                    cells: cells.clone(),
+                    take,
+                },
+            ),
+        ],
+    );
+    for cell in otherwise.iter().take(5) {
+        list = list.note(Role::Warn, decided_words(model, cell));
+    }
+    if otherwise.len() > 5 {
+        list = list.note(Role::Warn, format!("and {} more", otherwise.len() - 5));
+    }
+    model.dialogs.push(Dialog::Choose(list));
+    Vec::new()
+}
+
+/// What is decided for a cell, and why.
+fn decided_words(model: &Model, cell: &CellKey) -> String {
+    let place = cell.object.namespace.as_ref();
+    let place = place.unwrap_or(&cell.application.name);
+    let field = words::field(&cell.field);
+    match model.run().decisions.get(cell) {
+        Some(decision) => format!(
+            "{field} in {place} is decided: {} ({})",
+            take_words(&decision.take),
+            decision.reason
+        ),
+        None => format!("{field} in {place}"),
+    }
+}
+
+/// What the cells of the question's group hold now; a reason is one for these values.
+pub fn group_sides(model: &Model) -> Seen {
+    let group = model.question_here().map(group_id).unwrap_or_default();
+    model
+        .now()
+        .questions
+        .iter()
+        .filter(|question| group_id(question) == group)
+        .flat_map(|question| &question.cells)
+        .filter_map(|key| Some((key.clone(), model.now().cells.get(key)?.sides.clone())))
+        .collect()
+}
+
+/// The form for the reason. It is there for every decision, so that what is typed has a place; what was said before stands
+/// in it when it was said for this choice, of these values.
+pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect> {
+    let implied = match implied::implied(model, &cells, &take) {
         Ok(implied) => implied,
         Err(why) => {
             model.toast(ToastKind::Refused, format!("{}: {why}", take_words(&take)));
@@ -350,23 +356,22 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
         }
     };
     let group = model.question_here().map(group_id).unwrap_or_default();
-    // What was said for one choice is no reason for another, nor for deciding anew.
-    let anew = |cell: &CellKey| {
-        let decided = model.run().decisions.get(cell);
-        decided.is_some_and(|decision| decision.take != take)
+    let decided = cells
+        .iter()
+        .any(|cell| model.run().decisions.contains_key(cell) && !withdrawn_by_world(model, cell));
+    let said = model
+        .decide
+        .reasons
+        .get(&group)
+        .filter(|given| {
+            given.take == take && implied.otherwise.is_empty() && given.seen == group_sides(model)
+        })
+        .map(|given| given.reason.clone());
+    let note = match &said {
+        Some(_) => "as said before for this choice: enter signs it, ctrl-u begins anew",
+        None if decided => "it is decided already: why anew? It is in the transcript",
+        None => "in the transcript; offered again for the same choice in this group",
     };
-    let known = model.decide.reasons.get(&group);
-    let known = known
-        .filter(|(of, _)| *of == take && !cells.iter().any(anew))
-        .map(|(_, reason)| reason.clone());
-    // What is lost is shown before it is decided, whether the reason is known or not.
-    if let (Some(reason), true) = (&known, implied.lost.is_empty()) {
-        return ask(Command::Decide {
-            cells,
-            take,
-            reason: reason.clone(),
-        });
-    }
     let split = split_warning(model, &cells);
     let mut form = Prompt::new(
         Ask::Reason {
@@ -374,35 +379,46 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
             take: take.clone(),
         },
         format!("take {}", take_words(&take)),
-        vec![Field::new("reason", "")],
+        vec![Field::new("reason", &said.unwrap_or_default())],
     )
     .note(Role::Text, cells_words(&cells))
-    .note(Role::Info, implied.words);
-    if !implied.lost.is_empty() {
-        form = form.note(
-            Role::Bad,
-            format!(
-                "! {} {} nowhere in Git and will be gone",
-                implied.lost.join(" / "),
-                if implied.lost.len() == 1 {
-                    "stands"
-                } else {
-                    "stand"
-                }
-            ),
-        );
+    .note(Role::Info, implied.words.clone());
+    for (role, line) in implied.losses() {
+        form = form.note(role, line);
+    }
+    match implied.otherwise.as_slice() {
+        [] => {}
+        [one] => {
+            form = form.note(
+                Role::Warn,
+                format!("! replaces: {}", decided_words(model, one)),
+            )
+        }
+        [one, more @ ..] => {
+            form = form.note(
+                Role::Warn,
+                format!(
+                    "! replaces {}: {}, and {} more",
+                    count(implied.otherwise.len(), "decision"),
+                    decided_words(model, one),
+                    more.len()
+                ),
+            );
+        }
     }
     if let Some(warning) = split {
         form = form.note(Role::Warn, warning);
     }
-    prompt(
-        model,
-        form.note(
-            Role::Dim,
-            "asked once for this group; it is in the transcript",
-        ),
-    );
+    prompt(model, form.note(Role::Dim, note));
     Vec::new()
+}
+
+/// Whether what was decided is open again because Git or the cluster moved.
+fn withdrawn_by_world(model: &Model, cell: &CellKey) -> bool {
+    let now = model.now().cells.get(cell);
+    let decision = model.run().decisions.get(cell);
+    now.zip(decision)
+        .is_some_and(|(now, decision)| !decision.stands(&now.sides))
 }
 
 /// Fields that were written together and are about to be decided apart.

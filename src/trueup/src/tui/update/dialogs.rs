@@ -58,6 +58,7 @@ fn text_taken(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect
                     let c = letter?;
                     if sheet.typed.is_empty() && !token.starts_with(c) {
                         // Meant for the screen that the sheet came over: `n` pressed twice is no beginning of a token.
+                        sheet.wrong = Some(format!("type {token} to confirm; esc leaves"));
                         return Some(Vec::new());
                     }
                     if sheet.typed.chars().count() < 80 {
@@ -105,9 +106,22 @@ fn text_taken(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect
             let at = choose.choices.iter().position(|choice| {
                 let mut chars = choice.label.chars();
                 chars.next() == Some(c) && chars.next() == Some(' ')
-            })?;
+            });
+            if at.is_some() {
+                choose.cursor = at;
+                return Some(Vec::new());
+            }
+            // A question of yes or no is answered by its letter.
+            let at = choose.answer(c)?;
+            if model.settles_at.is_some_and(|at| model.time < at) {
+                model.toast(
+                    ToastKind::Said,
+                    "the question has just come: read it, then answer",
+                );
+                return Some(Vec::new());
+            }
             choose.cursor = Some(at);
-            Some(Vec::new())
+            Some(take(model))
         }
         Dialog::Page(_) | Dialog::Secret(_) => None,
     }
@@ -138,10 +152,16 @@ pub fn pasted(model: &mut Model, text: &str) {
     match model.dialogs.last_mut() {
         Some(Dialog::Sheet(sheet)) => {
             // What was typed before it stands: over a slow line many keys come at once.
-            sheet.wrong = Some(if sheet.typed.is_empty() {
-                "a paste confirms nothing: type it".into()
-            } else {
-                "a paste confirms nothing: go on typing".into()
+            sheet.wrong = Some(match (&sheet.sheet.confirm, sheet.typed.as_str()) {
+                (Confirm::Button, _) => "a paste confirms nothing".into(),
+                (Confirm::Type(token), "") => {
+                    format!(
+                        "so many keys at once are a paste, which confirms nothing: type {token}"
+                    )
+                }
+                (Confirm::Type(_), typed) => format!(
+                    "so many keys at once are a paste, which confirms nothing: {typed} stands, go on typing"
+                ),
             });
         }
         Some(Dialog::Prompt(prompt)) => {
@@ -349,6 +369,7 @@ fn take(model: &mut Model) -> Vec<Effect> {
         }
         Pick::Value(take) => choices::for_which(model, take),
         Pick::Decide { cells, take } => decide::chosen(model, cells, take),
+        Pick::Reason { cells, take } => decide::reason(model, cells, take),
         Pick::Reveal(cells) => vec![Effect::Send(Request::Reveal(cells))],
         Pick::Cmd(cmd) => keys::perform(model, cmd),
     }

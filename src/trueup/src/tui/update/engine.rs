@@ -28,6 +28,9 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
                 model.derive_questions();
                 model.derive_apps();
             }
+            if questions_depend_on(&event) || matches!(event, Event::Armed { .. }) {
+                model.refusals_are_over();
+            }
             announce(model, &event);
             if matches!(event, Event::Decided { .. }) {
                 to_next_undecided(model);
@@ -49,6 +52,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             let same = model.world.next == *next;
             model.world.next = *next;
             if !same {
+                model.refusals_are_over();
                 follow(model);
             }
         }
@@ -93,7 +97,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             };
             let hint = match refusal.hint.as_str() {
                 "" => String::new(),
-                hint => format!(" · {hint}"),
+                hint => format!(" · {}", on_screen(hint)),
             };
             let said = format!("refused: {rule}{}{hint}", refusal.reason);
             not_taken(model, ToastKind::Refused, said);
@@ -122,6 +126,32 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     }
     clamp(model);
     Vec::new()
+}
+
+/// A hint for everybody, for somebody who is on the screen: keys, not commands that open it.
+fn on_screen(hint: &str) -> String {
+    const WORDS: [(&str, &str); 4] = [
+        (
+            "on the screen (`trueup resume`) or in a plan",
+            "n goes there",
+        ),
+        ("on the screen (`trueup resume`)", "n goes there"),
+        ("with the screen (`trueup resume`)", "n"),
+        (" on the screen, or with --write", ""),
+    ];
+    let mut hint = hint.to_owned();
+    for (everywhere, here) in WORDS {
+        if let Some(at) = hint.find(everywhere) {
+            // The options after `--write` are of no use here either.
+            let end = if here.is_empty() {
+                hint.len()
+            } else {
+                at + everywhere.len()
+            };
+            hint.replace_range(at..end, here);
+        }
+    }
+    hint
 }
 
 /// Says why something was not done: on the form that it came from, which is open again, else in a message.
@@ -224,7 +254,7 @@ fn announce(model: &mut Model, event: &Event) {
             None
         }
         Event::Adopted { what, who, .. } => {
-            model.toast(ToastKind::Refused, format!("adopted: {what} by {who}"));
+            model.toast(ToastKind::Mind, format!("adopted: {what} by {who}"));
             None
         }
         Event::GatePassed { application, gate } => {

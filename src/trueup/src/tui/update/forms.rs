@@ -65,10 +65,12 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             let reason = get("reason");
             if let Some(question) = model.question_here() {
                 let group = super::super::model::decide::group_id(question);
-                model
-                    .decide
-                    .reasons
-                    .insert(group, (take.clone(), reason.clone()));
+                let given = super::super::model::decide::Given {
+                    take: take.clone(),
+                    reason: reason.clone(),
+                    seen: decide::group_sides(model),
+                };
+                model.decide.reasons.insert(group, given);
             }
             Command::Decide {
                 cells: cells.clone(),

@@ -6,6 +6,7 @@ mod decide;
 mod dialogs;
 mod engine;
 mod forms;
+mod implied;
 mod keys;
 mod next;
 mod offers;
@@ -104,6 +105,10 @@ fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
     let name = keymap::name(&key);
     if model.leaving && name == "ctrl-c" {
         return vec![Effect::Leave];
+    }
+    if name == "ctrl-l" {
+        // Whatever lies over the screen, and most of all then: it changes nothing but what is seen.
+        return vec![Effect::Redraw];
     }
     if model.too_small() {
         // Nothing may happen that cannot be seen; leaving is always possible.

@@ -121,9 +121,13 @@ pub fn target(model: &mut Model, applications: Vec<AppKey>) {
     if let [one] = applications.as_slice()
         && let Some(app) = model.now().apps.get(one)
     {
-        for line in app.evidence.iter().take(4) {
+        let noted = |line: &&String| line.starts_with("annotation ");
+        for line in app.evidence.iter().filter(|line| !noted(line)).take(4) {
             choose = choose.note(Role::Text, line);
         }
+    }
+    for line in facts::noted(model.now(), &applications) {
+        choose = choose.note(Role::Warn, line);
     }
     offer(model, choose);
 }

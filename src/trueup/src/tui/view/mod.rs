@@ -14,7 +14,7 @@ use super::{
     keymap,
     model::{Focus, MIN_SIZE, Model, dialog::Dialog},
     theme::{Role, Theme},
-    widgets::{self, bars, doc::Doc, lists, pane, table, words},
+    widgets::{self, bars, doc::Doc, header, lists, pane, table, words},
 };
 use ratatui::{
     Frame,
@@ -218,7 +218,7 @@ fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
         return too_small(model.theme, area, buf);
     }
     let rows = rows(model, area);
-    bars::header(model, rows.header, buf);
+    header::header(model, rows.header, buf);
     bars::rail(model, rows.rail, buf);
     body(model, rows.body, buf);
     bars::wait(model, rows.wait, buf);

@@ -18,6 +18,7 @@ use trueup_core::{
     object::identity::AppKey,
     plan::{Gate, MeasuredGate},
     run::{AppRun, GateRun, Sync},
+    span::Span,
     text,
     workflow::Next,
 };
@@ -88,7 +89,7 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
 fn gates_known(model: &Model) -> Doc {
     let mut doc = Doc::new();
     for (name, gate) in &model.run().gates {
-        let what = gate_words(gate);
+        let what = gate_words(model, gate, None);
         let baseline = model
             .run()
             .baselines
@@ -103,15 +104,26 @@ fn gates_known(model: &Model) -> Doc {
     doc
 }
 
-fn gate_words(gate: &Gate) -> String {
+/// What a gate asks for. `hold`: how long it really has to hold, once it has begun.
+fn gate_words(model: &Model, gate: &Gate, hold: Option<Span>) -> String {
     match gate {
         Gate::Manual(manual) => format!("manual: {}", manual.manual),
-        Gate::Measured(m) => measured_words(m),
+        Gate::Measured(m) => {
+            let hold = hold
+                .unwrap_or_else(|| trueup_core::gate::resolve_waits(gate, &model.run().waits).hold);
+            measured_words(m, hold)
+        }
     }
 }
 
-fn measured_words(m: &MeasuredGate) -> String {
-    let hold = m.hold.map(|h| format!(" for {h}")).unwrap_or_default();
+fn measured_words(m: &MeasuredGate, hold: Span) -> String {
+    let hold = match m.hold {
+        Some(planned) if planned != hold => {
+            format!(" for {hold} (plan: {planned}, shortened by the settings)")
+        }
+        Some(planned) => format!(" for {planned}"),
+        None => String::new(),
+    };
     if let Some(p) = &m.prometheus {
         let floor = p
             .floor
@@ -357,9 +369,10 @@ fn gate(model: &Model, app: &AppRun, name: &str, cells: usize, doc: &mut Doc) {
     }
     let state = app.gates.get(name);
     doc.rule(format!("gate: {name}"));
+    let begun = state.filter(|s| s.started_at.is_some());
     let what = spec
-        .map(gate_words)
-        .or_else(|| state.and_then(|s| s.spec.as_ref()).map(gate_words))
+        .or(state.and_then(|s| s.spec.as_ref()))
+        .map(|spec| gate_words(model, spec, begun.map(|s| s.hold)))
         .unwrap_or_else(|| "the Application's health, compared after the operation".into());
     doc.indented(2, Role::Text, what);
     match state {

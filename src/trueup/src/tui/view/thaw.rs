@@ -11,6 +11,7 @@ use crate::tui::{
     },
 };
 use trueup_core::{
+    now::AppNow,
     object::identity::AppKey,
     plan::Gate,
     run::{AppRun, Freeze},
@@ -40,7 +41,13 @@ pub fn screen(model: &Model) -> Screen<'_> {
         below: Doc::new(),
         detail_title: here.as_ref().map_or_else(
             || "auto-sync".into(),
-            |key| format!("{}: what auto-sync will do the moment it is on", key.name),
+            |key| {
+                if stays_off(model, key) {
+                    format!("{}: auto-sync stays off", key.name)
+                } else {
+                    format!("{}: what auto-sync will do the moment it is on", key.name)
+                }
+            },
         ),
         detail: here.map(|key| detail(model, &key)).unwrap_or_default(),
     }
@@ -79,10 +86,35 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
     ]
 }
 
+/// Whether the target leaves auto-sync off.
+fn stays_off(model: &Model, key: &AppKey) -> bool {
+    let app = model.run().apps.get(key);
+    app.and_then(|app| app.target.as_ref())
+        .is_some_and(|(_, whole, _)| !trueup_core::policy::Policy::new(Some(whole.clone())).is_on())
+}
+
+/// What becomes of a difference that auto-sync, which stays off, will not take away.
+fn left_as_it_is(app: &AppNow, doc: &mut Doc) {
+    let differs = app
+        .if_synced
+        .as_ref()
+        .is_some_and(|prediction| !prediction.no_change());
+    let said = if differs {
+        "the target leaves auto-sync off: what differs stays, and nothing syncs it but a person. A sync by hand would do this:"
+    } else {
+        "the target leaves auto-sync off: what comes to differ stays, and nothing syncs it but a person. A sync by hand now:"
+    };
+    doc.indented(2, Role::Warn, said);
+}
+
 fn detail(model: &Model, key: &AppKey) -> Doc {
     let mut doc = Doc::new();
     let run = model.run();
+    let off = stays_off(model, key);
     if let Some(app) = model.now().apps.get(key) {
+        if off {
+            left_as_it_is(app, &mut doc);
+        }
         super::scope::if_synced(model, app, &mut doc);
         let prune = run
             .apps
@@ -135,6 +167,13 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
         doc.text(Role::Dim, "no gate but health");
     }
     doc.rule("then");
+    if off {
+        doc.indented(
+            2,
+            Role::Warn,
+            "only the note goes: Git and the cluster are reconciled by nobody from then on.",
+        );
+    }
     doc.indented(
         2,
         Role::Dim,

@@ -1,10 +1,14 @@
-//! Header, rail, footer, wait line and toasts.
+//! Rail, footer, wait line and toasts.
 
 use super::words;
 use crate::engine::handle::Held;
 use crate::tui::{
     keymap,
-    model::{Model, ToastKind, hold::Asked},
+    model::{
+        Model, ToastKind,
+        dialog::{Dialog, SheetDialog},
+        hold::Asked,
+    },
     theme::Role,
 };
 use ratatui::{
@@ -12,106 +16,11 @@ use ratatui::{
     layout::Rect,
     text::{Line, Span},
 };
-use std::time::Duration;
 use trueup_core::{
-    event::Armed,
     run::{Freeze, Sync},
+    sheet::Confirm,
     workflow::{Next, Stage},
 };
-
-/// Data older than this is said to be stale.
-pub const STALE: Duration = Duration::from_secs(10);
-
-/// Which incident, which cluster, may we write, how long, what is owed, is it alive.
-pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
-    let theme = model.theme;
-    buf.set_style(area, theme.style(Role::Bar));
-    let run = model.run();
-    let id = match run.id() {
-        "" => "no incident yet".to_owned(),
-        id => id.to_owned(),
-    };
-    let context = if run.pin.context.is_empty() {
-        "no cluster".to_owned()
-    } else {
-        words::clean(&run.pin.context)
-    };
-    let (armed_role, armed) = match run.armed {
-        // The footer names the key too.
-        Armed::Nothing if area.width < 100 => (Role::Dim, "not armed".to_owned()),
-        Armed::Nothing => (Role::Dim, "not armed (W arms)".to_owned()),
-        Armed::Git => (Role::Armed, " ARMED git ".to_owned()),
-        Armed::Cluster => (Role::Armed, " ARMED cluster ".to_owned()),
-        Armed::All => (Role::Armed, " ARMED ".to_owned()),
-    };
-    let mut pieces = vec![
-        (Role::Strong, format!(" {id}  ")),
-        (Role::Text, format!("{} · ", words::fit(&context, 28))),
-        (armed_role, armed),
-        (Role::Text, "  ".into()),
-    ];
-    if let Some(at) = run.opened_at {
-        let length = words::clock(words::since(at, model.time));
-        pieces.push((Role::Text, format!("{length}  ")));
-    }
-    let mut counts = Vec::new();
-    let undecided = if area.width < 100 {
-        "open"
-    } else {
-        "undecided"
-    };
-    for (n, word) in [
-        (model.derived.frozen, "frozen"),
-        (model.derived.undecided_questions, undecided),
-        (model.derived.owed.len(), "owed"),
-    ] {
-        if n > 0 {
-            counts.push(format!("{n} {word}"));
-        }
-    }
-    let (live_role, live) = live(model);
-    let live = format!("{live} ");
-    let room = usize::from(area.width).saturating_sub(words::width(&live) + 1);
-    let before: usize = pieces.iter().map(|(_, text)| words::width(text)).sum();
-    // What is owed is said before what the rail says too.
-    if model.derived.frozen > 0 && before + words::width(&counts.join(" · ")) > room {
-        counts.remove(0);
-    }
-    pieces.push((Role::Warn, counts.join(" · ")));
-    let mut left = room;
-    let spans: Vec<Span> = pieces
-        .into_iter()
-        .map(|(role, text)| {
-            let piece = words::fit(&text, left);
-            left -= words::width(&piece).min(left);
-            Span::styled(piece, theme.style(role))
-        })
-        .collect();
-    buf.set_line(area.x, area.y, &Line::from(spans), area.width);
-    let at = area
-        .right()
-        .saturating_sub(u16::try_from(words::width(&live)).unwrap_or(0))
-        .max(area.x);
-    buf.set_stringn(
-        at,
-        area.y,
-        &live,
-        usize::from(area.width),
-        theme.style(live_role),
-    );
-}
-
-/// The live dot: word and glyph say the same as the colour.
-fn live(model: &Model) -> (Role, String) {
-    if model.world.stopped {
-        return (Role::Bad, "✗ engine stopped".into());
-    }
-    match model.data_age() {
-        None => (Role::Dim, "○ no data yet".into()),
-        Some(age) if age >= STALE => (Role::Bad, format!("◌ STALE {}", words::age(age))),
-        Some(age) => (Role::Good, format!("● live {}", words::age(age))),
-    }
-}
 
 /// Where the walk is, with a count where there is one.
 fn station(model: &Model, stage: Stage) -> (Role, String) {
@@ -232,6 +141,9 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
     if area.height == 0 {
         return;
     }
+    if let (None, Some(Dialog::Sheet(sheet))) = (model.held(), model.dialogs.last()) {
+        return sheet_keys(model, sheet, area, buf);
+    }
     if let Some(asked) = model.held() {
         held(model, asked, area, buf);
     } else if model.filtering {
@@ -260,6 +172,37 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
             row,
             buf,
             Some(&next),
+        );
+    }
+}
+
+/// On a sheet nothing but its own keys works: they stand in the place of all others.
+fn sheet_keys(model: &Model, dialog: &SheetDialog, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme;
+    let mut spans = Vec::new();
+    let mut key = |key: &str, does: &str| {
+        spans.push(Span::styled(format!(" {key}"), theme.style(Role::Key)));
+        spans.push(Span::raw(format!(" {does} ")));
+    };
+    match &dialog.sheet.confirm {
+        Confirm::Type(token) => {
+            key(&words::clean(token), "typed, then enter, goes ahead");
+        }
+        Confirm::Button => key("tab", "to Do it, then enter, goes ahead"),
+    }
+    key("esc", "leaves, nothing is done");
+    key("↑↓", "read");
+    buf.set_line(area.x, area.y, &Line::from(spans), area.width);
+    if area.height > 1 {
+        let next = keymap::next_words(&model.world.next);
+        let room = usize::from(area.width).saturating_sub(6);
+        let text = format!(" (n {})", words::fit(&next, room));
+        buf.set_stringn(
+            area.x,
+            area.y + 1,
+            text,
+            usize::from(area.width),
+            theme.style(Role::Dim),
         );
     }
 }
@@ -430,7 +373,7 @@ fn toast_lines(model: &Model, width: u16, each: usize) -> Vec<(Role, Vec<String>
             let (role, mark) = match toast.kind {
                 ToastKind::Said => (Role::Info, "·"),
                 ToastKind::Done => (Role::Good, "✓"),
-                ToastKind::Refused => (Role::Warn, "!"),
+                ToastKind::Mind | ToastKind::Refused => (Role::Warn, "!"),
                 ToastKind::Failed => (Role::Bad, "✗"),
             };
             let mut lines = words::wrap(&format!("{mark} {}", toast.text), room.max(10));

@@ -3,6 +3,7 @@
 pub mod ascii;
 pub mod bars;
 pub mod doc;
+pub mod header;
 pub mod lists;
 pub mod prompt;
 pub mod secret;

@@ -127,10 +127,10 @@ pub fn choose(buf: &mut Buffer, area: Rect, theme: Theme, choose: &Choose, settl
         frame,
         theme,
         &choose.title,
-        if settling {
-            "↑↓  (enter takes it)  esc no"
-        } else {
-            "↑↓  enter takes it  esc no"
+        match (settling, choose.answer('y').is_some()) {
+            (true, _) => "↑↓  (enter takes it)  esc no",
+            (false, true) => "y yes  n no  ↑↓  enter takes it  esc no",
+            (false, false) => "↑↓  enter takes it  esc no",
         },
     );
     let height = head_height.min(inner.height.saturating_sub(rows.min(inner.height).min(4)));

@@ -1,0 +1,111 @@
+//! For which cells a choice is, what is lost by it, and that it is signed with a reason of its own.
+
+use super::{
+    ahead::{happens, sample_decision},
+    *,
+};
+use serde_json::json;
+use std::sync::Arc;
+use trueup_core::{
+    decision::{CellKey, Wanted},
+    event::Event,
+};
+
+fn reason(model: &Model) -> String {
+    match model.dialogs.last() {
+        Some(Dialog::Prompt(form)) if form.fields[0].label == "reason" => form.get("reason"),
+        other => panic!("no form for a reason: {other:?}"),
+    }
+}
+
+fn decided(commands: Vec<Command>) -> (Vec<CellKey>, String) {
+    match commands.as_slice() {
+        [Command::Decide { cells, reason, .. }] => (cells.clone(), reason.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn numbers_choose_for_what_the_switches_say_and_every_decision_is_signed() {
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    let commands = asked(press(&mut model, &["j", "3", "text:why", "enter"]));
+    let (cells, _) = decided(commands);
+    assert_eq!(cells, [fixture::cell("auth", 0)]);
+    // The same choice again: the reason stands there, and enter signs it.
+    assert_eq!(asked(press(&mut model, &["A", "g", "3"])), []);
+    assert_eq!(reason(&model), "why");
+    let (cells, reason_given) = decided(asked(press(&mut model, &["enter"])));
+    assert_eq!((cells.len(), reason_given.as_str()), (6, "why"));
+    // Another choice has no reason yet.
+    press(&mut model, &["1"]);
+    assert_eq!(reason(&model), "");
+}
+
+#[test]
+fn a_reason_is_one_for_what_was_seen_then() {
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    press(&mut model, &["A", "g", "3", "text:why", "enter"]);
+    press(&mut model, &["3"]);
+    assert_eq!(reason(&model), "why");
+    press(&mut model, &["esc"]);
+    let mut now = (*model.world.now).clone();
+    let moved = now.cells.get_mut(&fixture::cell("profile", 1)).unwrap();
+    moved.sides.live = Some(json!("key-of-somebody"));
+    fixture::tell(&mut model, Update::Seen(Arc::new(now)));
+    press(&mut model, &["3"]);
+    assert_eq!(reason(&model), "", "{}", draw(&model));
+    assert_eq!(press(&mut model, &["enter"]), [], "nothing is signed");
+}
+
+#[test]
+fn what_leaves_git_by_the_choice_is_named() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Decide, size);
+        press(&mut model, &["A", "e", "ctrl-u", "text:PS256", "enter"]);
+        assert_eq!(reason(&model), "");
+        let drawn = draw(&model);
+        for said in [
+            "! RS256 stands nowhere in Git and will be gone",
+            "HS256 stands nowhere in Git after it",
+        ] {
+            assert!(drawn.contains(said), "{said}\n{drawn}");
+        }
+    }
+}
+
+#[test]
+fn what_is_decided_otherwise_is_left_unless_it_is_asked_for() {
+    let otherwise = fixture::cell("auth", 0);
+    for (keys, cells, said) in [
+        (&["enter"][..], 5, None),
+        (
+            &["down", "enter"],
+            6,
+            Some("! replaces: .data.JWT_ALGORITHM in auth is decided"),
+        ),
+    ] {
+        let mut model = fixture::model(Point::Decide, (120, 40));
+        let Event::Decided { mut decisions } = sample_decision(&model, &otherwise) else {
+            unreachable!("it is one");
+        };
+        decisions[0].take = Take::Value(json!("HS512"));
+        decisions[0].git = Wanted::Value(json!("HS512"));
+        decisions[0].live = decisions[0].git.clone();
+        happens(&mut model, Event::Decided { decisions });
+        press(&mut model, &["A", "g", "4"]);
+        let drawn = draw(&model);
+        for part in [
+            "1 of 6 cells decided otherwise",
+            "in auth is decided: value HS512",
+        ] {
+            assert!(drawn.contains(part), "{drawn}");
+        }
+        press(&mut model, keys);
+        let drawn = draw(&model);
+        assert_eq!(drawn.contains("replaces"), said.is_some(), "{drawn}");
+        assert!(drawn.contains(said.unwrap_or("5 cells")), "{drawn}");
+        let (taken, _) = decided(asked(press(&mut model, &["text:like has it", "enter"])));
+        assert_eq!(taken.len(), cells);
+        assert_eq!(taken.contains(&otherwise), cells == 6);
+    }
+}

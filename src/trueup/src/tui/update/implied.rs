@@ -1,0 +1,167 @@
+//! What a choice would come to: in Git, on the cluster, for what is decided already, and which values nothing holds then.
+
+use super::super::{model::Model, theme::Role, widgets::words::count};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use trueup_core::{
+    decision::{CellKey, Take, Wanted, resolve},
+    text,
+};
+
+/// So many values are named; a choice may be for a hundred cells.
+const NAMED: usize = 8;
+
+/// See the module.
+pub struct Implied {
+    pub words: String,
+    /// Live values that it replaces and that no commit of Git's head holds, before or after.
+    lost: Vec<String>,
+    /// Values that Git holds now and, with this and all that is decided, no more.
+    leaves_git: Vec<String>,
+    /// The cells that a decision which still stands gives something else.
+    pub otherwise: Vec<CellKey>,
+}
+
+impl Implied {
+    /// The lines that say what is lost.
+    pub fn losses(&self) -> impl Iterator<Item = (Role, String)> {
+        let stands = |values: &[String]| {
+            let stand = if values.len() == 1 { "stands" } else { "stand" };
+            let more = values.len().saturating_sub(NAMED);
+            let mut named = values[..values.len() - more].join(" / ");
+            if more > 0 {
+                named.push_str(&format!(" and {more} more"));
+            }
+            format!("{named} {stand}")
+        };
+        let lost = (!self.lost.is_empty()).then(|| {
+            let said = format!("! {} nowhere in Git and will be gone", stands(&self.lost));
+            (Role::Bad, said)
+        });
+        let leaves = (!self.leaves_git.is_empty()).then(|| {
+            let said = format!(
+                "{} nowhere in Git after it; its history keeps {}",
+                stands(&self.leaves_git),
+                if self.leaves_git.len() == 1 {
+                    "it"
+                } else {
+                    "them"
+                }
+            );
+            (Role::Warn, said)
+        });
+        lost.into_iter().chain(leaves)
+    }
+}
+
+/// What a choice would change; an error says why it cannot be made.
+pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied, String> {
+    let (mut git, mut live, mut deleted) = (0, 0, 0);
+    let (mut replaced, mut otherwise) = (Vec::new(), Vec::new());
+    let mut wanted: HashMap<&CellKey, Wanted> = HashMap::new();
+    let mut files = BTreeSet::new();
+    for key in cells {
+        let Some(cell) = model.now().cells.get(key) else {
+            continue;
+        };
+        let copy = copy_of(model, key, take);
+        let (wanted_git, wanted_live) =
+            resolve(key, take, &cell.sides, copy.as_ref(), true).map_err(|e| e.to_string())?;
+        if !wanted_git.met_by(&cell.sides.git) {
+            git += 1;
+            replaced.extend(cell.sides.git.as_ref());
+            if let Some((path, _)) = cell.source.rsplit_once(':') {
+                files.insert(path);
+            }
+        }
+        if !wanted_live.met_by(&cell.sides.live) {
+            live += 1;
+            deleted += usize::from(key.field.is_root() && wanted_live == Wanted::Absent);
+            replaced.extend(cell.sides.live.as_ref());
+        }
+        let differs = model.run().decisions.get(key).is_some_and(|decision| {
+            let same = decision.git == wanted_git && decision.live == wanted_live;
+            let put_off = |take: &Take| matches!(take, Take::Later(_) | Take::Ignore);
+            let other =
+                !same || (put_off(take) || put_off(&decision.take)) && decision.take != *take;
+            other && decision.stands(&cell.sides)
+        });
+        if differs {
+            otherwise.push(key.clone());
+        }
+        wanted.insert(key, wanted_git);
+    }
+    let before = &model.derived.git_values;
+    let after = git_after(model, &wanted);
+    let gone = |in_git: bool| {
+        let mut gone: Vec<String> = replaced
+            .iter()
+            .map(|value| (value, value.to_string()))
+            .filter(|(_, json)| !after.contains(json) && before.contains(json) == in_git)
+            .map(|(value, _)| text::shorten(&text::value(value), 60))
+            .collect();
+        gone.sort();
+        gone.dedup();
+        gone
+    };
+    let whole = cells.iter().all(|cell| cell.field.is_root());
+    let what = if whole { "object" } else { "field" };
+    let words = if deleted > 0 {
+        format!(
+            "Git changes in {} ({}); {} deleted from the cluster, by a sheet of its own",
+            count(git, what),
+            count(files.len(), "file"),
+            count(deleted, what),
+        )
+    } else if matches!(take, Take::Ignore) {
+        "both sides stay as they are; an ignoreDifferences entry is written where the Application is declared".to_owned()
+    } else {
+        format!(
+            "Git changes in {} ({}), the cluster in {}",
+            count(git, what),
+            count(files.len(), "file"),
+            count(live, what),
+        )
+    };
+    Ok(Implied {
+        words,
+        lost: gone(false),
+        leaves_git: gone(true),
+        otherwise,
+    })
+}
+
+/// The live value of the copy that a take names.
+fn copy_of(model: &Model, key: &CellKey, take: &Take) -> Option<Option<serde_json::Value>> {
+    let Take::Live(of) = take else { return None };
+    if *of == Default::default() {
+        return None;
+    }
+    let named = |other: &CellKey| {
+        other.field == key.field
+            && other.object.name == key.object.name
+            && other.object.kind == key.object.kind
+            && (of.namespace.is_none() || other.object.namespace == of.namespace)
+            && of.application.as_ref().is_none_or(|app| {
+                other.application.name == *app || other.application.to_string() == *app
+            })
+    };
+    let mut cells = model.now().cells.iter();
+    let (_, copy) = cells.find(|(other, _)| named(other))?;
+    Some(copy.sides.live.clone())
+}
+
+/// The values that Git holds once this choice and all that is decided is committed, as JSON.
+fn git_after(model: &Model, chosen: &HashMap<&CellKey, Wanted>) -> HashSet<String> {
+    let after = model.now().cells.iter().filter_map(|(key, cell)| {
+        let decided = || {
+            let decision = model.run().decisions.get(key)?;
+            decision.stands(&cell.sides).then_some(&decision.git)
+        };
+        match chosen.get(key).or_else(decided) {
+            Some(Wanted::Value(value)) => Some(value.to_string()),
+            Some(Wanted::Absent) => None,
+            Some(Wanted::AsIs) | None => cell.sides.git.as_ref().map(ToString::to_string),
+        }
+    });
+    after.collect()
+}
