@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{FAST, Lab, Ran, Running, command, run, trueup};
+use crate::support::{FAST, Lab, Ran, Running, command, run, screen::Screen, trueup};
 use serde_json::{Value, json};
 
 const API: &str = "trueup.dev/v1";
@@ -485,6 +485,14 @@ fn bad_input_ends_with_a_message_and_writes_nothing() {
             (&result(&walked)["exit"], &result(&walked)["incident"]),
             (&json!(2), &json!("INC-441"))
         );
+        let mut watchdog = command(&trueup(), bench.home.path());
+        watchdog.args(["--kubeconfig", kubeconfig, "watchdog", "--older-than", "1h"]);
+        let watchdog = run(watchdog);
+        assert_eq!(watchdog.code, Some(2), "{watchdog:?}");
+        assert!(
+            watchdog.out.contains("Not everything could be read"),
+            "{watchdog:?}"
+        );
         for arguments in [
             &["doctor"][..],
             &["watchdog", "--older-than", "1h"],
@@ -514,10 +522,45 @@ fn bad_input_ends_with_a_message_and_writes_nothing() {
         bench.walk(2, Path::new("/nonexistent.yaml"), &[])["incident"],
         ""
     );
+    let none = ["act", "restart", "auth-service", "Deployment/x"];
+    let none = bench.ends(2, &[&none[..], &["--incident", "INC-7"]].concat());
+    assert!(
+        none.err.contains("there is no incident INC-7")
+            && none.err.contains("`trueup freeze APP…`"),
+        "{none:?}"
+    );
+    // A state folder that cannot be written is no fault of the repository.
+    let file = bench.home.path().join("a-file");
+    fs::write(&file, "").unwrap();
+    let mut doctor = command(&trueup(), bench.home.path());
+    doctor.args(bench.lab.options()).arg("--state-dir");
+    doctor.arg(&file).arg("doctor");
+    let doctor = run(doctor);
+    assert_eq!(doctor.code, Some(2), "{doctor:?}");
+    assert!(
+        doctor
+            .out
+            .contains("its mirror in the state folder cannot be made")
+            && !doctor.out.contains("not read"),
+        "{doctor:?}"
+    );
     let config = bench.home.path().join("bad.toml");
     fs::write(&config, "[waits]\nfreeze_hodl = \"1s\"\n").unwrap();
     let ran = bench.ends(2, &["drift", "--config", &config.display().to_string()]);
     assert!(ran.err.contains("freeze_hodl"), "{}", ran.err);
+
+    for (attest, says) in [
+        ("nope=jo: x", "no such gate"),
+        ("no-401=jo: x", "it is measured"),
+        ("healthy=jo: x", "it is measured"),
+    ] {
+        let ran = bench.ends(2, &["run", &plan, "--write", "all", "--attest", attest]);
+        assert!(
+            ran.err.contains(says) && ran.err.contains("the manual gates are: traces"),
+            "{ran:?}"
+        );
+    }
+    assert!(!bench.state.join("incidents").exists(), "opened");
 
     // All is read, and the first write stops: nothing was written, and nothing is frozen.
     let before = bench.lab.writes().len();
@@ -526,9 +569,10 @@ fn bad_input_ends_with_a_message_and_writes_nothing() {
         (&stopped["rule"], &stopped["incident"]),
         (&json!(1), &json!("INC-441"))
     );
-    assert_eq!(
-        bench.walk(3, &bench.own_plan(), &["--write", "git"])["rule"],
-        1
+    let half = bench.ends(3, &["run", &plan, "--write", "git"]).err;
+    assert!(
+        half.contains("rule 1") && half.contains("start with --write all: git alone was given"),
+        "{half}"
     );
     let other = bench.plan("other.yaml", |text| {
         text.replace("is the truth", "is right")
@@ -550,6 +594,7 @@ fn bad_input_ends_with_a_message_and_writes_nothing() {
         (&status["stage"], &status["undecided"]),
         (&json!("freeze"), &json!(6))
     );
+    assert_eq!(status["armed"], "nothing", "no process lives: {status}");
     assert!(
         bench
             .ends(1, &["status", "--line"])
@@ -649,6 +694,8 @@ fn a_walk_stops_where_it_has_to_and_goes_on() {
     for (event, name, code) in [("freezeProven", "-INT", 130), ("landed", "-TERM", 143)] {
         let walk = Running::start(bench.command(&["run", &plan, "--write", "all", "-o", "json"]));
         until_journaled(&bench, "INC-441", event);
+        let status = bench.document(1, "Status", &["status"]);
+        assert_eq!(status["armed"], "all", "the process lives");
         signal(&walk, name);
         let ran = walk.end();
         assert_eq!(ran.code, Some(code), "{ran:#?}");
@@ -762,6 +809,13 @@ fn a_walk_stops_where_it_has_to_and_goes_on() {
             sh.env("KUBECONFIG", fresh.lab.text("kubeconfig"));
             let ran = run(sh);
             assert_eq!(ran.code, Some(0), "{ran:#?}");
+            for gate in [
+                "gate no-401 after profile-service: ",
+                ", for 10m without a break (the recovery held it for ",
+                "gate traces: a person looks: ",
+            ] {
+                assert!(ran.out.contains(gate), "{gate}: {}", ran.out);
+            }
             let end_by = Instant::now() + Duration::from_secs(20);
             while fresh.end_state() != end && Instant::now() < end_by {
                 std::thread::sleep(Duration::from_millis(200));
@@ -1119,6 +1173,34 @@ fn what_others_do_is_adopted() {
             bench.assert_recovered();
         });
     });
+}
+
+/// The functions of the script by hand, with a gate, in a terminal and without one.
+#[test]
+fn the_script_by_hand_waits_at_a_gate_where_somebody_can_answer() {
+    let home = tempfile::tempdir().unwrap();
+    let script = format!(
+        "{}\ngate 'traces: it\\ns so'\necho went on\n",
+        include_str!("../assets/transcript/by-hand.sh")
+    );
+    let sh = Path::new("/bin/sh");
+    let mut alone = command(sh, home.path());
+    alone.args(["-c", &script]);
+    let ran = run(alone);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (Some(0), "gate traces: it\\ns so\nwent on\n"),
+        "{ran:?}"
+    );
+    let arguments = ["-c".to_owned(), script];
+    let mut terminal = Screen::start(sh, &arguments, home.path(), 80, 24);
+    let asked = terminal.wait_for("the gate", |shot| shot.has("press enter"));
+    assert!(
+        asked.has("gate traces: it\\ns so") && !asked.has("went on"),
+        "{asked:?}"
+    );
+    terminal.send("\r");
+    terminal.wait_for("what comes after", |shot| shot.has("went on"));
 }
 
 #[test]

@@ -502,7 +502,10 @@ fn a_reader_who_asks_for_the_tracked_branch_is_refused_by_name() {
     let result = ran.documents().pop().unwrap();
     let reason = result["reason"].as_str().unwrap();
     assert!(
-        reason.contains("patch applications.argoproj.io") && reason.contains("branch of its own"),
+        reason.contains("patch applications.argoproj.io")
+            && reason.contains("branch of its own")
+            && reason.contains("`commit: {branch: trueup/INC-")
+            && reason.contains(", pullRequest: true}`"),
         "{reason}"
     );
     assert_eq!(walk.lab.pushes(), 1, "nothing was pushed");

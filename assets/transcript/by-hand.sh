@@ -60,6 +60,16 @@ healthy() {
     finished=$(get "$1" "$2" '{.status.operationState.finishedAt}') &&
     [ "$health" = Healthy ] && expr "x$compared" '>=' "x$finished" >/dev/null
 }
+gate() { # WHAT: a person looks, and goes on with enter
+  printf 'gate %s\n' "$1"
+  if [ -t 0 ]; then
+    printf 'Look, and press enter when it is so; Ctrl-C stops here. '
+    read -r _ || {
+      echo 'stopped at the gate' >&2
+      exit 1
+    }
+  fi
+}
 identity() { # FOLDER: commits need a name
   git -C "$1" config user.email >/dev/null || {
     git -C "$1" config user.name "$(id -un)"

@@ -372,7 +372,7 @@ impl<'a> Builder<'a> {
                 self.frozen.insert(application, self.freezes.len());
                 self.freezes.push(Freeze {
                     application: app(self.run, application),
-                    mechanism: words::mechanism(*mechanism).into(),
+                    mechanism: words::mechanism(*mechanism, found).into(),
                     set_at: at,
                     proven_at: None,
                     ended_at: None,

@@ -16,7 +16,7 @@ use crate::{
     run::Run,
 };
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 const FUNCTIONS: &str = include_str!("../../../../assets/transcript/by-hand.sh");
 const APPLICATION: &str = "applications.argoproj.io";
@@ -112,6 +112,7 @@ impl<'a> Script<'a> {
         self.comment(
             "It is not guarded as the recovery was: nobody else may write to these Applications meanwhile.",
         );
+        self.comment("At each gate that it cannot look at itself it waits for you, where standard input is a terminal.");
         self.out.push_str(FUNCTIONS);
     }
 
@@ -139,8 +140,7 @@ impl<'a> Script<'a> {
             Event::GatePassed { application, gate } => self.gate(application, gate),
             Event::Attested { gate, .. } => {
                 if let Some(spec) = self.run.gates.get(gate) {
-                    let what = words::gate(spec);
-                    self.comment(&format!("Gate {gate}: {what}."));
+                    self.stop(&format!("{gate}: {}", words::gate(spec)));
                 }
             }
             _ => {}
@@ -367,15 +367,39 @@ impl<'a> Script<'a> {
             Some(Gate::Measured(gate)) => gate.health.as_ref(),
             _ => None,
         };
-        if let Some(spec) = spec {
-            let (what, hold) = (words::gate(spec), state.map(|s| s.hold).unwrap_or_default());
-            self.comment(&format!("Gate {gate}: {what}, for {hold}."));
-        }
-        if gate == "healthy" || health.is_some_and(|health| health.application.is_none()) {
+        let waited_for = gate == "healthy" || health.is_some_and(|h| h.application.is_none());
+        if waited_for {
+            self.comment(&format!("Gate {gate}: Healthy after the operation."));
             let key = arguments(key);
             self.line(format!("refresh {key}"));
             self.line(format!("await 'healthy' healthy {key}"));
         }
+        let held = state.map(|state| state.hold).unwrap_or_default();
+        let planned = match spec {
+            Some(Gate::Measured(gate)) => gate.hold.unwrap_or_default(),
+            _ => held,
+        };
+        if let Some(spec) = spec.filter(|_| !waited_for || planned.0 > Duration::ZERO) {
+            let long = if planned.0 > Duration::ZERO {
+                format!(", for {planned} without a break")
+            } else {
+                String::new()
+            };
+            let shortened = if held < planned {
+                format!(" (the recovery held it for {held} only: its waits were shortened)")
+            } else {
+                String::new()
+            };
+            let what = words::gate(spec);
+            let after = &key.name;
+            self.stop(&format!("{gate} after {after}: {what}{long}{shortened}"));
+        }
+    }
+
+    /// A gate that the script cannot look at: it stops there for a person.
+    fn stop(&mut self, what: &str) {
+        let what = shell(&say(what));
+        self.line(format!("gate {what}"));
     }
 }
 

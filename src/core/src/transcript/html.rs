@@ -1,6 +1,11 @@
 //! The transcript in HTML: one file, no script, nothing loaded, everything escaped, no link made from data.
 
-use super::{chart, model::Transcript, words};
+use super::{
+    chart,
+    model::Transcript,
+    quote::{short, short_block, short_script},
+    words,
+};
 use jiff::Timestamp;
 use minijinja::{
     AutoEscape, Environment, context,
@@ -18,7 +23,7 @@ pub fn html(t: &Transcript) -> String {
         if value.is_safe() || *state.auto_escape() == AutoEscape::None {
             return write!(out, "{value}").map_err(Into::into);
         }
-        for c in value.to_string().chars() {
+        for c in short(&value.to_string()).chars() {
             match c {
                 '&' => out.write_str("&amp;"),
                 '<' => out.write_str("&lt;"),
@@ -35,6 +40,7 @@ pub fn html(t: &Transcript) -> String {
         let when = value.get_attr("at").unwrap_or_default();
         at(&when, words::clock)
     });
+    environment.add_filter("short", |text: &str| short_block(text).into_owned());
     // The pictures hold numbers and fixed words only, so they may go in unescaped. A sync finds its own by its op-id.
     let mut charts: Vec<String> = Vec::new();
     let mut offsets: BTreeMap<&str, usize> = BTreeMap::new();
@@ -48,7 +54,12 @@ pub fn html(t: &Transcript) -> String {
         .and_then(|()| {
             environment
                 .get_template("transcript.html")?
-                .render(context! { t => Value::from(Serde(t)), charts, offsets })
+                .render(context! {
+                    t => Value::from(Serde(t)),
+                    script => short_script(&t.by_hand, &t.incident),
+                    charts,
+                    offsets,
+                })
         })
         .expect("the template is part of the program and is rendered by its tests")
 }

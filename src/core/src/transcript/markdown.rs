@@ -3,7 +3,7 @@
 use super::{
     chart,
     model::*,
-    quote::{cell, code, fenced, prose},
+    quote::{cell, code, fenced, prose, short_block, short_script},
     timeline::verdict,
     words::{clock, time},
 };
@@ -24,7 +24,7 @@ pub fn markdown(t: &Transcript) -> String {
     out.push_str(
         "The same with `kubectl`, `git` and a shell, on a fresh copy of the same world:\n\n",
     );
-    out.push_str(&fenced("sh", &t.by_hand));
+    out.push_str(&fenced("sh", &short_script(&t.by_hand, &t.incident)));
     timeline(t, &mut out);
     let chain = &t.chain;
     let _ = write!(
@@ -221,7 +221,7 @@ fn commits(t: &Transcript, out: &mut String) {
                 format!("; landed as {}", prose(&c.landed))
             }
         );
-        out.push_str(&fenced("", &c.message));
+        out.push_str(&fenced("", &short_block(&c.message)));
         out.push('\n');
         for file in &c.files {
             let _ = writeln!(
@@ -230,7 +230,7 @@ fn commits(t: &Transcript, out: &mut String) {
                 code(&file.path),
                 crate::text::count(file.fields, "field")
             );
-            out.push_str(&fenced("diff", &file.diff));
+            out.push_str(&fenced("diff", &short_block(&file.diff)));
             out.push('\n');
         }
         if !c.proof.is_empty() {
@@ -301,7 +301,8 @@ fn syncs(t: &Transcript, out: &mut String) {
                     ("not predictable", &p.unknown),
                 ] {
                     if !lines.is_empty() {
-                        let _ = writeln!(out, "- {what}: {}", prose(&lines.join(", ")));
+                        let lines: Vec<String> = lines.iter().map(|line| prose(line)).collect();
+                        let _ = writeln!(out, "- {what}: {}", lines.join(", "));
                     }
                 }
                 if !p.unexpected.is_empty() {

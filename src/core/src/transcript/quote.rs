@@ -1,6 +1,8 @@
 //! Text inside other languages: Markdown, JSON for a terminal, and the shell.
 
-use crate::text;
+use std::borrow::Cow;
+
+use crate::{ids::Digest, text};
 
 /// A text from outside as one inert line, without the user and password of a URL.
 pub(super) fn say(text: &str) -> String {
@@ -69,9 +71,75 @@ fn longest_run(text: &str, of: char) -> usize {
     longest
 }
 
+/// The longest line that people are shown whole, in bytes.
+const LONG: usize = 4 * 1024;
+/// What is shown of a longer one, in characters.
+const SHOWN: usize = 200;
+/// The longest block that people are shown whole, in bytes.
+const LONG_BLOCK: usize = 64 * 1024;
+const WHOLE: &str = "whole in the JSON export";
+
+/// A text for people: a line that is too long is cut, and says how long it was and which it was. The SHA-256 is that of
+/// the line as the JSON export has it.
+pub(super) fn short(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONG {
+        return Cow::Borrowed(text);
+    }
+    let lines = text.split_inclusive('\n').map(|line| {
+        let bare = line.strip_suffix('\n').unwrap_or(line);
+        if bare.len() <= LONG {
+            return Cow::Borrowed(line);
+        }
+        let begin: String = bare.chars().take(SHOWN).collect();
+        let (length, digest) = (bare.len(), Digest::of(bare.as_bytes()));
+        let end = &line[bare.len()..];
+        Cow::Owned(format!(
+            "{begin}… ({length} bytes, SHA-256 {digest}; {WHOLE}){end}"
+        ))
+    });
+    Cow::Owned(lines.collect())
+}
+
+/// Several lines for people, such as a diff: long lines are cut, and so is what is too long as a whole.
+pub(super) fn short_block(text: &str) -> Cow<'_, str> {
+    let lines = short(text);
+    if lines.len() <= LONG_BLOCK {
+        return lines;
+    }
+    let mut kept = String::new();
+    for line in lines.split_inclusive('\n') {
+        if kept.len() + line.len() > LONG_BLOCK {
+            break;
+        }
+        kept.push_str(line);
+    }
+    let left = lines.lines().count() - kept.lines().count();
+    let left = text::count(left, "more line");
+    let (length, digest) = (text.len(), Digest::of(text.as_bytes()));
+    kept.push_str(&format!(
+        "… {left} ({length} bytes in all, SHA-256 {digest}; {WHOLE})\n"
+    ));
+    Cow::Owned(kept)
+}
+
+/// A script for people. One with a line that would be cut is not shown, since somebody would run it.
+pub(super) fn short_script<'a>(script: &'a str, incident: &str) -> Cow<'a, str> {
+    if script.lines().all(|line| line.len() <= LONG) && script.len() <= 4 * LONG_BLOCK {
+        return Cow::Borrowed(script);
+    }
+    let lines = text::count(script.lines().count(), "line");
+    let length = script.len();
+    Cow::Owned(format!(
+        "# The script has {lines} and {length} bytes, since it carries long values. This prints it:\n\
+         trueup export {} --format json | jq -r .byHand\n",
+        shell(incident)
+    ))
+}
+
 /// Prose in Markdown: no markup, no HTML, no link, no mention. One line.
 pub(super) fn prose(text: &str) -> String {
     let text = say(text);
+    let text = short(&text);
     if text.contains("://") || text.contains("www.") || text.contains('@') {
         return code(&text);
     }
@@ -88,6 +156,7 @@ pub(super) fn prose(text: &str) -> String {
 /// A value in Markdown: a code span, also inside a table. One line.
 pub(super) fn code(text: &str) -> String {
     let text = say(text);
+    let text = short(&text);
     if text.trim().is_empty() {
         return if text.is_empty() {
             "–".to_owned()

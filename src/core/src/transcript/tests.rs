@@ -348,3 +348,69 @@ fn a_merge_is_waited_for_and_gives_the_revision() {
     assert!(at("HEAD:refs/heads/trueup/INC-441") < at("await 'somebody merges it' merged"));
     assert!(at("REVISION=$(git ls-remote \"$REPO\" refs/heads/main") < at("start_sync argocd"));
 }
+
+/// Somebody keeps a file of a megabyte in a ConfigMap: the transcript is still one that a person opens.
+#[test]
+fn a_long_value_is_whole_in_json_and_named_elsewhere() {
+    use crate::decision::Wanted;
+    let long = "MII".repeat(300 * 1024);
+    let mut records = sample::records();
+    for record in &mut records {
+        match &mut record.event {
+            Event::Decided { decisions } => {
+                for decision in decisions {
+                    decision.seen.live = Some(long.as_str().into());
+                    decision.live = Wanted::Value(long.as_str().into());
+                }
+            }
+            Event::Proposed { proposal } => {
+                for file in &mut proposal.files {
+                    file.diff.push_str(&format!("+  key: {long}\n"));
+                    file.diff
+                        .push_str(&"+  - one of many lines\n".repeat(10_000));
+                }
+            }
+            Event::Intended {
+                effect: crate::event::Effect::Thaw { patch, .. },
+                ..
+            } => *patch = serde_json::json!({"metadata": {"annotations": {"x": long}}}),
+            _ => {}
+        }
+    }
+    let (_, t) = transcript(&records);
+    let digest = crate::ids::Digest::of(long.as_bytes());
+    let sign = format!(
+        "… ({} bytes, SHA-256 {digest}; whole in the JSON export)",
+        long.len()
+    );
+    let page = html(&t);
+    for text in [markdown(&t), page] {
+        assert!(text.len() < 600 * 1024, "{}", text.len());
+        assert!(text.contains(&sign), "a decision's value");
+        assert!(text.contains("more lines ("), "a diff");
+        assert!(text.contains("trueup export INC-441 --format json | jq -r .byHand"));
+        assert!(!text.contains("kubectl -n argocd patch"), "half a script");
+    }
+    let json: serde_json::Value = serde_json::from_str(&t.json()).unwrap();
+    assert_eq!(json["decisions"][0]["live"], long.as_str());
+    assert!(json["byHand"].as_str().unwrap().contains(&long));
+}
+
+#[test]
+fn a_freeze_over_an_own_note_does_not_say_that_there_was_nothing_to_switch_off() {
+    let mut records = sample::records();
+    for record in &mut records {
+        if let Event::Intended {
+            effect: crate::event::Effect::Freeze { found, .. },
+            ..
+        } = &mut record.event
+        {
+            *found = serde_json::json!({"automated": {"prune": true}});
+        }
+    }
+    let (_, t) = transcript(&records);
+    for text in [markdown(&t), html(&t)] {
+        assert!(text.contains("an earlier freeze had switched auto-sync off"));
+        assert!(!text.contains("nothing to switch off"));
+    }
+}

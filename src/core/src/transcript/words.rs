@@ -7,6 +7,7 @@ use crate::{
     gate::Sample,
     object::identity::AppKey,
     plan::{Action, Gate, Target, TargetKind},
+    policy::Policy,
     run::Run,
     span::Span,
 };
@@ -100,8 +101,12 @@ pub(super) fn outcome(outcome: Option<&Outcome>) -> String {
     }
 }
 
-pub(super) fn mechanism(mechanism: Mechanism) -> &'static str {
+/// How auto-sync is kept off, where `found` is the policy that the note brings back.
+pub(super) fn mechanism(mechanism: Mechanism, found: &Value) -> &'static str {
     match mechanism {
+        Mechanism::NoteOnly if Policy::new(Some(found.clone())).is_on() => {
+            "note only: an earlier freeze had switched auto-sync off, and its way back is kept"
+        }
         Mechanism::NoteOnly => "note only: nothing to switch off",
         Mechanism::Disable => "automated.enabled: false",
         Mechanism::Remove => "automated taken out",
@@ -182,8 +187,13 @@ pub(super) fn effect(run: &Run, effect: &Effect) -> String {
         Effect::Freeze {
             application,
             mechanism: how,
+            found,
             ..
-        } => format!("freeze {} ({})", app(run, application), mechanism(*how)),
+        } => format!(
+            "freeze {} ({})",
+            app(run, application),
+            mechanism(*how, found)
+        ),
         Effect::Push {
             branch,
             commit,

@@ -8,8 +8,9 @@ use trueup_core::{event::Event, plan::Action, sheet::Command, text};
 
 use super::{give_up, output, stages, walk};
 use crate::{
+    app,
     engine::{Trouble, handle::Update},
-    journal::Boundaries,
+    journal::{self, Boundaries},
     settings::{Output, Settings},
 };
 
@@ -100,6 +101,10 @@ async fn go(
         ActCommand::Restart { target } => (target, Action::Restart {}),
         ActCommand::Suspend { target } => (target, Action::Suspend {}),
     };
+    if settings.incident.is_some() {
+        // An incident that is named and is not there comes before the right to write in it.
+        journal::read(&settings.state_dir, &app::which(settings, None)?)?;
+    }
     let write = stages::not_armed(settings)?;
     let opened = stages::continued(settings, None, boundaries).await?;
     let (engine, mut updates) = (opened.engine, opened.updates);

@@ -15,7 +15,7 @@ use crate::adapters::clock::random_key;
 use crate::adapters::git::without_credentials;
 use crate::adapters::probes::Probes;
 use crate::engine::read::{LookOptions, World, from_read};
-use crate::ports::{Kind, Probe, no_log};
+use crate::ports::{GitFailure, Kind, Probe, no_log};
 use crate::settings::{Output, Settings};
 use crate::wiring::{Wired, wire};
 
@@ -375,15 +375,27 @@ async fn author(checks: &mut Vec<Check>, wired: &Wired, world: &World, settings:
     for url in urls {
         let name = format!("repository {}", without_credentials(url));
         let head = world.heads.iter().find(|((known, _), _)| known == url);
-        checks.push(match head {
-            Some(((_, revision), sha)) => {
+        let repo = wired.repos.open(url).await;
+        checks.push(match (head, &repo) {
+            (Some(((_, revision), sha)), _) => {
                 Check::new(name, Status::Ok, format!("{revision} is at {sha}"))
             }
+            // Nothing is wrong with the repository: this machine cannot keep a copy of it.
+            (None, Err(error)) if error.failure == GitFailure::Local => Check::new(
+                name,
+                Status::Error,
+                format!(
+                    "not looked at: its mirror in the state folder cannot be made: {}",
+                    error.why
+                ),
+            )
+            .needed_for("seeing what Git says, and pushing")
+            .hint(error.hint.clone()),
             // Its error is among the report's.
-            None => Check::new(name, Status::Missing, "not read")
+            (None, _) => Check::new(name, Status::Missing, "not read")
                 .needed_for("seeing what Git says, and pushing"),
         });
-        let author = match wired.repos.open(url).await {
+        let author = match repo {
             Ok(repo) => repo.author(),
             Err(_) => settings.author.clone(),
         };

@@ -184,8 +184,23 @@ fn print(out: &mut (dyn Write + Send), report: &DriftReport, now: Timestamp) {
     );
 }
 
+/// The longest value that the table shows whole, in characters; `-o json` has every one whole.
+const LONG: usize = 120;
+
+/// A value as a cell: a long one is cut and says how long it is.
+fn side(value: Option<&Value>) -> String {
+    let whole = value.map_or("-".to_owned(), text::value);
+    if whole.chars().count() <= LONG {
+        return whole;
+    }
+    let length = match value {
+        Some(Value::String(text)) => text.len(),
+        _ => whole.len(),
+    };
+    format!("{} ({length} bytes)", text::shorten(&whole, LONG))
+}
+
 fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
-    let side = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), text::value);
     let writer = cell
         .writer
         .as_ref()
@@ -199,9 +214,9 @@ fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
     vec![
         cell.application.clone(),
         cell.namespace.clone(),
-        side(&cell.git),
-        side(&cell.last_synced),
-        side(&cell.live),
+        side(cell.git.as_ref()),
+        side(cell.last_synced.as_ref()),
+        side(cell.live.as_ref()),
         if cell.differs {
             "differs".to_owned()
         } else {
@@ -210,4 +225,20 @@ fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
         writer,
         source,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_long_value_does_not_widen_the_table() {
+        let long = json!("ü".repeat(900 * 1024));
+        let shown = side(Some(&long));
+        assert!(shown.ends_with("… (1843200 bytes)"), "{shown}");
+        assert!(shown.chars().count() < 150, "{shown}");
+        assert_eq!(side(Some(&json!("RS256"))), "RS256");
+        assert_eq!(side(None), "-");
+    }
 }

@@ -116,6 +116,10 @@ pub fn verify(settings: &Settings, args: &VerifyArgs) -> i32 {
 }
 
 fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<(usize, String), (i32, String)> {
+    if bytes.is_empty() {
+        let why = format!("{} is empty: it holds no record", args.file.display());
+        return Err((exit::ERROR, why));
+    }
     let export = std::str::from_utf8(bytes)
         .ok()
         .filter(|text| text.trim_start().starts_with('{'));
@@ -126,10 +130,12 @@ fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<(usize, String), (i32, Strin
             Err(error) => Err((1, error.to_string())),
         };
     }
-    let lines = journal::verify_lines(&args.file, bytes).map_err(|error| match bytes.first() {
-        Some(first) if first.is_ascii_hexdigit() => (1, error.to_string()),
-        _ => (2, format!("{} is neither a JSON export nor a journal; Markdown and HTML carry the head of the chain only", args.file.display())),
-    })?;
+    if !bytes.first().is_some_and(u8::is_ascii_hexdigit) {
+        let why = "is neither a JSON export nor a journal; Markdown and HTML carry the head of the chain only";
+        return Err((exit::ERROR, format!("{} {why}", args.file.display())));
+    }
+    let lines = journal::verify_lines(&args.file, bytes)
+        .map_err(|error| (exit::SOMETHING, error.to_string()))?;
     let whole: usize = lines
         .iter()
         .map(|line| line.hash.len() + 1 + line.raw.len() + 1)
@@ -153,6 +159,23 @@ fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<(usize, String), (i32, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_holds_no_record_is_not_whole() {
+        let args = VerifyArgs {
+            file: "journal.jsonl".into(),
+        };
+        for (bytes, code, says) in [
+            (&b""[..], 2, "is empty"),
+            (b"\n", 2, "neither a JSON export nor a journal"),
+            (b"hello\n", 2, "neither a JSON export nor a journal"),
+            (b"0000 {", 1, "torn"),
+        ] {
+            let (ended, why) = check(&args, bytes).unwrap_err();
+            assert_eq!(ended, code, "{why}");
+            assert!(why.contains(says), "{why}");
+        }
+    }
 
     #[test]
     fn the_global_option_is_heard() {

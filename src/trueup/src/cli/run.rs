@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use trueup_core::{
     event::{Event, Record},
     gate::Verdict,
-    plan::Plan,
+    plan::{Gate, Plan},
     run::Run,
     text,
     workflow::{self, Stage},
@@ -72,6 +72,7 @@ async fn go(
 ) -> Result<Ended, Trouble> {
     let incident = plan.incident.clone();
     let known = known(settings, &plan)?;
+    attestable(settings, args, &plan, &known)?;
     let opening = match known {
         Known::No => Opening::New {
             incident: incident.clone(),
@@ -166,6 +167,46 @@ fn with_what_stays(mut ended: Ended, run: &Run) -> Ended {
         ));
     }
     ended
+}
+
+/// An attestation that settles nothing is a slip of the pen: it is told before anything is read or written.
+fn attestable(
+    settings: &Settings,
+    args: &RunArgs,
+    plan: &Plan,
+    known: &Known,
+) -> Result<(), Trouble> {
+    if args.attest.is_empty() {
+        return Ok(());
+    }
+    let mut gates = plan.gates.clone();
+    if !matches!(known, Known::No) {
+        let lines = journal::read(&settings.state_dir, &plan.incident)?;
+        gates.extend(Run::fold(lines.iter().map(|line| &line.record)).gates);
+    }
+    let gate = |name: &str| gates.get(name);
+    let wrong = args
+        .attest
+        .iter()
+        .map(|(name, _)| name)
+        .find(|name| !matches!(gate(name), Some(Gate::Manual(_))));
+    let Some(name) = wrong else {
+        return Ok(());
+    };
+    let manual: Vec<&str> = gates
+        .iter()
+        .filter(|(_, gate)| matches!(gate, Gate::Manual(_)))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let why = match gate(name) {
+        None if name != "healthy" => "there is no such gate",
+        _ => "it is measured, and no word of a person settles it",
+    };
+    let hint = match manual.as_slice() {
+        [] => "there is no manual gate here: leave --attest out".to_owned(),
+        all => format!("the manual gates are: {}", all.join(", ")),
+    };
+    Err(Trouble::failed(format!("attest {name}"), why, hint))
 }
 
 enum Known {

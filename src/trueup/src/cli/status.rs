@@ -4,7 +4,7 @@ use std::{io::Write, time::Duration};
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::Record,
+    event::{Armed, Record},
     ids::IncidentId,
     now::{AppNow, Now},
     object::identity::AppKey,
@@ -28,9 +28,12 @@ use crate::{
 /// How long the cluster may take to answer before the journal alone is shown.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The longest sentence that is told of a record, in characters.
+const SENTENCE: usize = 600;
+
 /// A record as a line for people following a run; requests and samples are left out.
 pub fn said(record: &Record, run: &Run) -> Option<String> {
-    transcript::sentence(&record.event, run)
+    transcript::sentence(&record.event, run).map(|said| text::shorten(&said, SENTENCE))
 }
 
 pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
@@ -102,13 +105,18 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             text::line(&format!("{gate} after {}: {last}", key.name))
         })
         .collect();
+    // Arming ends with the process that was armed, which the journal does not see.
+    let armed = match run.closed.is_none() && journal::held(&settings.state_dir, &incident) {
+        true => run.armed,
+        false => Armed::Nothing,
+    };
     if settings.output == Output::Json {
         print_json(&json!({
             "apiVersion": trueup_core::API_VERSION,
             "kind": "Status",
             "incident": incident,
             "stage": stage,
-            "armed": run.armed,
+            "armed": armed,
             "applications": run.scope,
             "frozen": frozen,
             "undecided": undecided,

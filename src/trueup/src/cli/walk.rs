@@ -162,14 +162,14 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
                 .await?;
             Ok(None)
         }
-        Next::Arm { why, .. } => {
+        Next::Arm { why, write, .. } => {
             if engine.run().armed == answers.write {
                 return Ok(Some(Ended::new(
                     stage,
                     3,
                     1,
                     format!("not armed for this write: {why}"),
-                    "start with --write cluster, git or all",
+                    how_to_arm(answers.write, *write),
                 )));
             }
             engine
@@ -304,6 +304,20 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             )))
         }
         _ => Ok(None),
+    }
+}
+
+/// What the command line lacks for a write, where this was given and the rest of the walk needs that.
+fn how_to_arm(given: Armed, needs: Armed) -> &'static str {
+    match (given, needs) {
+        (Armed::Git, _) => {
+            "start with --write all: git alone was given, and this writes to the cluster"
+        }
+        (Armed::Cluster, _) => {
+            "start with --write all: cluster alone was given, and this writes to Git"
+        }
+        (_, Armed::Git) => "start with --write git",
+        _ => "start with --write all, or with --write cluster to stop before the push",
     }
 }
 

@@ -39,15 +39,17 @@ pub async fn run(
         .collect();
     match settings.output {
         Output::Json => output::json(out, &document(&late, args, &report)),
-        Output::Table if late.is_empty() => {
-            say(
-                out,
-                &format!(
-                    "No application has had auto-sync off for longer than {}.",
-                    args.older_than
-                ),
-            );
-        }
+        Output::Table if late.is_empty() && !report.errors.is_empty() => say(
+            out,
+            "Not everything could be read: that no application is listed here does not mean that there is none.",
+        ),
+        Output::Table if late.is_empty() => say(
+            out,
+            &format!(
+                "No application has had auto-sync off for longer than {}.",
+                args.older_than
+            ),
+        ),
         Output::Table => {
             let rows: Vec<Vec<String>> = late
                 .iter()

@@ -71,8 +71,9 @@ impl Engine {
         match missing {
             None => Ok(()),
             Some(missing) if *command == Command::Push => Err(Trouble::Waiting(format!(
-                "no right to {}: without a freeze nothing goes to the tracked branch; commit to a branch of its own for somebody else to merge, or hand the incident over",
-                missing.what
+                "no right to {}: without a freeze nothing goes to the tracked branch; commit to a branch of its own for somebody else to merge (on the screen, or a plan for another incident with `commit: {{branch: trueup/{}, pullRequest: true}}`), or hand the incident over",
+                missing.what,
+                run.id()
             ))),
             Some(missing) => Err(Trouble::Waiting(format!(
                 "no right to {} (needed for {}): ask for it, or hand the incident over to somebody who has it",
@@ -115,6 +116,9 @@ impl Engine {
                 sheet.warnings.push(warning);
             }
             let how = match mechanism {
+                Mechanism::NoteOnly if Policy::new(Some(found.clone())).is_on() => {
+                    "only a note: an earlier freeze switched auto-sync off already, and its way back is kept"
+                }
                 Mechanism::NoteOnly => {
                     "only a note: auto-sync is off already, nothing to switch off"
                 }

@@ -98,7 +98,9 @@ impl JournalError {
                 "choose a folder that can be written with --state-dir".into()
             }
             Self::Io { .. } | Self::Sealed(_) => "mend the cause, then `trueup resume`".into(),
-            Self::NoSuchIncident(..) => "`trueup incidents` lists those that there are".into(),
+            Self::NoSuchIncident(..) => {
+                "`trueup incidents` lists those that there are; `trueup run PLAN.yaml` and `trueup freeze APP…` open one".into()
+            },
             Self::Exists(..) => "`trueup resume` goes on with it; another --incident opens a new one".into(),
             Self::Held { .. } => "one process writes an incident; end the other one, or look on with `trueup status`".into(),
             Self::Newer { .. } => "use the version of trueup that wrote it; nothing was changed".into(),
@@ -195,6 +197,11 @@ pub fn read(state: &Path, incident: &IncidentId) -> Result<Vec<Line>, JournalErr
     let path = dir.join("journal.jsonl");
     let bytes = fs::read(&path).map_err(io_error("read", &path))?;
     Ok(parse(&path, &bytes)?.0)
+}
+
+/// Whether a process works on this incident just now.
+pub fn held(state: &Path, incident: &IncidentId) -> bool {
+    lock::held(&incidents(state).join(incident.as_str()).join("lock"))
 }
 
 /// Checks the chain of a journal's text; the lines and the hash of the last one.

@@ -1,5 +1,7 @@
 //! Freeze: a line for each Application, how and why this way, and the proof that it holds.
 
+use serde_json::Value;
+
 use super::Screen;
 use crate::tui::{
     model::{Model, facts},
@@ -13,6 +15,7 @@ use crate::tui::{
 use trueup_core::{
     event::{Effect, Mechanism},
     object::identity::AppKey,
+    policy::Policy,
     run::{AppRun, Freeze, Op, Run},
 };
 
@@ -63,7 +66,23 @@ fn how(model: &Model, key: &AppKey, app: &AppRun) -> (String, String) {
         _ => None,
     };
     let now = model.now().apps.get(key);
+    // A note of this incident that stood before this freeze: what it found is what comes back.
+    let found_on = |found: &Value| Policy::new(Some(found.clone())).is_on();
+    let earlier = match mechanism {
+        Some(Mechanism::NoteOnly) => app.found.as_ref().is_some_and(found_on),
+        Some(_) => false,
+        None => now.is_some_and(|now| {
+            let found = now.note.as_ref().and_then(|note| note.get("found"));
+            !now.auto_sync
+                && now.frozen_by() == Some(model.run().id())
+                && found.is_some_and(found_on)
+        }),
+    };
     match (mechanism, now) {
+        _ if earlier => (
+            "note only: off by an earlier freeze".into(),
+            "its way back is kept".into(),
+        ),
         (Some(Mechanism::NoteOnly), _) => (
             "note only: nothing to switch off".into(),
             "no automated in spec".into(),
