@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::object::path::{Element, FieldPath};
+
 /// One step of a path into a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EditElement {
@@ -71,7 +73,30 @@ pub struct Edit {
 #[error("the edits cannot be read: {0}")]
 pub struct OpsError(pub String);
 
-/// Reads one edit, or `{"ops": […]}`. Unknown keys are ignored; wrong types are errors.
+/// Keys that mean something, and those that a case for tests carries beside them.
+const KNOWN: [&str; 7] = ["doc", "path", "op", "value", "note", "tags", "expect"];
+
+/// Keys of the edits that nobody reads, each once: `docs` for `doc` would otherwise edit another document in silence.
+pub fn ignored_keys(json: &str) -> Vec<String> {
+    let Ok(Value::Object(top)) = serde_json::from_str(json) else {
+        return Vec::new();
+    };
+    let batch = top.get("ops").and_then(Value::as_array);
+    let edits = batch.into_iter().flatten().filter_map(Value::as_object);
+    let of_edits = edits.flat_map(Map::keys);
+    let of_top = top.keys().filter(|key| *key != "ops");
+    let mut found: Vec<String> = of_top
+        .chain(of_edits)
+        .filter(|key| !KNOWN.contains(&key.as_str()))
+        .cloned()
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Reads one edit, or `{"ops": […]}`. Unknown keys are ignored; wrong types are errors. A path is a list of elements, or
+/// a field path as `drift` and `trace` print it.
 pub fn parse_ops(json: &str) -> Result<Vec<Edit>, OpsError> {
     let value: Value = serde_json::from_str(json).map_err(|e| OpsError(e.to_string()))?;
     let Value::Object(top) = &value else {
@@ -113,7 +138,12 @@ fn parse_edit(edit: &Map<String, Value>) -> Result<Edit, String> {
     };
     let path = match edit.get("path") {
         Some(Value::Array(list)) => list.iter().map(parse_element).collect::<Result<_, _>>()?,
-        Some(other) => return Err(format!("\"path\" must be a list, not {other}")),
+        Some(Value::String(text)) => parse_field_path(text)?,
+        Some(other) => {
+            return Err(format!(
+                "\"path\" must be a list or a field path as text, not {other}"
+            ));
+        }
         None => return Err("\"path\" is missing".to_owned()),
     };
     let value = match (op, edit.get("value")) {
@@ -127,6 +157,26 @@ fn parse_edit(edit: &Map<String, Value>) -> Result<Edit, String> {
         op,
         value,
     })
+}
+
+fn parse_field_path(text: &str) -> Result<Vec<EditElement>, String> {
+    if text.is_empty() {
+        return Err("\"path\" is empty: the whole document is \".\"".to_owned());
+    }
+    let path: FieldPath = text
+        .parse()
+        .map_err(|error: crate::object::path::ParsePathError| error.to_string())?;
+    path.0
+        .into_iter()
+        .map(|element| match element {
+            Element::Key(key) => Ok(EditElement::Key(key)),
+            Element::Item(keys) => Ok(EditElement::Item(keys.into_iter().collect())),
+            Element::Index(place) => Ok(EditElement::Index(place)),
+            Element::SetValue(_) => Err(format!(
+                "{text:?} names the member of a set by its value: write its place in the list, as in [0]"
+            )),
+        })
+        .collect()
 }
 
 fn parse_element(element: &Value) -> Result<EditElement, String> {
@@ -172,5 +222,33 @@ mod tests {
         ] {
             assert!(parse_ops(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_field_path_is_taken_as_it_was_printed() {
+        let path =
+            r#".spec.containers[name="app"].env[containerPort=80,protocol="TCP"].x[2]["a.b/c"]"#;
+        let edit = |path: &str| {
+            let op = serde_json::json!({"path": path, "op": "delete"});
+            parse_ops(&op.to_string())
+        };
+        let elements = parse_ops(
+            r#"{"path": ["spec", "containers", {"name": "app"}, "env", {"containerPort": 80, "protocol": "TCP"}, "x", 2, "a.b/c"], "op": "delete"}"#,
+        );
+        assert_eq!(edit(path), elements);
+        assert_eq!(edit(".").unwrap()[0].path, Vec::new());
+        for bad in ["", "data", ".data[", r#".finalizers[="x"]"#] {
+            assert!(edit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_that_nobody_reads_are_named() {
+        assert_eq!(
+            ignored_keys(
+                r#"{"ops": [{"docs": 1, "path": [], "op": "delete", "note": ""}, {"docs": 2}], "foo": {"bar": 1}, "tags": []}"#
+            ),
+            ["docs", "foo"]
+        );
     }
 }

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use trueup_core::source::changes::unified_diff;
 use trueup_core::source::edit::{EditError, edit_file};
-use trueup_core::source::ops::parse_ops;
+use trueup_core::source::ops::{ignored_keys, parse_ops};
+use trueup_core::text;
 
 /// Edit a YAML or JSON file and keep every byte that the edit does not name.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Args {
     /// The file; JSON is recognised by its content.
     pub file: PathBuf,
@@ -23,6 +25,16 @@ pub struct Args {
     pub diff: bool,
 }
 
+const EXAMPLE: &str = r#"An edit:
+  {"path": ".data.JWT_ALGORITHM", "op": "set", "value": "RS256"}
+Several, in another document of the file, all or nothing; a path is text as `trueup drift` prints it, or its elements:
+  {"ops": [
+    {"doc": 1, "path": ".spec.containers[name=\"app\"].image", "op": "set", "value": "app:2"},
+    {"doc": 1, "path": ["spec", "containers", {"name": "app"}, "args", "-"], "op": "add", "value": "-v"}
+  ]}
+
+Exit codes: 0 edited or already so · 2 not readable, or bad edits · 3 refused, and the file is as it was."#;
+
 /// Edited, or already so.
 const DONE: i32 = 0;
 /// Not readable, or bad edits.
@@ -33,38 +45,71 @@ const REFUSED: i32 = 3;
 /// Runs the command. Returns the exit code; on anything but 0 nothing is on `out`.
 pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
     match tried(args, out) {
-        Ok(()) => DONE,
-        Err((code, why)) => {
-            // One line, whatever the reason holds. Nobody can be told when stderr itself is gone.
-            let _ = writeln!(err, "{}", why.replace(['\n', '\r'], " "));
-            code
+        Ok(ignored) => {
+            for key in ignored {
+                let key = text::line(&key);
+                let _ = writeln!(err, "warning: nothing reads \"{key}\" of an edit");
+            }
+            DONE
+        }
+        Err(failed) => {
+            // A refusal is one line, whatever its reason holds. Nobody can be told when stderr itself is gone.
+            let why = failed.why.replace(['\n', '\r'], " ");
+            let _ = writeln!(err, "error: {}", text::line(&why));
+            if !failed.hint.is_empty() {
+                let _ = writeln!(err, "  hint: {}", failed.hint);
+            }
+            failed.code
         }
     }
 }
 
-fn tried(args: &Args, out: &mut dyn Write) -> Result<(), (i32, String)> {
+/// Why nothing was done.
+struct Failed {
+    code: i32,
+    why: String,
+    hint: &'static str,
+}
+
+impl Failed {
+    fn new(code: i32, why: String, hint: &'static str) -> Self {
+        Self { code, why, hint }
+    }
+}
+
+/// The keys of the edits that were ignored.
+fn tried(args: &Args, out: &mut dyn Write) -> Result<Vec<String>, Failed> {
     let read = |path: &Path, what: &str| {
-        std::fs::read(path)
-            .map_err(|e| (ERROR, format!("cannot read {what} {}: {e}", path.display())))
+        std::fs::read(path).map_err(|e| {
+            let why = format!("cannot read {what} {}: {e}", path.display());
+            Failed::new(ERROR, why, "name a file that you may read")
+        })
     };
-    let ops = String::from_utf8(read(&args.ops, "the edits")?).map_err(|_| {
-        (
-            ERROR,
-            format!("the edits in {} are not UTF-8 text", args.ops.display()),
-        )
-    })?;
-    let edits = parse_ops(&ops).map_err(|e| (ERROR, format!("{}: {e}", args.ops.display())))?;
+    let wrong = |why: String| {
+        let why = format!("{}: {why}", args.ops.display());
+        Failed::new(ERROR, why, "`trueup edit --help` shows an edit")
+    };
+    let ops = String::from_utf8(read(&args.ops, "the edits")?)
+        .map_err(|_| wrong("the edits are not UTF-8 text".to_owned()))?;
+    let edits = parse_ops(&ops).map_err(|e| wrong(e.to_string()))?;
+    let ignored = ignored_keys(&ops);
     let before = read(&args.file, "the file")?;
     let shown = args.file.display();
     let after = edit_file(&shown.to_string(), &before, &edits).map_err(|e| match e {
-        EditError::Refused { reason } => (REFUSED, format!("{shown}: refused: {reason}")),
-        EditError::Unreadable { reason } => (ERROR, format!("{shown}: not readable: {reason}")),
+        EditError::Refused { reason } => {
+            Failed::new(REFUSED, format!("{shown}: refused: {reason}"), "")
+        }
+        EditError::Unreadable { reason } => Failed::new(
+            ERROR,
+            format!("{shown}: not readable: {reason}"),
+            "it edits YAML and JSON in UTF-8",
+        ),
     })?;
     if args.in_place {
         if after != before {
             replace(&args.file, &before, &after)?;
         }
-        return Ok(());
+        return Ok(ignored);
     }
     let printed = if args.diff {
         unified_diff(&shown.to_string(), Some(&before), Some(&after)).into_bytes()
@@ -73,18 +118,18 @@ fn tried(args: &Args, out: &mut dyn Write) -> Result<(), (i32, String)> {
     };
     out.write_all(&printed)
         .and_then(|()| out.flush())
-        .map_err(|e| (ERROR, format!("cannot print the result: {e}")))
+        .map(|()| ignored)
+        .map_err(|e| Failed::new(ERROR, format!("cannot print the result: {e}"), ""))
 }
 
 /// Replaces the file in one step and keeps its mode. A symbolic link stays: its target is replaced.
-fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), (i32, String)> {
+fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), Failed> {
     let failed = |what: &str, e: std::io::Error| {
-        (
+        let path = path.display();
+        Failed::new(
             ERROR,
-            format!(
-                "cannot {what} {}: {e}; the file is as it was",
-                path.display()
-            ),
+            format!("cannot {what} {path}: {e}; the file is as it was"),
+            "`--diff` and no option at all write nothing",
         )
     };
     let target = path.canonicalize().map_err(|e| failed("find", e))?;
@@ -105,12 +150,13 @@ fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), (i32, String)
     new.as_file().sync_all().map_err(|e| failed("write", e))?;
     // Somebody may have written meanwhile: what was checked is what is replaced.
     if std::fs::read(&target).map_err(|e| failed("read again", e))? != before {
-        return Err((
+        return Err(Failed::new(
             ERROR,
             format!(
                 "{} was changed meanwhile; nothing was written",
                 path.display()
             ),
+            "run it again on what is there now",
         ));
     }
     new.persist(&target)
@@ -184,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn a_printed_path_is_taken_and_a_key_that_nothing_reads_is_told() {
+        let op = r#"{"path": ".a", "op": "set", "value": "y", "docs": 1}"#;
+        let told = ran(b"a: x\n", op, false, false);
+        assert_eq!((told.code, told.out.as_str()), (0, "a: \"y\"\n"));
+        assert!(told.err.contains("\"docs\""), "{}", told.err);
+        assert_eq!(ran(b"a: x\n", SET, false, false).err, "");
+    }
+
+    #[test]
     fn a_refusal_is_one_line_and_leaves_the_file() {
         for (file, ops, code) in [
             (&b"a: x\na: y\n"[..], SET, 3),
@@ -197,7 +252,8 @@ mod tests {
         ] {
             let r = ran(file, ops, true, false);
             assert_eq!(r.code, code, "{}", r.err);
-            assert_eq!(r.err.lines().count(), 1);
+            assert!(r.err.starts_with("error: "), "{}", r.err);
+            assert_eq!(r.err.lines().count(), if code == 3 { 1 } else { 2 });
             assert_eq!((r.out.as_str(), r.file.as_slice()), ("", file));
         }
     }
