@@ -629,6 +629,15 @@ fn wrong_recoveries_are_refused() {
     }
     bench.assert_untouched(pushes);
 
+    // The same incident begun again in another folder knows nothing of those freezes: it does not call them its own end.
+    bench.forget("elsewhere");
+    assert_eq!(bench.walk(3, &undecided, &[])["stage"], "freeze");
+    let status = bench.document(1, "Status", &["status"]);
+    let owed = status["owed"].as_array().unwrap();
+    assert_eq!(owed.len(), 3, "{status}");
+    let close = bench.ends(3, &["close", "INC-441"]);
+    assert!(close.err.contains("another state folder"), "{close:?}");
+
     let thawed = |bench: &mut Bench, name: &str| {
         bench.forget(name);
         let frozen = bench.document(1, "Status", &["status"])["frozen"].clone();
@@ -666,7 +675,18 @@ fn wrong_recoveries_are_refused() {
         bench.walk(3, &nothing, &["--write", "all"])["stage"],
         "decide"
     );
-    thawed(&mut bench, "fourth");
+    // That mistake is seen before anything is frozen.
+    bench.forget("fourth");
+    bench.document(0, "Status", &["status"]);
+    let idle = bench.plan("idle.yaml", |text| {
+        text.replace("JWT_ALGORITHM\": RS256", "JWT_ALGORITHN\": RS256")
+    });
+    let ended = bench.walk(3, &idle, &["--write", "all"]);
+    assert!(
+        ended["reason"].as_str().unwrap().contains("JWT_ALGORITHN"),
+        "{ended}"
+    );
+    bench.forget("idle");
     let mismatch = bench.plan("mismatch.yaml", |text| {
         text.replace("JWT_ALGORITHM\": RS256", "JWT_ALGORITHM\": HS256")
     });
@@ -677,7 +697,6 @@ fn wrong_recoveries_are_refused() {
         );
     }
     bench.forget("fifth");
-    // That mistake is seen before anything is frozen.
     bench.document(0, "Status", &["status"]);
     bench.document(3, "Error", &["thaw", "auth-service", "--write", "all"]);
     bench.assert_untouched(pushes);

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -1019,4 +1019,79 @@ fn a_paste_submits_nothing() {
                 if decisions.iter().all(|d| d.reason.contains("the team") && d.reason.contains("the bridge")))
         })
     });
+}
+
+/// Has somebody do it to auth's ConfigMap with kubectl; false where there is no kubectl.
+fn kubectl(place: &Place, arguments: &[&str]) -> bool {
+    let admin = Path::new(&place.lab.text("dir")).join("admin.kubeconfig");
+    let ran = std::process::Command::new("kubectl")
+        .arg("--kubeconfig")
+        .arg(admin)
+        .args(["-n", "auth"])
+        .args(arguments)
+        .output();
+    match ran {
+        Err(_) => false,
+        Ok(ran) => {
+            assert!(ran.status.success(), "{ran:?}");
+            true
+        }
+    }
+}
+
+/// Somebody edits what a sync has brought already, and Git is chosen again: it takes another sync, at the same commit.
+#[test]
+fn what_is_decided_after_its_sync_is_synced_again() {
+    let place = Place::new();
+    let mut screen = place.open(WIDE);
+    walk(
+        &mut screen,
+        &Answers { column: "3" },
+        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title == "sync like-service"),
+    );
+    let edit = json!({"data": {"JWT_ALGORITHM": "none"}}).to_string();
+    let patch = [
+        "patch",
+        "configmap",
+        "auth-config",
+        "--type",
+        "merge",
+        "-p",
+        &edit,
+    ];
+    if !kubectl(&place, &patch) {
+        return;
+    }
+    screen.press("esc");
+    screen.wait_for("the question again", |shot| {
+        shot.next().starts_with("decide")
+    });
+    walk(&mut screen, &Answers { column: "1" }, |shot| {
+        shot.next() == "closed"
+    });
+    place.assert_recovered("RS256", "key-2024-11-rot");
+    assert_eq!(place.lab.effects()["sync auth-service"], 2);
+}
+
+/// Somebody deletes an object whose fields are decided and pushed: it is asked about as a whole, and a sync makes it again.
+#[test]
+fn an_object_that_is_deleted_after_its_fields_were_decided_is_made_again() {
+    let place = Place::new();
+    let mut screen = place.open(WIDE);
+    walk(
+        &mut screen,
+        &Answers { column: "3" },
+        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title == "sync auth-service"),
+    );
+    if !kubectl(&place, &["delete", "configmap", "auth-config"]) {
+        return;
+    }
+    screen.press("esc");
+    screen.wait_for("the question of the whole", |shot| {
+        shot.next().starts_with("decide")
+    });
+    walk(&mut screen, &Answers { column: "1" }, |shot| {
+        shot.next() == "closed"
+    });
+    place.assert_recovered("RS256", "key-2024-11-rot");
 }

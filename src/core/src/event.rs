@@ -614,6 +614,9 @@ pub enum Event {
         application: Option<AppKey>,
         what: String,
         who: String,
+        /// The decided cell that it touched.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cell: Option<CellKey>,
     },
     GlassBroken {
         application: Option<AppKey>,

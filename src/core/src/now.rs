@@ -209,6 +209,57 @@ impl Now {
             .is_some_and(|seen| seen.sides.live.is_some())
     }
 
+    /// Whether the object of a field is on one side only: then it is the object as a whole that is asked about.
+    pub fn is_one_sided(&self, field: &CellKey) -> bool {
+        !field.field.is_root()
+            && self.cells.iter().any(|(key, cell)| {
+                key.field.is_root()
+                    && key.application == field.application
+                    && key.object.key() == field.object.key()
+                    && (cell.sides.live.is_none() || cell.sides.git.is_none())
+            })
+    }
+
+    /// A field that is decided, that Git has as decided, and that the cluster does not have so: a sync is missing.
+    pub fn not_in_effect<'a>(
+        &'a self,
+        run: &'a crate::run::Run,
+        application: &AppKey,
+    ) -> Option<&'a CellKey> {
+        let decided = run.decisions.values().filter(|decision| {
+            decision.cell.application == *application
+                && decision.take != Take::Ignore
+                && !decision.deletes()
+        });
+        decided
+            .filter(|decision| {
+                self.cells.get(&decision.cell).is_some_and(|cell| {
+                    decision.stands(&cell.sides)
+                        && cell.git_as_decided(decision)
+                        && !decision.live_met(&cell.sides)
+                        && !self.is_one_sided(&decision.cell)
+                })
+            })
+            .map(|decision| &decision.cell)
+            .next()
+    }
+
+    /// Applications that bear our note and that the journal has not frozen: another state folder did it.
+    pub fn frozen_elsewhere<'a>(
+        &'a self,
+        run: &'a crate::run::Run,
+    ) -> impl Iterator<Item = &'a AppKey> {
+        self.apps.iter().filter_map(|(key, app)| {
+            let ours = run.incident.is_some() && app.frozen_by() == Some(run.id());
+            let known = run.apps.get(key).is_some_and(|app| {
+                app.freeze.is_set()
+                    || matches!(app.freeze, crate::run::Freeze::Lost { .. })
+                    || app.thaw != Thaw::Not
+            });
+            (ours && !known).then_some(key)
+        })
+    }
+
     /// Cells of open questions that have no standing decision.
     pub fn undecided<'a>(
         &'a self,
@@ -221,6 +272,7 @@ impl Now {
                 .is_some_and(|app| app.parked.is_some());
             let decision = run.decisions.get(key);
             !parked
+                && !self.is_one_sided(key)
                 && match decision {
                     None => cell.question.is_some(),
                     Some(decision) => !decision.stands(&cell.sides),

@@ -39,7 +39,7 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             application,
             object,
         } => delete(run, now, application, object),
-        Command::Close => close(run),
+        Command::Close => close(run, now),
         Command::Park { owner, until, .. }
             if owner.trim().is_empty() || until.trim().is_empty() =>
         {
@@ -383,6 +383,20 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
             ));
         }
         // What is Synced, or gets no auto-sync back, is left as it is by a thaw.
+        let waiting = match app.sync {
+            Sync::Verified { .. } => now.not_in_effect(run, key),
+            _ => None,
+        };
+        if let Some(cell) = waiting {
+            return Err(Refusal::new(
+                3,
+                text::line(&format!(
+                    "{} {} of {key} is decided, and the cluster does not have it so: it was decided after the sync",
+                    cell.object, cell.field
+                )),
+                "sync it again first",
+            ));
+        }
         let quiet = now.apps.get(key).is_some_and(|seen| seen.sync == "Synced")
             || app.target.as_ref().is_some_and(|(_, whole, _)| {
                 !crate::policy::Policy::new(Some(whole.clone())).is_on()
@@ -441,7 +455,20 @@ fn act(run: &Run, key: &AppKey, action: &Action) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn close(run: &Run) -> Result<(), Refusal> {
+fn close(run: &Run, now: &Now) -> Result<(), Refusal> {
+    if let Some(key) = now.frozen_elsewhere(run).next() {
+        return Err(Refusal::new(
+            10,
+            format!(
+                "{key} bears the note of {}, and this journal did not freeze it: another state folder did",
+                run.id()
+            ),
+            format!(
+                "close it where its journal is; without that journal `trueup thaw {}` with an empty --state-dir puts back what the note says",
+                key.name
+            ),
+        ));
+    }
     let owed: Vec<_> = run
         .obligations()
         .into_iter()

@@ -11,7 +11,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind that holds and thaws rest on, as an observation gap names it.
 const APPLICATION: &str = "Application.argoproj.io";
@@ -58,6 +58,8 @@ pub struct Run {
     pub unfrozen: Option<String>,
     /// What somebody else did meanwhile, as it was recorded.
     pub adopted: Vec<(Option<AppKey>, String)>,
+    /// Decided cells that somebody touched since, which are open again.
+    pub shaken: BTreeSet<CellKey>,
     pub exported: Vec<String>,
     pub closed: Option<(String, Timestamp)>,
     /// Sequence number and time of the last record.
@@ -429,6 +431,7 @@ impl Run {
                 self.decided
                     .push(decisions.iter().map(|d| d.cell.clone()).collect());
                 for decision in decisions {
+                    self.shaken.remove(&decision.cell);
                     self.decisions
                         .insert(decision.cell.clone(), decision.clone());
                 }
@@ -436,6 +439,7 @@ impl Run {
             }
             Event::DecisionWithdrawn { cells, .. } => {
                 for cell in cells {
+                    self.shaken.remove(cell);
                     self.decisions.remove(cell);
                 }
                 self.decided.retain_mut(|group| {
@@ -594,6 +598,7 @@ impl Run {
                 let app = self.app(application);
                 if let Sync::Finished { revision, .. } = &app.sync {
                     let revision = revision.clone();
+                    app.prediction = None;
                     app.sync = if surprises.is_empty() {
                         Sync::Verified {
                             op: op.clone(),
@@ -693,8 +698,12 @@ impl Run {
                 }
             }
             Event::Adopted {
-                application, what, ..
+                application,
+                what,
+                cell,
+                ..
             } => {
+                self.shaken.extend(cell.clone());
                 self.adopted.push((application.clone(), what.clone()));
                 if let Some(application) = application {
                     self.app(application).forget_prediction();
@@ -1056,6 +1065,20 @@ impl Run {
                 settle: "review".into(),
             });
         }
+        for decision in self.acted_and_not_pushed() {
+            owed.push(Obligation {
+                id: format!("act:{}:{}", decision.cell.object, decision.cell.field),
+                what: format!(
+                    "{} {} was set by a live action and is not in Git",
+                    decision.cell.object, decision.cell.field
+                ),
+                application: Some(decision.cell.application.clone()),
+                owner: None,
+                until: None,
+                blocks_close: true,
+                settle: "push it, or put it back".into(),
+            });
+        }
         for decision in self.decisions.values() {
             if let Take::Later(later) = &decision.take {
                 let how = match later.how {
@@ -1075,6 +1098,20 @@ impl Run {
             }
         }
         owed
+    }
+
+    /// What a live action set and no push has taken to Git since.
+    fn acted_and_not_pushed(&self) -> impl Iterator<Item = &Decision> {
+        let done = || self.ops.values().filter(|op| op.done());
+        self.decisions.values().filter(move |decision| {
+            let acted = done().any(
+                |op| matches!(&op.effect, Effect::Act { cell: Some(cell), .. } if *cell == decision.cell),
+            );
+            let pushed = done().any(|op| {
+                matches!(op.effect, Effect::Push { .. }) && op.intended_at >= decision.at
+            });
+            acted && decision.changes_git() && !pushed
+        })
     }
 
     /// A push to a branch of our own whose merge has not been seen.

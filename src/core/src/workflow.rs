@@ -385,7 +385,7 @@ fn owed_to_git(run: &Run, now: &Now) -> bool {
             Some(cell) => cell.git_as_decided(decision),
             None => !decision.changes_git() && decision.take != Take::Ignore,
         };
-        !parked && !as_decided
+        !parked && !as_decided && !now.is_one_sided(key)
     })
 }
 
@@ -603,7 +603,10 @@ fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit)
                 ),
             });
         }
-        Sync::Verified { revision: done, .. } if done == revision => {
+        // What was decided since needs another sync, at the same revision.
+        Sync::Verified { revision: done, .. }
+            if done == revision && now.not_in_effect(run, key).is_none() =>
+        {
             return removal(run, now, key).or_else(|| gates(run, key, app));
         }
         Sync::Not | Sync::Verified { .. } => {}

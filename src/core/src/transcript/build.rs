@@ -203,6 +203,7 @@ impl<'a> Builder<'a> {
                 application,
                 what,
                 who,
+                ..
             } => self.adopted.push(Adopted {
                 at,
                 application: application

@@ -2,6 +2,7 @@
 
 use super::{quote::say, timeline::verdict, words::between};
 use crate::{
+    now::Now,
     object::identity::AppKey,
     plan::Gate,
     run::{AppRun, Freeze, GateRun, Run, Sync},
@@ -12,9 +13,19 @@ use serde_json::Value;
 
 /// The incident in one line: `INC-441 · Sync 2/3 · 3 frozen · 0 open · gate no-401 green 3m12s/10m · owed 3`.
 ///
-/// The stage is told from the journal alone, so it can lag behind a look at the world.
-pub fn status_line(run: &Run) -> String {
-    let mut parts = vec![say(run.id()), stage(run)];
+/// Without a whole look at the world the journal alone says what is open, and can lag behind it.
+pub fn status_line(run: &Run, now: Option<&Now>) -> String {
+    let open = match now {
+        Some(now) if run.snapshots > 1 => {
+            let undecided = now.undecided(run);
+            let questions: std::collections::BTreeSet<_> = undecided
+                .map(|(key, _)| (&key.object.kind, &key.object.name, &key.field))
+                .collect();
+            questions.len()
+        }
+        _ => open(run),
+    };
+    let mut parts = vec![say(run.id()), stage(run, open)];
     if let Some(stop) = &run.stopped {
         parts.push(format!(
             "STOPPED by rule {}: {}",
@@ -29,7 +40,7 @@ pub fn status_line(run: &Run) -> String {
             _ => format!("{frozen} frozen"),
         });
         // Before the snapshot of what is frozen, that no question is known says nothing.
-        parts.push(match open(run) {
+        parts.push(match open {
             0 if run.snapshots < 2 => "not yet looked at".to_owned(),
             open => format!("{open} open"),
         });
@@ -48,7 +59,7 @@ pub fn status_line(run: &Run) -> String {
     parts.join(" · ")
 }
 
-fn stage(run: &Run) -> String {
+fn stage(run: &Run, open: usize) -> String {
     let walking: Vec<_> = run.walking().map(|(_, app)| app).collect();
     let all = walking.len();
     let count = |what: &dyn Fn(&AppRun) -> bool| walking.iter().filter(|a| what(a)).count();
@@ -61,6 +72,9 @@ fn stage(run: &Run) -> String {
     let of = |stage: Stage, done: usize| format!("{} {done}/{all}", stage.name());
     if run.closed.is_some() {
         "closed".to_owned()
+    } else if open > 0 && run.snapshots > 1 && proven == all && thawed < all {
+        let asked = run.questions.len().max(open);
+        format!("{} {}/{asked}", Stage::Decide.name(), asked - open)
     } else if all > 0 && thawed == all {
         Stage::Close.name().to_owned()
     } else if all > 0 && synced == all {
@@ -73,9 +87,6 @@ fn stage(run: &Run) -> String {
         of(Stage::Freeze, proven)
     } else if run.snapshots < 2 {
         Stage::Snapshot.name().to_owned()
-    } else if open(run) > 0 {
-        let asked = run.questions.len();
-        format!("{} {}/{asked}", Stage::Decide.name(), asked - open(run))
     } else {
         Stage::Commit.name().to_owned()
     }
@@ -93,7 +104,7 @@ fn synced(run: &Run, key: &AppKey, app: &AppRun) -> bool {
     matches!(app.sync, Sync::Verified { .. }) && run.gates_after(key).iter().all(settled)
 }
 
-/// Questions of the last snapshot with a cell that has no decision.
+/// Questions of the last snapshot with a cell that has no decision, or one that somebody touched since.
 fn open(run: &Run) -> usize {
     let text = |value: &Value, name: &str| {
         value
@@ -106,14 +117,17 @@ fn open(run: &Run) -> usize {
         let cells = question.get("cells").and_then(Value::as_array);
         cells.into_iter().flatten().any(|cell| {
             let (application, namespace) = (text(cell, "application"), text(cell, "namespace"));
-            !run.decisions.keys().any(|key| {
-                key.object.kind == text(question, "kind")
-                    && key.object.name == text(question, "name")
-                    && key.field.to_string() == text(question, "field")
-                    && (key.application.name == application
-                        || key.application.to_string() == application)
-                    && key.object.namespace.as_deref().unwrap_or_default() == namespace
-            })
+            !run.decisions
+                .keys()
+                .filter(|key| !run.shaken.contains(key))
+                .any(|key| {
+                    key.object.kind == text(question, "kind")
+                        && key.object.name == text(question, "name")
+                        && key.field.to_string() == text(question, "field")
+                        && (key.application.name == application
+                            || key.application.to_string() == application)
+                        && key.object.namespace.as_deref().unwrap_or_default() == namespace
+                })
         })
     };
     run.questions.iter().filter(undecided).count()

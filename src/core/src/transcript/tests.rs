@@ -33,7 +33,7 @@ fn every_beginning_of_a_journal_has_a_transcript_and_a_status() {
         markdown(&t);
         html(&t);
         verify(&t.json()).unwrap();
-        let line = status_line(&run);
+        let line = status_line(&run, None);
         if lines.last() != Some(&line) {
             lines.push(line);
         }
@@ -150,7 +150,7 @@ fn hostile_text_is_inert_everywhere() {
         ("html", &page),
         ("json", &json),
         ("script", &t.by_hand),
-        ("status", &status_line(&run)),
+        ("status", &status_line(&run, None)),
     ] {
         for line in text.lines() {
             assert!(quote::harmless(line), "{what}: {line:?}");

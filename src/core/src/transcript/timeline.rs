@@ -368,6 +368,7 @@ fn people(event: &Event, run: &Run) -> Option<String> {
             application,
             what,
             who,
+            ..
         } => format!(
             "adopted: {}{} (by {})",
             about(application),

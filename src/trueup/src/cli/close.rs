@@ -8,7 +8,7 @@ use trueup_core::{
     now::Now,
     object::identity::AppKey,
     plan::{Target, TargetKind},
-    run::Run,
+    run::{Freeze, Run},
     sheet::{Command, Refusal},
     text,
     workflow::Next,
@@ -52,7 +52,10 @@ async fn go(
     let refused = trueup_core::rules::check(&engine.run(), &now, &Command::Close);
     if let Err(mut refusal) = refused {
         let run = engine.run();
-        refusal.hint = hint(&run, &now);
+        // A note that this journal knows nothing of is not settled by anything that it could name.
+        if now.frozen_elsewhere(&run).next().is_none() {
+            refusal.hint = hint(&run, &now);
+        }
         tell(settings, &run, Some((&refusal, &now)));
         return Ok(super::explain(&refusal.into()));
     }
@@ -98,6 +101,12 @@ fn owed(run: &Run, now: Option<&Now>) -> Vec<(Obligation, Settled)> {
 
 fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
     let command = match (owed.settle.as_str(), &owed.application) {
+        ("thaw", Some(key)) if is_lost(run, key) => {
+            format!(
+                "trueup freeze {key} --incident {} --write cluster",
+                run.id()
+            )
+        }
         ("thaw", Some(key)) => {
             if let Some(reason) = now.and_then(|now| thaw_refused(run, now, key)) {
                 return Settled {
@@ -119,6 +128,12 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
         command,
         first: None,
     }
+}
+
+/// Whether somebody undid the freeze: then it is thawed only after it was frozen again.
+fn is_lost(run: &Run, key: &AppKey) -> bool {
+    let app = run.apps.get(key);
+    app.is_some_and(|app| matches!(app.freeze, Freeze::Lost { .. }))
 }
 
 /// Why `trueup thaw` would refuse. It is armed by its own option and takes the policy as found where none was chosen.

@@ -126,13 +126,17 @@ pub(super) async fn unmatched(
     engine: &Engine,
     answers: &Answers,
 ) -> Result<Option<Ended>, Trouble> {
-    let run = engine.run();
     let (_, now) = engine.seen_or_look().await?;
+    Ok(matches_nothing(engine, answers, &now))
+}
+
+pub(super) fn matches_nothing(engine: &Engine, answers: &Answers, now: &Now) -> Option<Ended> {
+    let run = engine.run();
     for (number, planned) in answers.plan.decisions.iter().enumerate() {
         let decided = run.decisions.keys().any(|key| matches(planned, key))
             || acted_on(&run).any(|key| matches(planned, &key));
         if !decided && !now.cells.keys().any(|key| matches(planned, key)) {
-            return Ok(Some(Ended::new(
+            return Some(Ended::new(
                 Stage::Decide,
                 3,
                 3,
@@ -143,10 +147,10 @@ pub(super) async fn unmatched(
                     planned.on.name
                 ),
                 "the world is not as the plan expects; see `trueup drift`",
-            )));
+            ));
         }
     }
-    Ok(None)
+    None
 }
 
 /// Fields that a live action wrote: a removal leaves no decision behind, since there is nothing left to decide.

@@ -4,7 +4,7 @@ use std::{io::Write, time::Duration};
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::{Armed, Record},
+    event::{Armed, Obligation, Record},
     ids::IncidentId,
     now::{AppNow, Now},
     object::identity::AppKey,
@@ -50,24 +50,47 @@ pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
 async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trouble> {
     let incident = chosen(settings, args.id.as_deref())?;
     let Looked { run, now } = looked(settings, &incident, args.line).await?;
-    let owed = run.obligations();
+    let mut owed = run.obligations();
     let mut out = std::io::stdout();
     let line = match &now {
         Err(_) if run.closed.is_none() => {
             format!(
                 "{} · {}, not looked at",
-                transcript::status_line(&run),
+                transcript::status_line(&run, None),
                 journaled(&run)
             )
         }
-        _ => transcript::status_line(&run),
+        // For one line only the Applications were read.
+        now => transcript::status_line(&run, now.as_ref().ok().filter(|_| !args.line)),
     };
+    let others = others(settings, &incident)?;
     if args.line {
         let _ = writeln!(out, "{line}");
+        for other in &others {
+            let _ = writeln!(
+                out,
+                "{} · {}, not looked at",
+                transcript::status_line(other, None),
+                journaled(other)
+            );
+        }
         return Ok(i32::from(!owed.is_empty() || run.closed.is_none()));
     }
     let not_reached = now.as_ref().err().cloned();
     let now = now.ok();
+    if let Some(now) = &now {
+        owed.extend(now.frozen_elsewhere(&run).map(|key| Obligation {
+            id: format!("frozen:{key}"),
+            what: format!(
+                "{key} is frozen by {incident} from another state folder: its journal is there"
+            ),
+            application: Some(key.clone()),
+            owner: None,
+            until: None,
+            blocks_close: true,
+            settle: "thaw".into(),
+        }));
+    }
     let next = now.as_ref().map(|now| workflow::next(&run, now));
     // An open incident owes its end, unless all that is left is to close it.
     let ended = run.closed.is_some() || matches!(next, Some(Next::Close));
@@ -115,6 +138,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "apiVersion": trueup_core::API_VERSION,
             "kind": "Status",
             "incident": incident,
+            "otherOpen": others.iter().map(Run::id).collect::<Vec<_>>(),
             "stage": stage,
             "armed": armed,
             "applications": run.scope,
@@ -158,7 +182,26 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     for owed in owed {
         let _ = writeln!(out, "owed: {}", text::line(&owed.what));
     }
+    for other in &others {
+        let _ = writeln!(
+            out,
+            "also open: {} · {}, not looked at",
+            transcript::status_line(other, None),
+            journaled(other)
+        );
+    }
     Ok(code)
+}
+
+/// The other incidents that are open, as their journals have them. One that cannot be read is told of by `trueup incidents`.
+fn others(settings: &Settings, shown: &IncidentId) -> Result<Vec<Run>, Trouble> {
+    let others = journal::list(&settings.state_dir)?.into_iter();
+    Ok(others
+        .filter(|id| id != shown)
+        .filter_map(|id| journal::read(&settings.state_dir, &id).ok())
+        .map(|lines| Run::fold(lines.iter().map(|line| &line.record)))
+        .filter(|run| run.closed.is_none())
+        .collect())
 }
 
 /// An incident as its journal has it, its freezes as the cluster has them.
@@ -245,14 +288,22 @@ fn journaled(run: &Run) -> String {
     )
 }
 
+/// Whether this journal has ever frozen the Application, so that the note on it is its own.
+fn ours_known(app: &AppRun) -> bool {
+    app.freeze != Freeze::Not || app.thaw != Thaw::Not
+}
+
 /// How an Application is frozen, in words that do not say more than was seen.
 fn freeze_word(run: &Run, app: &AppRun, seen: Option<&AppNow>) -> String {
     let other = seen
         .and_then(AppNow::frozen_by)
-        .filter(|incident| *incident != run.id());
+        .filter(|incident| *incident != run.id() || !ours_known(app));
     match (&app.freeze, other) {
         (Freeze::Lost { why }, Some(other)) => format!("lost: {why}; frozen by {other}"),
         (Freeze::Lost { why }, None) => format!("lost: {why}"),
+        (freeze, Some(other)) if !freeze.is_set() && other == run.id() => {
+            format!("frozen by {other} from another state folder")
+        }
         (freeze, Some(other)) if !freeze.is_set() => format!("frozen by {other}"),
         (freeze, _) if freeze.is_set() && seen.is_none() => {
             format!("{} ({}, not looked at)", freeze.word(), journaled(run))
@@ -372,6 +423,11 @@ mod tests {
             (&Freeze::Not, None, "not frozen"),
             (&Freeze::Not, Some(&AppNow::default()), "not frozen"),
             (&Freeze::Not, Some(&theirs), "frozen by INC-1"),
+            (
+                &Freeze::Not,
+                Some(&ours),
+                "frozen by INC-2 from another state folder",
+            ),
         ] {
             let app = AppRun {
                 freeze: freeze.clone(),

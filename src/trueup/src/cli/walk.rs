@@ -16,7 +16,8 @@ use trueup_core::{
 };
 
 use super::planned::{
-    Done, arm, deletions, live_actions, matches, named, removals, unconfirmed, unmatched,
+    Done, arm, deletions, live_actions, matches, matches_nothing, named, removals, unconfirmed,
+    unmatched,
 };
 use crate::{
     engine::{Engine, Trouble},
@@ -163,6 +164,11 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             Ok(None)
         }
         Next::Arm { why, write, .. } => {
+            if stage == Stage::Freeze
+                && let Some(ended) = foreseen(engine, answers)?
+            {
+                return Ok(Some(ended));
+            }
             if engine.run().armed == answers.write {
                 return Ok(Some(Ended::new(
                     stage,
@@ -369,9 +375,8 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
             return Ok(Some(ended));
         }
     }
-    match left.first() {
-        None => Ok(None),
-        Some(first) => Ok(Some(Ended::new(
+    Ok(left.first().map(|first| {
+        Ended::new(
             Stage::Decide,
             4,
             0,
@@ -382,9 +387,9 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
                 first.field,
                 first.application.name
             ),
-            "add a decision to the plan, or decide on the screen: `trueup resume`",
-        ))),
-    }
+            "decide on the screen: `trueup resume`; this incident keeps the plan that it was opened with",
+        )
+    }))
 }
 
 /// A decision that was made once and is open again was touched by somebody: the plan did not foresee that, so it does
@@ -441,6 +446,20 @@ fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble
         let sides = now.cells.get(*key).map(|cell| &cell.sides);
         sides.is_some_and(|sides| sides.git != sides.live)
     };
+    const MEND: &str = "nothing was written; look at `trueup drift`, mend the plan, and run it as another incident, after \
+                        `trueup close` of this one; or decide on the screen: `trueup resume`";
+    // A live action of the plan makes cells that are not there yet.
+    if answers.plan.act.is_empty()
+        && let Some(mut ended) = matches_nothing(engine, answers, &now)
+    {
+        ended.hint = MEND.into();
+        return Ok(Some(ended));
+    }
+    for planned in &answers.plan.decisions {
+        if let Some(ended) = expects_nothing(planned, &now, MEND) {
+            return Ok(Some(ended));
+        }
+    }
     let mut left: Vec<CellKey> = now.cells.keys().filter(differs).cloned().collect();
     for planned in &answers.plan.decisions {
         let (mine, rest): (Vec<_>, Vec<_>) =
@@ -458,11 +477,35 @@ fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble
             decided.insert(key.clone(), decision);
         }
         if let Some(mut ended) = came_out(planned, &mine, &decided) {
-            ended.hint = "nothing was written; look at `trueup drift`, mend the plan, and run it as another incident".into();
+            ended.hint = MEND.into();
             return Ok(Some(ended));
         }
     }
     Ok(None)
+}
+
+/// An expectation that speaks of no field of its decision guards nothing.
+fn expects_nothing(planned: &PlannedDecision, now: &Now, hint: &str) -> Option<Ended> {
+    let fields = || now.cells.keys().filter(|key| matches(planned, key));
+    let idle = planned.expect.keys().find(|field| {
+        let pattern = field.parse::<Pattern>();
+        pattern.is_ok_and(|pattern| !fields().any(|key| pattern.matches(&key.field)))
+    })?;
+    let mut decided: Vec<String> = fields().map(|key| key.field.to_string()).collect();
+    decided.sort();
+    decided.dedup();
+    Some(Ended::new(
+        Stage::Decide,
+        3,
+        3,
+        text::line(&format!(
+            "`expect` of the plan names {idle}, which its decision on {} {} does not decide: that is {}",
+            planned.on.kind,
+            planned.on.name,
+            decided.join(", ")
+        )),
+        hint,
+    ))
 }
 
 /// Whether the decision came out as the plan expects.

@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 use trueup_core::{
-    decision::{Decision, Sides, Wanted},
-    event::Event,
+    decision::{CellKey, Decision, Sides, Wanted},
+    event::{Effect, Event},
     now::{CellNow, Now},
     object::identity::AppKey,
     run::{Run, Sync},
@@ -26,7 +26,7 @@ impl Engine {
         if run.closed.is_some() || run.open_ops().next().is_some() {
             return Ok(());
         }
-        for (application, what, who) in foreign(&run, world, now) {
+        for (application, what, who, cell) in foreign(&run, world, now) {
             let known = run
                 .adopted
                 .iter()
@@ -36,6 +36,7 @@ impl Engine {
                     application,
                     what,
                     who,
+                    cell,
                 })?;
             }
         }
@@ -49,7 +50,7 @@ impl Engine {
     }
 }
 
-type Foreign = (Option<AppKey>, String, String);
+type Foreign = (Option<AppKey>, String, String, Option<CellKey>);
 
 fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
     let mut found = Vec::new();
@@ -60,7 +61,7 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
         if decision.stands(&cell.sides) {
             continue;
         }
-        let seen = before_others(decision, &cell.sides);
+        let seen = before_others(run, decision, &cell.sides);
         found.push((
             Some(key.application.clone()),
             text::line(&format!(
@@ -70,6 +71,7 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
                 moved(&seen, cell)
             )),
             author(&seen, cell),
+            Some(key.clone()),
         ));
     }
     for key in &run.scope {
@@ -81,16 +83,30 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
     found
 }
 
-/// What stood before anybody else did anything: what the decision put into Git is our own push.
-fn before_others(decision: &Decision, now: &Sides) -> Sides {
-    let ours = match &decision.git {
-        Wanted::Value(value) => now.git.as_ref() == Some(value),
-        Wanted::Absent => now.git.is_none(),
-        Wanted::AsIs => false,
+/// What stood before anybody else did anything: what the decision put into Git, and what a sync of ours made of the
+/// cluster since.
+fn before_others(run: &Run, decision: &Decision, now: &Sides) -> Sides {
+    let wanted = |wanted: &Wanted, seen: &Option<Value>| match wanted {
+        Wanted::Value(value) => Some(value.clone()),
+        Wanted::Absent => None,
+        Wanted::AsIs => seen.clone(),
     };
+    let pushed = run.ops.values().any(|op| {
+        op.done() && matches!(op.effect, Effect::Push { .. }) && op.intended_at >= decision.at
+    });
+    let synced = run.apps.get(&decision.cell.application).is_some_and(|app| {
+        let Sync::Verified { op, .. } = &app.sync else {
+            return false;
+        };
+        let op = run.ops.get(op);
+        op.is_some_and(|op| op.intended_at >= decision.at)
+    });
     let mut seen = decision.seen.clone();
-    if ours {
-        seen.git.clone_from(&now.git);
+    if pushed || decision.git_met(now) {
+        seen.git = wanted(&decision.git, &seen.git);
+    }
+    if synced {
+        seen.live = wanted(&decision.live, &seen.live);
     }
     seen
 }
@@ -160,6 +176,7 @@ fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
         Some(key.clone()),
         text::line(&format!("a sync of {key} to {revision} began at {started}")),
         text::line(who.unwrap_or(if automated { "auto-sync" } else { "unknown" })),
+        None,
     ))
 }
 

@@ -172,6 +172,7 @@ impl Engine {
                 Commit(head.to_owned()).short()
             ),
             who: "somebody who pushed".into(),
+            cell: None,
         })?;
         // The proposal stands on a parent that is no longer the head.
         let run = self.run();

@@ -280,6 +280,7 @@ impl Engine {
                 Commit(head.sha.clone()).short()
             ),
             who: "somebody who pushed".into(),
+            cell: None,
         })?;
         self.look().await?;
         Err(Refusal::new(

@@ -136,15 +136,17 @@ impl Engine {
             application: key.clone(),
             round: rounds + 1,
             holds: verdict.is_ok(),
-            why: verdict
-                .err()
-                .unwrap_or_else(|| "policy as targeted, Synced, nothing running".into()),
+            why: verdict.unwrap_or_else(|why| why),
         })?;
         Ok(())
     }
 }
 
-fn thaw_verdict(seen: &Value, wanted: &Policy, thawed_at: jiff::Timestamp) -> Result<(), String> {
+fn thaw_verdict(
+    seen: &Value,
+    wanted: &Policy,
+    thawed_at: jiff::Timestamp,
+) -> Result<String, String> {
     let stands = Policy::of(seen);
     if stands.automated() != wanted.automated() {
         return Err("somebody changed the policy again".into());
@@ -164,8 +166,11 @@ fn thaw_verdict(seen: &Value, wanted: &Policy, thawed_at: jiff::Timestamp) -> Re
         return Err("auto-sync started a sync that was not shown".into());
     }
     match seen.pointer("/status/sync/status").and_then(Value::as_str) {
-        Some("Synced") => Ok(()),
-        _ if !wanted.is_on() => Ok(()),
+        Some("Synced") => Ok("policy as targeted, Synced, nothing running".into()),
+        other if !wanted.is_on() => Ok(format!(
+            "policy as targeted, which is off, nothing running; it is {} and nothing syncs it",
+            text::line(other.unwrap_or("not compared"))
+        )),
         other => Err(format!(
             "it is {}",
             text::line(other.unwrap_or("not compared"))
