@@ -139,9 +139,12 @@ async fn the_lab_agrees_with_the_facts_that_trueup_relies_on() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(
         recorded.facts.len(),
-        facts::FACTS.len(),
+        facts::FACTS.len() + facts::ONLY_REAL.len(),
         "one recording a fact"
     );
+    for fact in facts::ONLY_REAL {
+        assert!(recorded.facts.contains_key(fact.name), "{}", fact.name);
+    }
 }
 
 /// What the recordings are worth: a case counts once for each distinct verb, kind, patch type, trial or not, code and reason.

@@ -54,12 +54,18 @@ async fn main() -> anyhow::Result<()> {
     if only.is_empty() || only.iter().any(|name| name == "facts") {
         let world = facts::World::connect(&read(admin)?, &read(people)?).await?;
         let mut seen = serde_json::Map::new();
-        for fact in facts::FACTS {
-            let found = (fact.look)(&world)
-                .await
-                .with_context(|| format!("the fact does not hold: {}", fact.name))?;
-            seen.insert(fact.name.to_owned(), found);
-            eprintln!("{}", fact.name);
+        let mut wrong = Vec::new();
+        for fact in facts::FACTS.iter().chain(facts::ONLY_REAL) {
+            match (fact.look)(&world).await {
+                Ok(found) => {
+                    seen.insert(fact.name.to_owned(), found);
+                    eprintln!("{}", fact.name);
+                }
+                Err(why) => wrong.push(format!("{} does not hold: {why}", fact.name)),
+            }
+        }
+        if !wrong.is_empty() {
+            bail!("{}", wrong.join("\n"));
         }
         let text = serde_json::to_string_pretty(
             &json!({"server": format!("{server}, Argo CD 3.5"), "date": date, "facts": seen}),

@@ -123,20 +123,39 @@ fn a_push_that_nobody_recorded_is_told_as_a_push() {
 /// A live action killed before, during and after its write: found by its mark, never done twice, and decided in any case.
 #[test]
 fn a_live_action_is_looked_up_and_never_done_twice() {
-    for (place, found) in [
-        ("after-fsync intended act on argocd/profile-service", false),
-        ("after-effect intended act on argocd/profile-service", true),
+    let scale = "scale: {replicas: 4}";
+    // A removal leaves nobody in the managed fields.
+    let remove = "remove: {field: .metadata.labels.team}";
+    for (place, action, found) in [
+        (
+            "after-fsync intended act on argocd/profile-service",
+            scale,
+            false,
+        ),
+        (
+            "after-effect intended act on argocd/profile-service",
+            scale,
+            true,
+        ),
         (
             "after-outcome ended intended act on argocd/profile-service",
+            scale,
+            true,
+        ),
+        (
+            "after-effect intended act on argocd/profile-service",
+            remove,
             true,
         ),
     ] {
         let lab = Lab::start(&FAST);
         let mut walk = Walk::new(&lab);
         let plan = fs::read_to_string(lab.text("plan")).unwrap();
-        let act = "act:\n- {application: profile-service, object: Deployment/profile-service, action: {scale: {replicas: 4}}, reason: load}\n";
+        let act = format!(
+            "act:\n- {{application: profile-service, object: Deployment/profile-service, action: {{{action}}}, reason: load}}\n"
+        );
         walk.plan = walk.file("plan.yaml");
-        fs::write(&walk.plan, plan + act).unwrap();
+        fs::write(&walk.plan, plan + &act).unwrap();
         walk.kill_at(place);
         let scaled = || {
             let writes = lab.writes();
@@ -159,10 +178,11 @@ fn a_live_action_is_looked_up_and_never_done_twice() {
         assert_eq!(told.len(), if found { 1 } else { 2 }, "{place}");
         assert!(now.reread.values().all(|rereads| rereads.len() == 2) && now.reread.len() == 1);
         let git = lab.git(&["show", "main:deploy/profile/deployment.yaml"]);
-        assert!(
-            git.contains("replicas: 4"),
-            "{place}: a live action reaches Git"
-        );
+        let reached = match action == scale {
+            true => git.contains("replicas: 4"),
+            false => git.matches("team: identity").count() == 1,
+        };
+        assert!(reached, "{place}: a live action reaches Git: {git}");
     }
 }
 

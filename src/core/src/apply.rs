@@ -10,10 +10,12 @@ mod predict;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::object::defaults::fill;
 use crate::object::diff::{FieldChange, diff, same_meaning};
 use crate::object::identity::{NotAnObject, ObjectRef};
 use crate::object::listkeys::is_builtin;
-use crate::object::normalise::{TRACKING_ID, is_bookkeeping};
+use crate::object::managed::{Entry, Managed};
+use crate::object::normalise::{TRACKING_ID, fold_string_data, is_bookkeeping};
 use crate::object::path::FieldPath;
 use crate::object::redact::LAST_APPLIED;
 
@@ -75,6 +77,47 @@ pub fn three_way_patch(
         },
         body: Value::Object(body),
     }
+}
+
+/// The fields that a server-side sync takes away or sets back although a trial of its apply keeps them.
+///
+/// What was applied client-side is handed over to the applier before it applies (kubectl `migrateToSSAIfNecessary`: the fields of whoever wrote
+/// last-applied; gitops-engine `performCSAUpgradeMigration`: those of `kubectl apply`), and what the applier owns and does not apply goes. With
+/// `own`, those that the applier has owned before are among them.
+pub fn taken_over(live: &Value, wanted: &Value, applier: &str, own: bool) -> Vec<FieldPath> {
+    let last_applied = FieldPath::keys(["metadata", "annotations", LAST_APPLIED]);
+    let managed = Managed::read(live);
+    let applies = |e: &Entry| e.operation == "Apply" && e.manager == applier;
+    let handed = |e: &Entry| {
+        e.operation == "Update"
+            && e.subresource.is_none()
+            && (e.manager == "kubectl-client-side-apply" || e.names(&last_applied))
+    };
+    let (taken, left): (Vec<&Entry>, Vec<&Entry>) = managed
+        .entries
+        .iter()
+        .filter(|e| own || !applies(e))
+        .partition(|e| handed(e) || applies(e));
+    let mut wanted = wanted.clone();
+    let secret = wanted.get("kind").and_then(Value::as_str) == Some("Secret");
+    if let Some(map) = wanted.as_object_mut().filter(|_| secret) {
+        fold_string_data(map);
+    }
+    let filled = fill(&wanted);
+    let mut gone: Vec<FieldPath> = taken
+        .iter()
+        .flat_map(|e| &e.fields)
+        .filter(|path| !is_bookkeeping(path) && path.get(&wanted).is_none())
+        .filter(|path| {
+            let now = path.get(live);
+            now.is_some() && now != path.get(&filled)
+        })
+        .filter(|path| !left.iter().any(|e| e.owns(path)))
+        .cloned()
+        .collect();
+    gone.sort();
+    gone.dedup();
+    gone
 }
 
 /// The live object after that patch, as far as it can be told without asking the API server: defaults, webhooks and

@@ -308,3 +308,72 @@ pub async fn a_token_of_a_deleted_account_is_refused(world: &World) -> Seen {
     ensure!(before == 403 && after == 401, "{before}, then {after}");
     Ok(json!([before, after]))
 }
+
+/// Nobody has it twice, whether it is made or taken over.
+pub async fn of_two_who_take_a_lease_at_once_one_is_refused(world: &World) -> Seen {
+    let lease = |holder: &str| {
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "trueup-inc", "namespace": "argocd"},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 60, "renewTime": "2026-01-01T00:00:00.000000Z"}})
+    };
+    let found = world.us.create(&lease("jo")).await?;
+    let created = answer(&world.us.create(&lease("kim")).await);
+    let taken = |holder: &str| {
+        let mut body = found.clone();
+        body["spec"]["holderIdentity"] = json!(holder);
+        body
+    };
+    let first = answer(&world.us.replace(&taken("kim")).await);
+    let second = answer(&world.us.replace(&taken("lou")).await);
+    ensure!(
+        created == "409 AlreadyExists" && first == "200" && second == "409 Conflict",
+        "{created}, {first}, {second}"
+    );
+    Ok(json!([created, first, second]))
+}
+
+/// So a watch that is over its time is a broken one, and one that goes on where it ended has missed nothing. A bookmark comes only where something
+/// of the kind moved meanwhile: that none comes says nothing.
+pub async fn a_watch_brings_what_came_after_the_list_then_a_bookmark_and_ends_in_time(
+    world: &World,
+) -> Seen {
+    let path = "/api/v1/namespaces/like/configmaps";
+    let list = world.us.send(Method::GET, path, "", None).await?;
+    let from = &list["metadata"]["resourceVersion"];
+    let from = from.as_str().context("a list has a version")?;
+    let note = async |text: Value| {
+        let body = json!({"metadata": {"annotations": {"noted": text}}});
+        world.merge(&config("like"), body).await
+    };
+    let first = note(json!("x")).await?;
+    let uri =
+        format!("{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds=5&resourceVersion={from}");
+    let began = Instant::now();
+    let client = world.us.client();
+    let request = http::Request::get(uri).body(Vec::new())?;
+    let (text, second) = tokio::join!(client.request_text(request), async {
+        sleep(Duration::from_secs(1)).await;
+        note(Value::Null).await
+    });
+    let (text, second, lasted) = (text?, second?, began.elapsed());
+    let events = text.lines().map(serde_json::from_str::<Value>);
+    let events: Vec<Value> = events.collect::<Result<_, _>>()?;
+    let version = |object: &Value| {
+        let text = object["metadata"]["resourceVersion"].as_str();
+        text.and_then(|text| text.parse::<u64>().ok())
+    };
+    let mut kinds: Vec<&Value> = events.iter().map(|event| &event["type"]).collect();
+    kinds.dedup();
+    let last = events.last().context("it brought something")?;
+    ensure!(
+        kinds == ["MODIFIED", "BOOKMARK"]
+            && [&events[0]["object"], &events[1]["object"]] == [&first, &second]
+            && version(&last["object"]) >= version(&second),
+        "{text}"
+    );
+    ensure!(
+        (Duration::from_secs(4)..Duration::from_secs(8)).contains(&lasted),
+        "it lasted {lasted:?}"
+    );
+    Ok(json!(kinds))
+}

@@ -1,13 +1,17 @@
-//! What facts are asked through: the Applications and ConfigMaps of `inc-441`, read, written, waited for.
+//! What facts are asked through: the Applications and ConfigMaps of `inc-441`, and Applications made for a fact, read, written, waited for.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use trueup_lab::cluster::{ApiError, Cluster, Gvk, PatchKind, Ref};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where Applications that are made for a fact deploy to.
+pub const MADE: &str = "facts";
 pub const REFRESH: &str = "/metadata/annotations/argocd.argoproj.io~1refresh";
 
 pub struct World {
@@ -28,6 +32,16 @@ pub fn app(name: &str) -> Ref {
 /// The ConfigMap that the Application `NAME-service` keeps.
 pub fn config(namespace: &str) -> Ref {
     Ref::new(Gvk::new("", "v1", "ConfigMap"), namespace, "auth-config")
+}
+
+/// A ConfigMap of an Application that was made for a fact.
+pub fn map(name: &str) -> Ref {
+    Ref::new(Gvk::new("", "v1", "ConfigMap"), MADE, name)
+}
+
+/// A manifest of a ConfigMap, `data` as YAML in one line.
+pub fn manifest(name: &str, data: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{{data}}}\n")
 }
 
 /// Code and reason of an answer.
@@ -189,4 +203,99 @@ impl World {
         let revision = seen["status"]["sync"]["revision"].as_str();
         Ok(revision.context("it has no revision")?.to_owned())
     }
+
+    /// Puts files below `facts/NAME` of the tracked branch, or takes away what has no text, and gives the commit.
+    pub async fn push(&self, name: &str, files: &[(&str, Option<&str>)]) -> anyhow::Result<String> {
+        let seen = self.get(&app("auth-service")).await?;
+        let url = seen["spec"]["source"]["repoURL"].as_str();
+        let url = url.context("it has a repository")?.to_owned();
+        let folder = format!("facts/{name}");
+        let files: Vec<(String, Option<String>)> = files
+            .iter()
+            .map(|(file, text)| (format!("{folder}/{file}"), text.map(str::to_owned)))
+            .collect();
+        tokio::task::spawn_blocking(move || push(&url, &files)).await?
+    }
+
+    /// Makes an Application of the files that were pushed under its name, and gives it once it was compared. `more` is merged into its spec.
+    pub async fn make(&self, name: &str, more: Value) -> anyhow::Result<Value> {
+        let seen = self.get(&app("auth-service")).await?;
+        let source = &seen["spec"]["source"];
+        let mut made = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": name, "namespace": "argocd"},
+            "spec": {
+                "project": "default",
+                "source": {"repoURL": source["repoURL"], "path": format!("facts/{name}"), "targetRevision": source["targetRevision"]},
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": MADE},
+            },
+        });
+        json_patch::merge(&mut made["spec"], &more);
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": MADE}});
+        match self.us.create(&namespace).await {
+            Err(error) if error.code() != 409 => return Err(error.into()),
+            _ => {}
+        }
+        self.us.create(&made).await?;
+        self.until(&app(name), "compared", |app| {
+            app["status"]["sync"]["status"].is_string()
+        })
+        .await
+    }
+
+    /// A sync to the head, without prune, as trueup asks for it.
+    pub async fn sync_to_head(&self, name: &str) -> anyhow::Result<Value> {
+        let revision = self.revision(name).await?;
+        self.sync(
+            name,
+            json!({"revision": revision, "syncStrategy": {"hook": {}}}),
+        )
+        .await
+    }
+
+    /// Asks Argo CD to compare until the Application is so.
+    pub async fn compared(&self, name: &str, as_what: &str) -> anyhow::Result<Value> {
+        // A refresh alone may still have compared what the controller had seen before: its copy of the cluster comes by watches.
+        self.refresh(name).await?;
+        self.until(&app(name), as_what, |app| {
+            app["status"]["sync"]["status"] == as_what
+        })
+        .await
+    }
+
+    /// Changes a ConfigMap as `kubectl edit` does.
+    pub async fn edit(&self, id: &Ref, data: Value) -> anyhow::Result<Value> {
+        let body = json!({"data": data});
+        Ok(self.edit.patch(id, "", PatchKind::Merge, &body).await?)
+    }
+}
+
+fn push(url: &str, files: &[(String, Option<String>)]) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let git = |arguments: &[&str]| {
+        let out = Command::new("git")
+            .current_dir(folder.path())
+            .args(["-c", "user.name=ann", "-c", "user.email=ann@example.org"])
+            .args(arguments)
+            .output()?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        ensure!(out.status.success(), "git {arguments:?}: {said}");
+        anyhow::Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    git(&["clone", "-q", url, "."])?;
+    for (file, text) in files {
+        let path = folder.path().join(file);
+        match text {
+            Some(text) => {
+                std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+                std::fs::write(path, text)?;
+            }
+            None => std::fs::remove_file(path)?,
+        }
+    }
+    git(&["add", "-A"])?;
+    git(&["commit", "-qm", "a fact is looked at"])?;
+    git(&["push", "-q", "origin", "HEAD"])?;
+    git(&["rev-parse", "HEAD"])
 }

@@ -187,3 +187,57 @@ proptest! {
         prop_assert_eq!(three_way_patch(None, &desired, &desired, "Deployment").body, json!({}));
     }
 }
+
+#[test]
+fn a_server_side_sync_takes_away_what_client_side_ones_had_applied() {
+    let entry = |manager: &str, operation: &str, fields: Value| json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1", "fieldsType": "FieldsV1", "fieldsV1": fields});
+    let applied = json!({"f:annotations": {format!("f:{LAST_APPLIED}"): {}}});
+    let live = |entries: Value| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "labels": {"kept": "x", "gone": "x", "hand": "x"},
+            "annotations": {LAST_APPLIED: "{}"}, "managedFields": entries},
+            "spec": {"replicas": 5, "revisionHistoryLimit": 10}})
+    };
+    let wanted = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "labels": {"kept": "x"}}, "spec": {}});
+    let labels = json!({"f:kept": {}, "f:gone": {}});
+    let spec = json!({"f:replicas": {}, "f:revisionHistoryLimit": {}});
+    let hand = entry(
+        "kubectl-edit",
+        "Update",
+        json!({"f:metadata": {"f:labels": {"f:hand": {}}}}),
+    );
+    let mut metadata = applied.clone();
+    metadata["f:labels"] = labels.clone();
+    let argo = entry(
+        "argocd-controller",
+        "Update",
+        json!({"f:metadata": metadata, "f:spec": spec}),
+    );
+    let taken = |entries: Value, own: bool| -> Vec<String> {
+        let taken = taken_over(&live(entries), &wanted, "argocd-controller", own);
+        taken.iter().map(ToString::to_string).collect()
+    };
+    // The default of the one field stands, that of the other does not.
+    let gone = [".metadata.labels.gone", ".spec.replicas"];
+    assert_eq!(taken(json!([argo, hand]), false), gone);
+    // Who owns it as well keeps it.
+    let scaled = entry(
+        "kubectl-edit",
+        "Update",
+        json!({"f:spec": {"f:replicas": {}}}),
+    );
+    assert_eq!(taken(json!([argo, scaled]), false), gone[..1]);
+    // kubectl's own entry without last-applied, and what was applied server-side already.
+    let kubectl = entry(
+        "kubectl-client-side-apply",
+        "Update",
+        json!({"f:metadata": {"f:labels": labels}}),
+    );
+    assert_eq!(taken(json!([kubectl]), false), gone[..1]);
+    let before = entry(
+        "argocd-controller",
+        "Apply",
+        json!({"f:metadata": {"f:labels": labels}}),
+    );
+    assert!(taken(json!([before]), false).is_empty());
+    assert_eq!(taken(json!([before]), true), gone[..1]);
+}

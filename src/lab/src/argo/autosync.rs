@@ -150,6 +150,7 @@ mod tests {
         Comparison {
             revision: "abc".to_owned(),
             source: None,
+            copies: Vec::new(),
             items: vec![Item {
                 target_ref: Ref::new(Gvk::new("", "v1", "ConfigMap"), "auth", "auth-config"),
                 target: target.then(|| json!({})),

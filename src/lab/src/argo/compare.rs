@@ -1,5 +1,6 @@
 //! The comparison: which targets an Application has, which live objects answer to them, and what differs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -55,6 +56,8 @@ pub struct Comparison {
     pub revision: String,
     pub source: Option<Value>,
     pub items: Vec<Item>,
+    /// Objects with a tracking id that was copied from another one: listed, and nothing else.
+    pub copies: Vec<Ref>,
     pub conditions: Vec<Condition>,
 }
 
@@ -97,27 +100,28 @@ impl Comparison {
     /// `status.resources`: sorted, without the health of each (3.x keeps that in the tree).
     pub fn resources(&self) -> Vec<Value> {
         let failed = self.failure().is_some();
-        let mut items: Vec<&Item> = self.items.iter().collect();
-        items.sort_by(|a, b| a.target_ref.cmp(&b.target_ref));
-        items
-            .into_iter()
-            .map(|item| {
-                let mut entry = reference(&item.target_ref);
-                let status = match (failed, item.synced) {
-                    (true, _) => "Unknown",
-                    (_, true) => "Synced",
-                    (_, false) => "OutOfSync",
-                };
-                entry.insert("status".to_owned(), json!(status));
-                if item.requires_pruning() && !failed {
-                    entry.insert("requiresPruning".to_owned(), json!(true));
-                }
-                if item.wave != 0 {
-                    entry.insert("syncWave".to_owned(), json!(item.wave));
-                }
-                Value::Object(entry)
-            })
-            .collect()
+        let mut listed: BTreeMap<&Ref, Map<String, Value>> = self
+            .copies
+            .iter()
+            .map(|copy| (copy, reference(copy)))
+            .collect();
+        listed.extend(self.items.iter().map(|item| {
+            let mut entry = reference(&item.target_ref);
+            let status = match (failed, item.synced) {
+                (true, _) => "Unknown",
+                (_, true) => "Synced",
+                (_, false) => "OutOfSync",
+            };
+            entry.insert("status".to_owned(), json!(status));
+            if item.requires_pruning() && !failed {
+                entry.insert("requiresPruning".to_owned(), json!(true));
+            }
+            if item.wave != 0 {
+                entry.insert("syncWave".to_owned(), json!(item.wave));
+            }
+            (&item.target_ref, entry)
+        }));
+        listed.into_values().map(Value::Object).collect()
     }
 
     /// The images of the live workloads.
@@ -255,6 +259,7 @@ pub async fn compare(
         revision: String::new(),
         source: Some(at.source.clone()),
         items: Vec::new(),
+        copies: Vec::new(),
         conditions: Vec::new(),
     };
     match targets(application, &at, cluster, sources).await {
@@ -445,8 +450,16 @@ async fn add_extras(
         let owned = live["metadata"]["ownerReferences"]
             .as_array()
             .is_some_and(|owners| !owners.is_empty());
-        if owned || TrackingId::on(&live).is_none_or(|found| found.instance != instance) {
+        if owned {
             continue;
+        }
+        match TrackingId::on(&live) {
+            Some(found) if found.instance == instance => {}
+            Some(_) => continue,
+            None => {
+                comparison.copies.push(id);
+                continue;
+            }
         }
         let ignored = live["metadata"]["annotations"]["argocd.argoproj.io/compare-options"]
             .as_str()

@@ -10,6 +10,9 @@ use super::merge::{self, Style};
 use super::{LAST_APPLIED, compare, ignore};
 use crate::cluster::{ApiError, Cluster, Gvk, PatchKind, Ref};
 
+/// The field manager of every sync.
+const MANAGER: &str = "argocd-controller";
+
 /// What one pass came to.
 pub enum Outcome {
     /// A wave is applied and not healthy yet.
@@ -110,6 +113,24 @@ impl Run<'_> {
                 shared.message
             )));
         }
+        let outcome = self.tasks(result).await;
+        self.order(result);
+        outcome
+    }
+
+    /// The results in the order of the tasks, pruned objects among the others.
+    fn order(&self, result: &mut Value) {
+        let Some(entries) = result["resources"].as_array_mut() else {
+            return;
+        };
+        entries.sort_by_key(|entry| {
+            let mut items = self.comparison.items.iter();
+            let item = items.find(|item| same(entry, &item.target_ref));
+            item.map(place)
+        });
+    }
+
+    async fn tasks(&self, result: &mut Value) -> Result<Outcome, ApiError> {
         let dry = self.sync["dryRun"] == true;
         if self.option(None, "CreateNamespace=true") && !dry {
             self.ensure_namespace().await?;
@@ -129,18 +150,7 @@ impl Run<'_> {
                 "no resources matched the ones the operation names".to_owned(),
             ));
         }
-        items.sort_by_key(|item| {
-            let kind = ORDER
-                .iter()
-                .position(|kind| *kind == item.target_ref.gvk.kind)
-                .unwrap_or(ORDER.len());
-            (
-                item.requires_pruning(),
-                item.wave,
-                kind,
-                item.target_ref.name.clone(),
-            )
-        });
+        items.sort_by_key(|item| (item.requires_pruning(), place(item)));
         let waves: BTreeSet<(bool, i64)> = items
             .iter()
             .map(|item| (item.requires_pruning(), item.wave))
@@ -243,11 +253,16 @@ impl Run<'_> {
             Some(_) if item.synced && self.option(None, "ApplyOutOfSyncOnly=true") => {
                 Ok(format!("{} unchanged", named(id)))
             }
-            Some(target) if self.option(Some(item), "ServerSideApply=true") => self
-                .cluster
-                .patch(id, "", PatchKind::Apply, target)
-                .await
-                .map(|_| format!("{} serverside-applied", named(id))),
+            Some(target) if self.option(Some(item), "ServerSideApply=true") => {
+                match hand_over(self.cluster, id).await {
+                    Ok(()) => self
+                        .cluster
+                        .patch(id, "", PatchKind::Apply, target)
+                        .await
+                        .map(|_| format!("{} serverside-applied", named(id))),
+                    Err(error) => Err(error),
+                }
+            }
             Some(target) if self.option(Some(item), "Replace=true") => {
                 self.replace(id, target).await
             }
@@ -294,6 +309,15 @@ impl Run<'_> {
         self.cluster.delete(&item.target_ref, "Foreground").await?;
         Ok(("Pruned", "pruned".to_owned()))
     }
+}
+
+/// Where a task stands among the others: its wave, its kind, its name.
+fn place(item: &Item) -> (i64, usize, String) {
+    let kind = ORDER
+        .iter()
+        .position(|kind| *kind == item.target_ref.gvk.kind)
+        .unwrap_or(ORDER.len());
+    (item.wave, kind, item.target_ref.name.clone())
 }
 
 /// `deployment.apps/name`, as kubectl names an object.
@@ -347,6 +371,47 @@ pub async fn apply(cluster: &Cluster, id: &Ref, target: &Value) -> Result<String
         .patch(id, "", kind, &patch)
         .await
         .map(|_| format!("{} configured", named(id)))
+}
+
+/// Before a server-side apply, what was applied client-side becomes the applier's own, so that what left Git goes: the fields of whoever wrote
+/// last-applied (kubectl `migrateToSSAIfNecessary`), and of `kubectl apply` (gitops-engine `performCSAUpgradeMigration`).
+async fn hand_over(cluster: &Cluster, id: &Ref) -> Result<(), ApiError> {
+    let Some(live) = cluster.get(id).await? else {
+        return Ok(());
+    };
+    let entries = live["metadata"]["managedFields"].as_array();
+    let applied = format!("f:{LAST_APPLIED}");
+    let (old, mut kept): (Vec<Value>, Vec<Value>) =
+        entries.into_iter().flatten().cloned().partition(|entry| {
+            entry["operation"] == "Update"
+                && entry["subresource"].is_null()
+                && (entry["manager"] == "kubectl-client-side-apply"
+                    || !entry["fieldsV1"]["f:metadata"]["f:annotations"][&applied].is_null())
+        });
+    if old.is_empty() {
+        return Ok(());
+    }
+    let ours = |entry: &Value| entry["manager"] == MANAGER && entry["operation"] == "Apply";
+    if !kept.iter().any(ours) {
+        let mut entry = old[0].clone();
+        entry["manager"] = json!(MANAGER);
+        entry["operation"] = json!("Apply");
+        kept.push(entry);
+    }
+    for entry in kept.iter_mut().filter(|entry| ours(entry)) {
+        for old in &old {
+            // Sets of fields as maps of maps: together they are their union.
+            json_patch::merge(&mut entry["fieldsV1"], &old["fieldsV1"]);
+        }
+    }
+    let patch = json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
+        {"op": "replace", "path": "/metadata/managedFields", "value": kept},
+    ]);
+    cluster
+        .patch(id, "", PatchKind::Json, &patch)
+        .await
+        .map(|_| ())
 }
 
 fn same(entry: &Value, id: &Ref) -> bool {

@@ -58,6 +58,15 @@ impl TrackingId {
     }
 }
 
+/// The Application that an object names, if nothing made it: its own id or a copied one.
+fn named(object: &Value) -> Option<String> {
+    let text = object["metadata"]["annotations"][TRACKING].as_str()?;
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    let made = owners.is_some_and(|owners| !owners.is_empty());
+    let (instance, _) = text.split_once(':')?;
+    (!made).then(|| instance.to_owned())
+}
+
 impl fmt::Display for TrackingId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -68,7 +77,7 @@ impl fmt::Display for TrackingId {
     }
 }
 
-/// Which live objects carry whose tracking id, fed by the watches.
+/// Which live objects carry whose tracking id, be it their own or a copied one; fed by the watches.
 #[derive(Clone, Default)]
 pub struct Tracked {
     objects: Arc<Mutex<BTreeMap<Ref, String>>>,
@@ -80,9 +89,7 @@ impl Tracked {
         let Some(id) = Ref::of(object) else {
             return Vec::new();
         };
-        let now = TrackingId::on(object)
-            .map(|tracking| tracking.instance)
-            .filter(|_| !gone);
+        let now = named(object).filter(|_| !gone);
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match &now {
             Some(instance) => objects.insert(id, instance.clone()),

@@ -24,8 +24,12 @@ impl Engine {
                 Effect::Act {
                     application,
                     object,
+                    action,
                     ..
-                } => self.look_up_act(id, op, application, object).await?,
+                } => {
+                    self.look_up_act(id, op, application, object, action)
+                        .await?
+                }
                 Effect::Delete {
                     application,
                     object,

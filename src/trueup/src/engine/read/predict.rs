@@ -1,11 +1,13 @@
 //! What a sync will do, found out by sending the server the very patch that Argo CD would send, as a dry run.
 //!
 //! Client-side syncs send the three-way patch, server-side ones an apply with force; anything else is named as
-//! unpredictable. What a dry run cannot tell (later waves, hooks, webhooks with side effects) stays untold.
+//! unpredictable, and so is what a server-side sync takes over from client-side ones. What a dry run cannot tell (later waves, hooks, webhooks with side effects) stays untold.
 
 use futures::StreamExt;
 use serde_json::Value;
-use trueup_core::apply::{PatchType, desired_for_apply, effect, predict, three_way_patch};
+use trueup_core::apply::{
+    PatchType, desired_for_apply, effect, predict, taken_over, three_way_patch,
+};
 use trueup_core::event::{Changed, Prediction, Unpredicted};
 use trueup_core::ignore;
 use trueup_core::object::identity::{ObjectKey, ObjectRef};
@@ -196,12 +198,20 @@ impl Reader {
                 ignore::respected(&wanted, &live, &pointers),
             ),
         };
+        let server_side = options
+            .iter()
+            .any(|option| option == "ServerSideApply=true");
+        let gone = match server_side {
+            true => taken_over(&live, &wanted, ARGO_MANAGER, secret),
+            false => Vec::new(),
+        };
         if secret {
             // Digests cannot be sent; whether anything would move can be told from them all the same.
             let after = predict(applied.as_ref(), &desired, &live, &named.kind);
-            let moved = effect(&live, &after, &named.kind)
-                .iter()
-                .any(|change| !is_bookkeeping(&change.path));
+            let moved = !gone.is_empty()
+                || effect(&live, &after, &named.kind)
+                    .iter()
+                    .any(|change| !is_bookkeeping(&change.path));
             let why =
                 "a Secret would change; its values are not read here, so the change was not tried"
                     .to_owned();
@@ -210,10 +220,16 @@ impl Reader {
                 ..Effect::default()
             });
         }
-        let request = if options
-            .iter()
-            .any(|option| option == "ServerSideApply=true")
-        {
+        if let Some(first) = gone.first() {
+            return Err(format!(
+                "it was applied client-side before, and a server-side sync takes away what left Git since: {first}{}; a dry run does not show that",
+                match gone.len() {
+                    1 => String::new(),
+                    all => format!(" and {} more", all - 1),
+                }
+            ));
+        }
+        let request = if server_side {
             let mut body = wanted;
             if let Some(annotations) = body
                 .pointer_mut("/metadata/annotations")

@@ -314,13 +314,18 @@ impl Engine {
 
     /// Finds out whether a live action landed, by the mark that its write leaves in the managed fields. Without the mark
     /// it did not, and it cannot any more once the object has another version, or nobody is left to carry the request.
+    /// What was taken away leaves no mark: there it is what stands.
     pub(in super::super) async fn look_up_act(
         &self,
         id: &OpId,
         op: &Op,
         application: &AppKey,
         object: &ObjectRef,
+        action: &Action,
     ) -> Result<(), Trouble> {
+        let (field, to) = target_of(object, action, op.intended_at)?;
+        // A scalar that is set has a new owner; of a map or a list it may be that something was only taken out.
+        let unmarked = to.as_ref().is_none_or(|to| to.is_object() || to.is_array());
         let cluster = self.destination(application).await?;
         let outcome = loop {
             let Some(seen) = cluster.get(object).await? else {
@@ -336,6 +341,12 @@ impl Engine {
                 };
             }
             if version != op.guard.resource_version {
+                if unmarked && field.get(&seen) == to.as_ref() {
+                    break Outcome::Done {
+                        resource_version: version,
+                        found: true,
+                    };
+                }
                 break Outcome::NotDone {
                     why: "the object has another version and not the mark of this write, which cannot land any more"
                         .into(),
