@@ -4,6 +4,7 @@
 mod choices;
 mod cli;
 mod crash;
+mod facts;
 mod rbac;
 mod reads;
 mod real;

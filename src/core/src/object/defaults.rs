@@ -116,7 +116,20 @@ fn volume(v: &mut Map<String, Value>) {
     if let Some(downward) = inner(v, "downwardAPI") {
         field_refs(downward);
     }
-    if let Some(host) = inner(v, "hostPath") {
+    host_path(v);
+    if let Some(iscsi) = inner(v, "iscsi") {
+        put(iscsi, "iscsiInterface", json!("default"));
+    }
+    if let Some(claim) = inner(v, "ephemeral").and_then(|e| inner(e, "volumeClaimTemplate")) {
+        put(claim, "metadata", json!({}));
+        if let Some(spec) = inner(claim, "spec") {
+            put(spec, "volumeMode", json!("Filesystem"));
+        }
+    }
+}
+
+fn host_path(source: &mut Map<String, Value>) {
+    if let Some(host) = inner(source, "hostPath") {
         put(host, "type", json!(""));
     }
 }
@@ -232,6 +245,11 @@ fn service(spec: &mut Map<String, Value>) {
     if kind == "LoadBalancer" {
         put(spec, "allocateLoadBalancerNodePorts", json!(true));
     }
+    if spec["sessionAffinity"] == "ClientIP"
+        && let Some(client) = made(spec, "sessionAffinityConfig").and_then(|c| made(c, "clientIP"))
+    {
+        put(client, "timeoutSeconds", json!(10800));
+    }
     for port in each(spec, "ports") {
         put(port, "protocol", json!("TCP"));
         if let Some(number) = port.get("port").cloned() {
@@ -288,6 +306,62 @@ fn network_policy(spec: &mut Map<String, Value>) {
     }
 }
 
+fn autoscaler(spec: &mut Map<String, Value>) {
+    put(spec, "minReplicas", json!(1));
+    let target = json!({"type": "Utilization", "averageUtilization": 80});
+    let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
+    put(spec, "metrics", json!([cpu]));
+    let percent = json!({"type": "Percent", "value": 100, "periodSeconds": 15});
+    let pods = json!({"type": "Pods", "value": 4, "periodSeconds": 15});
+    let Some(behavior) = inner(spec, "behavior") else {
+        return;
+    };
+    for (name, policies) in [
+        ("scaleUp", json!([pods, percent])),
+        ("scaleDown", json!([percent])),
+    ] {
+        let Some(rules) = made(behavior, name) else {
+            continue;
+        };
+        if name == "scaleUp" {
+            put(rules, "stabilizationWindowSeconds", json!(0));
+        }
+        put(rules, "selectPolicy", json!("Max"));
+        put(rules, "policies", policies);
+    }
+}
+
+/// A container's limits are its defaults, and those its requests.
+fn limits(spec: &mut Map<String, Value>) {
+    for limit in each(spec, "limits") {
+        if limit.get("type").and_then(Value::as_str) != Some("Container") {
+            continue;
+        }
+        for (from, to) in [
+            ("max", "default"),
+            ("default", "defaultRequest"),
+            ("min", "defaultRequest"),
+        ] {
+            let values = limit.get(from).and_then(Value::as_object).cloned();
+            let Some(values) = values.filter(|values| !values.is_empty()) else {
+                continue;
+            };
+            if let Some(into) = made(limit, to) {
+                for (name, value) in values {
+                    put(into, &name, value);
+                }
+            }
+        }
+    }
+}
+
+/// What the server's own admission keeps from being deleted while it is in use.
+fn protected(map: &mut Map<String, Value>, finalizer: &str) {
+    if let Some(metadata) = inner(map, "metadata") {
+        put(metadata, "finalizers", json!([finalizer]));
+    }
+}
+
 fn definition(spec: &mut Map<String, Value>) {
     put(spec, "conversion", json!({"strategy": "None"}));
     if let Some(names) = inner(spec, "names")
@@ -321,6 +395,13 @@ pub fn fill(object: &Value) -> Value {
             }
         }
         "RoleBinding" | "ClusterRoleBinding" => binding(map),
+        "StorageClass" => {
+            put(map, "reclaimPolicy", json!("Delete"));
+            put(map, "volumeBindingMode", json!("Immediate"));
+        }
+        "PriorityClass" => put(map, "preemptionPolicy", json!("PreemptLowerPriority")),
+        "PersistentVolumeClaim" => protected(map, "kubernetes.io/pvc-protection"),
+        "PersistentVolume" => protected(map, "kubernetes.io/pv-protection"),
         "MutatingWebhookConfiguration" => each(map, "webhooks").for_each(|h| webhook(h, true)),
         "ValidatingWebhookConfiguration" => each(map, "webhooks").for_each(|h| webhook(h, false)),
         _ => {}
@@ -342,8 +423,15 @@ pub fn fill(object: &Value) -> Value {
             put(spec, "suspend", json!(false));
             put(spec, "successfulJobsHistoryLimit", json!(3));
             put(spec, "failedJobsHistoryLimit", json!(1));
-            if let Some(job) = inner(spec, "jobTemplate").and_then(|t| made(t, "spec")) {
+            let Some(made_from) = inner(spec, "jobTemplate") else {
+                return object;
+            };
+            put(made_from, "metadata", json!({}));
+            if let Some(job) = made(made_from, "spec") {
                 template(job);
+                if let Some(pod) = inner(job, "template") {
+                    put(pod, "metadata", json!({}));
+                }
             }
         }
         "Pod" => {
@@ -355,8 +443,10 @@ pub fn fill(object: &Value) -> Value {
         "PersistentVolume" => {
             put(spec, "volumeMode", json!("Filesystem"));
             put(spec, "persistentVolumeReclaimPolicy", json!("Retain"));
+            host_path(spec);
         }
-        "HorizontalPodAutoscaler" => put(spec, "minReplicas", json!(1)),
+        "HorizontalPodAutoscaler" => autoscaler(spec),
+        "LimitRange" => limits(spec),
         "NetworkPolicy" => network_policy(spec),
         "CustomResourceDefinition" => definition(spec),
         _ => {}
@@ -384,9 +474,10 @@ pub fn is_allocated(kind: &str, names: &[&str]) -> bool {
         ("PersistentVolumeClaim", ["spec", "volumeName" | "storageClassName"]) => true,
         ("ServiceAccount", ["secrets" | "imagePullSecrets", ..]) => true,
         ("Job", ["spec", "selector", ..]) => true,
-        ("Job", ["spec", "template", "metadata", "labels", name]) => {
-            name.ends_with("controller-uid") || name.ends_with("job-name")
-        }
+        (
+            "Job",
+            ["metadata", "labels", name] | ["spec", "template", "metadata", "labels", name],
+        ) => name.ends_with("controller-uid") || name.ends_with("job-name"),
         _ => false,
     }
 }

@@ -84,7 +84,15 @@ fn pod(rest: &[&str]) -> Merge {
         }
         ["hostAliases"] => Merge::Keyed(&["ip"]),
         ["topologySpreadConstraints"] => Merge::Keyed(&["topologyKey", "whenUnsatisfiable"]),
-        ["nodeSelector"] => Merge::Atomic,
+        ["nodeSelector"]
+        | ["topologySpreadConstraints", "*", "labelSelector"]
+        | [
+            "affinity",
+            "nodeAffinity",
+            "requiredDuringSchedulingIgnoredDuringExecution",
+        ] => Merge::Atomic,
+        ["resources", "claims"] => Merge::Keyed(&["name"]),
+        ["volumes", "*", rest @ ..] => volume(rest),
         [
             "containers" | "initContainers" | "ephemeralContainers",
             "*",
@@ -98,10 +106,23 @@ fn pod(rest: &[&str]) -> Merge {
                 "env",
                 "*",
                 "valueFrom",
-                "fieldRef" | "secretKeyRef" | "configMapKeyRef" | "resourceFieldRef",
+                "fieldRef" | "secretKeyRef" | "configMapKeyRef" | "resourceFieldRef" | "fileKeyRef",
             ] => Merge::Atomic,
             _ => Merge::Granular,
         },
+        _ => Merge::Granular,
+    }
+}
+
+fn volume(rest: &[&str]) -> Merge {
+    match rest {
+        [_, "secretRef" | "nodePublishSecretRef"]
+        | [
+            "ephemeral",
+            "volumeClaimTemplate",
+            "spec",
+            "dataSource" | "selector",
+        ] => Merge::Atomic,
         _ => Merge::Granular,
     }
 }
@@ -134,7 +155,23 @@ pub fn merge_at(kind: &str, path: &FieldPath) -> Merge {
             ["spec", "selector"],
         ) => Merge::Atomic,
         ("RoleBinding" | "ClusterRoleBinding", ["roleRef"]) => Merge::Atomic,
-        ("HorizontalPodAutoscaler", ["spec", "scaleTargetRef"]) => Merge::Granular,
+        ("CronJob", ["spec", "jobTemplate", "spec", "selector"])
+        | ("NetworkPolicy", ["spec", "podSelector"])
+        | ("PersistentVolumeClaim", ["spec", "dataSource"])
+        | ("ResourceQuota", ["spec", "scopeSelector"])
+        | ("Event", ["involvedObject" | "regarding" | "related"])
+        | ("Ingress", ["spec", "defaultBackend", "service", "port"])
+        | ("PersistentVolume", ["spec", "claimRef"] | ["spec", "nodeAffinity", "required"])
+        | (
+            "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
+            ["webhooks", "*", "namespaceSelector" | "objectSelector"],
+        ) => Merge::Atomic,
+        ("Ingress", ["spec", "defaultBackend", "resource"]) => Merge::Atomic,
+        ("PersistentVolume", ["spec", _, name])
+            if name.ends_with("SecretRef") || *name == "secretRef" =>
+        {
+            Merge::Atomic
+        }
         ("MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration", ["webhooks"])
         | (
             "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",

@@ -15,9 +15,9 @@ const SKIP_MARKER: &str = "+argocd:skip-file-rendering";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DirectoryOptions {
     pub recurse: bool,
-    /// Glob over the path below `path`; empty: all.
+    /// Glob over the path below `path`, in which `*` stands for slashes too; empty: all.
     pub include: String,
-    /// Glob over the path below `path`; empty: none.
+    /// The same of what is left out; empty: none.
     pub exclude: String,
     /// Directory in the repository; empty or `.` is the root.
     pub path: String,
@@ -118,12 +118,24 @@ fn selects(
     })
 }
 
+/// Argo CD's patterns know no folders: `*` and `**` are both any text, slashes included.
+fn flat(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut escaped = false;
+    for c in pattern.chars() {
+        if c != '*' || escaped || !out.ends_with('*') || out.ends_with("\\*") {
+            out.push(c);
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    out
+}
+
 fn compile(pattern: &str) -> Result<Option<GlobMatcher>, String> {
     if pattern.is_empty() {
         return Ok(None);
     }
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
+    GlobBuilder::new(&flat(pattern))
         .build()
         .map(|g| Some(g.compile_matcher()))
         .map_err(|e| format!("{pattern:?} is no glob: {e}"))
@@ -168,10 +180,11 @@ fn objects(
     let tree = yaml::parse(text).map_err(|e| e.to_string())?;
     for (doc, document) in tree.docs.iter().enumerate() {
         let Some(root) = document.root else { continue };
-        let value = tree.value(root).map_err(|e| e.to_string())?;
+        let mut value = tree.value(root).map_err(|e| e.to_string())?;
         if value.is_null() {
             continue;
         }
+        through_float(&mut value);
         let line = tree.line_of(tree.node(root).start);
         if let Some(items) = value.get("items").and_then(Value::as_array) {
             for (i, object) in items.iter().enumerate() {
@@ -201,6 +214,23 @@ fn objects(
         });
     }
     Ok(())
+}
+
+/// Argo CD hands objects on as JSON, and reads every number that is no `int64` as a float: of what is larger the last digits are lost.
+fn through_float(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let large = number.as_u64().filter(|n| i64::try_from(*n).is_err());
+            if let Some(read) =
+                large.and_then(|n| serde_json::from_str(&(n as f64).to_string()).ok())
+            {
+                *number = read;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(through_float),
+        Value::Object(map) => map.values_mut().for_each(through_float),
+        _ => {}
+    }
 }
 
 fn item_line(tree: &Tree<'_>, root: usize, index: usize) -> Option<usize> {
@@ -304,6 +334,16 @@ mod tests {
     }
 
     #[test]
+    fn of_a_number_that_is_no_int64_digits_are_lost() {
+        let text = "apiVersion: v1\nkind: X\nmetadata: {name: x}\nspec: [9223372036854775807, 9223372036854775808, 12345678901234567890]\n";
+        let rendering = render(&[file("x.yaml", text)], &DirectoryOptions::default(), "");
+        assert_eq!(
+            rendering.objects[0].object["spec"].to_string(),
+            "[9223372036854775807,9223372036854776000,12345678901234567000]"
+        );
+    }
+
+    #[test]
     fn a_directory_is_read_as_argo_cd_reads_it() {
         let files = [
             file(
@@ -366,9 +406,15 @@ mod tests {
         options.recurse = true;
         options.include = "{a,d}.yaml".to_owned();
         assert_eq!(render(&files, &options, "dest").objects.len(), 1);
-        options.include = "**/{a,d}.yaml".to_owned();
-        assert_eq!(render(&files, &options, "dest").objects.len(), 2);
-        options.exclude = "sub/*".to_owned();
-        assert_eq!(render(&files, &options, "dest").objects.len(), 1);
+        for (pattern, objects) in [("**/{a,d}.yaml", 1), ("*{a,d}.yaml", 2), ("su*.yaml", 1)] {
+            options.include = pattern.to_owned();
+            assert_eq!(
+                render(&files, &options, "dest").objects.len(),
+                objects,
+                "{pattern}"
+            );
+        }
+        options.exclude = "s*".to_owned();
+        assert!(render(&files, &options, "dest").objects.is_empty());
     }
 }

@@ -200,7 +200,12 @@ fn choose(
         if pattern.is_empty() {
             return Ok(None);
         }
-        let glob = GlobBuilder::new(pattern)
+        // Two stars are one: neither knows of folders.
+        let mut flat = pattern.to_owned();
+        while flat.contains("**") {
+            flat = flat.replace("**", "*");
+        }
+        let glob = GlobBuilder::new(&flat)
             .build()
             .with_context(|| format!("the pattern {pattern} of spec.source.directory"))?;
         Ok(Some(glob.compile_matcher()))

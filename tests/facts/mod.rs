@@ -3,13 +3,10 @@
 //! `TRUEUP_CLUSTER=1`, since it needs Go.
 //!
 //! Facts that the lab can be asked for as well are in `tests/contract/facts`.
-#![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
 
 mod rendering;
 mod server;
 mod sets;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{
     collections::BTreeMap,
@@ -18,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{Bed, FAST, Lab, command, run};
 use serde_json::{Value, json};
-use support::{Bed, FAST, Lab, command, run};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -185,6 +182,9 @@ fn what_is_said_of_argo_cd_and_the_api_server_is_so() {
         let began = Instant::now();
         let found = look(&real);
         println!("{name}: {} wrong, {:.1?}", found.len(), began.elapsed());
+        for why in &found {
+            println!("    {why}");
+        }
         wrong.extend(found.into_iter().map(|why| format!("{name}: {why}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
