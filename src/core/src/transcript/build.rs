@@ -27,7 +27,7 @@ impl Transcript {
             builder.take(record);
         }
         builder.finish();
-        let last_at = run.last.map(|(_, at)| at);
+        let last_at = builder.last_at;
         let end = run.closed.as_ref().map(|(_, at)| *at).or(last_at);
         Self {
             api_version: crate::API_VERSION,
@@ -141,7 +141,10 @@ impl<'a> Builder<'a> {
 
     fn take(&mut self, record: &'a Record) {
         let at = record.time;
-        self.last_at = Some(at);
+        // An export is no part of what happened: what it shows must not change by being exported.
+        if !matches!(record.event, Event::Exported { .. }) {
+            self.last_at = Some(at);
+        }
         match &record.event {
             Event::IncidentOpened { operator, .. } | Event::Resumed { operator, .. } => {
                 let operator = say(operator);

@@ -130,7 +130,8 @@ pub fn holds(app: &AppRun, hold: std::time::Duration, at: Timestamp) -> (Role, S
             (Role::Warn, format!("✓· {seen}/{} s", hold.as_secs()))
         }
         Freeze::Proven { since: from, .. } => (Role::Good, format!("✓✓ {}", age(since(*from, at)))),
-        Freeze::Lost { why } => (Role::Bad, format!("! lost: {}", words::clean(why))),
+        // Why stands in the detail, as a whole.
+        Freeze::Lost { .. } => (Role::Bad, "! LOST".into()),
         Freeze::Thawed => (Role::Dim, "thawed".into()),
     }
 }

@@ -198,6 +198,26 @@ fn what_is_to_be_asked_has_no_default() {
 }
 
 #[test]
+fn a_question_of_yes_or_no_is_answered_by_its_letter_once_it_was_seen() {
+    let mut model = fixture::model(Point::Commit, (100, 30));
+    press(&mut model, &["z"]);
+    model.settles_at = None;
+    assert!(draw(&model).contains("y yes  n no"), "{}", draw(&model));
+    assert_eq!(press(&mut model, &["n"]), []);
+    assert!(model.dialogs.is_empty());
+    assert_eq!(hurry(&mut model, &["z", "y", "n"]), []);
+    assert_eq!(model.dialogs.len(), 1, "too soon for an answer");
+    let commands = asked(press(&mut model, &["y"]));
+    assert!(
+        matches!(commands.as_slice(), [Command::Withdraw { .. }]),
+        "{commands:?}"
+    );
+    // No other question is.
+    press(&mut model, &["q", "y"]);
+    assert!(!model.leaving && model.dialogs.len() == 1);
+}
+
+#[test]
 fn an_attestation_says_who_and_what() {
     for (who, saw, taken) in [
         ("jo", "n", false),

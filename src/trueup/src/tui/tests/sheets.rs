@@ -45,6 +45,38 @@ fn a_sheet_is_confirmed_by_its_token_typed_and_by_nothing_else() {
     ));
 }
 
+#[test]
+fn what_does_nothing_on_a_sheet_is_not_offered_and_says_what_would() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Canary, size);
+        let shown = sheet(&model, Confirm::Type("INC-441".into()));
+        fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+        for key in ["n", "q", "x", "i"] {
+            assert_eq!(press(&mut model, &[key]), []);
+            let drawn = draw(&model);
+            assert!(
+                drawn.contains("type INC-441 to confirm; esc leaves"),
+                "{key}\n{drawn}"
+            );
+            assert!(
+                !drawn.contains("q quit") && !drawn.contains("\n n "),
+                "{drawn}"
+            );
+        }
+        // What is typed stands, whatever comes with it at once.
+        press(&mut model, &["text:INC"]);
+        assert!(!draw(&model).contains("to confirm; esc"));
+        update(&mut model, Msg::Paste("-441\n".into()));
+        assert!(
+            draw(&model).contains("INC stands, go on typing"),
+            "{}",
+            draw(&model)
+        );
+        assert_eq!(press(&mut model, &["ctrl-l"]), [Effect::Redraw]);
+        assert_eq!(press(&mut model, &["text:-441", "enter"]).len(), 1);
+    }
+}
+
 /// A sheet that was asked for twice keeps what was typed for it; one on which anything is otherwise does not.
 #[test]
 fn a_token_is_typed_for_one_sheet() {

@@ -62,6 +62,49 @@ fn hostile_text_stays_inert_on_every_screen() {
 }
 
 #[test]
+fn what_is_frozen_is_the_last_thing_to_leave_the_header() {
+    let mut model = fixture::model(Point::Decide, (80, 24));
+    let mut run = (*model.world.run).clone();
+    run.incident = Some("INC-2026-11-21-prod-eu-1-2".parse().unwrap());
+    run.pin.context = "gke_production-eu_europe-west3_cluster-1".into();
+    let head = |model: &Model| draw(model).lines().next().unwrap_or_default().to_owned();
+    model.world.run = run.clone().into();
+    model.derive_run();
+    assert!(head(&model).contains("3 frozen"), "{}", head(&model));
+    for key in ["like", "auth"] {
+        let app = run.apps.get_mut(&trueup_core::transcript::sample::app(key));
+        app.unwrap().freeze = trueup_core::run::Freeze::Lost { why: "x".into() };
+    }
+    model.world.run = run.into();
+    model.derive_run();
+    fixture::tell(&mut model, Update::Freshness(Duration::from_secs(4000)));
+    let head = head(&model);
+    for part in ["2 freeze LOST", "1 frozen", "ARMED", "STALE", "INC-", "gke"] {
+        assert!(head.contains(part), "{part}: {head}");
+    }
+}
+
+#[test]
+fn what_was_refused_goes_once_it_is_settled() {
+    let mut model = fixture::model(Point::Decide, (100, 30));
+    let said = |model: &Model| {
+        let refused = |t: &&crate::tui::model::Toast| t.text.starts_with("refused");
+        model.toasts.iter().find(refused).map(|t| t.text.clone())
+    };
+    let refusal = trueup_core::rules::check(model.run(), model.now(), &Command::Push).unwrap_err();
+    fixture::tell(&mut model, Update::Refused(refusal));
+    let text = said(&model).unwrap();
+    assert!(text.contains("not decided yet"), "{text}");
+    assert!(!text.contains("trueup resume"), "{text}");
+    let at = model.time + jiff::SignedDuration::from_secs(5);
+    update(&mut model, Msg::Tick(at));
+    assert!(said(&model).is_some(), "nothing has changed");
+    let decision = ahead::sample_decision(&model, &fixture::cell("auth", 0));
+    ahead::happens(&mut model, decision);
+    assert_eq!(said(&model), None);
+}
+
+#[test]
 fn no_size_panics() {
     let models: Vec<Model> = Point::ALL
         .into_iter()

@@ -155,13 +155,11 @@ pub fn pasted(model: &mut Model, text: &str) {
             sheet.wrong = Some(match (&sheet.sheet.confirm, sheet.typed.as_str()) {
                 (Confirm::Button, _) => "a paste confirms nothing".into(),
                 (Confirm::Type(token), "") => {
-                    format!(
-                        "so many keys at once are a paste, which confirms nothing: type {token}"
-                    )
+                    format!("keys all at once are a paste, which confirms nothing: type {token}")
                 }
-                (Confirm::Type(_), typed) => format!(
-                    "so many keys at once are a paste, which confirms nothing: {typed} stands, go on typing"
-                ),
+                (Confirm::Type(_), typed) => {
+                    format!("a paste confirms nothing: {typed} stands, go on typing")
+                }
             });
         }
         Some(Dialog::Prompt(prompt)) => {

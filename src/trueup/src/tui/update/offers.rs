@@ -227,8 +227,8 @@ pub fn quit(model: &mut Model) {
         Choice::new(
             "leave",
             match model.run().id() {
-                "" => "nothing was begun".to_owned(),
-                id => format!("`{} resume {id}` goes on", model.program),
+                "" => "nothing was begun",
+                _ => "nothing is undone by it",
             },
             Pick::Quit,
         ),
@@ -250,6 +250,14 @@ pub fn quit(model: &mut Model) {
     }
     if let Some(wait) = model.waiting() {
         list = list.note(Role::Warn, format!("waiting for {}", wait.what));
+    }
+    match model.run().id() {
+        "" => {}
+        // A note is wrapped: the command is there as a whole, however long its options are.
+        id => {
+            let again = format!("to go on: {} resume {id}", model.program);
+            list = list.note(Role::Text, again);
+        }
     }
     offer(model, list);
 }

@@ -187,7 +187,14 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
             .clamp(6, 32)
             + 2
     };
-    let room = cells.saturating_sub(name + 12);
+    let here = model.cell_here();
+    let writers: Vec<String> = all
+        .iter()
+        .map(|side| writer(model, question, side, here.as_ref()))
+        .collect();
+    // Who wrote it when has its room before the fields that are only shown along.
+    let by = writers.iter().map(|text| words::width(text)).max();
+    let room = cells.saturating_sub(name + by.unwrap_or(0).clamp(12, 27));
     let mut columns: Vec<(&QuestionNow, usize)> = Vec::new();
     let own = width_of(question).min(room.max(8));
     let mut taken = own;
@@ -199,7 +206,6 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
             columns.push((q, width_of(q)));
         }
     }
-    let here = model.cell_here();
     let mut head = vec![(Role::Dim, pad("", name))];
     for (q, width) in &columns {
         let role = if q.id == question.id {
@@ -262,21 +268,24 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
                 ),
             ));
         }
-        let writer = match side {
-            Side::Git => here
-                .as_ref()
-                .and_then(|key| model.now().cells.get(key))
-                .map(|cell| cell.source.clone())
-                .unwrap_or_default(),
-            Side::LastSync => "argocd".into(),
-            Side::Copy { .. } => model
-                .cell_of(question, side)
-                .map(|(_, cell)| cell.writer.clone())
-                .unwrap_or_default(),
-        };
-        line.push((Role::Dim, writer));
+        let left = cells.saturating_sub(line.iter().map(|(_, text)| words::width(text)).sum());
+        line.push((Role::Dim, words::fit_end(&writers[i], left)));
         doc.spans(line);
     }
+}
+
+/// Who wrote a side's value, and when; for Git its file and line.
+fn writer(model: &Model, question: &QuestionNow, side: &Side, here: Option<&CellKey>) -> String {
+    let said = match side {
+        Side::Git => here
+            .and_then(|key| model.now().cells.get(key))
+            .map(|cell| cell.source.clone()),
+        Side::LastSync => Some("argocd".into()),
+        Side::Copy { .. } => model
+            .cell_of(question, side)
+            .map(|(_, cell)| cell.writer.clone()),
+    };
+    words::clean(&said.unwrap_or_default())
 }
 
 fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {

@@ -147,6 +147,12 @@ fn freeze_op<'a>(run: &'a Run, key: &AppKey) -> Option<&'a Op> {
 fn detail(model: &Model, key: &AppKey) -> Doc {
     let mut doc = Doc::new();
     let run = model.run();
+    for (other, app) in &run.apps {
+        if let Freeze::Lost { why } = &app.freeze {
+            let said = format!("{}: {why}; n freezes again", other.name);
+            doc.pair("! lost", Role::Bad, said);
+        }
+    }
     match freeze_op(run, key) {
         Some(op) => written(&mut doc, key, op),
         None => {
@@ -169,9 +175,6 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
                     super::scope::target_words(target, automated)
                 ),
             );
-        }
-        if let Freeze::Lost { why } = &app.freeze {
-            doc.pair("lost", Role::Bad, format!("{why}; n freezes again"));
         }
     }
     if let Some(now) = model.now().apps.get(key) {

@@ -264,7 +264,7 @@ fn body(model: &Model, area: Rect, buf: &mut Buffer) {
         };
         screen
             .detail
-            .draw_with(padded(inner), buf, theme, model.list().scroll, how);
+            .draw_framed(padded(inner), buf, theme, model.list().scroll, how);
     }
 }
 
@@ -307,7 +307,7 @@ fn list(model: &Model, screen: &Screen, area: Rect, buf: &mut Buffer) {
     }
     if let Some(bottom) = bottom {
         let inner = pane(buf, bottom, theme, &screen.below_title, "", false);
-        screen.below.draw(padded(inner), buf, theme, 0);
+        screen.below.draw_framed(padded(inner), buf, theme, 0, "");
     }
 }
 
@@ -333,10 +333,11 @@ fn too_small(theme: Theme, area: Rect, buf: &mut Buffer) {
         Role::Strong,
         format!("{}×{} is too small", area.width, area.height),
     );
+    doc.text(Role::Key, "ctrl-c leaves");
     doc.text(
         Role::Text,
         format!(
-            "trueup needs {}×{}. Nothing is lost: make the terminal larger and go on. No key does anything until then, but ctrl-c leaves.",
+            "trueup needs {}×{}. Nothing is lost: make the terminal larger and go on. No other key does anything until then.",
             MIN_SIZE.0, MIN_SIZE.1
         ),
     );

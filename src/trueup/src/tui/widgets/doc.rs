@@ -155,16 +155,45 @@ impl Doc {
         self.lines(Theme::default(), cells).len()
     }
 
-    /// Draws it from line `scroll` on, as far down as there is something to see.
+    /// Draws it from line `scroll` on, as far down as there is something to see. Where there is more, the last row says so
+    /// and nothing else.
     pub fn draw(&self, area: Rect, buf: &mut Buffer, theme: Theme, scroll: usize) {
-        self.draw_with(area, buf, theme, scroll, "");
-    }
-
-    /// The same, saying `how` the rest is read.
-    pub fn draw_with(&self, area: Rect, buf: &mut Buffer, theme: Theme, scroll: usize, how: &str) {
         if area.is_empty() {
             return;
         }
+        let left = self.height(area.width).saturating_sub(scroll);
+        if left <= usize::from(area.height) || area.height == 1 {
+            self.rows(area, buf, theme, scroll);
+            return;
+        }
+        let rows = Rect {
+            height: area.height - 1,
+            ..area
+        };
+        let below = self.rows(rows, buf, theme, scroll);
+        more(buf, theme, area, area.bottom() - 1, below, "");
+    }
+
+    /// The same in a frame, whose lower border says that there is more, and `how` it is read.
+    pub fn draw_framed(
+        &self,
+        area: Rect,
+        buf: &mut Buffer,
+        theme: Theme,
+        scroll: usize,
+        how: &str,
+    ) {
+        if area.is_empty() {
+            return;
+        }
+        let below = self.rows(area, buf, theme, scroll);
+        if below > 0 && area.bottom() < buf.area.bottom() {
+            more(buf, theme, area, area.bottom(), below, how);
+        }
+    }
+
+    /// Draws the rows that fit, and nothing else; answers how many are below them.
+    pub fn rows(&self, area: Rect, buf: &mut Buffer, theme: Theme, scroll: usize) -> usize {
         let lines = self.lines(theme, area.width);
         let room = usize::from(area.height);
         let top = scroll.min(lines.len().saturating_sub(room));
@@ -172,27 +201,26 @@ impl Doc {
             let y = area.y + u16::try_from(y).unwrap_or(u16::MAX);
             buf.set_line(area.x, y, line, area.width);
         }
-        let below = lines.len().saturating_sub(top + room);
-        if below > 0 && area.height > 1 {
-            let note = if how.is_empty() {
-                format!(" {below} more below ")
-            } else {
-                format!(" {below} more below: {how} ")
-            };
-            let at = area.right().saturating_sub(
-                u16::try_from(words::width(&note))
-                    .unwrap_or(0)
-                    .min(area.width),
-            );
-            buf.set_stringn(
-                at,
-                area.bottom() - 1,
-                &note,
-                usize::from(area.width),
-                theme.style(Role::Info),
-            );
-        }
+        lines.len().saturating_sub(top + room)
     }
+}
+
+/// Says at the right of row `y` that there is more.
+fn more(buf: &mut Buffer, theme: Theme, area: Rect, y: u16, below: usize, how: &str) {
+    let note = if how.is_empty() {
+        format!(" {below} more below ")
+    } else {
+        format!(" {below} more below: {how} ")
+    };
+    let wide = u16::try_from(words::width(&note)).unwrap_or(area.width);
+    let at = area.right().saturating_sub(wide.min(area.width));
+    buf.set_stringn(
+        at,
+        y,
+        &note,
+        usize::from(area.width),
+        theme.style(Role::Info),
+    );
 }
 
 /// Cells that a label takes in [`Doc::pair`].

@@ -57,7 +57,8 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         all + 3 * counts.len().saturating_sub(1)
     };
     let fixed = words::width(&armed) + 2 + words::width(&length);
-    while counts.len() > 1 && fixed + wide(&counts) + LEAST_NAMES > room {
+    let freezes = usize::from(lost > 0) + usize::from(model.derived.frozen > 0);
+    while counts.len() > freezes.max(1) && fixed + wide(&counts) + LEAST_NAMES > room {
         counts.pop();
     }
     let (id, context) = names(model, room.saturating_sub(fixed + wide(&counts)));
@@ -101,7 +102,6 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
 
 /// The incident and the cluster are shortened to this together, blanks between them included, before a count is left out.
 const LEAST_NAMES: usize = 2 * LEAST_NAME + 6;
-/// An incident or a cluster is not shortened below this while the other one is longer.
 const LEAST_NAME: usize = 8;
 
 /// The incident and the cluster, in so many cells.
@@ -119,7 +119,7 @@ fn names(model: &Model, room: usize) -> (String, String) {
     // A blank before it and two after it; a dot and two blanks after the cluster.
     let room = room.saturating_sub(6);
     let (mut for_id, mut for_context) = (words::width(&id), words::width(&context));
-    while for_id + for_context > room && for_id.max(for_context) > LEAST_NAME {
+    while for_id + for_context > room && for_id.max(for_context) > 3 {
         // The longer one can spare it.
         if for_context >= for_id {
             for_context -= 1;

@@ -131,6 +131,11 @@ pub fn page(buf: &mut Buffer, area: Rect, theme: Theme, page: &Page) {
     if wanted < frame.height {
         frame = over(area, frame.width, wanted);
     }
-    let inner = boxed(buf, frame, theme, &page.title, "esc back  y copy");
-    page.doc.draw(inner, buf, theme, page.scroll);
+    let below = rows.saturating_sub(page.scroll + usize::from(frame.height.saturating_sub(2)));
+    let keys = match below {
+        0 => "esc back  y copy".to_owned(),
+        n => format!("{n} more below: j k  esc back  y copy"),
+    };
+    let inner = boxed(buf, frame, theme, &page.title, &keys);
+    page.doc.rows(inner, buf, theme, page.scroll);
 }

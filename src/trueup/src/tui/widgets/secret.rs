@@ -142,5 +142,5 @@ pub fn draw(buf: &mut Buffer, area: Rect, theme: Theme, secret: &Secret, time: T
     };
     let keys = format!("{more}esc hides it; by itself in {left} s");
     let inner = boxed(buf, frame, theme, "secret value, by hand", &keys);
-    doc.draw(inner, buf, theme, secret.scroll);
+    doc.rows(inner, buf, theme, secret.scroll);
 }

@@ -78,7 +78,6 @@ pub fn draw(model: &Model, dialog: &SheetDialog, buf: &mut Buffer) {
         return;
     }
     let body = Rect::new(inner.x, inner.y, inner.width, inner.height - 3);
-    whole(sheet).draw(body, buf, theme, dialog.scroll);
     let rule = "─".repeat(usize::from(inner.width));
     buf.set_stringn(
         inner.x,
@@ -87,6 +86,8 @@ pub fn draw(model: &Model, dialog: &SheetDialog, buf: &mut Buffer) {
         usize::from(inner.width),
         theme.style(Role::Border),
     );
+    // The rule takes the note: no line that has to be read is under it.
+    whole(sheet).draw_framed(body, buf, theme, dialog.scroll, "↓");
     if let Some(wrong) = &dialog.wrong {
         buf.set_stringn(
             inner.x,

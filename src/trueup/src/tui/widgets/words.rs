@@ -15,6 +15,23 @@ pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
+/// The end of a text where there is no room for all of it: of a path the name, of a writer the time.
+pub fn fit_end(text: &str, cells: usize) -> String {
+    if width(text) <= cells || cells == 0 {
+        return fit(text, cells);
+    }
+    let mut used = 1;
+    let kept = text.chars().rev().take_while(|c| {
+        used += c.width().unwrap_or(0);
+        used <= cells
+    });
+    let kept = kept.count();
+    let skipped = text.chars().count() - kept;
+    std::iter::once('…')
+        .chain(text.chars().skip(skipped))
+        .collect()
+}
+
 /// At most `cells` wide; a cut is shown by `…`.
 pub fn fit(text: &str, cells: usize) -> String {
     if width(text) <= cells {
