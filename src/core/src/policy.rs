@@ -250,13 +250,34 @@ impl Note {
         self
     }
 
-    /// With the way back of a note that is there already for the same incident: what was found is what stood before the
-    /// first freeze, not before the last one.
-    pub fn keeping(mut self, older: Option<Self>) -> Self {
-        if let Some(older) = older.filter(|older| older.incident == self.incident) {
-            self.restore = older.restore;
-            self.found = older.found;
+    /// With what a note says was found that is there already for the same incident: what stood before the first freeze,
+    /// not before the last one. The way back begins at what this freeze leaves, whatever others did in between.
+    pub fn keeping(mut self, older: Option<Self>, application: &Value, how: Freeze) -> Self {
+        let Some(older) = older.filter(|older| older.incident == self.incident) else {
+            return self;
+        };
+        let mut left = application
+            .pointer("/spec/syncPolicy")
+            .cloned()
+            .unwrap_or(Value::Null);
+        match how {
+            Freeze::NoteOnly => {}
+            Freeze::Disable => {
+                let automated = left.get_mut("automated").and_then(Value::as_object_mut);
+                automated.map(|on| on.insert("enabled".to_owned(), Value::Bool(false)));
+            }
+            Freeze::RemoveAutomated => {
+                left.as_object_mut()
+                    .map(|policy| policy.remove("automated"));
+            }
         }
+        let note = json!({"annotations": {NOTE: null}});
+        self.restore = match merge_patch(&left, &older.found) {
+            None => json!({"metadata": note}),
+            Some(policy) => json!({"spec": {"syncPolicy": policy}, "metadata": note}),
+        };
+        self.found = older.found;
+        self.before_ignore = older.before_ignore;
         self
     }
 
@@ -278,6 +299,26 @@ impl Note {
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("a note holds nothing but JSON")
     }
+}
+
+/// The JSON merge patch (RFC 7386) that makes `to` of `from`; none where they are the same.
+fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
+    if from == to {
+        return None;
+    }
+    let (Value::Object(from), Value::Object(to)) = (from, to) else {
+        return Some(to.clone());
+    };
+    let gone = from.keys().filter(|key| !to.contains_key(*key));
+    let mut patch: Map<String, Value> = gone.map(|key| (key.clone(), Value::Null)).collect();
+    for (key, wanted) in to {
+        let change = match from.get(key) {
+            Some(stands) => merge_patch(stands, wanted),
+            None => Some(wanted.clone()),
+        };
+        patch.extend(change.map(|change| (key.clone(), change)));
+    }
+    Some(Value::Object(patch))
 }
 
 fn op(name: &str, path: &str, value: Option<Value>) -> Value {

@@ -65,11 +65,59 @@ fn freezing_again_keeps_the_first_way_back() {
         &freeze_ops(&before, Freeze::RemoveAutomated, &first),
     );
     let again = |incident: &str| {
-        Note::new(&frozen, Freeze::NoteOnly, incident, "bob", at).keeping(Note::of(&frozen))
+        Note::new(&frozen, Freeze::NoteOnly, incident, "bob", at).keeping(
+            Note::of(&frozen),
+            &frozen,
+            Freeze::NoteOnly,
+        )
     };
     assert_eq!(again("INC-1").found_policy(), Policy::of(&before));
     assert_eq!(again("INC-1").restore, first.restore);
     assert_eq!(again("INC-2").found_policy(), Policy::of(&frozen));
+}
+
+#[test]
+fn whatever_others_set_in_between_the_way_back_is_to_what_was_found_first() {
+    let at = "2026-11-21T08:00:00Z".parse().unwrap();
+    let policies = [
+        None,
+        Some(json!({"automated": {"prune": true, "selfHeal": true}, "syncOptions": ["A=true"]})),
+        Some(json!({"automated": {"enabled": false}})),
+        Some(json!({"automated": {"selfHeal": true}})),
+        Some(json!({"syncOptions": ["B=true"], "retry": {"limit": 2}})),
+    ];
+    for (found, meant) in policies
+        .iter()
+        .flat_map(|found| policies.iter().map(move |meant| (found, meant)))
+    {
+        for crd in [true, false] {
+            let freeze = |application: &Value| {
+                let how = freeze_how(&Policy::of(application), crd);
+                let note = Note::new(application, how, "INC-1", "ann", at).keeping(
+                    Note::of(application),
+                    application,
+                    how,
+                );
+                patched(application, &freeze_ops(application, how, &note))
+            };
+            let before = application(found.clone());
+            let mut changed = freeze(&before);
+            match meant {
+                Some(policy) => changed["spec"]["syncPolicy"] = policy.clone(),
+                None => {
+                    changed["spec"]
+                        .as_object_mut()
+                        .unwrap()
+                        .remove("syncPolicy");
+                }
+            }
+            let mut restored = freeze(&changed);
+            let note = Note::of(&restored).unwrap();
+            json_patch::merge(&mut restored, &note.restore);
+            assert_eq!(restored["spec"], before["spec"], "{found:?} {meant:?}");
+            assert!(restored["metadata"]["annotations"].get(NOTE).is_none());
+        }
+    }
 }
 
 #[test]

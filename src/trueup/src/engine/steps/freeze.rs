@@ -71,7 +71,7 @@ impl Engine {
             self.ports.clock.now(),
         )
         .with_op(op.as_str())
-        .keeping(Note::of(application));
+        .keeping(Note::of(application), application, how);
         (
             mechanism(how),
             note.found.clone(),
