@@ -40,7 +40,7 @@ impl Engine {
                 })?;
             }
         }
-        for (key, why) in lost(&run, now) {
+        for (key, why) in lost(&run, world, now) {
             self.record(Event::FreezeLost {
                 application: key,
                 why,
@@ -180,14 +180,22 @@ fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
     ))
 }
 
-/// Freezes that somebody undid.
-fn lost(run: &Run, now: &Now) -> Vec<(AppKey, String)> {
+/// Freezes that somebody undid, and what Argo CD did since, as far as it shows already.
+fn lost(run: &Run, world: &World, now: &Now) -> Vec<(AppKey, String)> {
     run.apps
         .iter()
         .filter(|(_, app)| !matches!(app.sync, Sync::Requested { .. }))
         .filter_map(|(key, _)| {
-            now.lost_freeze(run, key)
-                .map(|why| (key.clone(), why.into()))
+            let why = now.lost_freeze(run, key)?;
+            let synced = world
+                .applications
+                .get(key)
+                .and_then(|app| operation(run, key, &app.object));
+            let why = match synced {
+                None => why.to_owned(),
+                Some((_, what, who, _)) => format!("{why}, and {what} (by {who})"),
+            };
+            Some((key.clone(), why))
         })
         .collect()
 }

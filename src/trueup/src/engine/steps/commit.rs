@@ -92,7 +92,7 @@ impl Engine {
             .commit_branch
             .as_ref()
             .map_or(!own, |branch| *branch == tracked);
-        let mut message = self.message(&run);
+        let mut message = message(&run, &world);
         if !direct && !proof.is_empty() {
             message.push_str(&merging(&readers, &proof));
         }
@@ -242,39 +242,47 @@ impl Engine {
         let others = self.reader.look(Some(&keys), LookOptions::default()).await;
         Ok(others.applications.into_values().collect())
     }
+}
 
-    fn message(&self, run: &trueup_core::run::Run) -> String {
-        let subject = run.message.clone().unwrap_or_else(|| {
-            let names: BTreeSet<&str> = run
-                .decisions
-                .keys()
-                .map(|key| key.object.name.as_str())
-                .collect();
-            let reasons: BTreeSet<&str> = run
-                .decisions
-                .values()
-                .map(|d| d.reason.as_str())
-                .filter(|r| !r.is_empty())
-                .collect();
-            let what = names.into_iter().collect::<Vec<_>>().join(", ");
-            let why = reasons.into_iter().collect::<Vec<_>>().join("; ");
-            if why.is_empty() {
-                format!("Reconcile {what}")
-            } else {
-                format!("Reconcile {what}: {why}")
-            }
-        });
-        let subject = if subject.contains(run.id()) {
-            subject
+/// What was said, or else what this commit changes and why: not what an earlier one has brought already.
+fn message(run: &trueup_core::run::Run, world: &World) -> String {
+    let subject = run.message.clone().unwrap_or_else(|| {
+        let changed: Vec<&Decision> = run
+            .decisions
+            .values()
+            .filter(|decision| {
+                let app = world.applications.get(&decision.cell.application);
+                decision.take == Take::Ignore
+                    || app.is_some_and(|app| matches!(wish(app, decision), Ok(Some(_))))
+            })
+            .collect();
+        let names: BTreeSet<&str> = changed
+            .iter()
+            .map(|decision| decision.cell.object.name.as_str())
+            .collect();
+        let reasons: BTreeSet<&str> = changed
+            .iter()
+            .map(|d| d.reason.as_str())
+            .filter(|r| !r.is_empty())
+            .collect();
+        let what = names.into_iter().collect::<Vec<_>>().join(", ");
+        let why = reasons.into_iter().collect::<Vec<_>>().join("; ");
+        if why.is_empty() {
+            format!("Reconcile {what}")
         } else {
-            format!("{subject} ({})", run.id())
-        };
-        format!(
-            "{}\n\nIncident: {}\n",
-            text::block(subject.trim_end()),
-            run.id()
-        )
-    }
+            format!("Reconcile {what}: {why}")
+        }
+    });
+    let subject = if subject.contains(run.id()) {
+        subject
+    } else {
+        format!("{subject} ({})", run.id())
+    };
+    format!(
+        "{}\n\nIncident: {}\n",
+        text::block(subject.trim_end()),
+        run.id()
+    )
 }
 
 /// What merging does, for the text of the pull request.

@@ -279,13 +279,22 @@ pub fn close(model: &mut Model) {
     list = if owed == 0 {
         list.note(Role::Good, "nothing is owed")
     } else {
-        list.note(
-            Role::Warn,
-            format!(
-                "{} handed over with an owner and a date",
-                count(owed, "thing")
-            ),
-        )
+        let handed = format!("{} handed over, and not done:", count(owed, "thing"));
+        model
+            .derived
+            .owed
+            .iter()
+            .take(6)
+            .fold(list.note(Role::Warn, handed), |list, owed| {
+                let to = |who: &Option<String>| who.clone().unwrap_or_else(|| "nobody".into());
+                let line = format!(
+                    "· {}: {} until {}",
+                    owed.what,
+                    to(&owed.owner),
+                    to(&owed.until)
+                );
+                list.note(Role::Text, text::line(&line))
+            })
     };
     offer(model, list);
 }
