@@ -185,7 +185,7 @@ fn print(out: &mut (dyn Write + Send), report: &DriftReport, now: Timestamp) {
 }
 
 /// The longest value that the table shows whole, in characters; `-o json` has every one whole.
-const LONG: usize = 120;
+const LONG: usize = 60;
 
 /// A value as a cell: a long one is cut and says how long it is.
 fn side(value: Option<&Value>) -> String {

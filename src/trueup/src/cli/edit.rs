@@ -30,7 +30,7 @@ const EXAMPLE: &str = r#"An edit:
 Several, in another document of the file, all or nothing; a path is text as `trueup drift` prints it, or its elements:
   {"ops": [
     {"doc": 1, "path": ".spec.containers[name=\"app\"].image", "op": "set", "value": "app:2"},
-    {"doc": 1, "path": ["spec", "containers", {"name": "app"}, "args", "-"], "op": "add", "value": "-v"}
+    {"doc": 1, "path": ["spec", "containers", 0, "args", "-"], "op": "add", "value": "-v"}
   ]}
 
 Exit codes: 0 edited or already so · 2 not readable, or bad edits · 3 refused, and the file is as it was."#;

@@ -287,6 +287,23 @@ fn a_prediction_that_differs_is_side_by_side_with_its_choices() {
 }
 
 #[test]
+fn a_freeze_over_an_own_note_is_not_called_nothing_to_switch_off() {
+    let mut model = fixture::model(Point::Holding, (140, 45));
+    assert!(draw(&model).contains("nothing to switch off"));
+    let mut run = (*model.world.run).clone();
+    for app in run.apps.values_mut() {
+        app.found = Some(serde_json::json!({"automated": {"prune": true}}));
+    }
+    model.world.run = run.into();
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("note only: off by an earlier freeze"),
+        "{drawn}"
+    );
+    assert!(!drawn.contains("nothing to switch off"), "{drawn}");
+}
+
+#[test]
 fn n_and_enter_and_text_lead_through_the_walk() {
     let mut model = fixture::model(Point::Scope, (100, 30));
     let commands = asked(press(&mut model, &["n", "enter"]));
