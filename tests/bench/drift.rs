@@ -42,7 +42,7 @@ fn application(n: usize) -> AppInput {
             "metadata": {"name": format!("app-{n}"), "namespace": "argocd", "uid": format!("u-{n}")},
             "spec": {"destination": {"namespace": namespace}, "source": {"repoURL": "file:///r.git", "path": "deploy"}},
             "status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}}}),
-        live: live.map(Arc::new).collect(),
+        live: live.map(|object| Arc::new(object.into())).collect(),
         base: Some(git.iter().cloned().map(Arc::new).collect()),
         desired: git
             .into_iter()

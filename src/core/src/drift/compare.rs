@@ -14,6 +14,7 @@ use super::{AppInput, Desired};
 use crate::object::diff::diff;
 use crate::object::identity::{AppKey, ObjectKey, ObjectRef};
 use crate::object::listkeys::order_matters;
+use crate::object::live::Live;
 use crate::object::managed::{Managed, ManagerClass};
 use crate::object::normalise::{INSTANCE_LABEL, TRACKING_ID, bookkeeping, is_same, strip};
 use crate::object::path::FieldPath;
@@ -22,12 +23,27 @@ use crate::policy::{self, AutoSync, StandingChange};
 
 /// An object as it came in, and without bookkeeping for those who ask: of most objects nobody does.
 struct Side<'a> {
-    raw: &'a Value,
-    content: OnceCell<Value>,
+    raw: Raw<'a>,
+    content: OnceCell<Box<Value>>,
+}
+
+#[derive(Clone, Copy)]
+enum Raw<'a> {
+    Tree(&'a Value),
+    Live(&'a Live),
+}
+
+impl<'a> Raw<'a> {
+    fn tree(self) -> &'a Value {
+        match self {
+            Raw::Tree(tree) => tree,
+            Raw::Live(live) => live,
+        }
+    }
 }
 
 impl<'a> Side<'a> {
-    fn new(raw: &'a Value) -> Self {
+    fn new(raw: Raw<'a>) -> Self {
         Self {
             raw,
             content: OnceCell::new(),
@@ -35,7 +51,8 @@ impl<'a> Side<'a> {
     }
 
     fn content(&self) -> &Value {
-        self.content.get_or_init(|| content(self.raw))
+        self.content
+            .get_or_init(|| Box::new(content(self.raw.tree())))
     }
 }
 
@@ -68,7 +85,8 @@ impl Pair<'_> {
     pub fn managed(&self) -> &Managed {
         self.managed.get_or_init(|| {
             let live = self.live.as_ref();
-            live.map(|live| Managed::read(live.raw)).unwrap_or_default()
+            live.map(|live| Managed::read(live.raw.tree()))
+                .unwrap_or_default()
         })
     }
 
@@ -107,13 +125,17 @@ fn content(object: &Value) -> Value {
     object
 }
 
+fn is_secret(what: &ObjectRef) -> bool {
+    what.kind == "Secret" && what.group.is_empty()
+}
+
 /// A Secret that came in unredacted gives no value away: it is left out.
 fn withhold<'a>(
     object: &'a Value,
     what: &ObjectRef,
     errors: &mut Vec<ReportError>,
 ) -> Option<&'a Value> {
-    if what.kind != "Secret" || !what.group.is_empty() || redact::is_clean(object) {
+    if !is_secret(what) || redact::is_clean(object) {
         return Some(object);
     }
     errors.push(ReportError::new(
@@ -151,7 +173,7 @@ fn tracked_by(object: &Value, app: &AppKey) -> bool {
 struct Sides<'a> {
     git: Option<(&'a Desired, ObjectRef)>,
     base: Option<&'a Value>,
-    live: Option<&'a Value>,
+    live: Option<&'a Live>,
     defaulted: Option<&'a Value>,
 }
 
@@ -162,9 +184,9 @@ fn pair_up<'a>(
     destination: Option<&str>,
     errors: &mut Vec<ReportError>,
 ) -> BTreeMap<ObjectKey, Sides<'a>> {
-    let mut live: BTreeMap<ObjectKey, &Value> = BTreeMap::new();
+    let mut live: BTreeMap<ObjectKey, &Live> = BTreeMap::new();
     for object in &app.live {
-        match ObjectRef::from_object(object) {
+        match object.reference() {
             Ok(r) => drop(live.insert(r.key(), object)),
             Err(why) => errors.push(ReportError::new(
                 "read a live object",
@@ -265,12 +287,14 @@ pub(super) fn compare<'a>(
         noise: BTreeMap::new(),
     };
     let scaled = marks::autoscaled(&input.live);
-    for sides in pair_up(input, destination, errors).into_values() {
+    let paired = pair_up(input, destination, errors);
+    compared.pairs.reserve_exact(paired.len());
+    for sides in paired.into_values() {
         let Some(object) = sides
             .git
             .as_ref()
             .map(|(_, r)| r.clone())
-            .or_else(|| sides.live.and_then(|l| ObjectRef::from_object(l).ok()))
+            .or_else(|| sides.live.and_then(|l| l.reference().ok()))
         else {
             continue;
         };
@@ -328,26 +352,32 @@ impl<'a> Compared<'a> {
             None => Some(None),
         };
         let git = raw(sides.git.as_ref().map(|(d, _)| d.object.as_ref()), errors)?;
-        let live = raw(sides.live, errors)?;
+        let live = match sides.live {
+            Some(live) if is_secret(&object) => {
+                withhold(live, &object, errors)?;
+                Some(live)
+            }
+            live => live,
+        };
         let base = raw(sides.base, errors)?;
         let defaulted = raw(sides.defaulted, errors)?;
         if let (Some(git), Some(live)) = (git, live)
-            && git.get("apiVersion") != live.get("apiVersion")
+            && git.get("apiVersion").and_then(Value::as_str) != Some(live.api_version())
         {
             errors.push(ReportError::new(
                 format!("compare {object}"),
                 format!(
                     "Git says {} and the cluster was read at {}",
                     super::show(git.get("apiVersion")),
-                    super::show(live.get("apiVersion"))
+                    super::show(Some(&Value::from(live.api_version())))
                 ),
                 "read the object at Git's version; fields that moved between versions are shown as differences",
             ));
         }
         let mut pair = Pair {
-            git: git.map(Side::new),
-            base: base.map(Side::new),
-            live: live.map(Side::new),
+            git: git.map(Raw::Tree).map(Side::new),
+            base: base.map(Raw::Tree).map(Side::new),
+            live: live.map(Raw::Live).map(Side::new),
             managed: OnceCell::new(),
             source: sides.git.as_ref().map(|(d, _)| Source {
                 repo: d.repo.clone(),
@@ -357,6 +387,26 @@ impl<'a> Compared<'a> {
             object,
             differs: BTreeMap::new(),
         };
+        // Bookkeeping that Git has no word about differs, whatever it is.
+        let at_a_glance = git.zip(live).and_then(|(git, live)| {
+            let silent = |path: &FieldPath| path.get(git).is_none_or(Value::is_null);
+            live.same_as(git).filter(|noise| noise.iter().all(silent))
+        });
+        if let Some(bookkeeping) = at_a_glance {
+            for _ in bookkeeping {
+                self.count(Class::ServerNoise, classify::SERVER_NOISE);
+            }
+            return Some(pair);
+        }
+        if live.is_some_and(|live| !live.is_sound()) {
+            errors.push(ReportError::new(
+                format!("read {}", pair.object),
+                "what the server sent of it is no JSON that can be kept",
+                "leave it out, or look at it with kubectl get -o yaml",
+            ));
+            return None;
+        }
+        let live: Option<&'a Value> = live.map(|live| &**live);
         let mut noise = Vec::new();
         let mut found = BTreeMap::new();
         let changes = match (git, live) {

@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::compare::Pair;
 use crate::ignore;
+use crate::object::live::Live;
 use crate::object::path::FieldPath;
 
 /// The workloads (kind, namespace, name) that a HorizontalPodAutoscaler among the live objects scales.
-pub(super) fn autoscaled(live: &[Arc<Value>]) -> BTreeSet<(String, String, String)> {
+pub(super) fn autoscaled(live: &[Arc<Live>]) -> BTreeSet<(String, String, String)> {
     live.iter()
-        .filter(|o| o.get("kind").and_then(Value::as_str) == Some("HorizontalPodAutoscaler"))
+        .filter(|o| o.kind() == "HorizontalPodAutoscaler")
         .filter_map(|o| {
             let text = |p: &str| o.pointer(p).and_then(Value::as_str).map(str::to_owned);
             Some((

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::object::identity::{AppKey, ObjectRef};
+use crate::object::live::Live;
 use crate::object::path::FieldPath;
 use report::{AppReport, DriftReport, ReportError};
 
@@ -63,7 +64,7 @@ pub struct AppInput {
     pub base: Option<Vec<Arc<Value>>>,
     /// The live objects that carry this Application's tracking mark or match one that Git renders.
     /// Shared with whoever keeps the live state.
-    pub live: Vec<Arc<Value>>,
+    pub live: Vec<Arc<Live>>,
     /// The Application as declared in Git, when it was found there.
     pub declared: Option<Value>,
     /// What the API server makes of the desired objects: dry-run *creates*. Never dry-run applies over the live

@@ -77,8 +77,20 @@ fn alike(a: &Member, b: &Member) -> bool {
 fn tables<'a>(apps: &'a [Compared<'a>]) -> Vec<Table<'a>> {
     let mut alone = Vec::new();
     let mut named: BTreeMap<(&str, &str), Vec<Member>> = BTreeMap::new();
+    let named_so = |pair: &'a Pair<'a>| (pair.object.kind.as_str(), pair.object.name.as_str());
+    // Where nothing of that name differs there is nothing to ask.
+    let asked: BTreeSet<(&str, &str)> = apps
+        .iter()
+        .flat_map(|app| &app.pairs)
+        .filter(|pair| !pair.differs.is_empty())
+        .map(named_so)
+        .collect();
     for app in apps {
-        for pair in &app.pairs {
+        for pair in app
+            .pairs
+            .iter()
+            .filter(|pair| asked.contains(&named_so(pair)))
+        {
             let member = Member { app, pair };
             let object = &pair.object;
             let copies =

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::report::{Bound, Class, Confidence, DriftReport};
 use super::{AppInput, Desired, Input, report};
+use crate::object::live::Live;
 use crate::object::redact::LAST_APPLIED;
 use crate::policy::State;
 
@@ -24,7 +25,7 @@ fn entry(manager: &str, time: &str, fields: Value) -> Value {
         "fieldsV1": fields})
 }
 
-fn live(mut object: Value, app: &str, applied: &Value, managed: Vec<Value>) -> Arc<Value> {
+fn live(mut object: Value, app: &str, applied: &Value, managed: Vec<Value>) -> Arc<Live> {
     let namespace = object["metadata"]["namespace"].as_str().unwrap().to_owned();
     let name = object["metadata"]["name"].as_str().unwrap().to_owned();
     object["metadata"]["uid"] = json!("0");
@@ -33,12 +34,14 @@ fn live(mut object: Value, app: &str, applied: &Value, managed: Vec<Value>) -> A
         "argocd.argoproj.io/tracking-id": format!("{app}:/ConfigMap:{namespace}/{name}"),
         LAST_APPLIED: applied.to_string()});
     object["metadata"]["managedFields"] = Value::Array(managed);
-    Arc::new(object)
+    Arc::new(object.into())
 }
 
-/// The first live object, to be changed.
-fn first_live(app: &mut AppInput) -> &mut Value {
-    Arc::make_mut(&mut app.live[0])
+/// Changes the first live object.
+fn change_live(app: &mut AppInput, change: impl FnOnce(&mut Value)) {
+    let mut object = Value::clone(&app.live[0]);
+    change(&mut object);
+    app.live[0] = Arc::new(object.into());
 }
 
 fn desired(object: Value, file: &str) -> Desired {
@@ -385,11 +388,11 @@ fn a_manual_scale_up_is_a_hotfix_and_the_servers_defaults_are_noise() {
         [Class::ServerNoise, Class::ServerDefault, Class::Cosmetic]
     );
 
-    app.live.push(Arc::new(
+    app.live.push(Arc::new(Live::from(
         json!({"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2",
         "metadata": {"name": "h", "namespace": "n", "ownerReferences": [{"kind": "ScaledObject"}]},
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "pay"}}}),
-    ));
+    )));
     assert_eq!(ask(vec![app]).questions[0].class, Class::Delegated);
 }
 
@@ -406,7 +409,8 @@ fn objects_on_one_side_are_one_divergence() {
     foreign["metadata"]["name"] = json!("foreign");
     foreign["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] =
         json!("two:/ConfigMap:one/foreign");
-    app.live.extend([extra, foreign].map(Arc::new));
+    app.live
+        .extend([extra, foreign].map(|object| Arc::new(object.into())));
     let report = ask(vec![app]);
     let found: Vec<(&str, String, Class)> = report
         .questions
@@ -426,7 +430,9 @@ fn objects_on_one_side_are_one_divergence() {
 #[test]
 fn a_protected_look_alike_is_untouchable_and_no_secret_passes() {
     let mut app = service("auth-service", "RS256", "key-2024-09", &["JWT_ALGORITHM"]);
-    first_live(&mut app)["metadata"]["labels"] = json!({"role": "protected"});
+    change_live(&mut app, |live| {
+        live["metadata"]["labels"] = json!({"role": "protected"});
+    });
     let report = ask(vec![app.clone()]);
     assert!(
         report
@@ -435,13 +441,11 @@ fn a_protected_look_alike_is_untouchable_and_no_secret_passes() {
             .all(|q| q.class == Class::Untouchable)
     );
 
-    for object in [
-        Arc::make_mut(&mut app.live[0]),
-        Arc::make_mut(&mut app.desired[0].object),
-    ] {
-        object["kind"] = json!("Secret");
-    }
-    first_live(&mut app)["data"]["JWT_ALGORITHM"] = json!("Y2FuYXJ5");
+    Arc::make_mut(&mut app.desired[0].object)["kind"] = json!("Secret");
+    change_live(&mut app, |live| {
+        live["kind"] = json!("Secret");
+        live["data"]["JWT_ALGORITHM"] = json!("Y2FuYXJ5");
+    });
     let report = ask(vec![app]);
     assert!(!serde_json::to_string(&report).unwrap().contains("Y2FuYXJ5"));
     assert_eq!(report.errors.len(), 1);
@@ -450,17 +454,16 @@ fn a_protected_look_alike_is_untouchable_and_no_secret_passes() {
 #[test]
 fn copies_that_share_little_are_no_group() {
     let mut other = service("like-service", "RS256", "key-2024-09", &["JWT_ALGORITHM"]);
-    for object in [
-        Arc::make_mut(&mut other.live[0]),
-        Arc::make_mut(&mut other.desired[0].object),
-        Arc::make_mut(&mut other.base.as_mut().unwrap()[0]),
-    ] {
+    let change = |object: &mut Value| {
         let data = object["data"].as_object_mut().unwrap();
         data.shift_remove("JWT_PUBLIC_KEY_ID");
         for n in 0..4 {
             data.insert(format!("OTHER_{n}"), json!("1"));
         }
-    }
+    };
+    change_live(&mut other, change);
+    change(Arc::make_mut(&mut other.desired[0].object));
+    change(Arc::make_mut(&mut other.base.as_mut().unwrap()[0]));
     let auth = service("auth-service", "RS256", "key-2024-09", &["JWT_ALGORITHM"]);
     let report = ask(vec![auth, other]);
     assert_eq!(report.questions.len(), 2);
@@ -490,7 +493,7 @@ fn a_definition_that_the_server_writes_its_own_way_is_noise_only() {
     let mut app = service("cert-manager", "HS256", "key-2024-09", &[]);
     app.desired = vec![desired(git.clone(), "crd.yaml")];
     app.base = Some(vec![git.into()]);
-    app.live = vec![Arc::new(live)];
+    app.live = vec![Arc::new(live.into())];
     let report = ask(vec![app]);
     assert_eq!(report.questions, []);
     let noise: Vec<(Class, usize)> = report.applications[0]

@@ -4,6 +4,7 @@ pub mod defaults;
 pub mod diff;
 pub mod identity;
 pub mod listkeys;
+pub mod live;
 pub mod managed;
 pub mod manifest;
 pub mod normalise;

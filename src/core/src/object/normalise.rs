@@ -14,7 +14,7 @@ pub const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
 /// Metadata that the API server writes and never tracks.
-const SERVER_METADATA: [&str; 8] = [
+pub(super) const SERVER_METADATA: [&str; 8] = [
     "uid",
     "resourceVersion",
     "generation",
@@ -45,7 +45,7 @@ pub fn is_bookkeeping_annotation(name: &str) -> bool {
     ) || name.starts_with("pv.kubernetes.io/")
 }
 
-fn is_bookkeeping_label(name: &str) -> bool {
+pub(super) fn is_bookkeeping_label(name: &str) -> bool {
     matches!(
         name,
         "controller-uid" | "batch.kubernetes.io/controller-uid"
@@ -210,6 +210,17 @@ fn without_bookkeeping(object: &Value) -> Value {
         .collect()
 }
 
+/// Whether [`is_same`] compares this part of an object as it stands.
+pub(super) fn is_compared(name: &str) -> bool {
+    !matches!(name, "apiVersion" | "kind" | "metadata" | "status")
+}
+
+/// The same for the metadata, where annotations and labels are compared entry by entry.
+pub(super) fn is_compared_metadata(name: &str) -> bool {
+    !SERVER_METADATA.contains(&name)
+        && !matches!(name, "name" | "namespace" | "annotations" | "labels")
+}
+
 /// True only when two objects of one name are equal once stripped: a look at both in place of a copy of both. False says
 /// nothing.
 pub fn is_same(a: &Value, b: &Value) -> bool {
@@ -220,18 +231,13 @@ pub fn is_same(a: &Value, b: &Value) -> bool {
     if left.contains_key("stringData") || right.contains_key("stringData") {
         return false;
     }
-    let compared = |name: &str| !matches!(name, "apiVersion" | "kind" | "metadata" | "status");
     let (Some(Value::Object(a)), Some(Value::Object(b))) =
         (left.get("metadata"), right.get("metadata"))
     else {
         return false;
     };
-    let content = |name: &str| {
-        !SERVER_METADATA.contains(&name)
-            && !matches!(name, "name" | "namespace" | "annotations" | "labels")
-    };
-    same_maps(left, right, compared)
-        && same_maps(a, b, content)
+    same_maps(left, right, is_compared)
+        && same_maps(a, b, is_compared_metadata)
         && TOOLS.iter().all(|(part, is_noise)| {
             let none = Map::new();
             match (entries(a.get(*part), &none), entries(b.get(*part), &none)) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
 
+use super::quick;
 use super::tree::{Kind, Tree};
 use super::yaml;
 
@@ -175,6 +176,21 @@ fn objects(
 ) -> Result<(), String> {
     let (text, _) = yaml::decode(bytes).map_err(|e| e.to_string())?;
     if text.contains(SKIP_MARKER) {
+        return Ok(());
+    }
+    if let Some(documents) = quick::read(text) {
+        for (doc, document) in documents.into_iter().enumerate() {
+            check(&document.value).map_err(|why| format!("document {doc}: {why}"))?;
+            let mut object = document.value;
+            fill_namespace(&mut object, namespace);
+            out.push(Rendered {
+                object: Arc::new(object),
+                file: path.to_owned(),
+                doc,
+                item: None,
+                line: document.line,
+            });
+        }
         return Ok(());
     }
     let tree = yaml::parse(text).map_err(|e| e.to_string())?;

@@ -106,6 +106,7 @@ pub struct GitRepo {
     handles: Arc<std::sync::Mutex<Vec<git2::Repository>>>,
     /// Commits that were found in the mirror; none ever leaves it.
     known: Mutex<BTreeSet<String>>,
+    folders: Arc<objects::Folders>,
 }
 
 impl GitRepo {
@@ -134,6 +135,7 @@ impl GitRepo {
             network: Mutex::new(()),
             handles: Arc::default(),
             known: Mutex::default(),
+            folders: Arc::default(),
         })
     }
 
@@ -457,10 +459,11 @@ impl Repo for GitRepo {
 
     async fn files(&self, sha: &str, prefix: &str) -> Result<Vec<SourceFile>, GitError> {
         let (id, folder) = (sha.to_owned(), prefix.to_owned());
+        let folders = self.folders.clone();
         self.read(
             sha,
             &format!("read {prefix:?} at {sha}"),
-            move |repository| objects::files(repository, &id, &folder),
+            move |repository| objects::files(repository, &folders, &id, &folder),
         )
         .await
     }
@@ -482,10 +485,11 @@ impl Repo for GitRepo {
 
     async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError> {
         let (id, folder) = (sha.to_owned(), prefix.to_owned());
+        let folders = self.folders.clone();
         self.read(
             sha,
             &format!("find {prefix:?} at {sha}"),
-            move |repository| objects::tree_id(repository, &id, &folder),
+            move |repository| objects::tree_id(repository, &folders, &id, &folder),
         )
         .await
     }

@@ -24,6 +24,7 @@ use trueup_core::drift::report::{DriftReport, ReportError};
 use trueup_core::drift::{self, AppInput, Desired, Input};
 use trueup_core::event::Prediction;
 use trueup_core::object::identity::{AppKey, ObjectRef};
+use trueup_core::object::live::Live;
 use trueup_core::object::redact::{self, redact};
 use trueup_core::source::plain::Rendering;
 
@@ -104,7 +105,7 @@ pub struct AppSeen {
     pub hooks: Vec<ObjectRef>,
     /// Git at `base_revision`, secrets as digests.
     pub base: Option<Vec<Arc<Value>>>,
-    pub live: Vec<Arc<Value>>,
+    pub live: Vec<Arc<Live>>,
     /// The Application as Git declares it, and where.
     pub declared: Option<DeclaredAt>,
     /// The rendering at the head with its values as they stand in Git; for edits and proofs, never to be shown.
@@ -121,7 +122,7 @@ pub struct AppSeen {
 impl AppSeen {
     /// The live objects, whoever shares them.
     pub fn live_objects(&self) -> impl Iterator<Item = &Value> {
-        self.live.iter().map(Arc::as_ref)
+        self.live.iter().map(|live| &***live)
     }
 
     /// The object as Git renders it at the head, and as it is live.
@@ -279,17 +280,19 @@ impl Reader {
             self.hub.list(&kind, Some(&self.namespace)).await?
         };
         if let Some(elsewhere) = managed {
-            let ours = |object: &Arc<Value>| self.is_managed(object, &elsewhere);
+            let ours = |object: &Arc<Live>| self.is_managed(object, &elsewhere);
             listing.items.retain(ours);
         }
-        Ok((listing.items, listing.bytes, listing.requests))
+        Ok((trees(listing.items), listing.bytes, listing.requests))
     }
 
     /// One look at everything in the scope. What cannot be read is an entry in `errors`; the rest is still there.
     pub async fn look(&self, scope: Option<&[AppKey]>, options: LookOptions) -> World {
         let observed_at = self.clock.now();
         let mut look = Look::default();
-        let pin = match self.pin(options.glance).await {
+        // What a server says that does not say who it is is not believed; but it need not be asked later.
+        let (pin, listed) = tokio::join!(self.pin(options.glance), self.applications(scope));
+        let pin = match pin {
             Ok(pin) => Some(pin),
             Err(error) => {
                 look.errors.push(from_read(&error));
@@ -297,7 +300,7 @@ impl Reader {
             }
         };
         if pin.is_some() {
-            match self.applications(scope).await {
+            match listed {
                 Ok((objects, bytes, requests)) => {
                     look.bytes += bytes;
                     look.requests += requests;
@@ -309,12 +312,16 @@ impl Reader {
                 Err(error) => look.errors.push(from_read(&error)),
             }
         }
-        self.find_heads(&mut look, options.glance).await;
-        if options.git_only {
+        let hinted = match options.git_only {
+            true => Vec::new(),
+            false => self.hinted(&look),
+        };
+        let git = async {
+            self.find_heads(&mut look, options.glance).await;
             self.render_all(&mut look).await;
-        } else {
-            let hinted = self.hinted(&look);
-            let ((), early) = tokio::join!(self.render_all(&mut look), live::list_early(hinted));
+        };
+        let ((), early) = tokio::join!(git, live::list_early(hinted));
+        if !options.git_only {
             self.read_live(&mut look, options.pods, early).await;
         }
         if options.predictions {
@@ -524,7 +531,7 @@ impl Reader {
             Ok(listing) => {
                 look.bytes += listing.bytes;
                 look.requests += listing.requests;
-                listing.items
+                trees(listing.items)
             }
             Err(error) => {
                 look.errors.push(from_read(&error));
@@ -557,6 +564,12 @@ struct Look {
     errors: Vec<ReportError>,
     bytes: u64,
     requests: u32,
+}
+
+/// Objects of which every part is looked at.
+fn trees(items: Vec<Arc<Live>>) -> Vec<Arc<Value>> {
+    let tree = |item| Arc::new(Arc::<Live>::unwrap_or_clone(item).into_tree());
+    items.into_iter().map(tree).collect()
 }
 
 /// What is compared of an Application. Everything that was read is in there, so it is lent and not copied.

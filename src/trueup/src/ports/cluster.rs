@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use trueup_core::object::identity::ObjectRef;
+use trueup_core::object::live::Live;
 use trueup_core::object::redact::Plain;
 
 /// A kind of object as a manifest names it; the server's plural is looked up by the adapter.
@@ -96,7 +97,7 @@ pub struct ClusterPin {
 pub struct Listing {
     /// Whole, but for `metadata.managedFields`, which is text (see `trueup_core::object::managed::unpack`). Shared: who keeps the live state and
     /// who looks at it have the same object.
-    pub items: Vec<Arc<Value>>,
+    pub items: Vec<Arc<Live>>,
     /// Where a watch goes on from.
     pub resource_version: String,
     /// Size of the answers, decompressed.
@@ -252,7 +253,7 @@ pub enum WatchEvent {
     Gap {
         from: String,
         to: String,
-        items: Vec<Arc<Value>>,
+        items: Vec<Arc<Live>>,
     },
     /// The watch broke and is being taken up again from where it was.
     Error(ReadError),

@@ -65,12 +65,13 @@ impl SourceFile {
 
 /// Whether bytes contain `needle`; none contain an empty one.
 pub fn holds(bytes: &[u8], needle: &[u8]) -> bool {
-    // The first byte by itself: nearly every place is ruled out by it.
-    needle.first().is_some_and(|first| {
-        bytes
-            .windows(needle.len())
-            .any(|window| window[0] == *first && window == needle)
-    })
+    if needle.is_empty() {
+        return false;
+    }
+    match (std::str::from_utf8(bytes), std::str::from_utf8(needle)) {
+        (Ok(text), Ok(needle)) => text.contains(needle),
+        _ => bytes.windows(needle.len()).any(|window| window == needle),
+    }
 }
 
 /// The new bytes of a file; the file is made when it is not there. `None` takes it away, and the folder with its last.

@@ -1,6 +1,8 @@
 //! Trees, blobs and commits of the mirror through libgit2; nothing here touches the network or a working tree.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use git2::{
     ErrorClass, ErrorCode, ObjectType, Oid, Repository, Signature, Sort, Time, Tree, TreeWalkMode,
@@ -100,40 +102,85 @@ fn tree<'a>(repository: &'a Repository, sha: &str) -> Result<Tree<'a>, Trouble> 
     Ok(repository.find_commit(oid(sha)?)?.tree()?)
 }
 
+/// The folders in those folders that were looked into lately, by commit and path. A fleet keeps its Applications beside each other, and to
+/// read, check and search a folder of a thousand for each of them takes longer than what is in them.
+#[derive(Default)]
+pub(super) struct Folders(Mutex<BTreeMap<(String, String), Below>>);
+
+/// By name.
+type Below = Arc<BTreeMap<String, Oid>>;
+
+/// More are not remembered.
+const MAX_FOLDERS: usize = 16;
+
+impl Folders {
+    fn below(&self, repository: &Repository, sha: &str, parts: &[&str]) -> Result<Below, Trouble> {
+        let path = (sha.to_owned(), parts.join("/"));
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folders) = known().get(&path) {
+            return Ok(folders.clone());
+        }
+        let root = tree(repository, sha)?;
+        let tree = if parts.is_empty() {
+            root
+        } else {
+            match root.get_path(Path::new(&path.1)) {
+                Ok(entry) if entry.kind() == Some(ObjectType::Tree) => {
+                    repository.find_tree(entry.id())?
+                }
+                Ok(_) => return Ok(Arc::default()),
+                Err(error) if error.code() == ErrorCode::NotFound => return Ok(Arc::default()),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        // A name that is not UTF-8 is none that anything could refer to.
+        let folders: BTreeMap<String, Oid> = tree
+            .iter()
+            .filter(|entry| entry.kind() == Some(ObjectType::Tree))
+            .filter_map(|entry| Some((entry.name().ok()?.to_owned(), entry.id())))
+            .collect();
+        let folders = Arc::new(folders);
+        let mut known = known();
+        if known.len() >= MAX_FOLDERS {
+            known.clear();
+        }
+        known.insert(path, folders.clone());
+        Ok(folders)
+    }
+}
+
 fn folder<'a>(
     repository: &'a Repository,
+    folders: &Folders,
     sha: &str,
     prefix: &str,
 ) -> Result<Option<Tree<'a>>, Trouble> {
     let parts = path_parts(prefix).map_err(|why| Trouble::new(GitFailure::BadName, why))?;
-    let root = tree(repository, sha)?;
-    if parts.is_empty() {
-        return Ok(Some(root));
-    }
-    match root.get_path(Path::new(&parts.join("/"))) {
-        Ok(entry) if entry.kind() == Some(ObjectType::Tree) => {
-            Ok(Some(repository.find_tree(entry.id())?))
-        }
-        Ok(_) => Ok(None),
-        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
+    let Some((last, above)) = parts.split_last() else {
+        return Ok(Some(tree(repository, sha)?));
+    };
+    match folders.below(repository, sha, above)?.get(*last) {
+        Some(id) => Ok(Some(repository.find_tree(*id)?)),
+        None => Ok(None),
     }
 }
 
 pub(super) fn tree_id(
     repository: &Repository,
+    folders: &Folders,
     sha: &str,
     prefix: &str,
 ) -> Result<Option<String>, Trouble> {
-    Ok(folder(repository, sha, prefix)?.map(|tree| tree.id().to_string()))
+    Ok(folder(repository, folders, sha, prefix)?.map(|tree| tree.id().to_string()))
 }
 
 pub(super) fn files(
     repository: &Repository,
+    folders: &Folders,
     sha: &str,
     prefix: &str,
 ) -> Result<Vec<SourceFile>, Trouble> {
-    let Some(tree) = folder(repository, sha, prefix)? else {
+    let Some(tree) = folder(repository, folders, sha, prefix)? else {
         return Err(Trouble::new(
             GitFailure::NoSuchRevision,
             format!("there is no folder {prefix:?} at this commit"),

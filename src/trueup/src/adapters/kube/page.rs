@@ -9,7 +9,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use trueup_core::object::live::{ListKind, Live};
 
 use super::secrets::admit;
 use crate::ports::Kind;
@@ -53,26 +53,56 @@ pub(super) fn items(
     body: &[u8],
     kind: &Kind,
     secret_key: &[u8; 32],
-) -> serde_json::Result<Vec<Arc<Value>>> {
+) -> serde_json::Result<Vec<Arc<Live>>> {
+    let page = Page {
+        kind: ListKind {
+            api_version: kind.api_version().into(),
+            kind: kind.kind.as_str().into(),
+        },
+        secret: kind.is_secret(),
+        secret_key,
+    };
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let objects = reader.deserialize_map(List(kind))?;
+    let objects = reader.deserialize_map(List(&page))?;
     reader.end()?;
-    Ok(objects
-        .into_iter()
-        .map(|object| Arc::new(admit(object, secret_key)))
-        .collect())
+    Ok(objects)
 }
 
-struct List<'k>(&'k Kind);
+struct Page<'k> {
+    kind: ListKind,
+    secret: bool,
+    secret_key: &'k [u8; 32],
+}
+
+impl Page<'_> {
+    /// What may hold a secret is looked through at once and never kept as it came.
+    fn item(&self, text: &str) -> serde_json::Result<Live> {
+        if self.secret || may_hold_secret(text) {
+            let tree = Live::tree_of(text, &self.kind)?;
+            return Ok(admit(tree, self.secret_key).into());
+        }
+        Live::read(text, &self.kind)
+    }
+}
+
+/// Whether a Secret may be anywhere in the text of an object, its kind written in whatever way.
+fn may_hold_secret(text: &str) -> bool {
+    // The first three are escapes that letters can be written as.
+    ["\\u005", "\\u006", "\\u007", "Secret"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+struct List<'p>(&'p Page<'p>);
 
 impl<'de> Visitor<'de> for List<'_> {
-    type Value = Vec<Value>;
+    type Value = Vec<Arc<Live>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of objects")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Value>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Arc<Live>>, A::Error> {
         let mut objects = Vec::new();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             if key == "items" {
@@ -85,109 +115,42 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 }
 
-struct Items<'k>(&'k Kind);
+struct Items<'p>(&'p Page<'p>);
 
 impl<'de> DeserializeSeed<'de> for Items<'_> {
-    type Value = Vec<Value>;
+    type Value = Vec<Arc<Live>>;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<Value>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<Arc<Live>>, D::Error> {
         from.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Items<'_> {
-    type Value = Vec<Value>;
+    type Value = Vec<Arc<Live>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the objects of a list")
     }
 
     /// An empty list of Go is null.
-    fn visit_unit<E>(self) -> Result<Vec<Value>, E> {
+    fn visit_unit<E>(self) -> Result<Vec<Arc<Live>>, E> {
         Ok(Vec::new())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Value>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Arc<Live>>, A::Error> {
         let mut objects = Vec::new();
-        while let Some(object) = seq.next_element_seed(Object(self.0))? {
-            objects.push(object);
+        while let Some(text) = seq.next_element::<&'de RawValue>()? {
+            let object = self.0.item(text.get()).map_err(A::Error::custom)?;
+            objects.push(Arc::new(object));
         }
         Ok(objects)
-    }
-}
-
-struct Object<'k>(&'k Kind);
-
-impl<'de> DeserializeSeed<'de> for Object<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
-        from.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Object<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        // Items of a list do not say what they are; the list does.
-        let mut object = Map::with_capacity(6);
-        object.insert("apiVersion".into(), self.0.api_version().into());
-        object.insert("kind".into(), self.0.kind.clone().into());
-        while let Some(key) = map.next_key::<String>()? {
-            let value = if key == "metadata" {
-                map.next_value_seed(Metadata)?
-            } else {
-                map.next_value()?
-            };
-            object.insert(key, value);
-        }
-        Ok(Value::Object(object))
-    }
-}
-
-/// The metadata of an object. Its managed fields stay the text that they are: as a tree they are the greater part of what a small object takes
-/// of memory, and of few objects anybody asks who wrote them.
-struct Metadata;
-
-impl<'de> DeserializeSeed<'de> for Metadata {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
-        from.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Metadata {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("metadata")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut metadata = Map::with_capacity(8);
-        while let Some(key) = map.next_key::<String>()? {
-            let value = if key == "managedFields" {
-                let text: &'de RawValue = map.next_value()?;
-                Value::from(text.get())
-            } else {
-                map.next_value()?
-            };
-            metadata.insert(key, value);
-        }
-        Ok(Value::Object(metadata))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use trueup_core::object::managed::{Managed, unpack};
 
     fn read(list: &Value) -> serde_json::Result<Vec<Value>> {
@@ -196,7 +159,8 @@ mod tests {
             &Kind::new("apps", "v1", "Deployment"),
             &[7; 32],
         )?;
-        Ok(read.into_iter().map(Arc::unwrap_or_clone).collect())
+        let tree = |object: Arc<Live>| Arc::unwrap_or_clone(object).into_tree();
+        Ok(read.into_iter().map(tree).collect())
     }
 
     #[test]

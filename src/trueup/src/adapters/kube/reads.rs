@@ -8,6 +8,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 use trueup_core::object::identity::ObjectRef;
+use trueup_core::object::live::Live;
 use trueup_core::object::redact::{self, Plain};
 
 use super::discovery::group_path;
@@ -105,7 +106,7 @@ impl KubeCluster {
         let mut listing = Listing::default();
         let mut next = String::new();
         // A page is decoded while the server makes the next one.
-        let mut decoding: Option<JoinHandle<serde_json::Result<Vec<Arc<Value>>>>> = None;
+        let mut decoding: Option<JoinHandle<serde_json::Result<Vec<Arc<Live>>>>> = None;
         loop {
             let mut uri = format!("{base}?limit={PAGE}");
             if !next.is_empty() {
@@ -388,8 +389,8 @@ fn parse(what: &str, body: &[u8]) -> Result<Value, ReadError> {
 
 async fn decoded(
     what: &str,
-    decoding: JoinHandle<serde_json::Result<Vec<Arc<Value>>>>,
-) -> Result<Vec<Arc<Value>>, ReadError> {
+    decoding: JoinHandle<serde_json::Result<Vec<Arc<Live>>>>,
+) -> Result<Vec<Arc<Live>>, ReadError> {
     match decoding.await {
         Ok(items) => items.map_err(|error| malformed(what, &error)),
         Err(_) => Err(ReadError {

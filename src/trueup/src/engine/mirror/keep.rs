@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use trueup_core::object::identity::{ObjectKey, ObjectRef};
+use trueup_core::object::live::Live;
 
 use super::{DENIED, Gap, HALF_OPEN, Place, RELIST, Shared, lock};
 use crate::ports::{Listing, ReadError, ReadFailure, Watch, WatchEvent, WatchHealth};
@@ -21,7 +22,7 @@ pub(super) struct Kept {
 
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<ObjectKey, Arc<Value>>,
+    objects: BTreeMap<ObjectKey, Arc<Live>>,
     version: String,
     listed_before: bool,
     how: How,
@@ -59,6 +60,10 @@ pub(super) fn version_of(object: &Value) -> u64 {
         .and_then(Value::as_str)
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
+}
+
+fn kept_version(object: &Live) -> u64 {
+    object.resource_version().parse().unwrap_or(0)
 }
 
 fn key_of(object: &Value) -> Option<ObjectKey> {
@@ -136,7 +141,7 @@ impl Kept {
         lock(&self.state)
             .objects
             .get(key)
-            .map_or(0, |object| version_of(object))
+            .map_or(0, |object| kept_version(object))
     }
 
     /// Takes a whole list. After the first one it is a gap: what happened in between was not seen. Where there never was a
@@ -166,10 +171,10 @@ impl Kept {
         shared.ring();
     }
 
-    fn exchange(state: &mut State, shared: &Shared, items: &[Arc<Value>]) {
-        let mut now: BTreeMap<ObjectKey, Arc<Value>> = items
+    fn exchange(state: &mut State, shared: &Shared, items: &[Arc<Live>]) {
+        let mut now: BTreeMap<ObjectKey, Arc<Live>> = items
             .iter()
-            .filter_map(|item| Some((key_of(item)?, Arc::clone(item))))
+            .filter_map(|item| Some((item.reference().ok()?.key(), Arc::clone(item))))
             .collect();
         std::mem::swap(&mut state.objects, &mut now);
         let before = now;
@@ -179,8 +184,8 @@ impl Kept {
         let (mut moved, mut trail) = (lock(&shared.moved), lock(&shared.trail));
         for (key, object) in &state.objects {
             let was = before.get(key);
-            if was.is_none_or(|was| version_of(was) != version_of(object)) {
-                trail.saw(key, was.map(Arc::as_ref), Some(object));
+            if was.is_none_or(|was| kept_version(was) != kept_version(object)) {
+                trail.saw(key, was.map(|was| &***was), Some(object));
                 moved.insert(key.clone());
             }
         }
@@ -200,19 +205,19 @@ impl Kept {
             Some(object) => {
                 if was
                     .as_ref()
-                    .is_some_and(|was| version_of(was) >= version_of(&object))
+                    .is_some_and(|was| kept_version(was) >= version_of(&object))
                 {
                     return;
                 }
-                let object = Arc::new(object);
-                lock(&shared.trail).saw(key, was.as_deref(), Some(&object));
+                let object = Arc::new(Live::from(object));
+                lock(&shared.trail).saw(key, was.as_ref().map(|was| &***was), Some(&object));
                 state.objects.insert(key.clone(), object);
             }
             None => {
                 if was.is_none() {
                     return;
                 }
-                lock(&shared.trail).saw(key, was.as_deref(), None);
+                lock(&shared.trail).saw(key, was.as_ref().map(|was| &***was), None);
                 state.objects.remove(key);
             }
         }

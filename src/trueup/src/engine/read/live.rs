@@ -8,7 +8,9 @@ use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use trueup_core::drift::report::ReportError;
 use trueup_core::object::identity::{AppKey, ObjectKey, ObjectRef};
+use trueup_core::object::live::Live;
 
+use super::desired::unsupported;
 use super::{CONCURRENT, Look, Reader, from_read, scope};
 use crate::ports::{Cluster, Kind, Listing, ReadError, ReadFailure, Served};
 
@@ -21,7 +23,7 @@ type Wanted = BTreeMap<(String, String), (Kind, BTreeSet<String>)>;
 /// What one cluster gave.
 #[derive(Default)]
 struct ClusterState {
-    objects: BTreeMap<ObjectKey, Arc<Value>>,
+    objects: BTreeMap<ObjectKey, Arc<Live>>,
     /// Instance name → objects that carry its tracking mark.
     tracked: BTreeMap<String, Vec<ObjectKey>>,
     served: BTreeMap<(String, String), Option<Served>>,
@@ -49,10 +51,13 @@ impl ClusterState {
                     && key.group.is_empty()
                     && key.kind == "Pod"
             })
-            .map(|(_, pod)| pod.as_ref())
+            .map(|(_, pod)| &***pod)
     }
 
     fn is_unread(&self, key: &ObjectKey) -> bool {
+        if self.unread.is_empty() {
+            return false;
+        }
         let kind = |namespace: Option<String>| (key.group.clone(), key.kind.clone(), namespace);
         self.unread.contains(&kind(None)) || self.unread.contains(&kind(key.namespace.clone()))
     }
@@ -91,7 +96,8 @@ impl Reader {
     /// certain that they are needed.
     pub(super) fn hinted(&self, look: &Look) -> Vec<(Arc<dyn Cluster>, Kind)> {
         let mut hinted: BTreeMap<(&str, Kind), &Arc<dyn Cluster>> = BTreeMap::new();
-        for app in look.apps.values().filter(|app| app.head.is_some()) {
+        let rendered = |app: &&super::AppSeen| unsupported(&app.object).is_none();
+        for app in look.apps.values().filter(rendered) {
             let Some(cluster) = self.cluster_of(&app.destination) else {
                 continue;
             };
@@ -339,15 +345,11 @@ fn take_listing(state: &mut ClusterState, listing: Listing) {
     state.bytes += listing.bytes;
     state.requests += listing.requests;
     for item in listing.items {
-        let Ok(object) = ObjectRef::from_object(&item) else {
+        let Ok(object) = item.reference() else {
             continue;
         };
         let key = object.key();
-        if let Some(instance) = item
-            .pointer(TRACKING)
-            .and_then(Value::as_str)
-            .and_then(|mark| owner_of(mark, &key))
-        {
+        if let Some(instance) = item.tracking_id().and_then(|mark| owner_of(mark, &key)) {
             state
                 .tracked
                 .entry(instance.to_owned())

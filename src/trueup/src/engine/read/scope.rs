@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 use trueup_core::object::identity::AppKey;
+use trueup_core::object::live::Live;
 
 /// A pod of an Application's workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +43,15 @@ pub(super) fn owner(application: &Value, key: &AppKey, control_namespace: &str) 
 
 /// The pods that the selectors of the live workloads pick.
 pub(super) fn pods_of<'a>(
-    live: &[Arc<Value>],
+    live: &[Arc<Live>],
     pods: impl Iterator<Item = &'a Value>,
 ) -> Vec<PodSeen> {
     let selectors: Vec<(&str, BTreeMap<&str, &str>)> = live
         .iter()
         .filter(|object| {
             matches!(
-                object.get("kind").and_then(Value::as_str),
-                Some("Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+                object.kind(),
+                "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"
             )
         })
         .filter_map(|object| {
