@@ -109,3 +109,47 @@ fn what_is_decided_otherwise_is_left_unless_it_is_asked_for() {
         assert_eq!(taken.contains(&otherwise), cells == 6);
     }
 }
+
+#[test]
+fn why_auto_sync_was_switched_off_is_read_before_a_target_is_chosen() {
+    let mut model = fixture::model(Point::Scope, (80, 24));
+    let mut now = (*model.world.now).clone();
+    for (i, name) in trueup_core::transcript::sample::APPS
+        .into_iter()
+        .enumerate()
+    {
+        let app = now
+            .apps
+            .get_mut(&trueup_core::transcript::sample::app(name))
+            .unwrap();
+        let note = format!(
+            "annotation \"note\": \"off until the rotation is done\" (kubectl-edit, 2026-11-14T09:0{i}:00Z)"
+        );
+        app.evidence.push(note);
+    }
+    fixture::tell(&mut model, Update::Seen(Arc::new(now)));
+    press(&mut model, &["n"]);
+    let drawn = draw(&model);
+    let said = "annotation \"note\": \"off until the rotation is done\" on auth-service,";
+    assert_eq!(drawn.matches(said).count(), 1, "{drawn}");
+    assert!(drawn.contains("as declared"), "{drawn}");
+}
+
+#[test]
+fn a_target_that_leaves_auto_sync_off_is_not_said_to_switch_it_on() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Thaw, size);
+        let on = "what auto-sync will do the moment it is on";
+        assert!(draw(&model).contains(on));
+        let mut run = (*model.world.run).clone();
+        for app in run.apps.values_mut() {
+            app.target.as_mut().unwrap().1 = serde_json::Value::Null;
+        }
+        model.world.run = run.into();
+        let drawn = draw(&model);
+        assert!(!drawn.contains(on), "{drawn}");
+        for said in ["auto-sync stays off", "nothing syncs it but a person"] {
+            assert!(drawn.contains(said), "{said}\n{drawn}");
+        }
+    }
+}

@@ -155,7 +155,15 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
     doc.rule("if synced now");
     if_synced(model, app, &mut doc);
     doc.rule("auto-sync");
-    for line in &app.evidence {
+    // What somebody wrote on it says more than any date.
+    let (noted, dated): (Vec<&String>, Vec<&String>) = app
+        .evidence
+        .iter()
+        .partition(|line| line.starts_with("annotation "));
+    for line in noted {
+        doc.indented(2, Role::Warn, format!("· {line}"));
+    }
+    for line in dated {
         doc.indented(2, Role::Text, format!("· {line}"));
     }
     owner(&mut doc, app);
