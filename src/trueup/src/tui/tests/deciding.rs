@@ -148,7 +148,7 @@ fn a_target_that_leaves_auto_sync_off_is_not_said_to_switch_it_on() {
         model.world.run = run.into();
         let drawn = draw(&model);
         assert!(!drawn.contains(on), "{drawn}");
-        for said in ["auto-sync stays off", "nothing syncs it but a person"] {
+        for said in ["auto-sync stays off", "the target leaves auto-sync off"] {
             assert!(drawn.contains(said), "{said}\n{drawn}");
         }
     }
