@@ -560,6 +560,16 @@ fn bad_input_ends_with_a_message_and_writes_nothing() {
             "{ran:?}"
         );
     }
+    let twice = [
+        "run",
+        &plan,
+        "--attest",
+        "traces=jo: x",
+        "--attest",
+        "traces=al: y",
+    ];
+    let twice = bench.ends(2, &twice);
+    assert!(twice.err.contains("attested twice"), "{twice:?}");
     assert!(!bench.state.join("incidents").exists(), "opened");
 
     // All is read, and the first write stops: nothing was written, and nothing is frozen.

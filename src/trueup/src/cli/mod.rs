@@ -119,10 +119,14 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
     }
 }
 
+/// The longest error for a person, in characters: it may hold a value of any length. A program gets it whole.
+const ERROR: usize = 2000;
+
 /// An error for a person, on stderr.
 pub fn complain(what: &str, hint: &str) {
+    use trueup_core::text;
     let mut err = std::io::stderr();
-    let _ = writeln!(err, "error: {}", trueup_core::text::line(what));
+    let _ = writeln!(err, "error: {}", text::shorten(&text::line(what), ERROR));
     if !hint.is_empty() {
         let _ = writeln!(err, "  hint: {}", trueup_core::text::line(hint));
     }

@@ -1,6 +1,11 @@
 //! `trueup run PLAN.yaml`: the whole walk without a screen.
 
-use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -190,8 +195,17 @@ fn attestable(
         .iter()
         .map(|(name, _)| name)
         .find(|name| !matches!(gate(name), Some(Gate::Manual(_))));
+    let mut given = BTreeSet::new();
+    let twice = args.attest.iter().find(|(name, _)| !given.insert(name));
     let Some(name) = wrong else {
-        return Ok(());
+        return match twice {
+            None => Ok(()),
+            Some((name, _)) => Err(Trouble::failed(
+                format!("attest {name}"),
+                "it is attested twice, and only one of the two could stand",
+                "say it once",
+            )),
+        };
     };
     let manual: Vec<&str> = gates
         .iter()
