@@ -17,7 +17,6 @@ pub mod ops;
 pub mod plain;
 pub mod proof;
 pub mod provenance;
-mod quick;
 mod replace;
 mod resolve;
 pub mod scalar;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
 
-use super::quick;
 use super::tree::{Kind, Tree};
 use super::yaml;
 
@@ -161,7 +160,9 @@ fn read(path: &str, bytes: &[u8], namespace: &str, out: &mut Vec<Rendered>) -> R
         .all(|part| has(part));
     let some_were_good = out.len() > before;
     out.truncate(before);
-    if path.ends_with(".json") || some_were_good || looks_like_one {
+    // A kind is enough for Argo CD to take it for an object.
+    let no_version = why.ends_with(NO_VERSION);
+    if path.ends_with(".json") || some_were_good || looks_like_one || no_version {
         return Err(why);
     }
     // An unrelated YAML file.
@@ -176,21 +177,6 @@ fn objects(
 ) -> Result<(), String> {
     let (text, _) = yaml::decode(bytes).map_err(|e| e.to_string())?;
     if text.contains(SKIP_MARKER) {
-        return Ok(());
-    }
-    if let Some(documents) = quick::read(text) {
-        for (doc, document) in documents.into_iter().enumerate() {
-            check(&document.value).map_err(|why| format!("document {doc}: {why}"))?;
-            let mut object = document.value;
-            fill_namespace(&mut object, namespace);
-            out.push(Rendered {
-                object: Arc::new(object),
-                file: path.to_owned(),
-                doc,
-                item: None,
-                line: document.line,
-            });
-        }
         return Ok(());
     }
     let tree = yaml::parse(text).map_err(|e| e.to_string())?;
@@ -262,17 +248,18 @@ fn item_line(tree: &Tree<'_>, root: usize, index: usize) -> Option<usize> {
     Some(tree.line_of(items.get(index)?.start))
 }
 
+const NO_VERSION: &str = "no Kubernetes object: apiVersion is missing or no text";
+
 fn check(object: &Value) -> Result<(), String> {
-    for field in ["kind", "apiVersion"] {
-        if object
-            .get(field)
-            .and_then(Value::as_str)
-            .is_none_or(str::is_empty)
-        {
-            return Err(format!(
-                "no Kubernetes object: {field} is missing or no text"
-            ));
-        }
+    let has = |field: &str| {
+        let text = object.get(field).and_then(Value::as_str);
+        text.is_some_and(|text| !text.is_empty())
+    };
+    if !has("kind") {
+        return Err("no Kubernetes object: kind is missing or no text".to_owned());
+    }
+    if !has("apiVersion") {
+        return Err(NO_VERSION.to_owned());
     }
     Ok(())
 }
@@ -351,12 +338,24 @@ mod tests {
 
     #[test]
     fn of_a_number_that_is_no_int64_digits_are_lost() {
-        let text = "apiVersion: v1\nkind: X\nmetadata: {name: x}\nspec: [9223372036854775807, 9223372036854775808, 12345678901234567890]\n";
-        let rendering = render(&[file("x.yaml", text)], &DirectoryOptions::default(), "");
-        assert_eq!(
-            rendering.objects[0].object["spec"].to_string(),
-            "[9223372036854775807,9223372036854776000,12345678901234567000]"
-        );
+        for list in [
+            " [9223372036854775807, 9223372036854775808, 12345678901234567890]",
+            "\n- 9223372036854775807\n- 9223372036854775808\n- 12345678901234567890",
+        ] {
+            let text = format!("apiVersion: v1\nkind: X\nmetadata:\n  name: x\nspec:{list}\n");
+            let rendering = render(&[file("x.yaml", &text)], &DirectoryOptions::default(), "");
+            assert_eq!(
+                rendering.objects[0].object["spec"].to_string(),
+                "[9223372036854775807,9223372036854776000,12345678901234567000]"
+            );
+        }
+    }
+
+    #[test]
+    fn an_object_without_a_version_is_not_passed_over() {
+        let file = file("x.yaml", "kind: ConfigMap\nmetadata: {name: x}\n");
+        let rendering = render(&[file], &DirectoryOptions::default(), "");
+        assert!(rendering.errors[0].why.contains("apiVersion is missing"));
     }
 
     #[test]

@@ -136,9 +136,17 @@ pub fn holds(app: &AppRun, hold: std::time::Duration, at: Timestamp) -> (Role, S
     }
 }
 
+/// The sync that counts: what was verified before the newest prediction is to be synced again.
+pub fn sync_now(app: &AppRun) -> &Sync {
+    match &app.sync {
+        Sync::Verified { .. } if app.prediction.is_some() => &Sync::Not,
+        sync => sync,
+    }
+}
+
 /// Where the sync of an Application stands.
 pub fn sync_state(app: &AppRun) -> (Role, String) {
-    match &app.sync {
+    match sync_now(app) {
         Sync::Not => match &app.prediction {
             Some((_, p)) if !p.as_expected() && p.unexpected.is_empty() && p.missing.is_empty() => {
                 (Role::Warn, "? effect not known".into())

@@ -29,7 +29,7 @@ pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
     let done = order
         .iter()
         .filter_map(|key| model.run().apps.get(key))
-        .filter(|app| matches!(app.sync, Sync::Verified { .. }))
+        .filter(|app| matches!(facts::sync_now(app), Sync::Verified { .. }))
         .count();
     Screen {
         title: "order".into(),
@@ -173,7 +173,7 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
             .collect();
         doc.text(Role::Warn, ways.join(" · "));
     }
-    match &app.sync {
+    match facts::sync_now(app) {
         Sync::Not => match &app.prediction {
             Some((revision, prediction)) => {
                 doc.rule(format!("predicted at {}", revision.short()));
