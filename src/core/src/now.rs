@@ -4,12 +4,12 @@ use crate::{
     decision::{CellKey, Decision, Sides, Take},
     event::Prediction,
     ids::Commit,
-    object::identity::AppKey,
+    object::identity::{AppKey, ObjectKey},
     run::Thaw,
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One look at the world.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -149,6 +149,19 @@ pub struct Permitted {
     pub applications: Vec<AppKey>,
 }
 
+/// Objects that are on one side only.
+#[derive(Debug)]
+pub struct OneSided<'n>(BTreeSet<(&'n AppKey, ObjectKey)>);
+
+impl OneSided<'_> {
+    /// Whether a cell is a field of one.
+    pub fn has(&self, cell: &CellKey) -> bool {
+        !self.0.is_empty()
+            && !cell.field.is_root()
+            && self.0.contains(&(&cell.application, cell.object.key()))
+    }
+}
+
 impl Now {
     /// The values that Git holds of what is looked at, as JSON text.
     pub fn git_values(&self) -> std::collections::HashSet<String> {
@@ -209,15 +222,16 @@ impl Now {
             .is_some_and(|seen| seen.sides.live.is_some())
     }
 
-    /// Whether the object of a field is on one side only: then it is the object as a whole that is asked about.
-    pub fn is_one_sided(&self, field: &CellKey) -> bool {
-        !field.field.is_root()
-            && self.cells.iter().any(|(key, cell)| {
-                key.field.is_root()
-                    && key.application == field.application
-                    && key.object.key() == field.object.key()
-                    && (cell.sides.live.is_none() || cell.sides.git.is_none())
-            })
+    /// The objects that are on one side only: it is as a whole that they are asked about, not field by field.
+    pub fn one_sided(&self) -> OneSided<'_> {
+        let roots = self.cells.iter().filter(|(key, cell)| {
+            key.field.is_root() && (cell.sides.live.is_none() || cell.sides.git.is_none())
+        });
+        OneSided(
+            roots
+                .map(|(key, _)| (&key.application, key.object.key()))
+                .collect(),
+        )
     }
 
     /// A field that is decided, that Git has as decided, and that the cluster does not have so: a sync is missing.
@@ -226,22 +240,26 @@ impl Now {
         run: &'a crate::run::Run,
         application: &AppKey,
     ) -> Option<&'a CellKey> {
-        let decided = run.decisions.values().filter(|decision| {
-            decision.cell.application == *application
-                && decision.take != Take::Ignore
-                && !decision.deletes()
-        });
-        decided
+        let waiting: Vec<&CellKey> = run
+            .decisions
+            .values()
             .filter(|decision| {
-                self.cells.get(&decision.cell).is_some_and(|cell| {
-                    decision.stands(&cell.sides)
-                        && cell.git_as_decided(decision)
-                        && !decision.live_met(&cell.sides)
-                        && !self.is_one_sided(&decision.cell)
-                })
+                decision.cell.application == *application
+                    && decision.take != Take::Ignore
+                    && !decision.deletes()
+                    && self.cells.get(&decision.cell).is_some_and(|cell| {
+                        decision.stands(&cell.sides)
+                            && cell.git_as_decided(decision)
+                            && !decision.live_met(&cell.sides)
+                    })
             })
             .map(|decision| &decision.cell)
-            .next()
+            .collect();
+        if waiting.is_empty() {
+            return None;
+        }
+        let one_sided = self.one_sided();
+        waiting.into_iter().find(|cell| !one_sided.has(cell))
     }
 
     /// Applications that bear our note and that the journal has not frozen: another state folder did it.
@@ -265,6 +283,7 @@ impl Now {
         &'a self,
         run: &'a crate::run::Run,
     ) -> impl Iterator<Item = (&'a CellKey, &'a CellNow)> {
+        let one_sided = self.one_sided();
         self.cells.iter().filter(move |(key, cell)| {
             let parked = run
                 .apps
@@ -272,7 +291,7 @@ impl Now {
                 .is_some_and(|app| app.parked.is_some());
             let decision = run.decisions.get(key);
             !parked
-                && !self.is_one_sided(key)
+                && !one_sided.has(key)
                 && match decision {
                     None => cell.question.is_some(),
                     Some(decision) => !decision.stands(&cell.sides),

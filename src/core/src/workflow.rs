@@ -376,6 +376,7 @@ fn decide(run: &Run, now: &Now) -> Option<Next> {
 
 /// Whether the tracked branch still has to change for a decision.
 fn owed_to_git(run: &Run, now: &Now) -> bool {
+    let one_sided = now.one_sided();
     run.decisions.iter().any(|(key, decision)| {
         let parked = run
             .apps
@@ -385,7 +386,7 @@ fn owed_to_git(run: &Run, now: &Now) -> bool {
             Some(cell) => cell.git_as_decided(decision),
             None => !decision.changes_git() && decision.take != Take::Ignore,
         };
-        !parked && !as_decided && !now.is_one_sided(key)
+        !parked && !as_decided && !one_sided.has(key)
     })
 }
 
