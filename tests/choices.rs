@@ -5,10 +5,7 @@ use std::{fs, path::PathBuf};
 
 use crate::support::{FAST, Lab, Ran, command, run, trueup};
 use serde_json::{Value, json};
-use trueup::{
-    adapters::kube::{ConnectOptions, KubeCluster},
-    ports::{Cluster, WriteKind, WriteRequest, no_log},
-};
+use trueup::ports::{Cluster, WriteKind, WriteRequest};
 use trueup_core::{event::Effect, object::identity::ObjectRef, run::Run};
 
 /// The incident's other copies take what auth runs with; `{}` is what the test decides beside that.
@@ -72,19 +69,6 @@ impl Walk {
         Run::fold(lines.iter().map(|line| &line.record))
     }
 
-    fn with_cluster<T>(&self, work: impl AsyncFnOnce(KubeCluster) -> T) -> T {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut options = ConnectOptions::new([7; 32], no_log());
-            options.kubeconfig = Some(self.lab.text("kubeconfig").into());
-            work(KubeCluster::connect(options).await.unwrap()).await
-        })
-    }
-
     fn get(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let version = match group {
             "argoproj.io" => "v1alpha1",
@@ -97,7 +81,8 @@ impl Walk {
             namespace: Some(namespace.into()),
             name: name.into(),
         };
-        self.with_cluster(async |cluster| cluster.get(&object).await.unwrap())
+        self.lab
+            .with_cluster(async |cluster| cluster.get(&object).await.unwrap())
     }
 
     /// Somebody makes an object by hand.
@@ -110,7 +95,8 @@ impl Walk {
             field_manager: "kubectl-create".into(),
             subresource: None,
         };
-        self.with_cluster(async |cluster| cluster.write(&request).await.unwrap());
+        self.lab
+            .with_cluster(async |cluster| cluster.write(&request).await.unwrap());
     }
 
     /// Somebody pushes files to the tracked branch.

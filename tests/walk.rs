@@ -11,10 +11,7 @@ use std::{
 use crate::support::screen::{self, Over, Screen, Shot};
 use crate::support::{FAST, Lab};
 use serde_json::{Value, json};
-use trueup::{
-    adapters::kube::{ConnectOptions, KubeCluster},
-    ports::{Cluster, no_log},
-};
+use trueup::ports::Cluster;
 use trueup_core::{
     event::{Effect, Event},
     object::identity::ObjectRef,
@@ -91,15 +88,7 @@ impl Place {
     }
 
     fn get(&self, objects: &[ObjectRef]) -> Vec<Value> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut options = ConnectOptions::new([7; 32], no_log());
-            options.kubeconfig = Some(self.lab.text("kubeconfig").into());
-            let cluster = KubeCluster::connect(options).await.unwrap();
+        self.lab.with_cluster(async |cluster| {
             let mut found = Vec::new();
             for object in objects {
                 found.push(cluster.get(object).await.unwrap().unwrap());
@@ -1039,16 +1028,33 @@ fn kubectl(place: &Place, arguments: &[&str]) -> bool {
     }
 }
 
-/// Somebody edits what a sync has brought already, and Git is chosen again: it takes another sync, at the same commit.
-#[test]
-fn what_is_decided_after_its_sync_is_synced_again() {
+/// With live chosen everywhere, the sheet of a sync is open when somebody changes the cluster; Git is chosen for what is asked
+/// then, and the walk goes on to its end. `None` where there is no kubectl.
+fn changed_under_the_sheet(sheet: &str, change: &[&str]) -> Option<Place> {
     let place = Place::new();
     let mut screen = place.open(WIDE);
     walk(
         &mut screen,
         &Answers { column: "3" },
-        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title == "sync like-service"),
+        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title == sheet),
     );
+    if !kubectl(&place, change) {
+        return None;
+    }
+    screen.press("esc");
+    screen.wait_for("the question again", |shot| {
+        shot.next().starts_with("decide")
+    });
+    walk(&mut screen, &Answers { column: "1" }, |shot| {
+        shot.next() == "closed"
+    });
+    place.assert_recovered("RS256", "key-2024-11-rot");
+    Some(place)
+}
+
+/// Somebody edits what a sync has brought already, and Git is chosen again: it takes another sync, at the same commit.
+#[test]
+fn what_is_decided_after_its_sync_is_synced_again() {
     let edit = json!({"data": {"JWT_ALGORITHM": "none"}}).to_string();
     let patch = [
         "patch",
@@ -1059,39 +1065,13 @@ fn what_is_decided_after_its_sync_is_synced_again() {
         "-p",
         &edit,
     ];
-    if !kubectl(&place, &patch) {
-        return;
+    if let Some(place) = changed_under_the_sheet("sync like-service", &patch) {
+        assert_eq!(place.lab.effects()["sync auth-service"], 2);
     }
-    screen.press("esc");
-    screen.wait_for("the question again", |shot| {
-        shot.next().starts_with("decide")
-    });
-    walk(&mut screen, &Answers { column: "1" }, |shot| {
-        shot.next() == "closed"
-    });
-    place.assert_recovered("RS256", "key-2024-11-rot");
-    assert_eq!(place.lab.effects()["sync auth-service"], 2);
 }
 
 /// Somebody deletes an object whose fields are decided and pushed: it is asked about as a whole, and a sync makes it again.
 #[test]
 fn an_object_that_is_deleted_after_its_fields_were_decided_is_made_again() {
-    let place = Place::new();
-    let mut screen = place.open(WIDE);
-    walk(
-        &mut screen,
-        &Answers { column: "3" },
-        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title == "sync auth-service"),
-    );
-    if !kubectl(&place, &["delete", "configmap", "auth-config"]) {
-        return;
-    }
-    screen.press("esc");
-    screen.wait_for("the question of the whole", |shot| {
-        shot.next().starts_with("decide")
-    });
-    walk(&mut screen, &Answers { column: "1" }, |shot| {
-        shot.next() == "closed"
-    });
-    place.assert_recovered("RS256", "key-2024-11-rot");
+    changed_under_the_sheet("sync auth-service", &["delete", "configmap", "auth-config"]);
 }

@@ -220,15 +220,7 @@ fn killed_around_what_is_ignored_and_what_is_deleted() {
         }},
         "data": {"left": "behind"},
     });
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let mut options = ConnectOptions::new([7; 32], no_log());
-        options.kubeconfig = Some(lab.text("kubeconfig").into());
-        let cluster = KubeCluster::connect(options).await.unwrap();
+    lab.with_cluster(async |cluster| {
         let request = WriteRequest {
             object: ObjectRef::from_object(&stray).unwrap(),
             kind: WriteKind::Create,

@@ -16,10 +16,7 @@ use crate::support::{
     FAST, Lab, Ran, Running, command, example, place::Places, run, trueup, until,
 };
 use serde_json::{Value, json};
-use trueup::{
-    adapters::kube::{ConnectOptions, KubeCluster},
-    ports::{Cluster, WriteKind, WriteRequest, no_log},
-};
+use trueup::ports::{Cluster, WriteKind, WriteRequest};
 use trueup_core::{object::identity::ObjectRef, run::Run};
 
 const INCIDENT: &str = "INC-441";
@@ -161,15 +158,7 @@ impl<'a> Walk<'a> {
 
 /// Reads objects with the operator's account.
 fn read(lab: &Lab, objects: &[ObjectRef]) -> Vec<Value> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let mut options = ConnectOptions::new([7; 32], no_log());
-        options.kubeconfig = Some(lab.text("kubeconfig").into());
-        let cluster = KubeCluster::connect(options).await.unwrap();
+    lab.with_cluster(async |cluster| {
         let mut all = Vec::new();
         for object in objects {
             all.push(cluster.get(object).await.unwrap().unwrap());

@@ -19,6 +19,10 @@ use std::{
 use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
+use trueup::{
+    adapters::kube::{ConnectOptions, KubeCluster},
+    ports::no_log,
+};
 
 /// Settings of a lab in which nothing has to be waited for longer than the protocol needs.
 pub const FAST: [&str; 4] = ["lag=100ms-200ms", "scrape=200ms", "window=2s", "poll=500ms"];
@@ -107,6 +111,21 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// Works on the cluster with the operator's account.
+    pub fn with_cluster<T>(&self, work: impl AsyncFnOnce(KubeCluster) -> T) -> T {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let mut options = ConnectOptions::new([7; 32], no_log());
+            options.kubeconfig = Some(self.text("kubeconfig").into());
+            let cluster = KubeCluster::connect(options).await.expect("the cluster");
+            work(cluster).await
+        })
+    }
+
     pub fn start(settings: &[&str]) -> Self {
         Self::start_on(Bed::chosen(), settings)
     }

@@ -377,6 +377,11 @@ pub struct Obligation {
     pub settle: String,
 }
 
+impl Obligation {
+    /// How something is settled that the journal of another state folder owes.
+    pub const ELSEWHERE: &str = "close it where its journal is";
+}
+
 /// A line of the command log: what was asked of the outside world, without secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

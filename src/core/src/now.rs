@@ -2,7 +2,7 @@
 
 use crate::{
     decision::{CellKey, Decision, Sides, Take},
-    event::Prediction,
+    event::{Obligation, Prediction},
     ids::Commit,
     object::identity::{AppKey, ObjectKey},
     run::Thaw,
@@ -278,6 +278,24 @@ impl Now {
         })
     }
 
+    /// What is owed before the incident can end: what the journal says, and what only a look can tell.
+    pub fn owed(&self, run: &crate::run::Run) -> Vec<Obligation> {
+        let mut owed = run.obligations();
+        owed.extend(self.frozen_elsewhere(run).map(|key| Obligation {
+            id: format!("elsewhere:{key}"),
+            what: format!(
+                "{key} is frozen by {} from another state folder: its journal is there",
+                run.id()
+            ),
+            application: Some(key.clone()),
+            owner: None,
+            until: None,
+            blocks_close: true,
+            settle: Obligation::ELSEWHERE.into(),
+        }));
+        owed
+    }
+
     /// Cells of open questions that have no standing decision.
     pub fn undecided<'a>(
         &'a self,
@@ -309,6 +327,37 @@ mod tests {
         run::{Freeze, Op, Run},
     };
     use serde_json::json;
+
+    #[test]
+    fn what_another_state_folder_froze_is_owed_here_too() {
+        let key = AppKey::new("argocd", "auth");
+        let mut run = Run {
+            incident: "INC-1".parse().ok(),
+            ..Run::default()
+        };
+        let app = AppNow {
+            note: Some(json!({"incident": "INC-1"})),
+            ..AppNow::default()
+        };
+        let now = Now {
+            apps: BTreeMap::from([(key.clone(), app)]),
+            ..Now::default()
+        };
+        let owed = now.owed(&run);
+        assert_eq!(owed.len(), 1, "{owed:?}");
+        assert!(owed[0].blocks_close && owed[0].settle == Obligation::ELSEWHERE);
+        let refused = crate::rules::check(&run, &now, &crate::sheet::Command::Close);
+        assert!(refused.is_err_and(|why| why.reason.contains("another state folder")));
+        // Frozen by this journal, it is owed once, and as its own.
+        run.apps.entry(key).or_default().freeze = Freeze::Set {
+            op: OpId("1".into()),
+            at: Timestamp::UNIX_EPOCH,
+            mechanism: Mechanism::Disable,
+        };
+        let owed = now.owed(&run);
+        assert_eq!(owed.len(), 1, "{owed:?}");
+        assert_ne!(owed[0].settle, Obligation::ELSEWHERE);
+    }
 
     #[test]
     fn a_freeze_that_somebody_undid_is_lost() {

@@ -456,21 +456,8 @@ fn act(run: &Run, key: &AppKey, action: &Action) -> Result<(), Refusal> {
 }
 
 fn close(run: &Run, now: &Now) -> Result<(), Refusal> {
-    if let Some(key) = now.frozen_elsewhere(run).next() {
-        return Err(Refusal::new(
-            10,
-            format!(
-                "{key} bears the note of {}, and this journal did not freeze it: another state folder did",
-                run.id()
-            ),
-            format!(
-                "close it where its journal is; without that journal `trueup thaw {}` with an empty --state-dir puts back what the note says",
-                key.name
-            ),
-        ));
-    }
-    let owed: Vec<_> = run
-        .obligations()
+    let owed: Vec<_> = now
+        .owed(run)
         .into_iter()
         .filter(|o| o.blocks_close)
         .collect();

@@ -299,7 +299,7 @@ fn walk(run: &Run, now: &Now) -> Next {
         .or_else(|| stopped(run))
         .or_else(|| sync(run, now))
         .or_else(|| thaw(run))
-        .unwrap_or_else(|| close(run))
+        .unwrap_or_else(|| close(run, now))
 }
 
 fn before_the_freeze(run: &Run) -> Option<Next> {
@@ -751,8 +751,8 @@ fn thaw(run: &Run) -> Option<Next> {
     })
 }
 
-fn close(run: &Run) -> Next {
-    let blocking = run.obligations().into_iter().find(|owed| owed.blocks_close);
+fn close(run: &Run, now: &Now) -> Next {
+    let blocking = now.owed(run).into_iter().find(|owed| owed.blocks_close);
     match blocking {
         Some(owed) => Next::Settle {
             obligation: owed.id,

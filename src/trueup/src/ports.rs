@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use cluster::{
-    Cluster, ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, Served, Watch,
-    WatchEvent, WatchHealth, WriteError, WriteKind, WriteRequest,
+    Cluster, ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, STARTING,
+    Served, Watch, WatchEvent, WatchHealth, WriteError, WriteKind, WriteRequest,
 };
 pub use probe::Probe;
 pub use repo::{

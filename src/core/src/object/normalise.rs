@@ -248,7 +248,7 @@ pub fn is_same(a: &Value, b: &Value) -> bool {
 }
 
 /// The members of a map that may be missing; nothing when it is no map.
-fn entries<'v>(
+pub(in crate::object) fn entries<'v>(
     value: Option<&'v Value>,
     none: &'v Map<String, Value>,
 ) -> Option<&'v Map<String, Value>> {

@@ -52,10 +52,7 @@ async fn go(
     let refused = trueup_core::rules::check(&engine.run(), &now, &Command::Close);
     if let Err(mut refusal) = refused {
         let run = engine.run();
-        // A note that this journal knows nothing of is not settled by anything that it could name.
-        if now.frozen_elsewhere(&run).next().is_none() {
-            refusal.hint = hint(&run, &now);
-        }
+        refusal.hint = hint(&run, &now);
         tell(settings, &run, Some((&refusal, &now)));
         return Ok(super::explain(&refusal.into()));
     }
@@ -91,12 +88,13 @@ struct Settled {
 
 /// What is owed, each with the command that settles it.
 fn owed(run: &Run, now: Option<&Now>) -> Vec<(Obligation, Settled)> {
-    let all = run.obligations().into_iter();
-    all.map(|owed| {
-        let settled = settles(run, now, &owed);
-        (owed, settled)
-    })
-    .collect()
+    let all = now.map_or_else(|| run.obligations(), |now| now.owed(run));
+    all.into_iter()
+        .map(|owed| {
+            let settled = settles(run, now, &owed);
+            (owed, settled)
+        })
+        .collect()
 }
 
 fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
@@ -115,6 +113,19 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
                 };
             }
             format!("trueup thaw {key} --incident {} --write cluster", run.id())
+        }
+        // What the note says is put back without a journal, but only by somebody who knows that the other one is gone.
+        (Obligation::ELSEWHERE, Some(key)) => {
+            return Settled {
+                command: format!(
+                    "trueup thaw {} --state-dir EMPTY_FOLDER --write cluster",
+                    key.name
+                ),
+                first: Some(format!(
+                    "close {} where its journal is; only if that is lost",
+                    run.id()
+                )),
+            };
         }
         ("freeze", Some(key)) => {
             format!(

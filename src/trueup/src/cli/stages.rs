@@ -215,7 +215,11 @@ fn way_back(settings: &Settings, engine: &Engine) {
         "{id} is open. Go on with: {} resume {id}",
         settings.program()
     );
-    for owed in run.obligations() {
+    let owed = match engine.seen() {
+        Some((_, now)) => now.owed(&run),
+        None => run.obligations(),
+    };
+    for owed in owed {
         eprintln!("  owed: {}", text::line(&owed.what));
     }
 }

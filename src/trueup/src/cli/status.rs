@@ -4,7 +4,7 @@ use std::{io::Write, time::Duration};
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::{Armed, Obligation, Record},
+    event::{Armed, Record},
     ids::IncidentId,
     now::{AppNow, Now},
     object::identity::AppKey,
@@ -79,17 +79,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let not_reached = now.as_ref().err().cloned();
     let now = now.ok();
     if let Some(now) = &now {
-        owed.extend(now.frozen_elsewhere(&run).map(|key| Obligation {
-            id: format!("frozen:{key}"),
-            what: format!(
-                "{key} is frozen by {incident} from another state folder: its journal is there"
-            ),
-            application: Some(key.clone()),
-            owner: None,
-            until: None,
-            blocks_close: true,
-            settle: "thaw".into(),
-        }));
+        owed = now.owed(&run);
     }
     let next = now.as_ref().map(|now| workflow::next(&run, now));
     // An open incident owes its end, unless all that is left is to close it.

@@ -347,9 +347,7 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
     }
     let mut left: Vec<CellKey> = cells.to_vec();
     for planned in &answers.plan.decisions {
-        let (mine, rest): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|key| matches(planned, key));
-        left = rest;
+        let mine = claimed(planned, &mut left);
         if mine.is_empty() {
             continue;
         }
@@ -462,9 +460,7 @@ fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble
     }
     let mut left: Vec<CellKey> = now.cells.keys().filter(differs).cloned().collect();
     for planned in &answers.plan.decisions {
-        let (mine, rest): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|key| matches(planned, key));
-        left = rest;
+        let mine = claimed(planned, &mut left);
         if mine.is_empty() {
             continue;
         }
@@ -482,6 +478,11 @@ fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble
         }
     }
     Ok(None)
+}
+
+/// Takes out of what is left what a decision of the plan speaks of: the first that does decides.
+fn claimed(planned: &PlannedDecision, left: &mut Vec<CellKey>) -> Vec<CellKey> {
+    left.extract_if(.., |key| matches(planned, key)).collect()
 }
 
 /// An expectation that speaks of no field of its decision guards nothing.

@@ -20,15 +20,12 @@ use trueup_core::object::redact::Plain;
 use self::keep::{How, Kept, version_of};
 pub use self::trail::{Interest, Trail};
 use crate::ports::{
-    Cluster, ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, Served, Watch,
-    WriteError, WriteRequest,
+    Cluster, ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, STARTING,
+    Served, Watch, WriteError, WriteRequest,
 };
 
 /// How old a list may be where there is no watch.
 const RELIST: Duration = Duration::from_secs(5);
-/// An API server that has just been started refuses everything until it has read the roles: what could be listed before is
-/// asked for again this often, once a second, before a refusal is believed.
-const STARTING: u32 = 5;
 /// How long a refusal is remembered before the server is asked again.
 const DENIED: Duration = Duration::from_secs(60);
 /// A watch is ended by the server every 30 s: one that is silent for longer than this is not one.

@@ -13,6 +13,10 @@ use trueup_core::object::identity::ObjectRef;
 use trueup_core::object::live::Live;
 use trueup_core::object::redact::Plain;
 
+/// An API server that has just been started refuses everything until it has read the roles: what could be read before is asked
+/// for again this often, once a second, before a refusal is believed.
+pub const STARTING: u32 = 5;
+
 /// A kind of object as a manifest names it; the server's plural is looked up by the adapter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kind {

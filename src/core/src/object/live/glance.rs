@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::read::Key;
 use crate::object::normalise::{
-    SERVER_METADATA, is_bookkeeping_annotation, is_bookkeeping_label, is_compared,
+    SERVER_METADATA, entries, is_bookkeeping_annotation, is_bookkeeping_label, is_compared,
     is_compared_metadata,
 };
 use crate::object::path::FieldPath;
@@ -191,18 +191,6 @@ fn is_noise(part: &str, name: &str) -> bool {
     match part {
         "annotations" => is_bookkeeping_annotation(name),
         _ => is_bookkeeping_label(name),
-    }
-}
-
-/// The members of a map that may be missing; nothing when it is no map.
-fn entries<'v>(
-    value: Option<&'v Value>,
-    none: &'v Map<String, Value>,
-) -> Option<&'v Map<String, Value>> {
-    match value {
-        None | Some(Value::Null) => Some(none),
-        Some(Value::Object(map)) => Some(map),
-        Some(_) => None,
     }
 }
 

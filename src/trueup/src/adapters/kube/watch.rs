@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use super::KubeCluster;
 use super::http::{classify, encode, exchange, refusal, refused, request, unreachable};
 use super::reads::{collection_path, resource_name};
-use crate::ports::{Kind, ReadError, ReadFailure, Served, Watch, WatchEvent, WatchHealth};
+use crate::ports::{
+    Kind, ReadError, ReadFailure, STARTING, Served, Watch, WatchEvent, WatchHealth,
+};
 
 /// Asked of the server as `timeoutSeconds`.
 const LIFE: Duration = Duration::from_secs(30);
@@ -24,9 +26,6 @@ const SILENCE: Duration = Duration::from_secs(10);
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the answer to a probe does for the other watches of the cluster.
 const PROBE_LASTS: Duration = Duration::from_secs(2);
-/// An API server that has just been started refuses everything until it has read the roles: a watch that was allowed is asked for
-/// this often again, once a second, before the refusal is believed.
-const STARTING: u32 = 5;
 const MAX_LINE: usize = 32 << 20;
 
 impl KubeCluster {

@@ -267,8 +267,12 @@ impl Engine {
             } if pushed_to == repository && onto == branch && !op.done() => Some((id, commit)),
             _ => None,
         });
+        let missing: Vec<_> = missing.collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let repo = self.ports.repos.open(repository).await?;
         for (id, commit) in missing {
-            let repo = self.ports.repos.open(repository).await?;
             if let Landed::Yes { .. } = repo.contains(branch, commit.as_str()).await? {
                 self.end(
                     id,

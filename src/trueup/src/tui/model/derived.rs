@@ -104,7 +104,7 @@ impl Model {
     /// What depends on the journal alone; done at every event.
     pub fn derive_run(&mut self) {
         let run = self.world.run.clone();
-        self.derived.owed = run.obligations();
+        self.derived.owed = self.world.now.owed(&run);
         self.derived.frozen = run.apps.values().filter(|a| a.freeze.is_set()).count();
         self.derived.sync_order = run.sync_order();
         self.derived.thaw_order = run.thaw_order();

@@ -15,6 +15,7 @@ use super::{
 };
 use trueup_core::{
     decision::CellKey,
+    event::Obligation,
     object::identity::AppKey,
     plan::Gate,
     run::Sync,
@@ -352,6 +353,10 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
         "look" => return super::ask(Command::Look),
         "merge" => return go(),
         "review" => offers::review(model),
+        Obligation::ELSEWHERE => model.toast(
+            ToastKind::Refused,
+            format!("{}; it is settled there", owed.what),
+        ),
         _ => match owed.application {
             Some(application) => offers::park(model, application),
             None => model.toast(ToastKind::Said, owed.what),
