@@ -645,12 +645,6 @@ pub enum Event {
         application: AppKey,
         by: String,
     },
-    /// The walk stopped because going on would break a rule.
-    Stopped {
-        rule: u8,
-        application: Option<AppKey>,
-        reason: String,
-    },
     CommandRan {
         #[serde(flatten)]
         line: CommandLine,

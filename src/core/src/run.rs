@@ -53,7 +53,6 @@ pub struct Run {
     pub baselines: BTreeMap<String, Sample>,
     pub attested: BTreeMap<String, (String, String, Timestamp)>,
     pub broken_glass: Vec<BrokenGlass>,
-    pub stopped: Option<Stop>,
     /// The permission without which nothing is frozen: the walk is unfrozen, and watched.
     pub unfrozen: Option<String>,
     /// What somebody else did meanwhile, as it was recorded.
@@ -80,14 +79,6 @@ pub struct BrokenGlass {
     pub reason: String,
     pub by: String,
     pub reviewed: Option<String>,
-}
-
-/// Why the walk stands still.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stop {
-    pub rule: u8,
-    pub application: Option<AppKey>,
-    pub reason: String,
 }
 
 /// One external write and how it ended; no outcome yet means it has to be looked up.
@@ -544,7 +535,6 @@ impl Run {
                     },
                 );
                 self.proposal = None;
-                self.stopped = None;
                 for app in self.apps.values_mut() {
                     app.forget_prediction();
                 }
@@ -562,13 +552,6 @@ impl Run {
                 prediction,
             } => {
                 self.app(application).prediction = Some((revision.clone(), (**prediction).clone()));
-                if self
-                    .stopped
-                    .as_ref()
-                    .is_some_and(|s| s.application.as_ref() == Some(application))
-                {
-                    self.stopped = None;
-                }
             }
             Event::OperationFinished {
                 application,
@@ -740,17 +723,6 @@ impl Run {
                 });
             }
             Event::Unparked { application, .. } => self.app(application).parked = None,
-            Event::Stopped {
-                rule,
-                application,
-                reason,
-            } => {
-                self.stopped = Some(Stop {
-                    rule: *rule,
-                    application: application.clone(),
-                    reason: reason.clone(),
-                });
-            }
             Event::Exported { format, .. } => self.exported.push(format.clone()),
             Event::Closed { by } => self.closed = Some((by.clone(), at)),
             Event::ActReread { op, after, .. } => {
@@ -781,7 +753,6 @@ impl Run {
     /// A changed decision makes what was proposed and predicted from it void.
     fn reopen(&mut self) {
         self.proposal = None;
-        self.stopped = None;
         for app in self.apps.values_mut() {
             app.forget_prediction();
         }

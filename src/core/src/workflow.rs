@@ -175,6 +175,8 @@ pub enum Next {
     Closed,
     /// The walk stands still until a person decides.
     Stopped {
+        /// Where it stands still.
+        stage: Stage,
         rule: u8,
         application: Option<AppKey>,
         reason: String,
@@ -208,7 +210,7 @@ impl Next {
             | Self::Attest { .. } => Stage::Sync,
             Self::Thaw { .. } | Self::WatchThaw { .. } => Stage::Thaw,
             Self::Settle { .. } | Self::Close | Self::Closed => Stage::Close,
-            Self::Stopped { .. } => Stage::Sync,
+            Self::Stopped { stage, .. } => *stage,
         }
     }
 
@@ -296,7 +298,6 @@ fn walk(run: &Run, now: &Now) -> Next {
         .or_else(|| decide(run, now))
         .or_else(|| commit(run, now))
         .or_else(|| handed_over(run, now))
-        .or_else(|| stopped(run))
         .or_else(|| sync(run, now))
         .or_else(|| thaw(run))
         .unwrap_or_else(|| close(run, now))
@@ -365,6 +366,7 @@ fn decide(run: &Run, now: &Now) -> Option<Next> {
             .first()
             .map_or("it was not found", String::as_str);
         return Some(Next::Stopped {
+            stage: Stage::Decide,
             rule: 0,
             application: Some(key.clone()),
             reason: format!("not all of {key} could be read: {why}"),
@@ -497,15 +499,6 @@ fn everything_thawed(run: &Run) -> bool {
         .all(|(key, app)| app.freeze == Freeze::Thawed || run.stays_frozen(key).is_some())
 }
 
-fn stopped(run: &Run) -> Option<Next> {
-    let stop = run.stopped.as_ref()?;
-    Some(Next::Stopped {
-        rule: stop.rule,
-        application: stop.application.clone(),
-        reason: stop.reason.clone(),
-    })
-}
-
 /// The revision that an Application is to be synced to: what landed in its repository.
 fn target_revision(run: &Run, now: &Now, key: &AppKey) -> Option<Commit> {
     let landed = match now.apps.get(key) {
@@ -558,6 +551,7 @@ fn removal(run: &Run, now: &Now, key: &AppKey) -> Option<Next> {
             object,
         },
         Some(at) => Next::Stopped {
+            stage: Stage::Sync,
             rule: 8,
             reason: crate::text::line(&format!(
                 "{object} was deleted at {at} and is there again: something makes it anew"
@@ -587,6 +581,7 @@ fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit)
                 matches!(&app.prediction, Some((at, p)) if at == revision && p.as_expected());
             if !retry {
                 return Some(Next::Stopped {
+                    stage: Stage::Sync,
                     rule: 3,
                     application: Some(application),
                     reason: format!("the sync of {key} ended as {phase}: {message}"),
@@ -595,6 +590,7 @@ fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit)
         }
         Sync::Surprised { surprises, .. } => {
             return Some(Next::Stopped {
+                stage: Stage::Sync,
                 rule: 3,
                 application: Some(application),
                 reason: format!(
@@ -623,6 +619,7 @@ fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit)
                 Next::Sync { application }
             } else {
                 Next::Stopped {
+                    stage: Stage::Sync,
                     rule: 3,
                     reason: differs(key, prediction),
                     application: Some(application),
@@ -700,6 +697,7 @@ fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
                         continue;
                     }
                     return Some(Next::Stopped {
+                        stage: Stage::Sync,
                         rule: 10,
                         application: Some(key.clone()),
                         reason: format!("gate {gate} after {key} did not become green: {why}"),
@@ -729,6 +727,7 @@ fn thaw(run: &Run) -> Option<Next> {
             }
             Thaw::Broken { why, .. } => {
                 return Some(Next::Stopped {
+                    stage: Stage::Thaw,
                     rule: 3,
                     application: Some(key.clone()),
                     reason: format!("{key} did not stay as thawed: {why}"),
@@ -759,14 +758,6 @@ fn close(run: &Run, now: &Now) -> Next {
             what: owed.what,
         },
         None => Next::Close,
-    }
-}
-
-/// The stage the rail shows: that of the next thing, or the last.
-pub fn stage(run: &Run, now: &Now) -> Stage {
-    match next(run, now) {
-        Next::Stopped { reason, .. } if reason.contains("thawed") => Stage::Thaw,
-        other => other.stage(),
     }
 }
 

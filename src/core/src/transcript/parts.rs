@@ -18,14 +18,9 @@ pub(super) fn outcome(run: &Run) -> String {
         1 => "1 thing is owed".to_owned(),
         n => format!("{n} things are owed"),
     };
-    match (&run.closed, &run.stopped) {
-        (Some((by, _)), _) => format!("closed by {}; {owing}", say(by)),
-        (None, Some(stop)) => format!(
-            "open, stopped by rule {}: {}; {owing}",
-            stop.rule,
-            say(&stop.reason)
-        ),
-        (None, None) => format!("open; {owing}"),
+    match &run.closed {
+        Some((by, _)) => format!("closed by {}; {owing}", say(by)),
+        None => format!("open; {owing}"),
     }
 }
 

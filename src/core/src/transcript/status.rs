@@ -7,7 +7,7 @@ use crate::{
     plan::Gate,
     run::{AppRun, Freeze, GateRun, Run, Sync},
     span::Span,
-    workflow::Stage,
+    workflow::{self, Next, Stage},
 };
 use serde_json::Value;
 
@@ -26,12 +26,11 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
         _ => open(run),
     };
     let mut parts = vec![say(run.id()), stage(run, open)];
-    if let Some(stop) = &run.stopped {
-        parts.push(format!(
-            "STOPPED by rule {}: {}",
-            stop.rule,
-            say(&stop.reason)
-        ));
+    if let Some(Next::Stopped { rule, reason, .. }) = now.map(|now| workflow::next(run, now)) {
+        parts.push(match rule {
+            0 => format!("STOPPED: {}", say(&reason)),
+            rule => format!("STOPPED by rule {rule}: {}", say(&reason)),
+        });
     }
     if run.closed.is_none() {
         let frozen = run.apps.values().filter(|a| a.freeze.is_set()).count();
@@ -55,7 +54,8 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
     if !lost.is_empty() {
         parts.push(format!("freeze LOST: {}", lost.join(", ")));
     }
-    parts.push(format!("owed {}", run.obligations().len()));
+    let owed = now.map_or_else(|| run.obligations(), |now| now.owed(run));
+    parts.push(format!("owed {}", owed.len()));
     parts.join(" · ")
 }
 

@@ -412,15 +412,6 @@ fn people(event: &Event, run: &Run) -> Option<String> {
         Event::Unparked { application, by } => {
             format!("{} goes on (by {})", app(run, application), say(by))
         }
-        Event::Stopped {
-            rule,
-            application,
-            reason,
-        } => format!(
-            "stopped by rule {rule}: {}{}",
-            about(application),
-            say(reason)
-        ),
         Event::Revealed { what, by } => {
             format!("{} revealed on the screen by {}", say(what), say(by))
         }

@@ -495,6 +495,7 @@ async fn sync_each(
                     rule: 10,
                     application: Some(application),
                     reason,
+                    ..
                 } if application == key => return Err(Trouble::Waiting(reason.clone())),
                 _ => break,
             }

@@ -90,6 +90,12 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         (Some(next), _) => next.stage().name().to_lowercase(),
         (None, _) => "unknown".to_owned(),
     };
+    let stopped = match &next {
+        Some(Next::Stopped { rule, reason, .. }) => {
+            Some(json!({"rule": rule, "reason": text::line(reason)}))
+        }
+        _ => None,
+    };
     let undecided = now.as_ref().map(|now| now.undecided(&run).count());
     let frozen: Vec<Value> = run
         .apps
@@ -136,7 +142,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "undecided": undecided,
             "gatesNotGreen": red,
             "owed": owed,
-            "stopped": run.stopped.as_ref().map(|s| json!({"rule": s.rule, "reason": s.reason})),
+            "stopped": stopped,
             "line": line,
             "cluster": if now.is_some() { "read" } else { "not reached" },
             "asOf": now.as_ref().map(|now| now.at).or(run.last.map(|(_, at)| at)),

@@ -78,10 +78,11 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
             return settle_here(model);
         }
         Next::Stopped {
+            stage,
             application,
             reason,
             rule,
-        } => stopped(model, application, &reason, rule),
+        } => stopped(model, stage, application, &reason, rule),
         Next::AwaitPermission { reason, .. } => model.toast(ToastKind::Refused, reason),
         Next::Close => offers::close(model),
         Next::Closed => model.toast(ToastKind::Said, "the incident is closed; q leaves"),
@@ -180,6 +181,7 @@ pub fn glass_to_break(model: &Model) -> Result<(Option<AppKey>, String, String),
         application,
         reason,
         rule,
+        ..
     } = &model.world.next
     else {
         return Err("nothing stands still that glass could be broken for".into());
@@ -281,7 +283,7 @@ pub fn decide_this(model: &mut Model) {
     }
 }
 
-fn stopped(model: &mut Model, application: Option<AppKey>, reason: &str, rule: u8) {
+fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason: &str, rule: u8) {
     use super::super::keymap::Cmd;
     let differs = field_that_differs(model);
     let glass = glass_to_break(model);
@@ -305,6 +307,15 @@ fn stopped(model: &mut Model, application: Option<AppKey>, reason: &str, rule: u
                 .then(|| "no single field is the matter".into()),
         ),
     );
+    if let (Stage::Thaw, Some(application)) = (stage, &application) {
+        choices.push(Choice::new(
+            format!("freeze {} again", application.name),
+            "what undid the thaw is looked for while nothing syncs; then it is thawed anew",
+            Pick::Ask(Command::Freeze {
+                applications: vec![application.clone()],
+            }),
+        ));
+    }
     if let Some(application) = application {
         choices.push(Choice::new(
             format!("park {}", application.name),

@@ -152,6 +152,7 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
         application,
         reason,
         rule,
+        ..
     } = &model.world.next
         && application.as_ref().is_none_or(|a| a == key)
     {
