@@ -4,6 +4,7 @@
 //!
 //! Facts that the lab can be asked for as well are in `tests/contract/facts`.
 
+mod operations;
 mod rendering;
 mod server;
 mod sets;
@@ -85,9 +86,10 @@ impl Real {
         }
     }
 
-    /// Puts a folder of files into the tracked branch.
-    fn push(&self, from: &Path, to: &str) {
-        let clone = self.home.path().join("clone");
+    /// Puts files into the tracked branch.
+    fn push(&self, files: &[(String, Vec<u8>)]) {
+        let clone = tempfile::tempdir_in(self.home.path()).unwrap();
+        let clone = clone.path();
         let path = clone.display().to_string();
         let git = |arguments: &[&str]| {
             let mut git = command(Path::new("git"), self.home.path());
@@ -97,13 +99,13 @@ impl Real {
             assert_eq!(ran.code, Some(0), "git {arguments:?}: {ran:?}");
         };
         git(&["clone", "-q", self.lab.url(), &path]);
-        for (file, bytes) in files(from, to) {
+        for (file, bytes) in files {
             let file = clone.join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, bytes).unwrap();
         }
         git(&["-C", &path, "add", "-A"]);
-        git(&["-C", &path, "commit", "-qm", "what is to be rendered"]);
+        git(&["-C", &path, "commit", "-qm", "what is looked at"]);
         git(&["-C", &path, "push", "-q", "origin", "main"]);
     }
 }
@@ -155,10 +157,34 @@ fn what_is_said_of_argo_cd_and_the_api_server_is_so() {
         home: tempfile::tempdir().unwrap(),
     };
     type Look = fn(&Real) -> Vec<String>;
-    let facts: [(&str, Look); 5] = [
+    let facts: [(&str, Look); 11] = [
         (
             "an application set takes back what is said and nothing that is said to hold",
             sets::an_application_set_takes_back_what_is_said,
+        ),
+        (
+            "what is a hook for Argo CD is one here",
+            operations::what_is_a_hook_for_argo_cd_is_one_here,
+        ),
+        (
+            "an operation that is terminated is Terminating, and ends as Failed",
+            operations::an_operation_that_is_terminated_is_terminating_and_ends_as_failed,
+        ),
+        (
+            "in-cluster is the cluster that Argo CD runs on",
+            operations::in_cluster_is_the_cluster_that_argo_cd_runs_on,
+        ),
+        (
+            "an Application of another namespace marks its objects with it",
+            operations::an_application_of_another_namespace_marks_its_objects_with_it,
+        ),
+        (
+            "a rolling sync is started in the name of its controller",
+            operations::a_rolling_sync_is_started_in_the_name_of_its_controller,
+        ),
+        (
+            "many writers become one of whom nothing is known",
+            server::many_writers_become_one_of_whom_nothing_is_known,
         ),
         (
             "a folder is rendered as the repo server renders it",

@@ -12,7 +12,7 @@ const TRACKING: &str = "argocd.argoproj.io/tracking-id";
 /// What the API server of Argo CD answers for a folder, against what is rendered here of the same files.
 pub fn a_folder_is_rendered_as_the_repo_server_renders_it(real: &Real) -> Vec<String> {
     let folder = folder("rendering");
-    real.push(&folder, "rendering");
+    real.push(&super::files(&folder, "rendering"));
     let files = files(&folder, "rendering");
     let mut cases: Vec<(String, DirectoryOptions)> = Vec::new();
     let mut case = |name: &str, path: &str, recurse: bool, include: &str, exclude: &str| {

@@ -12,6 +12,7 @@ use trueup_core::{
         defaults,
         diff::diff,
         listkeys::{Merge, is_builtin, merge_at, patch_keys},
+        managed::{Managed, ManagerClass},
         normalise::strip,
         path::{Element, FieldPath},
     },
@@ -163,6 +164,32 @@ pub fn the_server_fills_in_the_defaults_that_are_known(real: &Real) -> Vec<Strin
                     bare["metadata"]["name"], change.path, change.from, change.to
                 ));
             }
+        }
+    }
+    wrong
+}
+
+/// The server keeps ten who updated; of those before them, nobody can be named. Of an object that was created with nothing in it nobody is kept.
+pub fn many_writers_become_one_of_whom_nothing_is_known(real: &Real) -> Vec<String> {
+    let made = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "written", "namespace": "default"}, "data": {"made": "1"}});
+    real.ask(&["create", "--field-manager=kubectl-create"], &made)
+        .unwrap();
+    for n in 0..14 {
+        let data = json!({"data": {format!("k{n}"): "1"}}).to_string();
+        let manager = format!("--field-manager=kubectl-{n}");
+        let patch = ["patch", "configmap", "written", "--type=merge", "-p", &data];
+        real.ask(&[&patch[..], &[&manager]].concat(), &Value::Null)
+            .unwrap();
+    }
+    let written = "/api/v1/namespaces/default/configmaps/written";
+    let live = real.json(&["get", "--raw", written], &Value::Null);
+    let managed = Managed::read(&live);
+    let mut wrong = Vec::new();
+    for (key, class) in [("k0", ManagerClass::Unknown), ("k13", ManagerClass::Human)] {
+        let writer = managed.writer(&FieldPath::keys(["data", key]));
+        if writer.map(|writer| writer.class()) != Some(class) {
+            let by = writer.map(|writer| &writer.manager);
+            wrong.push(format!("{key} was written by {by:?}"));
         }
     }
     wrong

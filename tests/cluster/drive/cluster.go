@@ -265,7 +265,7 @@ func (c *cluster) argocd(redis, repo string, ports []string) (string, error) {
 	common := func(user string) []string {
 		return []string{"--kubeconfig=" + c.kubeconfig(user), "--namespace=argocd", "--repo-server-plaintext"}
 	}
-	controller := append(common(users[4]), "--redis="+redis, "--repo-server="+repo, "--metrics-port="+portOf(ports[1]))
+	controller := append(common(users[4]), "--application-namespaces=team-*", "--redis="+redis, "--repo-server="+repo, "--metrics-port="+portOf(ports[1]))
 	if c.bare {
 		controller = append(controller, "--app-resync=0", "--app-hard-resync=0")
 	}
@@ -273,7 +273,7 @@ func (c *cluster) argocd(redis, repo string, ports []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = c.component("argocd-applicationset-controller", as(users[5]), append(common(users[5]), "--argocd-repo-server="+repo,
+	err = c.component("argocd-applicationset-controller", as(users[5]), append(common(users[5]), "--argocd-repo-server="+repo, "--enable-progressive-syncs",
 		"--metrics-addr="+ports[2], "--probe-addr="+ports[3], "--webhook-addr="+ports[4])...)
 	if err != nil {
 		return "", err

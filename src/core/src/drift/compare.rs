@@ -12,6 +12,7 @@ use super::marks;
 use super::report::{Class, Noise, ReportError, Source};
 use super::{AppInput, Desired};
 use crate::object::diff::diff;
+use crate::object::hook::is_hook;
 use crate::object::identity::{AppKey, ObjectKey, ObjectRef};
 use crate::object::listkeys::order_matters;
 use crate::object::live::Live;
@@ -144,13 +145,6 @@ fn withhold<'a>(
         "report this: secrets must be redacted where they are read",
     ));
     None
-}
-
-fn is_hook(object: &Value) -> bool {
-    let annotations = object.pointer("/metadata/annotations");
-    ["argocd.argoproj.io/hook", "helm.sh/hook"]
-        .iter()
-        .any(|name| annotations.and_then(|a| a.get(name)).is_some())
 }
 
 fn tracked_by(object: &Value, app: &AppKey) -> bool {

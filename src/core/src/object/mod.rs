@@ -2,6 +2,7 @@
 
 pub mod defaults;
 pub mod diff;
+pub mod hook;
 pub mod identity;
 pub mod listkeys;
 pub mod live;

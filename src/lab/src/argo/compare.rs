@@ -332,7 +332,9 @@ async fn add_target(
         return Ok(());
     };
     let annotations = &target["metadata"]["annotations"];
-    if annotations["argocd.argoproj.io/hook"].is_string() || annotations["helm.sh/hook"].is_string()
+    let helm = &annotations["helm.sh/hook"];
+    if annotations["argocd.argoproj.io/hook"].is_string()
+        || (helm.is_string() && helm != "crd-install")
     {
         let why = format!(
             "{} {} is a hook: this controller leaves hooks out",

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use trueup_core::drift::Desired;
 use trueup_core::drift::report::ReportError;
+use trueup_core::object::hook::is_hook;
 use trueup_core::object::identity::{AppKey, ObjectRef};
 use trueup_core::source::plain::{self, DirectoryOptions, Rendering};
 
@@ -471,17 +472,6 @@ async fn read_folder(repo: &dyn Repo, job: &Job, sha: &str) -> Result<Folder, Gi
         files: Arc::new(files),
         unsupported,
     })
-}
-
-/// Hooks are run by a sync and are not part of the compared state.
-fn is_hook(object: &Value) -> bool {
-    object
-        .pointer("/metadata/annotations")
-        .and_then(Value::as_object)
-        .is_some_and(|annotations| {
-            annotations.contains_key("argocd.argoproj.io/hook")
-                || annotations.contains_key("helm.sh/hook")
-        })
 }
 
 #[cfg(test)]
