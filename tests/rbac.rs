@@ -9,7 +9,9 @@ use std::{
 };
 
 use crate::support::rights::{self, Right};
+use crate::support::screen::{Over, Screen};
 use crate::support::{Bed, FAST, Lab, Ran, Running, command, run, trueup};
+use base64::Engine as _;
 use serde_json::{Value, json};
 use trueup::{
     cli,
@@ -397,6 +399,90 @@ fn accidents(walk: &Walk) {
         .filter(|right| right.verb != "list" || !right.namespace.is_empty())
         .collect();
     assert_eq!(list(more), Vec::<String>::new(), "refused");
+}
+
+/// Secrets are listed and watched for the comparison, and one is read when somebody asks for its value: on the screen, and nowhere else.
+#[test]
+fn the_role_for_secrets_compares_and_reveals_and_no_file_has_a_value() {
+    const VALUE: &str = "hunter2-of-the-night";
+    let walk = Walk::new();
+    let secret = |value: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "keys", "namespace": "like", "annotations": {
+                "argocd.argoproj.io/tracking-id": "like-service:/Secret:like/keys",
+            }},
+            "data": {"k": base64::engine::general_purpose::STANDARD.encode(value)},
+        })
+    };
+    walk.push_file("deploy/like/keys.yaml", &secret("old").to_string());
+    let mut role = manifests(&assets().join("rbac/secrets.yaml")).remove(0);
+    role["metadata"]["namespace"] = json!("like");
+    let name = &role["metadata"]["name"];
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name, "namespace": "like"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "sre", "name": "operator"}],
+    });
+    walk.runtime.block_on(async {
+        let admin = PathBuf::from(walk.lab.text("dir")).join("admin.kubeconfig");
+        let kubeconfig = fs::read_to_string(admin).unwrap();
+        let admin = Cluster::connect(&kubeconfig, None, "kubectl")
+            .await
+            .unwrap();
+        for object in [&secret(VALUE), &role, &binding] {
+            admin.create(object).await.unwrap();
+        }
+    });
+    let plan = walk.lab.text("plan");
+    let left = walk.ends(4, "state", &["--write", "all", "run", plan.as_str()]);
+    assert!(left.err.contains("Secret"), "{left:?}");
+
+    let mut options = walk.lab.options();
+    let state = walk.state("state");
+    options.extend(["--state-dir".into(), state.display().to_string()]);
+    options.extend(["resume", "INC-441"].map(str::to_owned));
+    let mut screen = Screen::start(&trueup(), &options, walk.home.path(), 140, 45);
+    screen.wait_for("the question", |shot| shot.next().starts_with("decide"));
+    screen.press("n");
+    screen.wait_for("its choices", |shot| shot.over() != Over::Nothing);
+    screen.press("esc");
+    screen.wait_for("the board", |shot| shot.over() == Over::Nothing);
+    screen.press("r");
+    screen.wait_for("the offer", |shot| shot.over() != Over::Nothing);
+    screen.press("down");
+    screen.press("enter");
+    screen.wait_text(VALUE);
+    screen.send("esc");
+    screen.wait_for("that it is gone", |shot| !shot.has(VALUE));
+    screen.signal("TERM");
+    screen.end();
+
+    let incident = "INC-441".parse().unwrap();
+    let lines = trueup::journal::read(&state, &incident).unwrap();
+    let told = |line: &&trueup::journal::Line| matches!(line.record.event, Event::Revealed { .. });
+    assert_eq!(lines.iter().filter(told).count(), 1);
+    let encoded = base64::engine::general_purpose::STANDARD.encode(VALUE);
+    let mut folders = vec![state];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            assert!(
+                !text.contains(VALUE) && !text.contains(&encoded),
+                "{} has the value",
+                path.display()
+            );
+        }
+    }
+    let granted = rights::of_role(&role);
+    let log = fs::read_to_string(walk.lab.text("auditLog")).unwrap();
+    let used = rights::used(&log, "operator", "trueup/", &granted);
+    assert_eq!(list(&used.used), list(&granted));
 }
 
 #[test]
