@@ -310,7 +310,7 @@ func (c *cluster) listens(name, address string) error {
 // git serves the folder `git` as a remote would, to all who reach it: it is on loopback.
 func (c *cluster) git(address string) (string, error) {
 	err := c.children.start("git-daemon", []string{"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + c.path("gitconfig")}, nil, "git", "daemon",
-		"--listen=127.0.0.1", "--port="+portOf(address), "--base-path="+c.path("git"), "--export-all", "--enable=receive-pack", "--reuseaddr", c.path("git"))
+		"--listen=127.0.0.1", "--port="+portOf(address), "--base-path="+c.path("git"), "--export-all", "--enable=receive-pack", "--reuseaddr", "--max-connections=0", c.path("git"))
 	if err != nil {
 		return "", err
 	}
