@@ -1,5 +1,8 @@
 //! The command line as scripts meet it: the real program against a lab in a process of its own.
 
+mod printing;
+mod waiting;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -380,6 +380,8 @@ pub struct Obligation {
 impl Obligation {
     /// How something is settled that the journal of another state folder owes.
     pub const ELSEWHERE: &str = "close it where its journal is";
+    /// A gate that was not green in time is waited for once more.
+    pub const GATE: &str = "wait";
 }
 
 /// A line of the command log: what was asked of the outside world, without secrets.

@@ -49,6 +49,7 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
                 "name both",
             ))
         }
+        Command::AwaitGate { application, gate } => await_gate(run, application, gate),
         Command::BreakGlass { reason, .. } if reason.trim().is_empty() => Err(Refusal::new(
             3,
             "breaking glass needs a reason",
@@ -64,6 +65,19 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
         Command::Attest { gate, .. } => attest(run, gate),
         _ => Ok(()),
     }
+}
+
+/// A wait that goes on is not begun again, and what passed stays passed.
+fn await_gate(run: &Run, key: &AppKey, gate: &str) -> Result<(), Refusal> {
+    let late = run.apps.get(key).and_then(|app| app.gates.get(gate));
+    if late.is_some_and(|state| state.late().is_some()) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        0,
+        text::line(&format!("gate {gate} after {key} did not run out of time")),
+        "it is waited for once more only when it was not green in time",
+    ))
 }
 
 /// What was seen before a sync, or while the measured gates were red, says nothing about what comes after.
@@ -426,7 +440,14 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
             return Err(Refusal::new(
                 10,
                 format!("gate {gate} after {key} is not green"),
-                "wait for it, attest it, or break glass with a reason",
+                match run.gates.get(&gate) {
+                    Some(Gate::Manual(_)) => {
+                        "whoever looked attests it: with `trueup run PLAN --attest`, or on the screen (`trueup resume`)"
+                    }
+                    _ => {
+                        "wait for it: the plan's `trueup run`, `trueup sync` of it, and the screen each do; or break glass there with a reason"
+                    }
+                },
             ));
         }
     }

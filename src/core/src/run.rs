@@ -289,6 +289,15 @@ impl GateRun {
         }
     }
 
+    /// Why it was not green in time, and when that was seen; `None` while it is waited for, and once it passed.
+    pub fn late(&self) -> Option<String> {
+        let why = self.timed_out.as_ref().filter(|_| self.passed.is_none())?;
+        Some(match self.samples.last() {
+            Some(last) => format!("{why} (seen {} UTC)", last.at.strftime("%-d %b %H:%M:%S")),
+            None => why.clone(),
+        })
+    }
+
     /// Green for as long as asked, seen at least twice.
     pub fn held(&self) -> bool {
         match (self.green_since, self.samples.last()) {
@@ -939,6 +948,26 @@ impl Run {
         }
     }
 
+    /// Whether a gate was begun and neither passed nor ran out of time.
+    pub fn waits_for_a_gate(&self) -> bool {
+        let gates = self.walking().flat_map(|(_, app)| app.gates.values());
+        gates.into_iter().any(|state| {
+            state.started_at.is_some() && state.passed.is_none() && state.timed_out.is_none()
+        })
+    }
+
+    /// The gate that the walk stands still at after the sync of an Application: it was not green in time.
+    pub fn late_gate(&self, key: &AppKey) -> Option<String> {
+        let app = self.apps.get(key)?;
+        let late = |gate: &String| {
+            app.gates
+                .get(gate)
+                .is_some_and(|state| state.late().is_some())
+                && !self.broken_glass.iter().any(|glass| glass.what == *gate)
+        };
+        self.gates_after(key).into_iter().find(late)
+    }
+
     /// Who has an Application that is left frozen on purpose, and until when.
     pub fn stays_frozen(&self, key: &AppKey) -> Option<&Later> {
         self.decisions
@@ -987,7 +1016,7 @@ impl Run {
             for (gate, state) in &app.gates {
                 // A red gate that glass was broken for is owed as the review of that glass.
                 let glass = self.broken_glass.iter().any(|g| g.what == *gate);
-                if let (None, Some(why), false) = (state.passed, &state.timed_out, glass) {
+                if let (Some(why), false) = (state.late(), glass) {
                     owed.push(Obligation {
                         id: format!("gate:{key}:{gate}"),
                         what: format!("gate {gate} after {key} did not become green: {why}"),
@@ -995,7 +1024,7 @@ impl Run {
                         owner: None,
                         until: None,
                         blocks_close: true,
-                        settle: "look".into(),
+                        settle: Obligation::GATE.into(),
                     });
                 }
             }

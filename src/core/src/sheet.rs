@@ -65,6 +65,11 @@ pub enum Command {
     Unpark {
         application: AppKey,
     },
+    /// Wait once more, for as long as it was given, for a gate that did not become green in time.
+    AwaitGate {
+        application: AppKey,
+        gate: String,
+    },
     BreakGlass {
         application: Option<AppKey>,
         what: String,

@@ -691,7 +691,7 @@ fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
                 if state.is_some_and(|state| state.passed.is_some()) {
                     continue;
                 }
-                if let Some(why) = state.and_then(|state| state.timed_out.clone()) {
+                if let Some(why) = state.and_then(|state| state.late()) {
                     let glass = run.broken_glass.iter().any(|g| g.what == gate);
                     if glass {
                         continue;

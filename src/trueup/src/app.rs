@@ -20,7 +20,7 @@ use crate::{
     engine::{
         Engine, Ports, Setting, Trouble,
         handle::{Handle, Request, Update},
-        spawn,
+        keep_looking, spawn,
         steps::lease,
     },
     journal::{self, Boundaries, Holder, Journal, JournalError, Line},
@@ -142,6 +142,7 @@ pub async fn open(
     };
     let engine = Arc::new(engine);
     tokio::spawn(lease::keep(Arc::downgrade(&engine)));
+    tokio::spawn(keep_looking(Arc::downgrade(&engine)));
     Ok(Opened {
         engine,
         updates,

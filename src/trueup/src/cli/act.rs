@@ -145,7 +145,7 @@ async fn go(
         }
     }
     let reverted = rereads.iter().find(|reread| reread["holds"] == false);
-    let out = &mut std::io::stdout();
+    let out = &mut output::stdout();
     if settings.output == Output::Json {
         let document = json!({
             "apiVersion": trueup_core::API_VERSION, "kind": "Act", "incident": engine.run().id(),

@@ -170,7 +170,7 @@ fn thaw_refused(run: &Run, now: &Now, key: &AppKey) -> Option<String> {
 }
 
 fn tell(settings: &Settings, run: &Run, refused: Option<(&Refusal, &Now)>) {
-    let out = &mut std::io::stdout();
+    let out = &mut output::stdout();
     let owed = owed(run, refused.map(|(_, now)| now));
     let refused = refused.map(|(refusal, _)| refusal);
     if settings.output == Output::Json {

@@ -60,7 +60,7 @@ pub fn run(settings: &Settings, args: &ExportArgs) -> i32 {
     });
     match made {
         Ok(text) => {
-            let mut out = std::io::stdout();
+            let mut out = super::output::stdout();
             let _ = out.write_all(text.as_bytes());
             if !text.ends_with('\n') {
                 let _ = out.write_all(b"\n");
@@ -92,7 +92,10 @@ pub fn verify(settings: &Settings, args: &VerifyArgs) -> i32 {
                     "whole": true, "records": records, "head": head,
                 }));
             } else {
-                let _ = writeln!(std::io::stdout(), "whole: {records} records, head {head}");
+                let _ = writeln!(
+                    super::output::stdout(),
+                    "whole: {records} records, head {head}"
+                );
             }
             0
         }

@@ -64,7 +64,7 @@ pub fn run(settings: &Settings) -> i32 {
             .collect();
         let head: Vec<String> = columns.iter().map(|c| c.to_uppercase()).collect();
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        output::table(&mut std::io::stdout(), 0, &head, &rows);
+        output::table(&mut output::stdout(), 0, &head, &rows);
     }
     output::errors(&mut std::io::stderr(), &errors);
     if errors.is_empty() { 0 } else { 2 }

@@ -67,7 +67,7 @@ fn list(settings: &Settings) -> i32 {
             .map(|(name, about)| vec![name, about])
             .collect();
         output::table(
-            &mut std::io::stdout(),
+            &mut output::stdout(),
             0,
             &["SCENARIO", "WHAT HAPPENED"],
             &rows,

@@ -37,11 +37,19 @@ const TERMINATED: i32 = 143;
 
 /// Parses, dispatches, and gives the promised exit code.
 pub async fn main(boundaries: Arc<dyn Boundaries>) -> i32 {
+    output::printed(parsed(boundaries).await)
+}
+
+async fn parsed(boundaries: Arc<dyn Boundaries>) -> i32 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { 2 } else { 0 };
+            let written = error.print();
+            if error.use_stderr() {
+                return 2;
+            }
+            let _ = output::noted(written);
+            return 0;
         }
     };
     // The lab ends well when it is told to end.
@@ -55,6 +63,11 @@ pub async fn main(boundaries: Arc<dyn Boundaries>) -> i32 {
         code = dispatch(cli, boundaries) => code,
         code = signalled(), if !by_itself => code,
     }
+}
+
+/// Whether this is the exit code of a signal.
+pub(crate) fn interrupts(code: i32) -> bool {
+    matches!(code, INTERRUPTED | TERMINATED)
 }
 
 /// The exit code of the signal that asks the process to end.
@@ -83,7 +96,7 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
             return 2;
         }
     };
-    let (out, err) = (&mut std::io::stdout(), &mut std::io::stderr());
+    let (out, err) = (&mut output::stdout(), &mut std::io::stderr());
     match cli.command {
         None => stages::workbench(&settings, boundaries).await,
         Some(Command::Start(args)) => stages::start(&settings, &args, boundaries).await,
@@ -106,16 +119,16 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
         Some(Command::Export(args)) => export::run(&settings, &args),
         Some(Command::Verify(args)) => export::verify(&settings, &args),
         Some(Command::Completion(args)) => {
-            clap_complete::generate(args.shell, &mut Cli::command(), "trueup", out);
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "trueup", &mut script);
+            let _ = out.write_all(&script);
             0
         }
-        Some(Command::Man) => match clap_mangen::Man::new(Cli::command()).render(out) {
-            Ok(()) => 0,
-            Err(error) => {
-                complain(&format!("cannot print the manual: {error}"), "");
-                2
-            }
-        },
+        Some(Command::Man) => {
+            let _ = clap_mangen::Man::new(Cli::command()).render(out);
+            0
+        }
     }
 }
 
@@ -147,7 +160,7 @@ pub(crate) fn give_up(settings: &Settings, trouble: &Trouble) -> i32 {
             "reason": trueup_core::text::line(&trouble.to_string()),
             "hint": trouble.hint(),
         });
-        output::json_line(&mut std::io::stdout(), &document);
+        output::json_line(&mut output::stdout(), &document);
     }
     explain(trouble)
 }
@@ -166,5 +179,5 @@ pub(crate) fn explain(trouble: &Trouble) -> i32 {
 
 /// A document for programs, or a line for people.
 pub(crate) fn print_json(document: &serde_json::Value) {
-    output::json(&mut std::io::stdout(), document);
+    output::json(&mut output::stdout(), document);
 }

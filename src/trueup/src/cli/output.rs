@@ -1,6 +1,7 @@
 //! How results reach people and programs.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::Mutex;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -23,7 +24,55 @@ pub mod exit {
     pub const WAITING: i32 = 4;
 }
 
-/// Writes that fail because the reader has gone away are no failure of the command.
+/// Why the first write to stdout that failed did.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Stdout, which every result goes to. A write that fails is told of once, when the command is through: see [`printed`].
+pub fn stdout() -> Stdout {
+    Stdout(io::stdout())
+}
+
+pub struct Stdout(io::Stdout);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        noted(self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        noted(self.0.flush())
+    }
+}
+
+/// Remembers for [`printed`] that this was not written.
+pub fn noted<T>(written: io::Result<T>) -> io::Result<T> {
+    if let Err(error) = &written
+        && error.kind() != ErrorKind::Interrupted
+        && let Ok(mut lost) = LOST.lock()
+    {
+        lost.get_or_insert_with(|| io::Error::new(error.kind(), error.to_string()));
+    }
+    written
+}
+
+/// The exit code of a command that ended with `code`, once all that it printed is written. What could not be written is no
+/// success; a reader that has gone away, as `head` does, has what it wanted.
+pub fn printed(code: i32) -> i32 {
+    let _ = stdout().flush();
+    let lost = LOST.lock().ok().and_then(|mut lost| lost.take());
+    match lost.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+        None => code,
+        Some(error) => {
+            super::complain(
+                &format!("cannot print the result: {error}"),
+                "make room where it is written to, or print it elsewhere; what was done is in the journal",
+            );
+            code.max(exit::ERROR)
+        }
+    }
+}
+
+/// A line. That it cannot be written to stdout is told at the end, by [`printed`].
 pub fn say(out: &mut (dyn Write + Send), line: &str) {
     let _ = writeln!(out, "{line}");
 }

@@ -23,7 +23,7 @@ pub fn run(settings: &Settings, args: &PlanArgs) -> i32 {
         }
         PlanCommand::Export { id } => match export(settings, id.as_deref()) {
             Ok(text) => {
-                let _ = std::io::stdout().write_all(text.as_bytes());
+                let _ = super::output::stdout().write_all(text.as_bytes());
                 0
             }
             Err(trouble) => give_up(settings, &trouble),

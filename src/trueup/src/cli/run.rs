@@ -14,14 +14,14 @@ use trueup_core::{
     event::{Event, Record},
     gate::Verdict,
     plan::{Gate, Plan},
-    run::Run,
+    run::{Freeze, Run},
     text,
     workflow::{self, Stage},
 };
 
 use super::{
     args::RunArgs,
-    complain, explain, signalled,
+    complain, explain, interrupts, signalled,
     walk::{Answers, Ended, walk},
 };
 use crate::{
@@ -135,12 +135,20 @@ async fn go(
             interrupted(next.map_or(Stage::Scope, |next| next.stage()), code)
         }
     };
+    // What is said at the end is true of now, where the cluster answers and nobody is in a hurry.
+    if ended.exit != 0 && !interrupts(ended.exit) {
+        let _ = tokio::time::timeout(LAST_LOOK, engine.look()).await;
+    }
     engine.leave().await;
     let ended = with_what_stays(ended, &engine.run());
+    engine.tell(Update::Stopped);
     drop(engine);
     let _ = printer.await;
     Ok(ended)
 }
+
+/// How long a last look at the world may take.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// What was in flight is looked up in the world by the next process.
 fn interrupted(stage: Stage, code: i32) -> Ended {
@@ -153,8 +161,18 @@ fn interrupted(stage: Stage, code: i32) -> Ended {
     }
 }
 
-/// A walk that stops says what it leaves frozen, and how to go on with it.
+/// A walk that stops says what it leaves frozen, which freeze is lost meanwhile, and how to go on with it.
 fn with_what_stays(mut ended: Ended, run: &Run) -> Ended {
+    let lost = run.apps.iter().filter_map(|(key, app)| match &app.freeze {
+        Freeze::Lost { why } => Some((key, why)),
+        _ => None,
+    });
+    for (key, why) in lost {
+        let said = format!("the freeze of {key} was lost: {why}");
+        if ended.exit != 0 && !ended.reason.contains(&said) {
+            ended.reason = text::line(&format!("{}; {said}", ended.reason));
+        }
+    }
     let frozen: Vec<&str> = run
         .walking()
         .filter(|(_, app)| app.freeze.is_set())
@@ -311,7 +329,7 @@ fn spawn_printer(
                         && let Some(said) = super::status::said(&record, &run)
                     {
                         let _ = writeln!(
-                            std::io::stdout(),
+                            super::output::stdout(),
                             "{}  {said}",
                             record.time.strftime("%H:%M:%S")
                         );
@@ -325,6 +343,7 @@ fn spawn_printer(
                         trueup_core::span::Span(waiting.limit)
                     );
                 }
+                (_, Update::Stopped) => return,
                 _ => {}
             }
         }
@@ -344,7 +363,7 @@ fn result(incident: &str, stage: &str, exit: i32, rule: u8, reason: &str) -> Val
 }
 
 fn line(document: &Value) {
-    super::output::json_line(&mut std::io::stdout(), document);
+    super::output::json_line(&mut super::output::stdout(), document);
 }
 
 fn finish(json: bool, incident: &str, ended: &Ended) {

@@ -355,12 +355,12 @@ async fn freeze_each(
                 .map(|key| json!({"application": key, "state": state}))
                 .collect();
             output::json_line(
-                &mut std::io::stdout(),
+                &mut output::stdout(),
                 &json!({"apiVersion": trueup_core::API_VERSION, "kind": "Freeze", "incident": incident, "state": state, "applications": items}),
             );
         } else {
             for key in keys {
-                let _ = writeln!(std::io::stdout(), "{incident}  {key}  {state}");
+                let _ = writeln!(output::stdout(), "{incident}  {key}  {state}");
             }
         }
     };
@@ -414,7 +414,7 @@ fn did(settings: &Settings, kind: &str, key: &AppKey, said: &str, more: Value) {
     } else {
         text::line(&format!("{key}  {said}"))
     };
-    output::say(&mut std::io::stdout(), &line);
+    output::say(&mut output::stdout(), &line);
 }
 
 fn as_found(key: &AppKey) -> Command {

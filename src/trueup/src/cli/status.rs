@@ -51,7 +51,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let incident = chosen(settings, args.id.as_deref())?;
     let Looked { run, now } = looked(settings, &incident, args.line).await?;
     let mut owed = run.obligations();
-    let mut out = std::io::stdout();
+    let mut out = output::stdout();
     let line = match &now {
         Err(_) if run.closed.is_none() => {
             format!(
@@ -338,12 +338,12 @@ async fn from_cluster(settings: &Settings, line: bool) -> i32 {
         }));
     } else if notes.is_empty() {
         let _ = writeln!(
-            std::io::stdout(),
+            output::stdout(),
             "no incident in {} and no frozen Application on the cluster",
             settings.state_dir.display()
         );
     } else if line {
-        let _ = writeln!(std::io::stdout(), "{}", notes_line(&notes));
+        let _ = writeln!(output::stdout(), "{}", notes_line(&notes));
     } else {
         let rows: Vec<Vec<String>> = notes
             .iter()
@@ -358,7 +358,7 @@ async fn from_cluster(settings: &Settings, line: bool) -> i32 {
             })
             .collect();
         output::table(
-            &mut std::io::stdout(),
+            &mut output::stdout(),
             0,
             &["FROZEN", "INCIDENT", "BY", "SINCE", "RESTORING APPLIES"],
             &rows,

@@ -1,6 +1,6 @@
 //! The walk without a screen: what a plan says, done through the same engine and rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use trueup_core::{
@@ -68,6 +68,13 @@ impl Ended {
 
 /// How often a step that only reads is tried again before the walk gives up.
 const READ_ATTEMPTS: u32 = 6;
+/// And where a gate is waited for: minutes of green are not given up for seconds in which not everything could be read.
+const AT_A_GATE: u32 = 20;
+/// The longest pause between two of them, in half seconds.
+const PAUSE: u32 = 6;
+
+/// What can be done about a walk that stands still.
+const LOOK_AGAIN: &str = "look again with the screen: `trueup resume`";
 
 /// What the walk may answer by itself.
 pub struct Answers {
@@ -80,6 +87,8 @@ pub struct Answers {
 /// Walks until the incident is closed or a person is needed.
 pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     let mut failures = 0;
+    // A gate that an earlier process waited for in vain is waited for once more: the world has gone on since.
+    let mut in_vain: BTreeSet<(AppKey, String)> = late_gates(&engine.run()).collect();
     loop {
         // What cannot be read now is read again at the end.
         let _ = engine.reread_due().await;
@@ -88,15 +97,36 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
             Err(trouble) => return Ended::of(Stage::Scope, &trouble),
         };
         let stage = next.stage();
-        if matches!(next, Next::Stopped { rule: 0, .. }) && failures < READ_ATTEMPTS {
+        let attempts = match engine.run().waits_for_a_gate() {
+            true => AT_A_GATE,
+            false => READ_ATTEMPTS,
+        };
+        if matches!(next, Next::Stopped { rule: 0, .. }) && failures < attempts {
             failures += 1;
-            tokio::time::sleep(std::time::Duration::from_millis(500) * failures).await;
+            tokio::time::sleep(std::time::Duration::from_millis(500) * failures.min(PAUSE)).await;
             if let Err(trouble) = engine.look().await
-                && failures == READ_ATTEMPTS
+                && failures == attempts
             {
                 return Ended::of(stage, &trouble);
             }
             continue;
+        }
+        if let Next::Stopped {
+            rule: 10,
+            application: Some(application),
+            ..
+        } = &next
+            && let Some(gate) = engine.run().late_gate(application)
+            && in_vain.remove(&(application.clone(), gate.clone()))
+        {
+            let again = Command::AwaitGate {
+                application: application.clone(),
+                gate,
+            };
+            match engine.say(&again).await {
+                Ok(()) => continue,
+                Err(trouble) => return Ended::of(stage, &trouble),
+            }
         }
         let outcome = step(engine, answers, &next).await;
         match outcome {
@@ -109,6 +139,12 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
             Err(trouble) => return Ended::of(stage, &trouble),
         }
     }
+}
+
+/// The gates that were not green in time.
+pub(super) fn late_gates(run: &Run) -> impl Iterator<Item = (AppKey, String)> {
+    let late = |(key, _)| Some((AppKey::clone(key), run.late_gate(key)?));
+    run.apps.iter().filter_map(late)
 }
 
 /// Whether a failure to read may be over by itself; what fails on this machine is not.
@@ -296,18 +332,16 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             Ok(None)
         }
         Next::Stopped { rule, reason, .. } => {
-            let exit = match rule {
-                0 => 2,
-                10 => 4,
-                _ => 3,
+            let (exit, hint) = match rule {
+                0 => (2, LOOK_AGAIN),
+                10 => (
+                    4,
+                    "the same command waits for it once more; on the screen (`trueup resume`) it can be parked, or glass broken \
+                     with a reason",
+                ),
+                _ => (3, LOOK_AGAIN),
             };
-            Ok(Some(Ended::new(
-                stage,
-                exit,
-                *rule,
-                reason.clone(),
-                "look again with the screen: `trueup resume`",
-            )))
+            Ok(Some(Ended::new(stage, exit, *rule, reason.clone(), hint)))
         }
         _ => Ok(None),
     }

@@ -14,7 +14,6 @@ use super::{
     handle::{Held, Request, Update, Waiting},
     state::Engine,
     trouble::Trouble,
-    watching::keep_looking,
 };
 
 /// How long to wait for a look that goes on by itself before one is asked for here, and its failure said.
@@ -49,7 +48,9 @@ impl Engine {
             Next::TryGate { gate } => self.take_baseline(gate).await,
             Next::ProveFreeze { applications } => self.prove_freeze(applications).await,
             Next::Propose => self.propose().await,
-            Next::AwaitMerge { repository, .. } => self.await_merge(repository).await,
+            Next::AwaitMerge { repository, .. } => {
+                self.while_next(next, self.await_merge(repository)).await
+            }
             Next::TakeHead {
                 repository,
                 revision,
@@ -73,7 +74,10 @@ impl Engine {
                 application,
                 object,
             } => self.await_gone(application, object).await,
-            Next::Gate { application, gate } => self.gate_step(application, gate).await,
+            Next::Gate { application, gate } => {
+                self.while_next(next, self.gate_step(application, gate))
+                    .await
+            }
             Next::WatchThaw { application } => self.watch_thaw(application).await,
             _ => Ok(()),
         }
@@ -106,7 +110,7 @@ pub fn spawn(
     requests: mpsc::Receiver<Request>,
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(tell_age(Arc::downgrade(&engine)));
-    tokio::spawn(keep_looking(Arc::downgrade(&engine)));
+    engine.keep_a_lookout();
     tokio::spawn(keep_rereading(Arc::downgrade(&engine)));
     tokio::spawn(
         Driver {

@@ -21,3 +21,4 @@ pub mod watching;
 pub use drive::spawn;
 pub use state::{Engine, Ports, Setting};
 pub use trouble::Trouble;
+pub use watching::keep_looking;

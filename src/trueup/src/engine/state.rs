@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
@@ -73,6 +73,8 @@ pub struct Engine {
     looked: Mutex<Instant>,
     /// Counts the looks that gave something.
     looks_done: watch::Sender<u64>,
+    /// How many want the world to be looked at by itself: a screen, and every wait that rests on what else happens.
+    pub(super) lookouts: AtomicUsize,
     /// Up to where each quiet gate has heard of foreign writes.
     pub(super) quiet_since: Mutex<BTreeMap<String, u64>>,
 }
@@ -102,6 +104,7 @@ impl Engine {
             looking: tokio::sync::Mutex::default(),
             looked: Mutex::new(Instant::now()),
             looks_done: watch::Sender::new(0),
+            lookouts: AtomicUsize::new(0),
             quiet_since: Mutex::default(),
         }
     }

@@ -2,6 +2,7 @@
 //! quiet gate, and the end of a wait.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,9 @@ use trueup_core::now::Now;
 use trueup_core::object::identity::{AppKey, ObjectKey, ObjectRef};
 use trueup_core::plan::Gate;
 use trueup_core::text;
+use trueup_core::workflow::{self, Next};
 
+use super::handle::Update;
 use super::mirror::{Bell, Interest, Mirror};
 use super::read::World;
 use super::state::Engine;
@@ -124,7 +127,59 @@ impl Mirrors {
     }
 }
 
+/// While it lives, the world is looked at by itself.
+pub(super) struct Lookout<'e>(&'e AtomicUsize);
+
+impl Drop for Lookout<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Engine {
+    pub(super) fn look_out(&self) -> Lookout<'_> {
+        self.lookouts.fetch_add(1, Ordering::Relaxed);
+        Lookout(&self.lookouts)
+    }
+
+    /// From here on the world is looked at by itself for as long as the engine lives.
+    pub(super) fn keep_a_lookout(&self) {
+        std::mem::forget(self.look_out());
+    }
+
+    /// Waits for something that others can overtake, for as long as it is what comes next. Meanwhile the world is looked at:
+    /// a freeze that is lost, or a decision that somebody touched, ends the wait at once.
+    pub(super) async fn while_next(
+        &self,
+        next: &Next,
+        wait: impl Future<Output = Result<(), Trouble>>,
+    ) -> Result<(), Trouble> {
+        let _lookout = self.look_out();
+        let mut looks = self.looks_done();
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut wait => return ended,
+                looked = looks.changed() => {
+                    if looked.is_ok() && self.overtaken(next) {
+                        self.tell(Update::Waiting(None));
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether something else comes next now. That not everything could be read overtakes nothing.
+    fn overtaken(&self, next: &Next) -> bool {
+        let Some((_, now)) = self.seen() else {
+            return false;
+        };
+        let is = workflow::next(&self.run(), &now);
+        is != *next && !matches!(is, Next::Stopped { rule: 0, .. })
+    }
+
     /// Looks because a watch brought something: branches may be a few seconds old.
     pub(super) async fn glance(&self) -> Result<(), Trouble> {
         self.look_at(true).await.map(drop)
@@ -223,8 +278,9 @@ impl Engine {
     }
 }
 
-/// Looks when a watch brought something of the scope, and every few seconds for what no watch brings.
-pub(super) async fn keep_looking(engine: Weak<Engine>) {
+/// Looks when a watch brought something of the scope, and every few seconds for what no watch brings, while anybody wants
+/// that.
+pub async fn keep_looking(engine: Weak<Engine>) {
     let Some(mut bell) = engine.upgrade().map(|engine| engine.mirrors.bell()) else {
         return;
     };
@@ -239,6 +295,9 @@ pub(super) async fn keep_looking(engine: Weak<Engine>) {
         let Some(engine) = engine.upgrade() else {
             return;
         };
+        if engine.lookouts.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
         // A journal that cannot be written stops the step that writes to it next, and says so.
         let _ = engine.note_gaps();
         moved |= engine.mirrors.moved();

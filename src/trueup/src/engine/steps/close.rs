@@ -105,6 +105,7 @@ impl Engine {
                 })?;
                 Ok(())
             }
+            Command::AwaitGate { application, gate } => self.begin_gate(application, gate),
             Command::BreakGlass {
                 application,
                 what,

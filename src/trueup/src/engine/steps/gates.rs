@@ -5,6 +5,7 @@ use trueup_core::{
     gate::{self, Comparison, Verdict},
     object::identity::AppKey,
     plan::{Gate, HealthGate, MeasuredGate},
+    run::AppRun,
     sheet::Refusal,
     text,
 };
@@ -51,6 +52,31 @@ impl Engine {
         Ok(())
     }
 
+    /// Begins to wait for a gate, the first time or anew: samples from before do not count.
+    pub(super) fn begin_gate(&self, application: &AppKey, name: &str) -> Result<(), Trouble> {
+        let spec = self.gate_spec(name)?;
+        let run = self.run();
+        let resolved = gate::resolve_waits(&spec, &run.waits);
+        let known = |app: &AppRun| app.gates.contains_key(name);
+        let anew = run.apps.get(application).is_some_and(known);
+        for (wait, from, to) in resolved.shortened.iter().filter(|_| !anew) {
+            self.record(Event::WaitShortened {
+                wait: format!("gate {name}: {wait}"),
+                from: from.to_string(),
+                to: to.to_string(),
+            })?;
+        }
+        self.record(Event::GateStarted {
+            application: application.clone(),
+            gate: name.to_owned(),
+            spec,
+            hold: resolved.hold,
+            every: resolved.every,
+            within: resolved.within,
+        })?;
+        Ok(())
+    }
+
     /// Takes one sample after a sync, waits for the next one to be due first, and says when the gate has passed or given up.
     pub(in super::super) async fn gate_step(
         &self,
@@ -65,23 +91,7 @@ impl Engine {
             .and_then(|app| app.gates.get(name))
             .filter(|gate| gate.started_at.is_some());
         let Some(started) = started else {
-            let resolved = gate::resolve_waits(&spec, &run.waits);
-            for (wait, from, to) in &resolved.shortened {
-                self.record(Event::WaitShortened {
-                    wait: format!("gate {name}: {wait}"),
-                    from: from.to_string(),
-                    to: to.to_string(),
-                })?;
-            }
-            self.record(Event::GateStarted {
-                application: application.clone(),
-                gate: name.to_owned(),
-                spec,
-                hold: resolved.hold,
-                every: resolved.every,
-                within: resolved.within,
-            })?;
-            return Ok(());
+            return self.begin_gate(application, name);
         };
         let (every, within, since) = (started.every.0, started.within.0, started.started_at);
         if let Some(last) = started.samples.last() {

@@ -287,11 +287,22 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
     use super::super::keymap::Cmd;
     let differs = field_that_differs(model);
     let glass = glass_to_break(model);
-    let mut choices = vec![Choice::new(
-        "look again",
-        "read the world and predict anew",
-        Pick::Ask(Command::Look),
-    )];
+    let late = application
+        .as_ref()
+        .filter(|_| rule == 10)
+        .and_then(|key| Some((key.clone(), model.run().late_gate(key)?)));
+    let mut choices = vec![match late {
+        Some((application, gate)) => Choice::new(
+            "wait for it again",
+            "for as long as it was given, from now on",
+            Pick::Ask(Command::AwaitGate { application, gate }),
+        ),
+        None => Choice::new(
+            "look again",
+            "read the world and predict anew",
+            Pick::Ask(Command::Look),
+        ),
+    }];
     choices.push(
         Choice::new(
             "decide this field",
@@ -362,6 +373,13 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
             });
         }
         "look" => return super::ask(Command::Look),
+        Obligation::GATE => {
+            let late = owed.application.and_then(|application| {
+                let gate = model.run().late_gate(&application)?;
+                Some(Command::AwaitGate { application, gate })
+            });
+            return late.map_or_else(Vec::new, super::ask);
+        }
         "merge" => return go(),
         "review" => offers::review(model),
         Obligation::ELSEWHERE => model.toast(

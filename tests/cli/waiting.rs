@@ -1,0 +1,122 @@
+//! What a walk says and does while it waits at a gate.
+
+use super::*;
+
+/// The lab's plan with a gate of its own after profile-service, which is green when a file is there.
+struct Gated {
+    bench: Bench,
+    plan: PathBuf,
+    mark: PathBuf,
+}
+
+impl Gated {
+    fn new(within: &str) -> Self {
+        let bench = Bench::new();
+        let mark = bench.home.path().join("mended");
+        let gate = format!(
+            "  mended: {{command: {{argv: [test, -e, {}]}}, within: {within}}}\n  traces:",
+            mark.display()
+        );
+        let plan = bench.plan("gated.yaml", |text| {
+            text.replace("  traces:", &gate)
+                .replace("no-401, traces]", "mended, traces]")
+        });
+        Self { bench, plan, mark }
+    }
+
+    /// How many samples of the gate, or begins of it, are journaled.
+    fn journaled(&self, event: &str) -> usize {
+        let path = self.bench.state.join("incidents/INC-441/journal.jsonl");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let mark = format!("\"type\":\"{event}\"");
+        let mine = |line: &&str| line.contains(&mark) && line.contains("\"gate\":\"mended\"");
+        text.lines().filter(mine).count()
+    }
+
+    /// A walk that waits at the gate, and how it ends after `then`.
+    fn waits(&self, then: impl Fn()) -> Ran {
+        let before = self.journaled("gateSampled");
+        let path = self.plan.display().to_string();
+        let command = ["run", &path, "--write", "all", "-o", "json"];
+        let mut walk = Running::start(self.bench.command(&command));
+        crate::support::until("it waits at the gate", || {
+            self.journaled("gateSampled") > before + 1
+        });
+        assert!(!walk.ended());
+        then();
+        walk.end()
+    }
+}
+
+/// During the wait somebody takes a note off; later somebody edits what was decided. Each ends the wait at once.
+#[test]
+fn what_else_happens_ends_a_wait_at_a_gate() {
+    if !have("kubectl") {
+        return;
+    }
+    let gated = Gated::new("60s");
+    let bench = &gated.bench;
+    let lost = gated.waits(|| {
+        let on = ["application", "like-service", "-n", "argocd"];
+        bench.kubectl(&[&["annotate"], &on[..], &["trueup.dev/frozen-"]].concat());
+    });
+    let ended = result(&lost);
+    assert_eq!(
+        (lost.code, &ended["rule"]),
+        (Some(3), &json!(4)),
+        "{lost:#?}"
+    );
+    assert!(
+        ended["reason"]
+            .as_str()
+            .unwrap()
+            .contains("like-service was lost: our note is gone"),
+        "{ended}"
+    );
+    assert!(
+        lost.err
+            .contains("auth-service, profile-service stay without auto-sync"),
+        "{}",
+        lost.err
+    );
+    assert_eq!(gated.journaled("gateTimedOut"), 0);
+
+    bench.ends(0, &["freeze", "like-service", "--write", "cluster"]);
+    let touched = gated.waits(|| {
+        let on = ["configmap", "auth-config", "-n", "like", "--type", "merge"];
+        let edit = json!({"data": {"JWT_ALGORITHM": "none"}}).to_string();
+        bench.kubectl(&[&["patch"], &on[..], &["-p", &edit]].concat());
+    });
+    let ended = result(&touched);
+    assert_eq!(
+        (touched.code, &ended["stage"]),
+        (Some(4), &json!("decide")),
+        "{touched:#?}"
+    );
+    assert_eq!(gated.journaled("gateTimedOut"), 0);
+}
+
+/// The same command waits once more, and says of when the number is that it stopped at.
+#[test]
+fn a_gate_that_ran_out_of_time_is_waited_for_anew() {
+    let gated = Gated::new("2s");
+    let bench = &gated.bench;
+    for begun in 1..=2 {
+        let waits = bench.walk(4, &gated.plan, &["--write", "all"]);
+        let reason = waits["reason"].as_str().unwrap();
+        assert!(
+            reason.contains("gate mended") && reason.contains("(seen "),
+            "{reason}"
+        );
+        assert_eq!(waits["rule"], 10);
+        assert_eq!(gated.journaled("gateStarted"), begun);
+        assert_eq!(gated.journaled("gateTimedOut"), begun);
+    }
+    fs::write(&gated.mark, "").unwrap();
+    let waits = bench.walk(4, &gated.plan, &["--write", "all"]);
+    assert!(
+        waits["reason"].as_str().unwrap().contains("traces"),
+        "{waits}"
+    );
+    assert_eq!(gated.journaled("gatePassed"), 1);
+}
