@@ -521,6 +521,48 @@ fn bad_input_ends_with_a_message_and_writes_nothing() {
             .unwrap()
             .contains("surprise")
     );
+    // What would be lost in silence is refused by name: what stands twice, what nobody has, what is over.
+    let fresh = "{application: like-service, then: [healthy]}";
+    for (name, from, to, says) in [
+        (
+            "twice.yaml",
+            "\nsync:",
+            "\nsync: []\nsync:",
+            "the key `sync` stands twice",
+        ),
+        (
+            "outside.yaml",
+            fresh,
+            "{application: lik-service, then: [traces]}",
+            "`sync` names lik-service, which `scope` does not have",
+        ),
+        (
+            "elsewhere.yaml",
+            fresh,
+            "{application: prod/like-service, then: [traces]}",
+            "`sync` names prod/like-service",
+        ),
+        (
+            "over.yaml",
+            "  take: {live: {namespace: auth}}",
+            "  take: {later: {how: gitNow, owner: jo, until: 2020-01-01}}",
+            "2020-01-01 is over",
+        ),
+        (
+            "when.yaml",
+            "  take: {live: {namespace: auth}}",
+            "  take: {later: {how: gitNow, owner: jo, until: tomorrow}}",
+            "`tomorrow` is neither a date",
+        ),
+    ] {
+        let wrong = bench.plan(name, |text| {
+            assert!(text.contains(from), "{text}");
+            text.replacen(from, to, 1)
+        });
+        let ended = bench.walk(2, &wrong, &["--write", "all"]);
+        let reason = ended["reason"].as_str().unwrap();
+        assert!(reason.contains(says), "{name}: {reason}");
+    }
     assert_eq!(
         bench.walk(2, Path::new("/nonexistent.yaml"), &[])["incident"],
         ""

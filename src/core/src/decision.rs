@@ -155,7 +155,7 @@ pub enum CannotTake {
         "a secret value is never written to Git (rule 7): take `git`, or keep it in an external secret store"
     )]
     Secret,
-    #[error("`later` needs an owner and a time or date until when")]
+    #[error("`later` needs an owner and a time or date until when: say who takes it over")]
     NobodyOwes,
     #[error(
         "an object as a whole is there or it is not: take what Git has, what is live, `remove`, or put it off"

@@ -331,11 +331,43 @@ pub struct Proposal {
     pub parent: Commit,
     pub message: String,
     pub author: String,
+    #[serde(default, skip_serializing_if = "AuthorFrom::is_unknown")]
+    pub author_from: AuthorFrom,
     pub bundle: Digest,
     pub files: Vec<FileDiff>,
     pub proof: Vec<ProofLine>,
     /// The cells it settles in Git.
     pub cells: Vec<CellKey>,
+}
+
+/// Who said whose name a commit carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AuthorFrom {
+    /// The journal is of before it was kept.
+    #[default]
+    Unknown,
+    Settings,
+    /// Git's configuration, or its environment.
+    Git,
+    /// Nobody: it is made of the operator's name and the host's.
+    Operator,
+}
+
+impl AuthorFrom {
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+
+    /// For `NAME <MAIL>, from …`; empty where it is not known.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Settings => "the settings file",
+            Self::Git => "Git's configuration",
+            Self::Operator => "the operator's name, since Git's configuration names nobody",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -20,8 +20,10 @@ pub mod run;
 pub mod sheet;
 pub mod source;
 pub mod span;
+pub mod strict;
 pub mod text;
 pub mod transcript;
+pub mod until;
 pub mod workflow;
 
 /// The version of every document that trueup writes for other programs.

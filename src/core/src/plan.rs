@@ -2,11 +2,13 @@
 //!
 //! Unknown fields are an error: a misspelt `expect` that is ignored would be a check that never runs.
 
+mod check;
 mod export;
 mod place;
 mod schema;
 mod take;
 
+pub use check::named;
 pub use export::export;
 pub use schema::schema;
 
@@ -324,54 +326,5 @@ impl Plan {
     /// The digest by which a plan is recognised again.
     pub fn digest(&self) -> crate::ids::Digest {
         crate::ids::Digest::of(serde_json::to_string(self).unwrap_or_default().as_bytes())
-    }
-
-    fn check(&self) -> Result<(), BadPlan> {
-        let invalid = |text: String| Err(BadPlan::Invalid(crate::text::line(&text)));
-        if self.scope.is_empty() {
-            return invalid("`scope` names no Application".into());
-        }
-        for (name, gate) in &self.gates {
-            if let Gate::Measured(gate) = gate {
-                let kinds = [
-                    gate.prometheus.is_some(),
-                    gate.http.is_some(),
-                    gate.command.is_some(),
-                    gate.field.is_some(),
-                    gate.quiet.is_some(),
-                    gate.health.is_some(),
-                ];
-                if kinds.iter().filter(|given| **given).count() != 1 {
-                    return invalid(format!(
-                        "gate `{name}` needs exactly one of prometheus, http, command, field, quiet, health, manual"
-                    ));
-                }
-                if let Some(p) = &gate.prometheus {
-                    p.is.parse::<crate::gate::Comparison>()
-                        .map_err(|e| BadPlan::Invalid(format!("gate `{name}`: {e}")))?;
-                }
-            }
-        }
-        for step in &self.sync {
-            for gate in &step.then {
-                if gate != "healthy" && !self.gates.contains_key(gate) {
-                    return invalid(format!(
-                        "`sync` of {} names the gate `{gate}`, which `gates` does not have",
-                        step.application
-                    ));
-                }
-            }
-        }
-        for decision in &self.decisions {
-            for field in decision.fields.iter().chain(decision.expect.keys()) {
-                field.parse::<crate::object::path::Pattern>().map_err(|e| {
-                    BadPlan::Invalid(format!(
-                        "`{}` is no field pattern: {e}",
-                        crate::text::line(field)
-                    ))
-                })?;
-            }
-        }
-        Ok(())
     }
 }

@@ -895,17 +895,17 @@ impl Run {
             .filter(|(_, app)| app.parked.is_none())
     }
 
+    /// The Application of the scope that a plan means by a name.
+    pub fn named(&self, name: &str) -> Option<&AppKey> {
+        crate::plan::named(&self.scope, &self.connection.namespace, name)
+    }
+
     /// The order of syncs: as chosen, the rest in the order of the scope.
     pub fn sync_order(&self) -> Vec<AppKey> {
-        let by_name = |name: &str| {
-            self.scope
-                .iter()
-                .find(|key| key.name == name || key.to_string() == name)
-                .cloned()
-        };
         let chosen: Vec<AppKey> = if self.order.is_empty() {
             let plan = self.plan.iter().flat_map(|plan| &plan.sync);
-            plan.filter_map(|step| by_name(&step.application)).collect()
+            plan.filter_map(|step| self.named(&step.application).cloned())
+                .collect()
         } else {
             self.order.clone()
         };
@@ -915,9 +915,7 @@ impl Run {
     /// The order of thaws: as planned, the rest in the order of syncs.
     pub fn thaw_order(&self) -> Vec<AppKey> {
         let names = self.plan.iter().flat_map(|plan| &plan.thaw.order);
-        let chosen = names
-            .filter_map(|name| self.scope.iter().find(|key| key.name == *name).cloned())
-            .collect();
+        let chosen = names.filter_map(|name| self.named(name).cloned()).collect();
         with_rest(chosen, &self.sync_order())
     }
 
@@ -935,7 +933,7 @@ impl Run {
             .plan
             .iter()
             .flat_map(|plan| &plan.sync)
-            .find(|step| step.application == app.name || step.application == app.to_string());
+            .find(|step| self.named(&step.application) == Some(app));
         match planned {
             Some(step) if self.order.is_empty() => step.then.clone(),
             _ => {

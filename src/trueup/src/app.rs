@@ -24,7 +24,7 @@ use crate::{
         steps::lease,
     },
     journal::{self, Boundaries, Holder, Journal, JournalError, Line},
-    ports::{Author, CommandLog},
+    ports::CommandLog,
     settings::Settings,
     wiring::{Wired, wire_watching},
 };
@@ -327,10 +327,6 @@ async fn build(
 ) -> Result<Engine, Trouble> {
     let probes = Probes::new(settings.prometheus.as_deref(), command_log(&sender))
         .map_err(|why| Trouble::failed("prepare the gates", why, "see --prometheus"))?;
-    let author = settings.author.clone().unwrap_or_else(|| Author {
-        name: operator(),
-        email: format!("{}@{}", operator(), host()),
-    });
     let non_production = !settings.is_production(wired.hub.context());
     let ports = Ports {
         cluster: wired.hub,
@@ -345,7 +341,7 @@ async fn build(
         folder: folder(&settings.state_dir),
         namespace: settings.namespace.clone(),
         non_production,
-        author,
+        author: settings.author.clone(),
     };
     Ok(Engine::new(
         ports,

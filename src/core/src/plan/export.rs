@@ -29,7 +29,7 @@ pub fn export(run: &Run) -> Option<Plan> {
                 object,
                 action,
                 ..
-            } => Some(PlannedAct {
+            } if run.scope.contains(application) => Some(PlannedAct {
                 application: name(application),
                 object: object.short(),
                 action: action.clone(),
@@ -100,7 +100,12 @@ fn step(run: &Run, key: &AppKey) -> Option<SyncStep> {
 
 /// The decisions, the fields of one object with the same choice and reason together.
 fn decisions(run: &Run) -> Vec<PlannedDecision> {
-    let mut all: Vec<&Decision> = run.decisions.values().collect();
+    // What was decided of an Application that has left the scope since is no part of the walk.
+    let mut all: Vec<&Decision> = run
+        .decisions
+        .values()
+        .filter(|decision| run.scope.contains(&decision.cell.application))
+        .collect();
     all.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.cell.cmp(&b.cell)));
     let mut out: Vec<PlannedDecision> = Vec::new();
     for decision in all {

@@ -1,17 +1,27 @@
 //! Reads the text of a plan; what is wrong is told with its place.
 
-use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use super::Plan;
-use crate::source::{
-    tree::{Kind, Tree},
-    yaml,
+use crate::{
+    source::{
+        tree::{Kind, Tree},
+        yaml,
+    },
+    strict::Strict,
 };
 
 pub(super) fn read(text: &str) -> Result<Plan, String> {
     // Through JSON: a YAML reader would want a choice with a value (`take: {live: …}`) written as a tag.
-    let value: Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+    let tree = yaml::parse(text);
+    if let Some(twice) = tree.iter().flat_map(Tree::duplicates).next() {
+        return Err(format!(
+            "line {}: the key `{}` stands twice in one map, and only one of the two could count",
+            twice.line, twice.key
+        ));
+    }
+    // Where the tree reads less than this, a key that stands twice is told without its line.
+    let Strict(value) = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let why = error.inner().to_string();
@@ -20,7 +30,7 @@ pub(super) fn read(text: &str) -> Result<Plan, String> {
         } else {
             ""
         };
-        let line = yaml::parse(text).ok().map(|tree| line(&tree, error.path()));
+        let line = tree.as_ref().ok().map(|tree| line(tree, error.path()));
         match line {
             _ if path == "." => format!("{why}{hint}"),
             Some(line) => format!("line {line}, `{path}`: {why}{hint}"),
@@ -106,5 +116,46 @@ sync:
             let why = read(&text).unwrap_err();
             assert!(why.starts_with(wanted), "{why}");
         }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_with_its_line() {
+        for (from, to, wanted) in [
+            (
+                "  take: git\n- on: {kind: ConfigMap, name: b}",
+                "  take: live\n  take: git\n- on: {kind: ConfigMap, name: b}",
+                "line 9: the key `take` stands twice",
+            ),
+            (
+                "gates:\n",
+                "sync: []\ngates:\n",
+                "line 15: the key `sync` stands twice",
+            ),
+            (
+                "scope: [auth]\n",
+                "scope: [auth]\n\"incident\": INC-2\n",
+                "line 5: the key `incident` stands twice",
+            ),
+            (
+                "scope: [auth]\n",
+                "scope: [auth]\ntargets: {\"*\": {policy: found}, '*': {policy: declared}}\n",
+                "line 5: the key `*` stands twice",
+            ),
+            (
+                "then: [healthy]}",
+                "then: [healthy], then: []}",
+                "line 15: the key `then` stands twice",
+            ),
+        ] {
+            let text = PLAN.replacen(from, to, 1);
+            assert_ne!(text, PLAN);
+            let why = read(&text).unwrap_err();
+            assert!(why.starts_with(wanted), "{why}");
+        }
+        let json = serde_json::to_string(&read(PLAN).unwrap()).unwrap();
+        read(&json).unwrap();
+        let twice = json.replacen("\"take\":\"git\"", "\"take\":\"live\",\"take\":\"git\"", 1);
+        let why = read(&twice).unwrap_err();
+        assert!(why.contains("the key `take` stands twice"), "{why}");
     }
 }

@@ -184,7 +184,7 @@ mod tests {
 apiVersion: trueup.dev/v1
 kind: Plan
 incident: INC-1
-scope: [a, other/b]
+scope: [a, other/b, c]
 targets: {"*": {policy: declared, reason: r}, a: {policy: found}, other/b: {automated: {prune: true}}, c: {automated: null}}
 decisions:
 - {on: {kind: ConfigMap, name: c, namespace: n, application: a}, fields: [".data.*"], take: live, expect: {".data.k": v}, reason: r}
@@ -332,7 +332,7 @@ thaw: {order: [a]}
                     .as_object_mut()
                     .unwrap()
                     .remove(&key);
-                // That a step names a gate which is not there is beyond a schema.
+                // That a name means something which is not there is beyond a schema.
                 if place != "/gates" && !(place.is_empty() && key == "gates") {
                     assert_eq!(
                         valid(&schema, &schema, &other),

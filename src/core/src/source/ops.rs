@@ -95,10 +95,11 @@ pub fn ignored_keys(json: &str) -> Vec<String> {
     found
 }
 
-/// Reads one edit, or `{"ops": […]}`. Unknown keys are ignored; wrong types are errors. A path is a list of elements, or
+/// Reads one edit, or `{"ops": […]}`. Unknown keys are ignored; wrong types, and keys that stand
+/// twice, are errors. A path is a list of elements, or
 /// a field path as `drift` and `trace` print it.
 pub fn parse_ops(json: &str) -> Result<Vec<Edit>, OpsError> {
-    let value: Value = serde_json::from_str(json).map_err(|e| OpsError(e.to_string()))?;
+    let value = crate::strict::json(json).map_err(|e| OpsError(e.to_string()))?;
     let Value::Object(top) = &value else {
         return Err(OpsError("an object is wanted".to_owned()));
     };
@@ -210,6 +211,9 @@ mod tests {
         for bad in [
             "[]",
             "{",
+            r#"{"path":[],"op":"set","value":1,"value":2}"#,
+            r#"{"ops":[{"path":["a"],"op":"set","value":1,"path":["b"]}]}"#,
+            r#"{"path":[],"op":"set","value":{"a":1,"a":2}}"#,
             r#"{"ops":1}"#,
             r#"{"path":[],"op":"set"}"#,
             r#"{"path":[],"op":"put","value":1}"#,

@@ -357,6 +357,7 @@ fn commit(pen: &mut Pen) {
         parent: PARENT.into(),
         message: "Reconcile JWT config from live auth-service (INC-441)".into(),
         author: "mara <mara@example.com>".into(),
+        author_from: crate::event::AuthorFrom::Unknown,
         bundle: Digest::of(b"bundle"),
         files: APPS.iter().map(|name| file(name)).collect(),
         proof: APPS

@@ -6,7 +6,7 @@ use super::{
     words::{self, app},
 };
 use crate::{
-    event::{Armed, Event, Record},
+    event::{Armed, AuthorFrom, Event, Record},
     gate::Verdict,
     object::identity::AppKey,
     run::Run,
@@ -156,9 +156,17 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
             because(why)
         ),
         Event::Proposed { proposal } => format!(
-            "commit {} prepared: {}",
+            "commit {} prepared: {}{}",
             say(proposal.commit.short()),
-            plural(proposal.files.len(), "file")
+            plural(proposal.files.len(), "file"),
+            match proposal.author_from {
+                AuthorFrom::Operator => format!(
+                    ", author {}, from {}",
+                    say(&proposal.author),
+                    proposal.author_from.words()
+                ),
+                _ => String::new(),
+            }
         ),
         Event::MessageSet { by, .. } => format!("commit message set by {}", say(by)),
         Event::PlanTaken { by, .. } => format!("plan taken up by {}", say(by)),

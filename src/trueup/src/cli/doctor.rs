@@ -14,8 +14,9 @@ use super::roles;
 use crate::adapters::clock::random_key;
 use crate::adapters::git::without_credentials;
 use crate::adapters::probes::Probes;
+use crate::app;
 use crate::engine::read::{LookOptions, World, from_read};
-use crate::ports::{GitFailure, Kind, Probe, no_log};
+use crate::ports::{Author, GitFailure, Kind, Probe, no_log};
 use crate::settings::{Output, Settings};
 use crate::wiring::{Wired, wire};
 
@@ -405,9 +406,18 @@ async fn author(checks: &mut Vec<Check>, wired: &Wired, world: &World, settings:
         }
         checks.push(match author {
             Some(author) => Check::new(name, Status::Ok, format!("{} <{}>", author.name, author.email)),
-            None => Check::new(name, Status::Limited, "Git's configuration names nobody")
-                .needed_for("commits")
-                .hint("run `git config --global user.name …` and `user.email …`, or set [git] in the settings file"),
+            None => {
+                let author = Author::made_up(&app::operator(), &app::host());
+                Check::new(
+                    name,
+                    Status::Limited,
+                    format!(
+                        "Git's configuration names nobody: a commit will say {} <{}>",
+                        author.name, author.email
+                    ),
+                )
+                .hint("run `git config --global user.name …` and `user.email …`, or set [git] in the settings file, for another name")
+            }
         });
     }
 }

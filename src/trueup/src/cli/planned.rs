@@ -227,10 +227,7 @@ pub(super) enum Done {
 }
 
 pub(super) fn named(run: &Run, name: &str) -> Option<AppKey> {
-    run.scope
-        .iter()
-        .find(|key| key.name == name || key.to_string() == name)
-        .cloned()
+    run.named(name).cloned()
 }
 
 fn glob(pattern: &str, text: &str) -> bool {

@@ -63,10 +63,7 @@ fn read(path: &std::path::Path) -> Result<Plan, Trouble> {
         let what = format!("read the plan {}", path.display());
         Trouble::failed(what, error, "name an existing file")
     })?;
-    Plan::parse(&text).map_err(|error| {
-        let hint = "`trueup plan schema` prints what a plan may hold";
-        Trouble::failed(format!("use the plan {}", path.display()), error, hint)
-    })
+    Plan::parse(&text).map_err(|error| unusable(path, error))
 }
 
 async fn go(
@@ -77,6 +74,7 @@ async fn go(
 ) -> Result<Ended, Trouble> {
     let incident = plan.incident.clone();
     let known = known(settings, &plan)?;
+    usable(settings, args, &plan, &known)?;
     attestable(settings, args, &plan, &known)?;
     let opening = match known {
         Known::No => Opening::New {
@@ -246,6 +244,34 @@ fn attestable(
         all => format!("the manual gates are: {}", all.join(", ")),
     };
     Err(Trouble::failed(format!("attest {name}"), why, hint))
+}
+
+/// What can only be told of a plan with the settings and the clock at hand: which Application a name means, and whether
+/// what it puts off is still to come. What was put off in this incident already may be over by now.
+fn usable(settings: &Settings, args: &RunArgs, plan: &Plan, known: &Known) -> Result<(), Trouble> {
+    let of_journal = match known {
+        Known::No => None,
+        _ => {
+            let lines = journal::read(&settings.state_dir, &plan.incident)?;
+            Some(
+                Run::fold(lines.iter().map(|line| &line.record))
+                    .connection
+                    .namespace,
+            )
+        }
+    };
+    let namespace = of_journal.as_deref().unwrap_or(&settings.namespace);
+    plan.in_namespace(namespace)
+        .and_then(|()| match known {
+            Known::No | Known::Unplanned => plan.in_time(Timestamp::now()),
+            Known::Open | Known::Closed => Ok(()),
+        })
+        .map_err(|error| unusable(&args.plan, error))
+}
+
+fn unusable(path: &std::path::Path, error: impl ToString) -> Trouble {
+    let hint = "`trueup plan schema` prints what a plan may hold";
+    Trouble::failed(format!("use the plan {}", path.display()), error, hint)
 }
 
 enum Known {

@@ -180,11 +180,12 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             "name Applications in `scope`",
         ),
         Next::ChooseTarget { application } => {
+            let run = engine.run();
             let targets = &answers.plan.targets;
-            let target = targets
-                .get(&application.name)
-                .or_else(|| targets.get(&application.to_string()))
-                .or_else(|| targets.get("*"));
+            let own = targets
+                .iter()
+                .find(|(name, _)| run.named(name) == Some(application));
+            let target = own.map(|(_, target)| target).or_else(|| targets.get("*"));
             let Some(target) = target else {
                 return wait(
                     format!("no target policy is chosen for {application}"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::{Changed, Effect, Guard, Mechanism, Proposal},
+    event::{AuthorFrom, Changed, Effect, Guard, Mechanism, Proposal},
     ids::{Digest, OpId},
     now::Now,
     object::identity::AppKey,
@@ -177,6 +177,20 @@ impl Engine {
             text::count(proposal.files.len(), "file"),
             text::line(proposal.message.lines().next().unwrap_or_default()),
         )];
+        if !proposal.author.is_empty() {
+            let mut author = format!("author: {}", proposal.author);
+            if proposal.author_from != AuthorFrom::Unknown {
+                author.push_str(&format!(", from {}", proposal.author_from.words()));
+            }
+            sheet.will.push(text::line(&author));
+        }
+        if proposal.author_from == AuthorFrom::Operator {
+            sheet.warnings.push(
+                "nobody said who commits: for another author than this, set user.name and user.email (`git config --global`), \
+                 or [git] in the settings file, before the commit is built"
+                    .into(),
+            );
+        }
         for line in &proposal.proof {
             sheet.will.push(format!(
                 "{}: {} to move, all decided",

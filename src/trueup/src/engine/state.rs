@@ -50,8 +50,8 @@ pub struct Setting {
     pub namespace: String,
     /// Marked by the operator as not production: a button confirms.
     pub non_production: bool,
-    /// Author of commits.
-    pub author: crate::ports::Author,
+    /// Author of commits, where the settings file names one.
+    pub author: Option<crate::ports::Author>,
 }
 
 /// One incident being worked on.

@@ -88,6 +88,16 @@ pub struct Author {
     pub email: String,
 }
 
+impl Author {
+    /// The operator on this machine, where nobody said who commits.
+    pub fn made_up(operator: &str, host: &str) -> Self {
+        Self {
+            name: operator.to_owned(),
+            email: format!("{operator}@{host}"),
+        }
+    }
+}
+
 /// A commit that exists in our mirror only, until it is pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {

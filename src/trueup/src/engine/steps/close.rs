@@ -9,7 +9,10 @@ use trueup_core::{
     text, workflow,
 };
 
-use super::super::{state::Engine, trouble::Trouble};
+use super::{
+    super::{state::Engine, trouble::Trouble},
+    decide::handed_over,
+};
 
 impl Engine {
     /// Commands that write nothing but the journal.
@@ -89,6 +92,7 @@ impl Engine {
                 until,
                 reason,
             } => {
+                handed_over(owner, until, self.ports.clock.now())?;
                 self.record(Event::Parked {
                     application: application.clone(),
                     owner: text::line(owner),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use trueup_core::{
     decision::{Decision, Take, Wanted},
-    event::{Event, FileDiff, ProofLine, Proposal},
+    event::{AuthorFrom, Event, FileDiff, ProofLine, Proposal},
     ids::Commit,
     object::{identity::AppKey, manifest::manifest},
     policy::Policy,
@@ -24,9 +24,23 @@ use super::{
     ignore,
     prove::{homes, prove, sources},
 };
-use crate::ports::FileChange;
+use crate::ports::{Author, FileChange, Repo};
 
 impl Engine {
+    /// Whose name a commit carries, and who said so.
+    fn author(&self, repo: &dyn Repo) -> (Author, AuthorFrom) {
+        if let Some(author) = &self.setting.author {
+            return (author.clone(), AuthorFrom::Settings);
+        }
+        match repo.author() {
+            Some(author) => (author, AuthorFrom::Git),
+            None => (
+                Author::made_up(&self.setting.operator, &self.setting.host),
+                AuthorFrom::Operator,
+            ),
+        }
+    }
+
     /// Builds the commit for everything decided that Git does not have yet, and proves it. Nothing is pushed.
     pub(in super::super) async fn propose(&self) -> Result<(), Trouble> {
         let (world, now) = self.look().await?;
@@ -103,13 +117,13 @@ impl Engine {
                 bytes: change.after.clone(),
             })
             .collect();
-        let author = &self.setting.author;
+        let (author, author_from) = self.author(repo.as_ref());
         let commit = repo
             .commit(
                 &head,
                 &file_changes,
                 &message,
-                author,
+                &author,
                 self.ports.clock.now(),
             )
             .await?;
@@ -127,6 +141,7 @@ impl Engine {
             parent: Commit(head),
             message,
             author: text::line(&format!("{} <{}>", author.name, author.email)),
+            author_from,
             bundle: self.keep(&commit.bundle)?,
             files: changed
                 .iter()

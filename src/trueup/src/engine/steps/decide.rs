@@ -1,12 +1,13 @@
 //! Decisions: from a choice and the values as they stand to what Git and the cluster shall hold.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Decision, LiveOf, Take, resolve},
     event::Event,
     now::Now,
     sheet::Refusal,
-    text,
+    text, until,
 };
 
 use super::super::{read::World, state::Engine, trouble::Trouble};
@@ -23,6 +24,9 @@ impl Engine {
         let (world, now) = self.seen_or_look().await?;
         if cells.is_empty() {
             return Err(Refusal::new(0, "no cell to decide", "put the cursor on a field").into());
+        }
+        if let Take::Later(later) = take {
+            handed_over(&later.owner, &later.until, self.ports.clock.now())?;
         }
         let decisions = cells
             .iter()
@@ -83,6 +87,27 @@ impl Engine {
             by: self.setting.operator.clone(),
             at: self.ports.clock.now(),
         })
+    }
+}
+
+/// What is handed over needs somebody who takes it, and an end that is still to come.
+pub(super) fn handed_over(owner: &str, until: &str, now: Timestamp) -> Result<(), Trouble> {
+    if owner.trim().is_empty() {
+        return Err(Refusal::new(
+            10,
+            "what is put off needs an owner",
+            "say who takes it over",
+        )
+        .into());
+    }
+    match until::to_come(until.trim(), now) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(Refusal::new(
+            10,
+            format!("what is put off needs an end: {why}"),
+            "say until when: a date such as 2026-12-01, or an RFC 3339 time, that is still to come",
+        )
+        .into()),
     }
 }
 

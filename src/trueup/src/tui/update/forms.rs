@@ -8,11 +8,11 @@ use super::super::{
     msg::Effect,
 };
 use super::{act, ask, decide};
-use jiff::Timestamp;
 use trueup_core::{
     decision::{How, Later, Take},
     plan::{Gate, ManualGate, MeasuredGate, PrometheusGate, Target},
     sheet::Command,
+    until::{self, BadUntil},
 };
 use tui_textarea::TextArea;
 
@@ -137,7 +137,7 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             target: Target {
                 policy: None,
                 automated: Some(
-                    serde_json::from_str(&get("automated"))
+                    trueup_core::strict::json(&get("automated"))
                         .map_err(|e| format!("automated is no JSON: {e}"))?,
                 ),
                 reason: Some(get("reason")),
@@ -211,15 +211,13 @@ fn metric_gate(prompt: &Prompt) -> Result<Command, String> {
 
 /// A date or a time that is still to come, as it is kept.
 fn until(model: &Model, text: &str) -> Result<String, String> {
-    let to_come = match (text.parse::<Timestamp>(), text.parse::<jiff::civil::Date>()) {
-        (Ok(at), _) => at > model.time,
-        (_, Ok(day)) => day >= model.time.to_zoned(jiff::tz::TimeZone::UTC).date(),
-        _ => return Err("until: write a date such as 2026-12-01, or an RFC 3339 time".into()),
-    };
-    if !to_come {
-        return Err(format!("until: {text} is over"));
+    match until::to_come(text, model.time) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(BadUntil::Over(_)) => Err(format!("until: {text} is over")),
+        Err(BadUntil::Unreadable(_)) => {
+            Err("until: write a date such as 2026-12-01, or an RFC 3339 time".into())
+        }
     }
-    Ok(text.to_owned())
 }
 
 /// The editor has ended.

@@ -131,10 +131,14 @@ fn proof(model: &Model, proposal: &Proposal) -> Doc {
     doc.text(
         Role::Dim,
         format!(
-            "{} on {} by {}{}",
+            "{} on {} by {}{}{}",
             proposal.commit.short(),
             proposal.parent.short(),
             proposal.author,
+            match proposal.author_from.words() {
+                "" => String::new(),
+                from => format!(" (from {from})"),
+            },
             if model.run().armed.git() {
                 ""
             } else {
