@@ -119,4 +119,82 @@ fn a_gate_that_ran_out_of_time_is_waited_for_anew() {
         "{waits}"
     );
     assert_eq!(gated.journaled("gatePassed"), 1);
+
+    // Whoever takes over from the status learns what is waited for.
+    let status = bench.document(1, "Status", &["status"]);
+    let next = &status["next"];
+    assert_eq!(
+        (&next["kind"], &next["gate"], &next["stage"]),
+        (&json!("attest"), &json!("traces"), &json!("sync"))
+    );
+    assert!(
+        next["what"]
+            .as_str()
+            .unwrap()
+            .contains("waits for somebody who looks"),
+        "{next}"
+    );
+    assert_eq!(status["gatesNotGreen"], json!([next["what"]]));
+    let waits = "Sync 3/3 · 3 frozen · 0 open · gate traces waits for somebody";
+    for arguments in [&["status"][..], &["status", "--line"]] {
+        let said = bench.ends(1, arguments).out;
+        assert!(said.contains(waits), "{said}");
+    }
+    let said = bench.ends(1, &["status"]).out;
+    assert!(
+        said.contains("next: gate traces after profile-service")
+            && said.contains("--attest traces="),
+        "{said}"
+    );
+    let line = bench.document(1, "Status", &["status", "--line"]);
+    assert!(line["line"].as_str().unwrap().contains(waits), "{line}");
+}
+
+/// A signal to the command of a stage: what is half done is said, and how it goes on.
+#[test]
+fn a_stage_that_is_interrupted_says_what_is_half_done() {
+    let bench = Bench::new();
+    let config = bench.lab.dir.path().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let slow = text.replace("freeze_hold = \"100ms\"", "freeze_hold = \"60s\"");
+    assert_ne!(slow, text);
+    fs::write(&config, slow).unwrap();
+    let freeze = [
+        "freeze",
+        "like-service",
+        "--write",
+        "cluster",
+        "--incident",
+        "S-1",
+    ];
+    for (json, name, code) in [(false, "-INT", 130), (true, "-TERM", 143)] {
+        let output: &[&str] = if json { &["-o", "json"] } else { &[] };
+        let walk = Running::start(bench.command(&[&freeze[..], output].concat()));
+        // Each process is armed anew, and looks anew.
+        crate::support::until("the freeze is looked at", || {
+            let path = bench.state.join("incidents/S-1/journal.jsonl");
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let mut since: Vec<&str> = text.split("\"type\":\"armed\"").skip(1).collect();
+            let mine = since.pop().filter(|_| since.len() == usize::from(json));
+            mine.is_some_and(|mine| mine.contains("\"type\":\"freezeSampled\""))
+        });
+        signal(&walk, name);
+        let ran = walk.end();
+        assert_eq!(ran.code, Some(code), "{ran:#?}");
+        assert!(
+            ran.err.contains(
+                "argocd/like-service is frozen, and that the freeze holds is not proven yet"
+            ) && ran.err.contains("the same command goes on"),
+            "{}",
+            ran.err
+        );
+        if json {
+            let documents = ran.documents();
+            let last = documents.last().unwrap();
+            assert_eq!(
+                (&last["kind"], &last["exit"]),
+                (&json!("Error"), &json!(143))
+            );
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! `next` is asked by the screen (the key `n`), by `trueup run`, and on resume. It never waits and never chooses for
 //! the operator: what needs a person is named as such.
 
+mod words;
+
 use crate::{
     decision::{CellKey, Take},
     event::{Armed, Effect},
@@ -60,7 +62,8 @@ impl Stage {
 }
 
 /// What comes next.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Next {
     /// Look up in the world whether these writes happened.
     LookUp {
@@ -98,6 +101,8 @@ pub enum Next {
     },
     Snapshot,
     Decide {
+        /// A program that wants them asks for the drift.
+        #[serde(skip)]
         cells: Vec<CellKey>,
     },
     /// Build and prove the commit.
@@ -673,7 +678,8 @@ pub fn differs(key: &AppKey, prediction: &crate::event::Prediction) -> String {
     ))
 }
 
-fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
+/// The gates after a verified sync: the first that is not settled. Those that are measured come before a person.
+pub(crate) fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
     let mut asked = None;
     for gate in run.gates_after(key) {
         match run.gates.get(&gate) {

@@ -49,6 +49,15 @@ pub struct Opened {
     pub history: Vec<Line>,
 }
 
+/// The incident that this process works on.
+static OPENED: std::sync::Mutex<std::sync::Weak<Engine>> =
+    std::sync::Mutex::new(std::sync::Weak::new());
+
+/// The engine that [`open`] gave, while it is in use.
+pub fn opened() -> Option<Arc<Engine>> {
+    OPENED.lock().ok()?.upgrade()
+}
+
 /// Who works here, as far as the machine knows.
 pub fn operator() -> String {
     let name = ["TRUEUP_OPERATOR", "USER", "LOGNAME"]
@@ -141,6 +150,9 @@ pub async fn open(
         Opening::Resume { incident } => resume(settings, &incident, boundaries, sender).await?,
     };
     let engine = Arc::new(engine);
+    if let Ok(mut opened) = OPENED.lock() {
+        *opened = Arc::downgrade(&engine);
+    }
     tokio::spawn(lease::keep(Arc::downgrade(&engine)));
     tokio::spawn(keep_looking(Arc::downgrade(&engine)));
     Ok(Opened {

@@ -43,7 +43,7 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
             0 if run.snapshots < 2 => "not yet looked at".to_owned(),
             open => format!("{open} open"),
         });
-        parts.extend(gate(run));
+        parts.extend(gate(run).or_else(|| somebody(run)));
     }
     let lost: Vec<_> = run
         .apps
@@ -80,7 +80,10 @@ fn stage(run: &Run, open: usize) -> String {
     } else if all > 0 && synced == all {
         of(Stage::Thaw, thawed)
     } else if !run.landed.is_empty() {
-        of(Stage::Sync, synced)
+        let verified = |app: &AppRun| {
+            app.freeze == Freeze::Thawed || matches!(app.sync, Sync::Verified { .. })
+        };
+        of(Stage::Sync, count(&verified))
     } else if run.snapshots == 0 || walking.iter().any(|app| app.target.is_none()) {
         Stage::Scope.name().to_owned()
     } else if proven < all {
@@ -131,6 +134,23 @@ fn open(run: &Run) -> usize {
         })
     };
     run.questions.iter().filter(undecided).count()
+}
+
+/// Who is waited for, where nothing is measured any more: somebody who looks, or who merges.
+fn somebody(run: &Run) -> Option<String> {
+    if run.pushed_unmerged() {
+        return Some("waits for a merge".to_owned());
+    }
+    let asked = run.sync_order().into_iter().find_map(|key| {
+        let app = run.apps.get(&key)?;
+        let synced = matches!(app.sync, Sync::Verified { .. }) && app.freeze.is_set();
+        let open = synced && app.parked.is_none();
+        workflow::gates(run, &key, app).filter(|_| open)
+    });
+    match asked {
+        Some(Next::Attest { gate, .. }) => Some(format!("gate {} waits for somebody", say(&gate))),
+        _ => None,
+    }
 }
 
 /// The gate that is looked at now.

@@ -39,14 +39,21 @@ pub enum Command {
     /// Edit a YAML or JSON file and keep every other byte
     Edit(edit::Args),
     /// The whole walk without a screen
+    ///
+    /// The same plan again goes on where it stopped; a gate that was not green in time is waited for once more. With
+    /// `-o json` one event a line, the last line being the `RunResult`.
     Run(RunArgs),
     /// Plans: export one from an incident, or print their schema
     Plan(PlanArgs),
     /// Stop auto-sync of Applications, with the way back written on them
+    ///
+    /// With `-o json` two documents, a line each: when the freeze is *set*, and when it is *proven*.
     Freeze(FreezeArgs),
     /// Put the target policies in place and watch
     Thaw(AppsArgs),
     /// Sync Applications with the effect that was predicted
+    ///
+    /// With `-o json` one document a line, for each Application.
     Sync(AppsArgs),
     /// A live action: shown, guarded, with its way back
     Act(act::ActArgs),
@@ -188,7 +195,7 @@ pub struct StatusArgs {
     /// The incident [default: the only open one]
     #[arg(value_name = "ID")]
     pub id: Option<String>,
-    /// One line for the channel
+    /// One line for the channel; where several incidents are open, a line for each
     #[arg(long)]
     pub line: bool,
 }

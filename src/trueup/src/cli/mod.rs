@@ -14,6 +14,7 @@ mod plan;
 mod planned;
 mod roles;
 mod run;
+mod signals;
 mod stages;
 mod status;
 pub mod trace;
@@ -30,10 +31,7 @@ use crate::{
     settings::{Output, Settings},
 };
 use args::{Cli, Command};
-
-/// Interrupted and terminated, as shells number them.
-const INTERRUPTED: i32 = 130;
-const TERMINATED: i32 = 143;
+pub(crate) use signals::signalled;
 
 /// Parses, dispatches, and gives the promised exit code.
 pub async fn main(boundaries: Arc<dyn Boundaries>) -> i32 {
@@ -59,29 +57,15 @@ async fn parsed(boundaries: Arc<dyn Boundaries>) -> i32 {
         return lab::serve(args).await;
     }
     let by_itself = cli.command.as_ref().is_none_or(Command::handles_signals);
+    let (goes_on, output) = (signals::goes_on(cli.command.as_ref()), cli.global.output);
+    let going = dispatch(cli, boundaries);
+    tokio::pin!(going);
     tokio::select! {
-        code = dispatch(cli, boundaries) => code,
-        code = signalled(), if !by_itself => code,
-    }
-}
-
-/// Whether this is the exit code of a signal.
-pub(crate) fn interrupts(code: i32) -> bool {
-    matches!(code, INTERRUPTED | TERMINATED)
-}
-
-/// The exit code of the signal that asks the process to end.
-pub(crate) async fn signalled() -> i32 {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => INTERRUPTED,
-        _ = terminate.recv() => TERMINATED,
+        code = &mut going => code,
+        code = signalled(), if !by_itself => match goes_on {
+            Some(hint) => signals::interrupted(output, hint, code).await,
+            None => code,
+        },
     }
 }
 

@@ -21,7 +21,8 @@ use trueup_core::{
 
 use super::{
     args::RunArgs,
-    complain, explain, interrupts, signalled,
+    complain, explain,
+    signals::{interrupts, signalled},
     walk::{Answers, Ended, walk},
 };
 use crate::{

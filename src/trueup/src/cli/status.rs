@@ -65,14 +65,24 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     };
     let others = others(settings, &incident)?;
     if args.line {
-        let _ = writeln!(out, "{line}");
-        for other in &others {
-            let _ = writeln!(
-                out,
-                "{} · {}, not looked at",
-                transcript::status_line(other, None),
-                journaled(other)
-            );
+        let mut lines = vec![line];
+        lines.extend(others.iter().map(|other| {
+            let line = transcript::status_line(other, None);
+            format!("{line} · {}, not looked at", journaled(other))
+        }));
+        if settings.output == Output::Json {
+            print_json(&json!({
+                "apiVersion": trueup_core::API_VERSION,
+                "kind": "Status",
+                "incident": incident,
+                "otherOpen": others.iter().map(Run::id).collect::<Vec<_>>(),
+                "line": lines.first(),
+                "lines": lines,
+            }));
+        } else {
+            for line in lines {
+                let _ = writeln!(out, "{line}");
+            }
         }
         return Ok(i32::from(!owed.is_empty() || run.closed.is_none()));
     }
@@ -81,7 +91,12 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     if let Some(now) = &now {
         owed = now.owed(&run);
     }
-    let next = now.as_ref().map(|now| workflow::next(&run, now));
+    let next = now.as_ref().map(|now| {
+        // That nobody is armed at this moment is no news: what comes after it is.
+        let mut armed = run.clone();
+        armed.armed = Armed::All;
+        workflow::next(&armed, now)
+    });
     // An open incident owes its end, unless all that is left is to close it.
     let ended = run.closed.is_some() || matches!(next, Some(Next::Close));
     let code = i32::from(!owed.is_empty() || !ended);
@@ -123,6 +138,11 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             let last = state.samples.last().map_or("no sample", |s| s.why.as_str());
             text::line(&format!("{gate} after {}: {last}", key.name))
         })
+        .chain(
+            next.as_ref()
+                .filter(|next| matches!(next, Next::Attest { .. }))
+                .map(Next::waits_for),
+        )
         .collect();
     // Arming ends with the process that was armed, which the journal does not see.
     let armed = match run.closed.is_none() && journal::held(&settings.state_dir, &incident) {
@@ -143,6 +163,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "gatesNotGreen": red,
             "owed": owed,
             "stopped": stopped,
+            "next": next.as_ref().map(next_document),
             "line": line,
             "cluster": if now.is_some() { "read" } else { "not reached" },
             "asOf": now.as_ref().map(|now| now.at).or(run.last.map(|(_, at)| at)),
@@ -152,6 +173,9 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let _ = writeln!(out, "{line}");
     if let Some(why) = not_reached.filter(|_| run.closed.is_none()) {
         let _ = writeln!(out, "this is from the journal alone: {}", text::line(&why));
+    }
+    if let Some(next) = next.filter(|_| run.closed.is_none()) {
+        let _ = writeln!(out, "next: {}{}", next.waits_for(), how(&next));
     }
     let rows: Vec<Vec<String>> = run
         .apps
@@ -187,6 +211,24 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         );
     }
     Ok(code)
+}
+
+/// The next thing as programs read it: its kind with what it is about, where on the rail, and in words.
+fn next_document(next: &Next) -> Value {
+    let mut document = serde_json::to_value(next).unwrap_or_default();
+    document["stage"] = json!(next.stage());
+    document["what"] = json!(next.waits_for());
+    document
+}
+
+/// How it is done without a screen, where that is not said already.
+fn how(next: &Next) -> String {
+    match next {
+        Next::Attest { gate, .. } => text::line(&format!(
+            " (`trueup run PLAN --attest {gate}='WHO: what they saw'`, or on the screen)"
+        )),
+        _ => String::new(),
+    }
 }
 
 /// The other incidents that are open, as their journals have them. One that cannot be read is told of by `trueup incidents`.

@@ -8,7 +8,7 @@ pub use table::TABLE;
 use super::model::{Focus, Model, dialog::Dialog};
 use Context::{Choose, Everywhere, On, Page, Prompt, Search, Secret, Sheet};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use trueup_core::workflow::{Next, Stage};
+use trueup_core::workflow::Stage;
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -312,69 +312,6 @@ pub fn footer_everywhere(model: &Model) -> Vec<(&'static Binding, String, bool)>
         .filter(|b| b.cmd != Cmd::CancelWait || model.waiting().is_some())
         .map(|b| (b, b.label.to_owned(), in_footer(b, model)))
         .collect()
-}
-
-/// The next thing that needs a person, in a few words.
-pub fn next_words(next: &Next) -> String {
-    use trueup_core::text::line;
-    match next {
-        Next::LookUp { ops } => format!(
-            "look up whether {} happened",
-            crate::tui::widgets::words::count(ops.len(), "write")
-        ),
-        Next::ChooseScope => "choose the applications".into(),
-        Next::SnapshotZero => "take snapshot 0".into(),
-        Next::TryGate { gate } => line(&format!("try gate {gate}")),
-        Next::ChooseTarget { application } => {
-            line(&format!("target policy of {}", application.name))
-        }
-        Next::Arm { why, .. } => line(&format!("arm: {why}")),
-        Next::Freeze { applications } => format!(
-            "freeze {}",
-            crate::tui::widgets::words::count(applications.len(), "application")
-        ),
-        Next::ProveFreeze { .. } => "prove that the freeze holds".into(),
-        Next::Refreeze { application, .. } => line(&format!("freeze {} again", application.name)),
-        Next::Snapshot => "take a snapshot".into(),
-        Next::Decide { cells } => format!(
-            "decide {}",
-            crate::tui::widgets::words::count(cells.len(), "field")
-        ),
-        Next::Propose => "build and prove the commit".into(),
-        Next::Push => "push the commit".into(),
-        Next::AwaitPermission { missing, .. } => line(&format!("needs {missing}")),
-        Next::AwaitMerge { branch, .. } => line(&format!("wait for the merge of {branch}")),
-        Next::TakeHead { revision, .. } => format!("take head {}", line(revision.short())),
-        Next::Predict { application, .. } => {
-            line(&format!("predict the sync of {}", application.name))
-        }
-        Next::Ignore { application } => {
-            line(&format!("put what is ignored on {}", application.name))
-        }
-        Next::Delete { object, .. } => line(&format!("delete {object}")),
-        Next::AwaitGone { object, .. } => line(&format!("wait until {object} is gone")),
-        Next::Sync { application } => line(&format!("sync {}", application.name)),
-        Next::AwaitOperation { application, .. } => {
-            line(&format!("wait for the sync of {}", application.name))
-        }
-        Next::VerifySync { application, .. } => line(&format!(
-            "read back what the sync of {} did",
-            application.name
-        )),
-        Next::Gate { gate, .. } => line(&format!("watch gate {gate}")),
-        Next::Attest { gate, .. } => line(&format!("attest {gate}")),
-        Next::Thaw { applications } => format!(
-            "thaw {}",
-            crate::tui::widgets::words::count(applications.len(), "application")
-        ),
-        Next::WatchThaw { application } => {
-            line(&format!("watch two rounds of {}", application.name))
-        }
-        Next::Settle { what, .. } => line(&format!("settle: {what}")),
-        Next::Close => "close the incident".into(),
-        Next::Closed => "closed".into(),
-        Next::Stopped { reason, .. } => line(&format!("stopped: {reason}")),
-    }
 }
 
 /// What the focus is called, for the pane's border.

@@ -137,7 +137,7 @@ impl Model {
                 | Next::Thaw { .. }
         )
         .then(|| {
-            let words = crate::tui::keymap::next_words(&self.world.next);
+            let words = self.world.next.words();
             format!("the sheet: {words}")
         })
     }

@@ -48,7 +48,7 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     if next.observes() {
-        model.toast(ToastKind::Said, super::super::keymap::next_words(&next));
+        model.toast(ToastKind::Said, next.words());
         return go();
     }
     match next {

@@ -165,7 +165,7 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
     }
     if area.height > 1 {
         let row = Rect::new(area.x, area.y + 1, area.width, 1);
-        let next = keymap::next_words(&model.world.next);
+        let next = model.world.next.words();
         keys(
             model,
             &keymap::footer_everywhere(model),
@@ -194,7 +194,7 @@ fn sheet_keys(model: &Model, dialog: &SheetDialog, area: Rect, buf: &mut Buffer)
     key("↑↓", "read");
     buf.set_line(area.x, area.y, &Line::from(spans), area.width);
     if area.height > 1 {
-        let next = keymap::next_words(&model.world.next);
+        let next = model.world.next.words();
         let room = usize::from(area.width).saturating_sub(6);
         let text = format!(" (n {})", words::fit(&next, room));
         buf.set_stringn(
@@ -350,7 +350,7 @@ fn stands_still(model: &Model, area: Rect, buf: &mut Buffer) {
     };
     let fixed = words::width(said) + words::width(again);
     let what = words::fit(
-        &keymap::next_words(&model.world.next),
+        &model.world.next.words(),
         usize::from(area.width).saturating_sub(fixed),
     );
     let line = Line::from(vec![
