@@ -19,6 +19,17 @@ pub struct CellKey {
     pub field: FieldPath,
 }
 
+impl CellKey {
+    /// The same field of the same object, under whatever version of its kind.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.field == other.field && self.is_of_object(other)
+    }
+
+    pub fn is_of_object(&self, other: &Self) -> bool {
+        self.application == other.application && self.object.key() == other.object.key()
+    }
+}
+
 /// Where the canonical value comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]

@@ -140,6 +140,9 @@ pub enum Effect {
         /// `spec.syncPolicy` as found; `null` when absent.
         found: Value,
         patch: Value,
+        /// The incident that had frozen it before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
     },
     Push {
         repository: String,
@@ -178,6 +181,7 @@ pub enum Effect {
         patch: Value,
         /// The patch that takes it back.
         inverse: Value,
+        /// The field that is set; none where nothing of it belongs into Git.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cell: Option<CellKey>,
     },
@@ -414,6 +418,10 @@ impl Obligation {
     pub const ELSEWHERE: &str = "close it where its journal is";
     /// A gate that was not green in time is waited for once more.
     pub const GATE: &str = "wait";
+    /// How what is parked is settled.
+    pub const TAKE_UP: &str = "take it up again";
+    /// How what stays frozen for a field that is put off is settled.
+    pub const DECIDE: &str = "decide the field";
 }
 
 /// A line of the command log: what was asked of the outside world, without secrets.

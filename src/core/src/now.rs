@@ -5,6 +5,7 @@ use crate::{
     event::{Obligation, Prediction},
     ids::Commit,
     object::identity::{AppKey, ObjectKey},
+    policy::Policy,
     run::Thaw,
 };
 use jiff::Timestamp;
@@ -278,9 +279,47 @@ impl Now {
         })
     }
 
+    /// Thawed Applications whose policy somebody changed since.
+    fn not_as_targeted<'a>(
+        &'a self,
+        run: &'a crate::run::Run,
+    ) -> impl Iterator<Item = Obligation> + 'a {
+        run.apps.iter().filter_map(|(key, app)| {
+            let Thaw::Watched { at, .. } = app.thaw else {
+                return None;
+            };
+            let (_, whole, _) = app.target.as_ref()?;
+            let seen = self.apps.get(key).filter(|_| self.at > at)?;
+            let wanted = Policy::new(Some(whole.clone()));
+            let stands = Policy::new(Some(seen.sync_policy.clone()));
+            (stands.automated() != wanted.automated()).then(|| Obligation {
+                id: format!("thaw:{key}"),
+                what: crate::text::line(&format!(
+                    "{key} was thawed, and its auto-sync is not as targeted any more: it is {}, the target is {}",
+                    stands.words(),
+                    wanted.words()
+                )),
+                application: Some(key.clone()),
+                owner: None,
+                until: None,
+                blocks_close: true,
+                settle: "freeze".into(),
+            })
+        })
+    }
+
     /// What is owed before the incident can end: what the journal says, and what only a look can tell.
     pub fn owed(&self, run: &crate::run::Run) -> Vec<Obligation> {
         let mut owed = run.obligations();
+        if run.closed.is_some() {
+            // What was handed over is settled without this journal: by a thaw from the note, or another incident.
+            owed.retain(|owed| {
+                let app = owed.application.as_ref().and_then(|key| self.apps.get(key));
+                !owed.id.starts_with("frozen:")
+                    || app.is_none_or(|app| app.frozen_by() == Some(run.id()))
+            });
+            return owed;
+        }
         owed.extend(self.frozen_elsewhere(run).map(|key| Obligation {
             id: format!("elsewhere:{key}"),
             what: format!(
@@ -293,6 +332,21 @@ impl Now {
             blocks_close: true,
             settle: Obligation::ELSEWHERE.into(),
         }));
+        owed.extend(self.not_as_targeted(run));
+        // Of what was set and is not decided, or not decided any more, only a look tells whether it is in Git.
+        let acted = |key: &CellKey| {
+            run.acted().any(|acted| {
+                let (a, b) = (&acted.field, &key.field);
+                acted.is_of_object(key) && a.overlaps(b)
+            })
+        };
+        owed.extend(
+            self.cells
+                .iter()
+                .filter(|(key, cell)| cell.differs && !run.decisions.contains_key(*key))
+                .filter(|(key, _)| acted(key))
+                .map(|(key, _)| run.act_owed(key)),
+        );
         owed
     }
 
@@ -357,6 +411,49 @@ mod tests {
         let owed = now.owed(&run);
         assert_eq!(owed.len(), 1, "{owed:?}");
         assert_ne!(owed[0].settle, Obligation::ELSEWHERE);
+    }
+
+    #[test]
+    fn a_policy_that_somebody_changed_after_the_thaw_is_owed() {
+        let key = AppKey::new("argocd", "auth");
+        let on = json!({"automated": {"prune": true}});
+        let mut run = Run::default();
+        let app = run.apps.entry(key.clone()).or_default();
+        app.freeze = Freeze::Thawed;
+        app.thaw = Thaw::Watched {
+            op: OpId("1".into()),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let target = crate::plan::Target {
+            policy: Some(crate::plan::TargetKind::Declared),
+            automated: None,
+            reason: None,
+        };
+        app.target = Some((target, on.clone(), String::new()));
+        let owed = |sync_policy: Value| {
+            let app = AppNow {
+                sync_policy,
+                ..AppNow::default()
+            };
+            let now = Now {
+                at: Timestamp::from_second(1).unwrap(),
+                apps: BTreeMap::from([(key.clone(), app)]),
+                ..Now::default()
+            };
+            (now.owed(&run), crate::workflow::next(&run, &now))
+        };
+        assert_eq!(owed(on.clone()).0, []);
+        for changed in [
+            Value::Null,
+            json!({"automated": {"prune": true, "enabled": false}}),
+        ] {
+            let (owed, _) = owed(changed);
+            assert!(owed.len() == 1 && owed[0].blocks_close, "{owed:?}");
+            assert!(
+                owed[0].what.contains("is off, the target is prune"),
+                "{owed:?}"
+            );
+        }
     }
 
     #[test]

@@ -54,6 +54,22 @@ impl Policy {
             .is_some_and(|a| a.get("enabled") != Some(&Value::Bool(false)))
     }
 
+    /// `off`, or what of `automated` is on: `prune, selfHeal`.
+    pub fn words(&self) -> String {
+        let Some(automated) = self.automated().filter(|_| self.is_on()) else {
+            return "off".into();
+        };
+        let fields = automated.as_object().into_iter().flatten();
+        let on: Vec<&str> = fields
+            .filter(|(_, value)| **value == Value::Bool(true))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        match on.is_empty() {
+            true => "on".into(),
+            false => crate::text::line(&on.join(", ")),
+        }
+    }
+
     fn flag(&self, name: &str) -> bool {
         self.automated().and_then(|a| a.get(name)) == Some(&Value::Bool(true))
     }

@@ -26,6 +26,8 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
     armed(run, command)?;
     match command {
         Command::Freeze { applications } => freeze(run, now, applications),
+        Command::TakeOver { applications, from } => take_over(run, now, applications, from),
+        Command::Restore { applications } => restore(run, now, applications),
         Command::Push => push(run, now),
         Command::Sync { application } => sync(run, now, application),
         Command::Ignore { application } => ignore(run, now, application),
@@ -124,6 +126,8 @@ fn armed(run: &Run, command: &Command) -> Result<(), Refusal> {
     let missing = match command {
         Command::Push if !run.armed.git() => "git",
         Command::Freeze { .. }
+        | Command::TakeOver { .. }
+        | Command::Restore { .. }
         | Command::Sync { .. }
         | Command::Ignore { .. }
         | Command::Thaw { .. }
@@ -183,11 +187,82 @@ fn freeze(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> 
             return Err(Refusal::new(
                 2,
                 text::line(&format!("{key} is frozen by incident {incident} already")),
-                "talk to its operator, or take that incident over",
+                format!(
+                    "talk to its operator; once nobody works on it any more: `trueup freeze {} --take-over {incident}`, or `O` on the screen",
+                    key.name
+                ),
             ));
         }
     }
     Ok(())
+}
+
+fn take_over(run: &Run, now: &Now, applications: &[AppKey], from: &str) -> Result<(), Refusal> {
+    for key in applications {
+        known(run, key)?;
+        let bears = now.apps.get(key).and_then(|app| app.frozen_by());
+        if bears != Some(from) || from == run.id() {
+            return Err(Refusal::new(
+                2,
+                text::line(&match bears {
+                    None => {
+                        format!("{key} bears no note of a freeze: there is nothing to take over")
+                    }
+                    Some(own) if own == run.id() => format!("{key} is frozen by this incident"),
+                    Some(other) => format!("{key} is frozen by {other}, not by {from}"),
+                }),
+                "`trueup status` lists who froze what",
+            ));
+        }
+    }
+    none_lost(run)
+}
+
+/// Only what moves nothing: an operator who knows no more than the note decides nothing.
+fn restore(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
+    for key in applications {
+        let app = known(run, key)?;
+        if !app.freeze.is_set() {
+            return Err(Refusal::new(
+                4,
+                format!(
+                    "{key} is not frozen by this incident ({})",
+                    app.freeze.word()
+                ),
+                "take the freeze over first",
+            ));
+        }
+        if !run.only_taken_over(key) {
+            return Err(Refusal::new(
+                3,
+                format!("{key} was not only taken over: something was decided of it here"),
+                "thaw it as what was decided asks for",
+            ));
+        }
+        if !quiet(now, key, app) {
+            return Err(not_quiet(key));
+        }
+    }
+    Ok(())
+}
+
+/// A thaw does nothing to what is Synced, or gets no auto-sync back.
+fn quiet(now: &Now, key: &AppKey, app: &crate::run::AppRun) -> bool {
+    now.apps.get(key).is_some_and(|seen| seen.sync == "Synced")
+        || app
+            .target
+            .as_ref()
+            .is_some_and(|(_, whole, _)| !crate::policy::Policy::new(Some(whole.clone())).is_on())
+}
+
+fn not_quiet(key: &AppKey) -> Refusal {
+    Refusal::new(
+        3,
+        format!(
+            "{key} is not synced and verified: with auto-sync on, Argo CD would do what nobody was shown"
+        ),
+        "sync it first",
+    )
 }
 
 fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
@@ -213,6 +288,22 @@ fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
         )),
         "decide each of them, on the screen (`trueup resume`) or in a plan, or put it off with an owner and a date",
     ))
+}
+
+/// One freeze that somebody undid stops every write of the walk: what the others were predicted from may move.
+fn none_lost(run: &Run) -> Result<(), Refusal> {
+    let lost = run.walking().find_map(|(key, app)| match &app.freeze {
+        Freeze::Lost { why } => Some((key, why)),
+        _ => None,
+    });
+    match lost {
+        None => Ok(()),
+        Some((key, why)) => Err(Refusal::new(
+            4,
+            text::line(&format!("the freeze of {key} is lost: {why}")),
+            format!("freeze {key} again, or park it: until then nothing else is written"),
+        )),
+    }
 }
 
 fn frozen(run: &Run) -> Result<(), Refusal> {
@@ -262,6 +353,7 @@ fn push(run: &Run, now: &Now) -> Result<(), Refusal> {
 
 fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let app = known(run, key)?;
+    none_lost(run)?;
     undecided(run, now)?;
     if !app.freeze.proven() {
         return Err(Refusal::new(
@@ -323,6 +415,7 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
 
 fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let app = known(run, key)?;
+    none_lost(run)?;
     undecided(run, now)?;
     if !app.freeze.proven() {
         return Err(Refusal::new(
@@ -350,6 +443,7 @@ fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
 
 fn delete(run: &Run, now: &Now, key: &AppKey, object: &ObjectRef) -> Result<(), Refusal> {
     let app = known(run, key)?;
+    none_lost(run)?;
     undecided(run, now)?;
     if !app.freeze.proven() {
         return Err(Refusal::new(
@@ -369,6 +463,7 @@ fn delete(run: &Run, now: &Now, key: &AppKey, object: &ObjectRef) -> Result<(), 
 }
 
 fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
+    none_lost(run)?;
     undecided(run, now)?;
     for key in applications {
         let app = known(run, key)?;
@@ -396,7 +491,6 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 "confirm its deletion first, or decide to keep it",
             ));
         }
-        // What is Synced, or gets no auto-sync back, is left as it is by a thaw.
         let waiting = match app.sync {
             Sync::Verified { .. } => now.not_in_effect(run, key),
             _ => None,
@@ -411,18 +505,8 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 "sync it again first",
             ));
         }
-        let quiet = now.apps.get(key).is_some_and(|seen| seen.sync == "Synced")
-            || app.target.as_ref().is_some_and(|(_, whole, _)| {
-                !crate::policy::Policy::new(Some(whole.clone())).is_on()
-            });
-        if !quiet && !matches!(app.sync, Sync::Verified { .. }) {
-            return Err(Refusal::new(
-                3,
-                format!(
-                    "{key} is not synced and verified: with auto-sync on, Argo CD would do what nobody was shown"
-                ),
-                "sync it first",
-            ));
+        if !quiet(now, key, app) && !matches!(app.sync, Sync::Verified { .. }) {
+            return Err(not_quiet(key));
         }
         // Gates follow a sync; where none was made there is nothing for them to judge.
         if !matches!(app.sync, Sync::Verified { .. }) {
@@ -456,6 +540,7 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
 
 fn act(run: &Run, key: &AppKey, action: &Action) -> Result<(), Refusal> {
     let app = known(run, key)?;
+    none_lost(run)?;
     if !app.freeze.proven() {
         return Err(Refusal::new(
             4,
@@ -522,6 +607,62 @@ mod tests {
         plan::{ManualGate, MeasuredGate},
         run::GateRun,
     };
+
+    #[test]
+    fn one_lost_freeze_stops_every_write_of_the_walk() {
+        let keys: [AppKey; 2] = ["argocd/auth", "argocd/like"].map(|key| key.parse().unwrap());
+        let mut run = Run {
+            scope: keys.to_vec(),
+            armed: crate::event::Armed::All,
+            ..Run::default()
+        };
+        for key in &keys {
+            run.apps.entry(key.clone()).or_default();
+        }
+        run.apps.entry(keys[1].clone()).or_default().freeze = Freeze::Lost {
+            why: "somebody switched auto-sync on".into(),
+        };
+        let [auth, like] = keys;
+        let object = ObjectRef::from_object(&serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})).unwrap();
+        for command in [
+            Command::Sync {
+                application: auth.clone(),
+            },
+            Command::Ignore {
+                application: auth.clone(),
+            },
+            Command::Delete {
+                application: auth.clone(),
+                object,
+            },
+            Command::Thaw {
+                applications: vec![auth.clone()],
+            },
+            Command::Act {
+                application: auth.clone(),
+                object: "Deployment/auth".into(),
+                action: Action::Restart {},
+                reason: String::new(),
+            },
+        ] {
+            let refused = check(&run, &Now::default(), &command).unwrap_err();
+            assert!(
+                refused.rule == 4 && refused.reason.contains("like"),
+                "{command:?}: {refused:?}"
+            );
+        }
+        // It is frozen again, or parked: then the others go on.
+        assert_eq!(
+            check(
+                &run,
+                &Now::default(),
+                &Command::Freeze {
+                    applications: vec![like]
+                }
+            ),
+            Ok(())
+        );
+    }
 
     #[test]
     fn a_person_looks_after_the_sync_and_the_measured_gates() {

@@ -997,7 +997,12 @@ impl Run {
                     owner: handed.map(|(owner, _)| owner.clone()),
                     until: handed.map(|(_, until)| until.clone()),
                     blocks_close: handed.is_none(),
-                    settle: "thaw".into(),
+                    settle: match (parked, handed) {
+                        (Some(_), _) if self.closed.is_none() => Obligation::TAKE_UP,
+                        (None, Some(_)) if self.closed.is_none() => Obligation::DECIDE,
+                        _ => "thaw",
+                    }
+                    .into(),
                 });
             }
             if let Thaw::Broken { why, .. } = &app.thaw {
@@ -1064,18 +1069,7 @@ impl Run {
             });
         }
         for decision in self.acted_and_not_pushed() {
-            owed.push(Obligation {
-                id: format!("act:{}:{}", decision.cell.object, decision.cell.field),
-                what: format!(
-                    "{} {} was set by a live action and is not in Git",
-                    decision.cell.object, decision.cell.field
-                ),
-                application: Some(decision.cell.application.clone()),
-                owner: None,
-                until: None,
-                blocks_close: true,
-                settle: "push it, or put it back".into(),
-            });
+            owed.push(self.act_owed(&decision.cell));
         }
         for decision in self.decisions.values() {
             if let Take::Later(later) = &decision.take {
@@ -1098,13 +1092,46 @@ impl Run {
         owed
     }
 
+    /// The debt of a live action. Who took over the Application took it over too.
+    pub(crate) fn act_owed(&self, cell: &CellKey) -> Obligation {
+        let app = self.apps.get(&cell.application);
+        let parked = app.and_then(|app| app.parked.as_ref());
+        Obligation {
+            id: format!("act:{}:{}", cell.object, cell.field),
+            what: format!(
+                "{} {} was set by a live action and is not in Git",
+                cell.object, cell.field
+            ),
+            application: Some(cell.application.clone()),
+            owner: parked.map(|parked| parked.owner.clone()),
+            until: parked.map(|parked| parked.until.clone()),
+            blocks_close: parked.is_none(),
+            settle: "push it, or put it back".into(),
+        }
+    }
+
+    /// Whether an Application was frozen by another incident, and nothing of it was decided here.
+    pub fn only_taken_over(&self, key: &AppKey) -> bool {
+        let taken = |op: &Op| matches!(&op.effect, Effect::Freeze { application, from: Some(_), .. } if application == key);
+        self.ops.values().any(|op| op.done() && taken(op))
+            && !self.decisions.keys().any(|cell| cell.application == *key)
+    }
+
+    /// Fields that a live action set.
+    pub fn acted(&self) -> impl Iterator<Item = &CellKey> {
+        self.ops.values().filter(|op| op.done()).filter_map(|op| {
+            let Effect::Act { cell, .. } = &op.effect else {
+                return None;
+            };
+            cell.as_ref()
+        })
+    }
+
     /// What a live action set and no push has taken to Git since.
     fn acted_and_not_pushed(&self) -> impl Iterator<Item = &Decision> {
         let done = || self.ops.values().filter(|op| op.done());
         self.decisions.values().filter(move |decision| {
-            let acted = done().any(
-                |op| matches!(&op.effect, Effect::Act { cell: Some(cell), .. } if *cell == decision.cell),
-            );
+            let acted = self.acted().any(|cell| cell.is_same(&decision.cell));
             let pushed = done().any(|op| {
                 matches!(op.effect, Effect::Push { .. }) && op.intended_at >= decision.at
             });

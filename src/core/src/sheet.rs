@@ -90,6 +90,12 @@ pub enum Command {
     Freeze {
         applications: Vec<AppKey>,
     },
+    /// Freezes Applications that bear the note of another incident, whose way back is kept: its journal is lost, or it was
+    /// closed with them handed over.
+    TakeOver {
+        applications: Vec<AppKey>,
+        from: String,
+    },
     Push,
     Sync {
         application: AppKey,
@@ -99,6 +105,10 @@ pub enum Command {
         application: AppKey,
     },
     Thaw {
+        applications: Vec<AppKey>,
+    },
+    /// Puts back what a note says was found, where nothing was decided and nothing would move.
+    Restore {
         applications: Vec<AppKey>,
     },
     Act {
@@ -121,6 +131,8 @@ impl Command {
         matches!(
             self,
             Self::Freeze { .. }
+                | Self::TakeOver { .. }
+                | Self::Restore { .. }
                 | Self::Push
                 | Self::Sync { .. }
                 | Self::Ignore { .. }

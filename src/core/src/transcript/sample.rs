@@ -266,6 +266,7 @@ fn freeze(pen: &mut Pen) {
                 mechanism: Mechanism::NoteOnly,
                 found: Value::Null,
                 patch,
+                from: None,
             },
             "put the note on it",
         );

@@ -188,11 +188,16 @@ pub(super) fn effect(run: &Run, effect: &Effect) -> String {
             application,
             mechanism: how,
             found,
+            from,
             ..
         } => format!(
-            "freeze {} ({})",
+            "freeze {} ({}{})",
             app(run, application),
-            mechanism(*how, found)
+            mechanism(*how, found),
+            match from {
+                Some(from) => format!(", taken over from {}", say(from)),
+                None => String::new(),
+            }
         ),
         Effect::Push {
             branch,

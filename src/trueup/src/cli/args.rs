@@ -181,6 +181,9 @@ pub struct FreezeArgs {
     /// End as soon as the freeze is set, without waiting until it is proven
     #[arg(long)]
     pub no_wait: bool,
+    /// Take them over from the incident whose note they bear, once nobody works on it any more
+    #[arg(long, value_name = "ID")]
+    pub take_over: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ mod run;
 mod signals;
 mod stages;
 mod status;
+mod thaw;
 pub mod trace;
 pub mod walk;
 pub mod watchdog;
@@ -94,7 +95,7 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
         Some(Command::Run(args)) => run::run(&settings, &args, boundaries).await,
         Some(Command::Plan(args)) => plan::run(&settings, &args),
         Some(Command::Freeze(args)) => stages::freeze(&settings, &args, boundaries).await,
-        Some(Command::Thaw(args)) => stages::thaw(&settings, &args, boundaries).await,
+        Some(Command::Thaw(args)) => thaw::run(&settings, &args, boundaries).await,
         Some(Command::Sync(args)) => stages::sync(&settings, &args, boundaries).await,
         Some(Command::Act(args)) => act::run(&settings, &args, boundaries).await,
         Some(Command::Close(args)) => close::run(&settings, &args, boundaries).await,

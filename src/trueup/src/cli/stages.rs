@@ -7,11 +7,10 @@ use std::{
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::{Armed, Outcome},
+    event::Armed,
     ids::IncidentId,
     object::identity::AppKey,
     plan::{Plan, Target, TargetKind},
-    policy::{self, Note},
     sheet::{Command, Refusal},
     text,
     workflow::Next,
@@ -22,14 +21,11 @@ use super::{
     give_up, output, walk,
 };
 use crate::{
-    adapters::clock::random_key,
     app::{self, Opened, Opening},
-    engine::{Engine, Trouble, read::application_ref},
+    engine::{Engine, Trouble},
     journal::{self, Boundaries},
-    ports::{WriteKind, WriteRequest, no_log},
     settings::{Output, Settings},
     tui::{self, Left, TuiOptions},
-    wiring::wire,
 };
 
 /// The screen needs a terminal that can draw.
@@ -49,7 +45,7 @@ pub fn needs_terminal() -> Result<(), Trouble> {
     ))
 }
 
-fn code(settings: &Settings, outcome: Result<i32, Trouble>) -> i32 {
+pub(super) fn code(settings: &Settings, outcome: Result<i32, Trouble>) -> i32 {
     outcome.unwrap_or_else(|trouble| give_up(settings, &trouble))
 }
 
@@ -114,7 +110,7 @@ fn without_answers(mut plan: Plan) -> Plan {
     plan
 }
 
-fn fresh_id(settings: &Settings) -> Result<IncidentId, Trouble> {
+pub(super) fn fresh_id(settings: &Settings) -> Result<IncidentId, Trouble> {
     let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     let taken = journal::list(&settings.state_dir)?;
     (1..1000)
@@ -297,6 +293,55 @@ async fn do_freeze(
     done
 }
 
+/// Brings Applications into the scope and sets their freeze; those that bear it already are left as they are.
+pub(super) async fn set_freeze(
+    engine: &Engine,
+    wanted: &[AppKey],
+    write: Armed,
+    take_over: Option<&str>,
+) -> Result<(), Trouble> {
+    let mut scope = engine.run().scope.clone();
+    scope.extend(
+        wanted
+            .iter()
+            .filter(|key| !engine.run().scope.contains(key))
+            .cloned(),
+    );
+    if scope != engine.run().scope {
+        engine.reader().must_exist(wanted).await?;
+        engine.say(&Command::SetScope { scope }).await?;
+    }
+    if let Next::LookUp { .. } = engine.next().await? {
+        engine.observe(&engine.next().await?).await?;
+    }
+    if engine.run().snapshots == 0 {
+        engine.observe(&Next::SnapshotZero).await?;
+    }
+    engine.say(&Command::Arm { write }).await?;
+    let applications: Vec<AppKey> = wanted
+        .iter()
+        .filter(|key| {
+            engine
+                .run()
+                .apps
+                .get(*key)
+                .is_none_or(|app| !app.freeze.is_set())
+        })
+        .cloned()
+        .collect();
+    if applications.is_empty() {
+        return Ok(());
+    }
+    let command = match take_over {
+        None => Command::Freeze { applications },
+        Some(from) => Command::TakeOver {
+            applications,
+            from: from.to_owned(),
+        },
+    };
+    walk::write(engine, command).await.map(drop)
+}
+
 async fn freeze_each(
     settings: &Settings,
     args: &FreezeArgs,
@@ -310,44 +355,7 @@ async fn freeze_each(
         .iter()
         .map(|name| key(engine, name))
         .collect();
-    let mut scope = engine.run().scope.clone();
-    scope.extend(
-        wanted
-            .iter()
-            .filter(|key| !engine.run().scope.contains(key))
-            .cloned(),
-    );
-    if scope != engine.run().scope {
-        engine.reader().must_exist(&wanted).await?;
-        engine.say(&Command::SetScope { scope }).await?;
-    }
-    if let Next::LookUp { .. } = engine.next().await? {
-        engine.observe(&engine.next().await?).await?;
-    }
-    if engine.run().snapshots == 0 {
-        engine.observe(&Next::SnapshotZero).await?;
-    }
-    engine.say(&Command::Arm { write }).await?;
-    let not_yet: Vec<AppKey> = wanted
-        .iter()
-        .filter(|key| {
-            engine
-                .run()
-                .apps
-                .get(*key)
-                .is_none_or(|app| !app.freeze.is_set())
-        })
-        .cloned()
-        .collect();
-    if !not_yet.is_empty() {
-        walk::write(
-            engine,
-            Command::Freeze {
-                applications: not_yet,
-            },
-        )
-        .await?;
-    }
+    set_freeze(engine, &wanted, write, args.take_over.as_deref()).await?;
     let said = |state: &str, keys: &[AppKey]| {
         if settings.output == Output::Json {
             let items: Vec<Value> = keys
@@ -403,7 +411,7 @@ async fn freeze_each(
 }
 
 /// Tells that a stage was done for one Application: a line for people, or a document of one line.
-fn did(settings: &Settings, kind: &str, key: &AppKey, said: &str, more: Value) {
+pub(super) fn did(settings: &Settings, kind: &str, key: &AppKey, said: &str, more: Value) {
     let line = if settings.output == Output::Json {
         let mut document =
             json!({"apiVersion": trueup_core::API_VERSION, "kind": kind, "application": key});
@@ -417,7 +425,7 @@ fn did(settings: &Settings, kind: &str, key: &AppKey, said: &str, more: Value) {
     output::say(&mut output::stdout(), &line);
 }
 
-fn as_found(key: &AppKey) -> Command {
+pub(super) fn as_found(key: &AppKey) -> Command {
     Command::SetTarget {
         applications: vec![key.clone()],
         target: Target {
@@ -523,136 +531,6 @@ async fn sync_each(
                     "look at it with `trueup resume`",
                 )
                 .into());
-            }
-        }
-    }
-    Ok(0)
-}
-
-/// Stage 7 alone; where the state folder has no open incident, from the note on the Application.
-pub async fn thaw(settings: &Settings, args: &AppsArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
-    let none = settings.incident.is_none()
-        && app::open_incidents(settings).is_ok_and(|incidents| incidents.is_empty());
-    if none {
-        return code(settings, thaw_from_notes(settings, args).await);
-    }
-    code(settings, do_thaw(settings, args, boundaries).await)
-}
-
-async fn do_thaw(
-    settings: &Settings,
-    args: &AppsArgs,
-    boundaries: Arc<dyn Boundaries>,
-) -> Result<i32, Trouble> {
-    let write = not_armed(settings)?;
-    let opened = continued(settings, None, boundaries).await?;
-    let engine = opened.engine;
-    let done = thaw_each(settings, args, write, &engine).await;
-    engine.leave().await;
-    done
-}
-
-async fn thaw_each(
-    settings: &Settings,
-    args: &AppsArgs,
-    write: Armed,
-    engine: &Engine,
-) -> Result<i32, Trouble> {
-    engine.look().await?;
-    engine.say(&Command::Arm { write }).await?;
-    let applications: Vec<AppKey> = args.apps.iter().map(|name| key(engine, name)).collect();
-    for key in &applications {
-        if engine
-            .run()
-            .apps
-            .get(key)
-            .is_some_and(|app| app.target.is_none())
-        {
-            engine.say(&as_found(key)).await?;
-        }
-    }
-    walk::write(
-        engine,
-        Command::Thaw {
-            applications: applications.clone(),
-        },
-    )
-    .await?;
-    for key in applications {
-        did(
-            settings,
-            "Thaw",
-            &key,
-            "thawed",
-            json!({"state": "thawed", "from": "journal"}),
-        );
-    }
-    Ok(0)
-}
-
-/// The journal is lost, the note is not: restores *as found* and removes the note in the same patch.
-async fn thaw_from_notes(settings: &Settings, args: &AppsArgs) -> Result<i32, Trouble> {
-    not_armed(settings)?;
-    let wired = wire(settings, random_key(), no_log()).await?;
-    for name in &args.apps {
-        let key = wired.reader.app_key(name);
-        let reference = application_ref(&key);
-        let Some(application) = wired.hub.get(&reference).await? else {
-            return Err(
-                match wired.reader.must_exist(std::slice::from_ref(&key)).await {
-                    Err(trouble) => trouble,
-                    Ok(()) => Trouble::Waiting(format!("{key} is just being made: look again")),
-                },
-            );
-        };
-        let Some(note) = Note::of(&application) else {
-            return Err(Refusal::new(
-                5,
-                format!("{key} carries no note of a freeze"),
-                "`trueup status` lists what is frozen",
-            )
-            .into());
-        };
-        let differs = application
-            .pointer("/status/sync/status")
-            .and_then(Value::as_str)
-            != Some("Synced");
-        if note.found_policy().is_on() && differs {
-            return Err(Refusal::new(
-                3,
-                format!("{key} is not Synced: with auto-sync on, Argo CD would do at once what nobody was shown"),
-                format!("open an incident and decide: `trueup start {}`", key.name),
-            )
-            .into());
-        }
-        let patch = Value::Array(policy::thaw_ops(&application, &note.found_policy()));
-        let request = WriteRequest {
-            object: reference,
-            kind: WriteKind::JsonPatch,
-            body: patch,
-            dry_run: false,
-            field_manager: policy::FIELD_MANAGER.into(),
-            subresource: None,
-        };
-        let outcome = match wired.hub.write(&request).await {
-            Ok(_) => Outcome::Done {
-                resource_version: None,
-                found: false,
-            },
-            Err(error) => crate::engine::trouble::outcome_of(&error),
-        };
-        match outcome {
-            Outcome::Done { .. } => {
-                let said = format!("thawed as its note of {} says", note.incident);
-                let more = json!({"incident": note.incident, "state": "thawed", "from": "note"});
-                did(settings, "Thaw", &key, &said, more);
-            }
-            Outcome::NotDone { why } | Outcome::Unknown { why } => {
-                return Err(Trouble::failed(
-                    format!("thaw {key}"),
-                    why,
-                    "look at it with `trueup status`, then try again",
-                ));
             }
         }
     }

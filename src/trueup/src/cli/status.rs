@@ -116,6 +116,11 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         .apps
         .iter()
         .filter(|(_, app)| app.freeze.is_set() || matches!(app.freeze, Freeze::Lost { .. }))
+        // Nobody writes into a closed journal that what it handed over was thawed since.
+        .filter(|(key, _)| {
+            let seen = now.as_ref().and_then(|now| now.apps.get(*key));
+            run.closed.is_none() || seen.is_none_or(|app| app.frozen_by() == Some(run.id()))
+        })
         .map(|(key, app)| {
             let mut item =
                 json!({"application": key, "state": app.freeze.word(), "found": app.found});

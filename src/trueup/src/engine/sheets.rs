@@ -28,11 +28,27 @@ impl Engine {
         self.permitted(&now, command)?;
         rules::check(&self.run(), &now, command)?;
         let sheet = match command {
-            Command::Freeze { applications } => self.freeze_sheet(command, applications).await?,
+            Command::Freeze { applications } => {
+                self.freeze_sheet(command, applications, None).await?
+            }
             Command::Push => self.push_sheet(command).await?,
             Command::Sync { application } => self.sync_sheet(command, &now, application).await?,
             Command::Ignore { application } => self.ignore_sheet(command, application).await?,
-            Command::Thaw { applications } => self.thaw_sheet(command, applications).await?,
+            Command::Thaw { applications } | Command::Restore { applications } => {
+                self.thaw_sheet(command, applications).await?
+            }
+            Command::TakeOver { applications, from } => {
+                self.nobody_works_on(from).await?;
+                let mut sheet = self.freeze_sheet(command, applications, Some(from)).await?;
+                sheet.title = text::line(&format!("take over from {from}: {}", sheet.title));
+                sheet.warnings.insert(
+                    0,
+                    text::line(&format!(
+                        "{from} will find its freeze gone: what it had decided and not brought to Git is not taken over"
+                    )),
+                );
+                sheet
+            }
             Command::Act {
                 application,
                 object,
@@ -61,6 +77,8 @@ impl Engine {
         let direct = run.proposal.as_ref().is_some_and(|p| p.branch == p.tracked);
         let needs = match command {
             Command::Freeze { .. }
+            | Command::TakeOver { .. }
+            | Command::Restore { .. }
             | Command::Sync { .. }
             | Command::Ignore { .. }
             | Command::Thaw { .. } => true,
@@ -105,13 +123,14 @@ impl Engine {
         &self,
         command: &Command,
         applications: &[AppKey],
+        from: Option<&str>,
     ) -> Result<Sheet, Trouble> {
         let has_enabled = self.automated_has_enabled().await;
         let mut sheet = self.blank(command, count("freeze", applications));
         for key in applications {
             let application = self.application(key).await?;
             let (mechanism, found, patch) =
-                self.freeze_patch(&application, &OpId("preview".into()), has_enabled);
+                self.freeze_patch(&application, &OpId("preview".into()), has_enabled, from);
             if let Some(warning) = self.set_leaves_it(key, &application, has_enabled).await? {
                 sheet.warnings.push(warning);
             }
@@ -142,6 +161,7 @@ impl Engine {
                 mechanism,
                 found,
                 patch,
+                from: from.map(str::to_owned),
             });
         }
         sheet.assumes = vec!["same source, destination and policy as read now".into()];
@@ -349,8 +369,8 @@ impl Engine {
                 format!(
                     "{}: auto-sync {} → {} ({evidence}), the note goes",
                     key.name,
-                    policy_words(Policy::of(&application).automated()),
-                    policy_words(wanted.automated()),
+                    Policy::of(&application).words(),
+                    wanted.words(),
                 )
             } else {
                 format!(
@@ -455,11 +475,15 @@ impl Engine {
         let (_, now) = self.seen_or_look().await?;
         rules::check(&self.run(), &now, &sheet.command)?;
         match &sheet.command {
-            Command::Freeze { .. } => self.freeze(sheet).await,
+            Command::Freeze { .. } => self.freeze(sheet, None).await,
+            Command::TakeOver { from, .. } => {
+                self.nobody_works_on(from).await?;
+                self.freeze(sheet, Some(from)).await
+            }
             Command::Push => self.push(sheet).await,
             Command::Sync { .. } => self.sync(sheet).await,
             Command::Ignore { .. } => self.ignore(sheet).await,
-            Command::Thaw { .. } => self.thaw(sheet).await,
+            Command::Thaw { .. } | Command::Restore { .. } => self.thaw(sheet).await,
             Command::Act { object, .. } => self.act(sheet, object).await,
             Command::Delete { .. } => self.delete(sheet).await,
             _ => Ok(()),
@@ -471,13 +495,6 @@ fn count(verb: &str, applications: &[AppKey]) -> String {
     match applications {
         [one] => format!("{verb} {}", one.name),
         many => format!("{verb} {} applications", many.len()),
-    }
-}
-
-fn policy_words(automated: Option<&Value>) -> String {
-    match automated {
-        None => "off".into(),
-        Some(automated) => text::line(&automated.to_string()),
     }
 }
 

@@ -82,15 +82,41 @@ impl Trouble {
         }
         let said = said.join(", ");
         match &mut self {
+            Self::Waiting(why) => *why = format!("{why}; {said}"),
+            other => {
+                if let Some(hint) = other.hint_mut() {
+                    *hint = format!("{said}; {hint}");
+                }
+            }
+        }
+        self
+    }
+
+    /// The same, with one more thing that can be done.
+    pub fn or_else(mut self, way: &str) -> Self {
+        match &mut self {
+            Self::Waiting(why) => *why = format!("{why}; {way}"),
+            other => {
+                if let Some(hint) = other.hint_mut() {
+                    *hint = match hint.is_empty() {
+                        true => way.to_owned(),
+                        false => format!("{hint}; {way}"),
+                    };
+                }
+            }
+        }
+        self
+    }
+
+    /// None of a journal that cannot be written, or a repository: that is no matter of one Application.
+    fn hint_mut(&mut self) -> Option<&mut String> {
+        match self {
             Self::Refused(Refusal { hint, .. })
             | Self::Read(ReadError { hint, .. })
             | Self::Failed { hint, .. }
-            | Self::TimedOut { hint, .. } => *hint = format!("{said}; {hint}"),
-            Self::Waiting(why) => *why = format!("{why}; {said}"),
-            // A journal that cannot be written, or a repository, is no matter of one Application.
-            Self::Journal(_) | Self::Git(_) => {}
+            | Self::TimedOut { hint, .. } => Some(hint),
+            Self::Waiting(_) | Self::Journal(_) | Self::Git(_) => None,
         }
-        self
     }
 
     /// The promised exit code.

@@ -200,7 +200,6 @@ impl Engine {
             let Effect::Act {
                 application: key,
                 action,
-                cell,
                 ..
             } = effect
             else {
@@ -219,7 +218,12 @@ impl Engine {
                     action: action.clone(),
                     patch: fresh.patch.clone(),
                     inverse: fresh.inverse.clone(),
-                    cell: cell.clone(),
+                    // A restart leaves a mark of when it was, which is no setting: nothing of it belongs into Git.
+                    cell: (*action != (Action::Restart {})).then(|| CellKey {
+                        application: key.clone(),
+                        object: fresh.object.clone(),
+                        field: fresh.field.clone(),
+                    }),
                 },
                 guard: fresh.guard.clone(),
                 shown: sheet.will.clone(),
@@ -249,7 +253,6 @@ impl Engine {
                 Command::Act { reason, .. } => reason.as_str(),
                 _ => "",
             };
-            // A restart leaves a mark of when it was, which is no setting: nothing of it belongs into Git.
             if *action != (Action::Restart {}) {
                 self.decide_live(key, &fresh.object, &fresh.field, reason)
                     .await?;

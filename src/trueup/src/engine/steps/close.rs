@@ -147,6 +147,8 @@ impl Engine {
             | Command::Sync { .. }
             | Command::Ignore { .. }
             | Command::Thaw { .. }
+            | Command::TakeOver { .. }
+            | Command::Restore { .. }
             | Command::Act { .. }
             | Command::Delete { .. } => Ok(()),
         }

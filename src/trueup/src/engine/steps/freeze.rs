@@ -53,12 +53,13 @@ pub(super) fn stopped_at(
 }
 
 impl Engine {
-    /// How an Application would be frozen, and the patch that does it.
+    /// How an Application would be frozen, and the patch that does it; `from`: the incident whose note it takes over.
     pub(in super::super) fn freeze_patch(
         &self,
         application: &Value,
         op: &trueup_core::ids::OpId,
         has_enabled: bool,
+        from: Option<&str>,
     ) -> (Mechanism, Value, Value) {
         let found = Policy::of(application);
         let how = freeze_how(&found, has_enabled);
@@ -70,8 +71,16 @@ impl Engine {
             &self.setting.operator,
             self.ports.clock.now(),
         )
-        .with_op(op.as_str())
-        .keeping(Note::of(application), application, how);
+        .with_op(op.as_str());
+        // The way back of what is taken over is kept as if it were our own.
+        let older = Note::of(application).map(|older| match from == Some(&older.incident) {
+            true => Note {
+                incident: note.incident.clone(),
+                ..older
+            },
+            false => older,
+        });
+        let note = note.keeping(older, application, how);
         (
             mechanism(how),
             note.found.clone(),
@@ -80,18 +89,23 @@ impl Engine {
     }
 
     /// Does what a freeze sheet showed: one guarded patch for each Application.
-    pub(in super::super) async fn freeze(&self, sheet: &Sheet) -> Result<(), Trouble> {
+    pub(in super::super) async fn freeze(
+        &self,
+        sheet: &Sheet,
+        from: Option<&str>,
+    ) -> Result<(), Trouble> {
         let has_enabled = self.automated_has_enabled().await;
         let each = each_application(sheet);
         for (at, (key, guard, will)) in each.iter().enumerate() {
             let outcome = self
                 .patch_application(key, guard, will, |fresh, op| {
-                    let (mechanism, found, patch) = self.freeze_patch(fresh, op, has_enabled);
+                    let (mechanism, found, patch) = self.freeze_patch(fresh, op, has_enabled, from);
                     let effect = Effect::Freeze {
                         application: (*key).clone(),
                         mechanism,
                         found,
                         patch: patch.clone(),
+                        from: from.map(str::to_owned),
                     };
                     Ok((effect, patch))
                 })

@@ -27,15 +27,33 @@ const RENEW: Duration = Duration::from_secs(20);
 
 impl Engine {
     fn lease(&self) -> ObjectRef {
+        self.lease_of(self.run().id())
+    }
+
+    fn lease_of(&self, incident: &str) -> ObjectRef {
         ObjectRef {
             group: "coordination.k8s.io".into(),
             version: "v1".into(),
             kind: "Lease".into(),
             namespace: Some(self.setting.namespace.clone()),
-            name: format!(
-                "trueup-{}",
-                self.run().id().to_lowercase().replace('_', "-")
-            ),
+            name: format!("trueup-{}", incident.to_lowercase().replace('_', "-")),
+        }
+    }
+
+    /// What another incident froze is taken over only when nobody holds its Lease any more.
+    pub(in super::super) async fn nobody_works_on(&self, incident: &str) -> Result<(), Trouble> {
+        let lease = self.lease_of(incident);
+        let held = match self.ports.cluster.get(&lease).await {
+            // Who may have no Lease is noticed by nobody, as arming says.
+            Err(error) if matches!(error.failure, ReadFailure::NotServed) => None,
+            held => held?,
+        };
+        match held.as_ref().and_then(|held| self.held(held, "")) {
+            None => Ok(()),
+            Some(other) => Err(Trouble::Waiting(text::line(&format!(
+                "somebody works on {incident}: {other}; talk to them, or wait until the Lease {} runs out",
+                lease.name
+            )))),
         }
     }
 
@@ -113,6 +131,11 @@ impl Engine {
     }
 
     fn held_by_another(&self, lease: &Value) -> Option<String> {
+        self.held(lease, &self.holder())
+    }
+
+    /// Who holds a Lease that is still good, unless it is the one named.
+    fn held(&self, lease: &Value, but: &str) -> Option<String> {
         let holder = lease
             .pointer("/spec/holderIdentity")
             .and_then(Value::as_str)
@@ -123,7 +146,7 @@ impl Engine {
             .parse()
             .ok()?;
         let age = self.ports.clock.now().duration_since(renewed).as_secs();
-        (holder != self.holder() && age < GOOD_FOR)
+        (holder != but && age < GOOD_FOR)
             .then(|| text::line(&format!("{holder}, seen {age} s ago")))
     }
 

@@ -48,6 +48,7 @@ pub enum Cmd {
     MarkAll,
     UseScope,
     FreezeNow,
+    TakeOver,
     Target,
     Restore,
     Pick(u8),
@@ -92,6 +93,7 @@ impl Cmd {
                 | Self::MarkAll
                 | Self::UseScope
                 | Self::FreezeNow
+                | Self::TakeOver
                 | Self::Target
                 | Self::Restore
                 | Self::Pick(_)
@@ -299,7 +301,7 @@ pub fn footer(model: &Model) -> Vec<(&'static Binding, String, bool)> {
         .iter()
         .filter(|b| b.footer && b.context == On(model.stage))
         // Of use on few rows only.
-        .filter(|b| b.cmd != Cmd::Reveal || works(b, model).is_ok())
+        .filter(|b| !matches!(b.cmd, Cmd::Reveal | Cmd::TakeOver) || works(b, model).is_ok())
         .filter_map(|b| label(b, model).map(|label| (b, label, in_footer(b, model))))
         .collect()
 }

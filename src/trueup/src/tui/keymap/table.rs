@@ -5,9 +5,9 @@ use super::{
     Context::{self, Choose, Everywhere, On, Page, Prompt, Search, Secret, Sheet},
     When,
     when::{
-        actable, always, cell, closable, field, freezable, glass, grouped, manual_gate, moved,
-        proposed, removable, secret, several_copies, some_app, some_mark, some_row, stopped_field,
-        undoable, unreviewed, waiting,
+        actable, always, cell, closable, field, foreign, freezable, glass, grouped, manual_gate,
+        moved, proposed, removable, secret, several_copies, some_app, some_mark, some_row,
+        stopped_field, undoable, unreviewed, waiting,
     },
 };
 use trueup_core::workflow::Stage::{Close, Commit, Decide, Freeze, Scope, Snapshot, Sync, Thaw};
@@ -64,6 +64,7 @@ pub const TABLE: &[Binding] = &[
         "freeze marked now",
         freezable,
     ),
+    key(On(Scope), &["O"], Cmd::TakeOver, "take over", foreign),
     key(On(Scope), &["T"], Cmd::Target, "target policy", some_app),
     key(On(Scope), &["P"], Cmd::Park, "park", some_app),
     // Freeze
@@ -75,6 +76,7 @@ pub const TABLE: &[Binding] = &[
         "freeze this one",
         freezable,
     ),
+    key(On(Freeze), &["O"], Cmd::TakeOver, "take over", foreign),
     key(On(Freeze), &["T"], Cmd::Target, "target policy", some_app),
     key(On(Freeze), &["P"], Cmd::Park, "park", some_app),
     // Snapshot

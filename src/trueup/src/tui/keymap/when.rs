@@ -45,6 +45,13 @@ pub fn freezable(model: &Model) -> Result<(), String> {
     some_app(model)?;
     armed_cluster(model)
 }
+/// Frozen by another incident, which may be gone.
+pub fn foreign(model: &Model) -> Result<(), String> {
+    match model.foreign_here() {
+        Some(_) => armed_cluster(model),
+        None => Err("no other incident has frozen this application".into()),
+    }
+}
 pub fn cell(model: &Model) -> Result<(), String> {
     if model.cell_here().is_none() {
         return Err("there is no divergence under the cursor".into());

@@ -225,6 +225,13 @@ impl Model {
     }
 
     /// Applications that a command is for: the marked ones, else the one under the cursor.
+    /// The Application under the cursor and the other incident whose note it bears.
+    pub fn foreign_here(&self) -> Option<(AppKey, String)> {
+        let key = self.app_here()?;
+        let by = self.now().apps.get(&key)?.frozen_by()?.to_owned();
+        (by != self.run().id() && !self.run().id().is_empty()).then_some((key, by))
+    }
+
     pub fn marked_or_here(&self) -> Vec<AppKey> {
         if self.marks.is_empty() {
             self.app_here().into_iter().collect()

@@ -99,6 +99,14 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
                 applications: model.marked_or_here(),
             });
         }
+        Cmd::TakeOver => {
+            if let Some((application, from)) = model.foreign_here() {
+                return ask(Command::TakeOver {
+                    applications: vec![application],
+                    from,
+                });
+            }
+        }
         Cmd::Earlier | Cmd::LaterInOrder => return reorder(model, cmd == Cmd::Earlier),
         Cmd::Settle => return next::settle_here(model),
         Cmd::Export(n) => {

@@ -14,7 +14,7 @@ use super::{
     offers,
 };
 use trueup_core::{
-    decision::CellKey,
+    decision::{CellKey, Take},
     event::Obligation,
     object::identity::AppKey,
     plan::Gate,
@@ -382,6 +382,22 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
         }
         "merge" => return go(),
         "review" => offers::review(model),
+        Obligation::TAKE_UP => {
+            return owed.application.map_or_else(Vec::new, |application| {
+                super::ask(Command::Unpark { application })
+            });
+        }
+        Obligation::DECIDE => {
+            let cell = model.run().decisions.values().find(|decision| {
+                matches!(decision.take, Take::Later(_))
+                    && Some(&decision.cell.application) == owed.application.as_ref()
+            });
+            if let Some(cell) = cell.map(|decision| decision.cell.clone()) {
+                model.stage = Stage::Decide;
+                model.go_to_cell(&cell);
+                choices::choose(model);
+            }
+        }
         Obligation::ELSEWHERE => model.toast(
             ToastKind::Refused,
             format!("{}; it is settled there", owed.what),

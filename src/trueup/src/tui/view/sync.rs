@@ -189,7 +189,16 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
         },
         Sync::Requested { op, revision } => {
             doc.pair("op", Role::Text, format!("{op} at {}", revision.short()));
-            doc.text(Role::Warn, "▶ syncing: the operation runs in the cluster");
+            let ended = model.now().apps.get(key).is_some_and(|app| {
+                app.operation.is_none() && matches!(model.world.next, Next::Refreeze { .. })
+            });
+            doc.text(
+                Role::Warn,
+                match ended {
+                    true => "the operation has ended: it is compared with what was predicted once all is frozen again",
+                    false => "▶ syncing: the operation runs in the cluster",
+                },
+            );
         }
         Sync::Finished {
             op, phase, message, ..

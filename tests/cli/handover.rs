@@ -1,0 +1,186 @@
+//! Freezes that another incident left behind: taken over, or put back by the note, and never so that something moves that nobody was shown.
+
+use super::*;
+
+fn automated(bench: &Bench, app: &str, automated: &Value) {
+    let patch = json!({"spec": {"syncPolicy": {"automated": automated}}}).to_string();
+    bench.kubectl(&[
+        "-n",
+        "argocd",
+        "patch",
+        "application",
+        app,
+        "--type",
+        "merge",
+        "-p",
+        &patch,
+    ]);
+}
+
+fn synced(bench: &Bench, app: &str) {
+    crate::support::until("the Application Synced", || {
+        bench.application(app)["status"]["sync"]["status"] == "Synced"
+    });
+}
+
+fn algorithm(bench: &Bench, namespace: &str) -> Value {
+    bench.get(&["configmap", "auth-config", "-n", namespace])["data"]["JWT_ALGORITHM"].clone()
+}
+
+const WRITE: [&str; 2] = ["--write", "cluster"];
+
+/// What Argo CD last compared is not what Git has now: the note alone is no licence for a sync that nobody was shown.
+#[test]
+fn a_thaw_by_the_note_brings_no_commit_that_nobody_was_shown() {
+    if !have("kubectl") {
+        return;
+    }
+    let mut bench = Bench::new();
+    automated(&bench, "profile-service", &json!({"prune": true}));
+    synced(&bench, "profile-service");
+    let freeze = ["freeze", "profile-service", "--incident", "G1"];
+    bench.ends(0, &[&freeze[..], &WRITE].concat());
+    let before = algorithm(&bench, "profile");
+    bench.foreign_push("deploy/profile/auth-config.yaml", |text| {
+        text.replace("HS256", "RS999")
+    });
+    bench.forget("empty");
+    let thaw = [&["thaw", "profile-service"][..], &WRITE].concat();
+    let refused = bench.document(3, "Error", &thaw);
+    assert_eq!(refused["rule"], 3, "{refused}");
+    assert!(
+        refused["hint"]
+            .as_str()
+            .unwrap()
+            .contains("trueup resume INC-"),
+        "{refused}"
+    );
+    let app = bench.application("profile-service");
+    assert_eq!(app["spec"]["syncPolicy"]["automated"]["enabled"], false);
+    assert_eq!(algorithm(&bench, "profile"), before);
+    // It is frozen by the incident of this folder now, and once nothing would move it is thawed as it was found.
+    bench.foreign_push("deploy/profile/auth-config.yaml", |text| {
+        text.replace("RS999", "HS256")
+    });
+    bench.ends(0, &thaw);
+    let app = bench.application("profile-service");
+    assert_eq!(
+        app["spec"]["syncPolicy"]["automated"],
+        json!({"prune": true})
+    );
+    assert_eq!(algorithm(&bench, "profile"), before);
+}
+
+/// Somebody else is at work: their Lease is respected.
+#[test]
+fn nothing_is_taken_from_under_an_operator_who_is_there() {
+    if !have("kubectl") {
+        return;
+    }
+    let mut bench = Bench::new();
+    let plan = bench.own_plan().display().to_string();
+    let walks = Running::start(bench.command(&["--write", "all", "run", &plan]));
+    until_journaled(&bench, "INC-441", "freezeProven");
+    bench.forget("elsewhere");
+    for thaw in [
+        &["thaw", "profile-service"][..],
+        &[
+            "freeze",
+            "profile-service",
+            "--incident",
+            "G2",
+            "--take-over",
+            "INC-441",
+        ],
+    ] {
+        let ran = bench.ends(4, &[thaw, &WRITE].concat());
+        assert!(ran.err.contains("works on"), "{ran:?}");
+    }
+    let note = bench.application("profile-service")["metadata"]["annotations"]["trueup.dev/frozen"]
+        .clone();
+    assert!(note.as_str().unwrap().contains("INC-441"), "{note}");
+    signal(&walks, "-TERM");
+    walks.end();
+}
+
+/// What a live action set is owed until Git has it, or it is put back.
+#[test]
+fn a_live_action_is_owed_until_it_is_in_git_or_put_back() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let on = |arguments: &[&str]| bench.ends(0, &[arguments, &WRITE].concat());
+    on(&["freeze", "profile-service", "--incident", "A1"]);
+    let scale = |to: &'static str| {
+        on(&[
+            "act",
+            "scale",
+            "profile-service",
+            "Deployment/profile-service",
+            to,
+        ])
+    };
+    scale("5");
+    let owed = |code: i32| {
+        let status = bench.document(code, "Status", &["status"]);
+        let owed = status["owed"].as_array().unwrap().clone();
+        owed.iter()
+            .filter(|one| one["id"].as_str().unwrap().starts_with("act:"))
+            .count()
+    };
+    assert_eq!(owed(1), 1);
+    let close = bench.ends(3, &["close", "A1"]);
+    assert!(close.err.contains("live action"), "{close:?}");
+    scale("3");
+    assert_eq!(owed(1), 0);
+    on(&["thaw", "profile-service"]);
+    bench.ends(0, &["close", "A1"]);
+}
+
+/// An incident is closed with an Application handed over: its owner thaws it, or takes it over into another incident.
+#[test]
+fn what_was_handed_over_at_the_close_is_thawed_or_taken_over() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.plan("later.yaml", |text| {
+        text.replace("decisions:\n", "decisions:\n- {on: {kind: ConfigMap, name: auth-config, namespace: like}, fields: [\".data.*\"], take: {later: {how: stayFrozen, owner: ann, until: 2027-01-01}}, reason: hers}\n")
+            .replace("[healthy, no-401, traces]", "[healthy]")
+    });
+    bench.walk(0, &plan, &["--write", "all"]);
+    let frozen = |code: i32| {
+        let status = bench.document(code, "Status", &["status", "INC-441"]);
+        status["frozen"].as_array().unwrap().len()
+    };
+    assert_eq!(frozen(1), 1);
+    let other = ["freeze", "like-service", "--incident", "INC-9"];
+    let refused = bench.ends(3, &[&other[..], &WRITE].concat());
+    assert!(refused.err.contains("--take-over INC-441"), "{refused:?}");
+    bench.ends(
+        0,
+        &[&other[..], &["--take-over", "INC-441"], &WRITE].concat(),
+    );
+    let note =
+        bench.application("like-service")["metadata"]["annotations"]["trueup.dev/frozen"].clone();
+    let note: Value = serde_json::from_str(note.as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&note["incident"], &note["found"]),
+        (&json!("INC-9"), &Value::Null)
+    );
+    assert_eq!(
+        frozen(1),
+        0,
+        "it is INC-9's now, and the field is still ann's"
+    );
+    let thaw = ["thaw", "like-service", "--incident", "INC-441"];
+    bench.ends(0, &[&thaw[..], &WRITE].concat());
+    let app = bench.application("like-service");
+    assert_eq!(
+        app["metadata"]["annotations"].get("trueup.dev/frozen"),
+        None,
+        "{app}"
+    );
+    assert_eq!(app["spec"].get("syncPolicy"), None);
+}
