@@ -174,6 +174,13 @@ fn what_was_handed_over_at_the_close_is_thawed_or_taken_over() {
         0,
         "it is INC-9's now, and the field is still ann's"
     );
+    let journal = bench.state.join("incidents/INC-441/journal.jsonl");
+    let lines = || fs::read(&journal).unwrap();
+    let before = lines();
+    let sync = ["sync", "like-service", "--incident", "INC-441"];
+    let closed = bench.ends(3, &[&sync[..], &WRITE].concat());
+    assert!(closed.err.contains("--take-over"), "{closed:?}");
+    assert!(lines() == before, "a closed journal was written to");
     let thaw = ["thaw", "like-service", "--incident", "INC-441"];
     bench.ends(0, &[&thaw[..], &WRITE].concat());
     let app = bench.application("like-service");

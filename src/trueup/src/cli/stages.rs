@@ -11,6 +11,7 @@ use trueup_core::{
     ids::IncidentId,
     object::identity::AppKey,
     plan::{Plan, Target, TargetKind},
+    run::Run,
     sheet::{Command, Refusal},
     text,
     workflow::Next,
@@ -227,6 +228,19 @@ pub async fn continued(
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<Opened, Trouble> {
     let incident = app::which(settings, id)?;
+    let lines = journal::read(&settings.state_dir, &incident)?;
+    // Nothing is written into a journal that is closed.
+    if Run::fold(lines.iter().map(|line| &line.record))
+        .closed
+        .is_some()
+    {
+        return Err(Refusal::new(
+            0,
+            format!("{incident} is closed"),
+            "what it handed over: `trueup thaw APP`, or `trueup freeze APP --take-over ID`; anything else is another incident",
+        )
+        .into());
+    }
     app::open(settings, Opening::Resume { incident }, boundaries).await
 }
 
