@@ -346,6 +346,7 @@ async fn a_look_gives_the_engine_what_it_needs_and_lists_each_kind_once() {
         let prediction = seen.applications[&wired.reader.app_key(name)]
             .if_synced
             .as_ref()
+            .map(|(prediction, _)| prediction)
             .unwrap();
         assert!(
             prediction.unknown.is_empty()

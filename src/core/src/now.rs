@@ -116,8 +116,10 @@ pub struct AppNow {
     pub context: Option<String>,
     /// ApplicationSet or parent; empty when none.
     pub owner: String,
-    /// What a sync at the head would do now.
+    /// What a sync at the head would do now; none where that is not known of what is there now.
     pub if_synced: Option<Prediction>,
+    /// When that was found out.
+    pub if_synced_at: Option<Timestamp>,
     pub pods: Vec<PodNow>,
     /// Not all of it could be read: that no difference is seen means nothing.
     pub incomplete: bool,

@@ -966,6 +966,27 @@ impl Run {
         self.gates_after(key).into_iter().find(late)
     }
 
+    /// The gates of which one fresh sample is taken before these are thawed, and those that are not sampled because glass
+    /// was broken for them. Gates follow a sync: what was not synced has none.
+    pub fn gates_before_thaw<'a>(
+        &'a self,
+        applications: &[AppKey],
+    ) -> (BTreeSet<String>, Vec<&'a BrokenGlass>) {
+        let synced = applications.iter().filter(|key| {
+            let app = self.apps.get(*key);
+            app.is_some_and(|app| matches!(app.sync, Sync::Verified { .. }))
+        });
+        let measured = synced
+            .flat_map(|key| self.gates_after(key))
+            .filter(|name| !matches!(self.gates.get(name), Some(Gate::Manual(_))));
+        let (broken, sampled): (BTreeSet<String>, BTreeSet<String>) =
+            measured.partition(|name| self.broken_glass.iter().any(|g| g.what == *name));
+        let broken = broken
+            .iter()
+            .filter_map(|name| self.broken_glass.iter().rfind(|g| g.what == *name));
+        (sampled, broken.collect())
+    }
+
     /// Who has an Application that is left frozen on purpose, and until when.
     pub fn stays_frozen(&self, key: &AppKey) -> Option<&Later> {
         self.decisions

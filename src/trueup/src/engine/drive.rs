@@ -12,6 +12,7 @@ use trueup_core::{
 
 use super::{
     handle::{Held, Request, Update, Waiting},
+    predicting::keep_predicting,
     state::Engine,
     trouble::Trouble,
 };
@@ -112,6 +113,7 @@ pub fn spawn(
     tokio::spawn(tell_age(Arc::downgrade(&engine)));
     engine.keep_a_lookout();
     tokio::spawn(keep_rereading(Arc::downgrade(&engine)));
+    tokio::spawn(keep_predicting(Arc::downgrade(&engine)));
     tokio::spawn(
         Driver {
             engine,

@@ -3,13 +3,14 @@
 //! `drive` takes requests and does the next thing; `state` holds the journal and its two doors; `read` and `observe`
 //! look at the world, `adopt` records what others did in it; `sheets` says what a command would write, `steps` does it and watches what came of it; `resume`
 //! finds out in the world what became of a write that was in flight. `mirror` keeps the live state of each cluster by its
-//! watches, `watching` is what they bring to the rest.
+//! watches, `watching` is what they bring to the rest, `predicting` what a sync would do.
 
 mod adopt;
 pub mod drive;
 pub mod handle;
 pub mod mirror;
 pub mod observe;
+pub mod predicting;
 pub mod read;
 pub mod resume;
 pub mod sheets;

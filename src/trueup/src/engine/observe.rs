@@ -16,7 +16,7 @@ use trueup_core::{
         path::FieldPath,
     },
     policy::{self, Policy, State},
-    run::{self, Run},
+    run::Run,
     text,
 };
 
@@ -77,7 +77,7 @@ impl Engine {
             pods: true,
             permissions: first || self.unasked(run),
             owners: true,
-            predictions: (first && run.landed.is_empty()) || self.before_thaw(run),
+            predictions: false,
             git_only: false,
             glance,
         };
@@ -97,20 +97,6 @@ impl Engine {
         })
     }
 
-    /// What auto-sync would do the moment it is on is asked once, when everything is synced and before the thaw.
-    fn before_thaw(&self, run: &Run) -> bool {
-        let synced = run
-            .walking()
-            .all(|(_, app)| matches!(app.sync, run::Sync::Verified { .. }));
-        let untold = self.seen().is_some_and(|(world, _)| {
-            world
-                .applications
-                .values()
-                .any(|app| app.if_synced.is_none())
-        });
-        synced && untold && run.walking().next().is_some()
-    }
-
     /// Writes down that the walk goes on unfrozen, and when it does not have to any more.
     fn note_right(&self, now: &Now) -> Result<(), Trouble> {
         let run = self.run();
@@ -124,22 +110,14 @@ impl Engine {
         self.record(Event::FreezeRight { missing }).map(drop)
     }
 
-    /// Permissions and what a sync would do are asked for once; they are carried from look to look.
+    /// Permissions are asked for once and carried from look to look; what a sync would do, as long as it is still true.
     fn carry_over(&self, world: &mut World) {
-        let Some((before, _)) = self.seen() else {
-            return;
-        };
-        if world.permissions.is_empty() {
+        if let Some((before, _)) = self.seen()
+            && world.permissions.is_empty()
+        {
             world.permissions.clone_from(&before.permissions);
         }
-        for (key, app) in &mut world.applications {
-            let old = before
-                .applications
-                .get(key)
-                .filter(|old| old.head == app.head);
-            let carried = old.and_then(|old| old.if_synced.clone());
-            app.if_synced = app.if_synced.take().or(carried);
-        }
+        self.predictions.put_into(world);
     }
 }
 
@@ -398,7 +376,8 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
             .collect();
     }
     now.incomplete = !app.complete;
-    now.if_synced.clone_from(&app.if_synced);
+    now.if_synced = app.if_synced.as_ref().map(|(known, _)| known.clone());
+    now.if_synced_at = app.if_synced.as_ref().map(|(_, at)| *at);
     now.pods = app
         .pods
         .iter()

@@ -37,6 +37,7 @@ pub use declared::DeclaredAt;
 pub(super) use declared::NEEDLE as MANIFESTS_OF_ARGO_CD;
 pub use live::is_tracked_by;
 pub use needs::{Need, Role};
+pub(super) use predict::of_git;
 pub use scope::PodSeen;
 pub use trace::{Traced, Untraced};
 
@@ -112,8 +113,8 @@ pub struct AppSeen {
     pub rendering: Option<Arc<Rendering>>,
     /// The files below `path` at the head; for edits and proofs, never to be shown.
     pub files: Arc<Files>,
-    /// What a sync at the head would do now, when asked for.
-    pub if_synced: Option<Prediction>,
+    /// What a sync at the head would do now, when asked for, and when that was found out.
+    pub if_synced: Option<(Prediction, Timestamp)>,
     pub pods: Vec<PodSeen>,
     /// Whether all of this Application could be read: when not, the absence of a difference means nothing.
     pub complete: bool,

@@ -354,6 +354,8 @@ impl Engine {
         let mut sheet = self.blank(command, count("thaw", applications));
         let run = self.run();
         let mut any_on = false;
+        // A thaw is a sync too: what it would do is found out now, and from what is there now.
+        let (world, _) = self.look().await?;
         for key in applications {
             let application = self.application(key).await?;
             let wanted = self.target_policy(key)?;
@@ -366,11 +368,15 @@ impl Engine {
             let automated = wanted.automated().cloned().unwrap_or(Value::Null);
             sheet.objects.push(key.to_string());
             sheet.will.push(if wanted.is_on() {
+                let seen = world.applications.get(key);
+                let said = self.at_once(&application, seen, &wanted).await;
+                sheet.warnings.extend(said.but);
                 format!(
-                    "{}: auto-sync {} → {} ({evidence}), the note goes",
+                    "{}: auto-sync {} → {} ({evidence}), the note goes; {}",
                     key.name,
                     Policy::of(&application).words(),
                     wanted.words(),
+                    said.does
                 )
             } else {
                 format!(
@@ -387,7 +393,22 @@ impl Engine {
                 patch,
             });
         }
-        sheet.assumes = vec!["the gates are green in one fresh sample".into()];
+        let (sampled, broken) = run.gates_before_thaw(applications);
+        let sampled: Vec<String> = sampled.into_iter().collect();
+        sheet.assumes = vec![match sampled.as_slice() {
+            [] => "no gate is sampled before it".to_owned(),
+            [one] => format!("gate {one} is green in one fresh sample"),
+            many => format!(
+                "the gates {} are green in one fresh sample",
+                many.join(", ")
+            ),
+        }];
+        sheet.warnings.extend(broken.iter().map(|glass| {
+            text::line(&format!(
+                "gate {} was not passed: {} broke glass for it ({}); it is not sampled before the thaw",
+                glass.what, glass.by, glass.reason
+            ))
+        }));
         if any_on {
             let synced = "each whose auto-sync goes on is Synced when its turn comes, so that auto-sync has nothing to do";
             sheet.assumes.insert(0, synced.into());

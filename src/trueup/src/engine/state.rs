@@ -20,6 +20,7 @@ use trueup_core::{
 
 use super::{
     handle::{Update, Waiting},
+    predicting::Predictions,
     read::{Reader, World, application_ref},
     trouble::Trouble,
     watching::Mirrors,
@@ -77,6 +78,8 @@ pub struct Engine {
     pub(super) lookouts: AtomicUsize,
     /// Up to where each quiet gate has heard of foreign writes.
     pub(super) quiet_since: Mutex<BTreeMap<String, u64>>,
+    /// What a sync of each Application would do.
+    pub(super) predictions: Predictions,
 }
 
 impl Engine {
@@ -106,6 +109,7 @@ impl Engine {
             looks_done: watch::Sender::new(0),
             lookouts: AtomicUsize::new(0),
             quiet_since: Mutex::default(),
+            predictions: Predictions::default(),
         }
     }
 

@@ -341,6 +341,7 @@ fn app(name: &str, point: Point, run: &Run, at: Timestamp) -> AppNow {
         destination: format!("https://kubernetes.default.svc {name}"),
         context: None,
         owner: String::new(),
+        if_synced_at: Some(at),
         if_synced: (point != Point::Close || thawed).then(|| Prediction {
             changes,
             bookkeeping: vec!["resourceVersion".into()],

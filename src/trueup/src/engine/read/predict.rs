@@ -14,7 +14,7 @@ use trueup_core::object::identity::{ObjectKey, ObjectRef};
 use trueup_core::object::normalise::is_bookkeeping;
 use trueup_core::policy::last_applied;
 
-use super::{AppSeen, Look, Reader, is_tracked_by};
+use super::{AppSeen, Desired, Look, Reader, is_tracked_by};
 use crate::ports::{Cluster, WriteError, WriteKind, WriteRequest};
 
 /// Dry runs in flight at once.
@@ -39,23 +39,21 @@ impl Reader {
         self.predict_from(app, desired, true).await
     }
 
+    /// What a sync to the head would do, from what the look had of the live objects.
+    pub async fn predict_as_seen(&self, app: &AppSeen) -> Prediction {
+        self.predict_from(app, &of_git(app), false).await
+    }
+
     /// What a sync to the head would do, for every Application of the look.
     pub(super) async fn predict_all(&self, look: &mut Look) {
         let mut predictions = Vec::new();
         for app in look.apps.values().filter(|app| app.complete) {
-            let desired: Vec<Value> = app
-                .desired
-                .iter()
-                .map(|desired| Value::clone(&desired.object))
-                .collect();
-            predictions.push((
-                app.key.clone(),
-                self.predict_from(app, &desired, false).await,
-            ));
+            let at = self.clock.now();
+            predictions.push((app.key.clone(), self.predict_as_seen(app).await, at));
         }
-        for (key, prediction) in predictions {
+        for (key, prediction, at) in predictions {
             if let Some(app) = look.apps.get_mut(&key) {
-                app.if_synced = Some(prediction);
+                app.if_synced = Some((prediction, at));
             }
         }
     }
@@ -271,6 +269,12 @@ impl Reader {
         }
         Ok(effect_of)
     }
+}
+
+/// What Git has at the head.
+pub fn of_git(app: &AppSeen) -> Vec<Value> {
+    let object = |desired: &Desired| Value::clone(&desired.object);
+    app.desired.iter().map(object).collect()
 }
 
 /// The fields that a sync leaves as they are live.

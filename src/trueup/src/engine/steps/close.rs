@@ -132,6 +132,7 @@ impl Engine {
                 Ok(())
             }
             Command::Look => {
+                self.predictions.try_again();
                 let (_, now) = self.look().await?;
                 self.predict_anew(&workflow::next(&self.run(), &now)).await
             }

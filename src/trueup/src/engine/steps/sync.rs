@@ -104,11 +104,7 @@ impl Engine {
     }
 
     async fn prediction(&self, key: &AppKey, app: &read::AppSeen) -> Result<Prediction, Trouble> {
-        let desired: Vec<Value> = app
-            .desired
-            .iter()
-            .map(|d| Value::clone(&d.object))
-            .collect();
+        let desired = read::of_git(app);
         let mut prediction = self.reader.predict(app, &desired).await;
         let before: Vec<Value> = app.live_objects().map(snapshot::whole).collect();
         prediction.before = Some(self.keep(&serde_json::to_vec(&before).unwrap_or_default())?);

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use trueup_core::{
-    event::{Effect, Event, Guard},
+    event::{Effect, Event, Guard, Prediction},
+    ids::Commit,
     object::identity::AppKey,
     policy::{Policy, thaw_ops},
     run::{Sync, Thaw},
@@ -10,7 +11,12 @@ use trueup_core::{
     text,
 };
 
-use super::super::{state::Engine, trouble::Trouble};
+use super::super::{
+    read::{AppSeen, of_git},
+    sheets::change_line,
+    state::Engine,
+    trouble::Trouble,
+};
 use super::{
     application,
     freeze::{each_application, stopped_at},
@@ -82,6 +88,20 @@ impl Engine {
         }
     }
 
+    /// What auto-sync does the moment it is on, found out now.
+    pub(in super::super) async fn at_once(
+        &self,
+        application: &Value,
+        seen: Option<&AppSeen>,
+        wanted: &Policy,
+    ) -> AtOnce {
+        let prediction = match seen.filter(|seen| seen.complete) {
+            Some(seen) => Some(self.reader.predict(seen, &of_git(seen)).await),
+            None => None,
+        };
+        at_once(application, prediction.as_ref(), wanted.prunes())
+    }
+
     /// With auto-sync on again, Argo CD does at once whatever is out of sync: there must be nothing.
     async fn nothing_would_move(&self, key: &AppKey) -> Result<(), Trouble> {
         self.must_hold(key).await?;
@@ -142,6 +162,81 @@ impl Engine {
     }
 }
 
+/// What the sheet of a thaw says about one Application.
+pub(in super::super) struct AtOnce {
+    /// What auto-sync does the moment it is on.
+    pub does: String,
+    /// What stands against it.
+    pub but: Vec<String>,
+}
+
+/// How many changes a line names.
+const NAMED: usize = 6;
+
+fn at_once(application: &Value, prediction: Option<&Prediction>, prunes: bool) -> AtOnce {
+    let name = application["metadata"]["name"].as_str().unwrap_or_default();
+    let at = |pointer: &str| application.pointer(pointer).and_then(Value::as_str);
+    let status = at("/status/sync/status").unwrap_or("not compared");
+    let revision = Commit::from(at("/status/sync/revision").unwrap_or_default());
+    let compared = application::reconciled_at(application)
+        .map_or_else(|| "never".to_owned(), |at| format!("at {at:.0}"));
+    let stands = format!(
+        "it is {status} at {}, compared {compared}",
+        revision.short()
+    );
+    let mut but = Vec::new();
+    if status != "Synced" {
+        but.push(text::line(&format!(
+            "{name} is {status}: it is not thawed unless it is Synced when its turn comes"
+        )));
+    }
+    let Some(prediction) = prediction else {
+        but.push(text::line(&format!(
+            "{name}: what auto-sync would do could not be found out, since not all of it could be read"
+        )));
+        return AtOnce {
+            does: text::line(&stands),
+            but,
+        };
+    };
+    let mut moves: Vec<String> = prediction.changes.iter().map(change_line).collect();
+    moves.extend(prediction.creates.iter().map(|o| format!("create {o}")));
+    if prunes {
+        moves.extend(prediction.extra.iter().map(|o| format!("delete {o}")));
+    }
+    but.extend(
+        prediction
+            .unknown
+            .iter()
+            .map(|u| text::line(&format!("{name}: not predicted: {} ({})", u.object, u.why))),
+    );
+    let does = if moves.is_empty() {
+        let found = match prediction.unknown.is_empty() {
+            true => "a dry run now moves nothing",
+            false => "a dry run now moves nothing of what it can tell",
+        };
+        format!("auto-sync then has nothing to do: {stands}, and {found}")
+    } else {
+        but.push(text::line(&format!(
+            "{name}: a dry run now moves {}, which nobody decided here: auto-sync would do that",
+            text::count(moves.len(), "thing")
+        )));
+        let more = moves.len().saturating_sub(NAMED);
+        moves.truncate(NAMED);
+        if more > 0 {
+            moves.push(format!("and {more} more"));
+        }
+        format!(
+            "auto-sync would then do this: {} ({stands})",
+            moves.join("; ")
+        )
+    };
+    AtOnce {
+        does: text::line(&does),
+        but,
+    }
+}
+
 fn thaw_verdict(
     seen: &Value,
     wanted: &Policy,
@@ -175,5 +270,66 @@ fn thaw_verdict(
             "it is {}",
             text::line(other.unwrap_or("not compared"))
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use trueup_core::object::identity::ObjectRef;
+
+    #[test]
+    fn a_sheet_of_a_thaw_says_what_auto_sync_would_do() {
+        let application = |status: &str| {
+            json!({
+                "metadata": {"name": "profile"},
+                "status": {
+                    "sync": {"status": status, "revision": "0123456789012345678901234567890123456789"},
+                    "reconciledAt": "2026-11-21T10:00:00Z",
+                },
+            })
+        };
+        let nothing = Prediction::default();
+        let said = at_once(&application("Synced"), Some(&nothing), true);
+        assert!(
+            said.does.contains("nothing to do: it is Synced at 0123456"),
+            "{}",
+            said.does
+        );
+        assert!(
+            said.does.contains("compared at 2026-11-21T10:00:00Z"),
+            "{}",
+            said.does
+        );
+        assert!(said.but.is_empty(), "{:?}", said.but);
+
+        let left = ObjectRef {
+            group: String::new(),
+            version: "v1".into(),
+            kind: "ConfigMap".into(),
+            namespace: Some("p".into()),
+            name: "left".into(),
+        };
+        let only_live = Prediction {
+            extra: vec![left],
+            ..Prediction::default()
+        };
+        for (prunes, deletes) in [(true, true), (false, false)] {
+            let said = at_once(&application("OutOfSync"), Some(&only_live), prunes);
+            assert_eq!(
+                said.does.contains("delete ConfigMap"),
+                deletes,
+                "{}",
+                said.does
+            );
+            assert!(said.but[0].contains("is OutOfSync"), "{:?}", said.but);
+        }
+        let said = at_once(&application("Synced"), None, true);
+        assert!(
+            said.but[0].contains("could not be found out"),
+            "{:?}",
+            said.but
+        );
     }
 }

@@ -206,7 +206,14 @@ fn owner(doc: &mut Doc, app: &AppNow) {
 /// What a sync at the head would do, values that would be gone for good first.
 pub fn if_synced(model: &Model, app: &AppNow, doc: &mut Doc) {
     let Some(prediction) = &app.if_synced else {
-        doc.text(Role::Dim, "not predicted yet");
+        let why = if model.run().closed.is_some() {
+            "not asked any more: the incident is closed"
+        } else if app.incomplete {
+            "not known: not all of it could be read"
+        } else {
+            "being worked out, by a dry run of what is there now"
+        };
+        doc.indented(2, Role::Dim, why);
         return;
     };
     if let Some(lost) = model.now().lost_by(prediction) {

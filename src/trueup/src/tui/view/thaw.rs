@@ -15,6 +15,7 @@ use trueup_core::{
     object::identity::AppKey,
     plan::Gate,
     run::{AppRun, Freeze},
+    text,
 };
 
 pub fn screen(model: &Model) -> Screen<'_> {
@@ -147,6 +148,17 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
                 .any(|app| app.gates.get(name).is_some_and(|g| g.passed.is_some())),
         };
         any = true;
+        if let Some(glass) = run.broken_glass.iter().rfind(|g| g.what == *name) {
+            doc.indented(
+                2,
+                Role::Bad,
+                text::line(&format!(
+                    "! gate {name} was not passed: {} broke glass for it ({}); it is not sampled before the thaw",
+                    glass.by, glass.reason
+                )),
+            );
+            continue;
+        }
         let (role, mark) = if passed {
             (Role::Good, "✓")
         } else {
