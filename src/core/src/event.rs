@@ -553,6 +553,10 @@ pub enum Event {
         message: String,
         by: String,
     },
+    /// What was proposed does not stand any more: nothing was pushed of it, and it is built anew.
+    ProposalVoid {
+        why: String,
+    },
     /// A plan was given to an incident that was opened without one.
     PlanTaken {
         plan: Box<Plan>,
@@ -577,6 +581,12 @@ pub enum Event {
     GateAdded {
         gate: String,
         spec: Gate,
+        by: String,
+    },
+    /// A gate is not asked any more; what was sampled of it stays told.
+    GateRemoved {
+        gate: String,
+        why: String,
         by: String,
     },
     BaselineTaken {
@@ -621,10 +631,14 @@ pub enum Event {
         application: AppKey,
         gate: String,
     },
+    /// It is not waited for any more: it did not become green in time, or the operator gave the wait up.
     GateTimedOut {
         application: AppKey,
         gate: String,
         why: String,
+        /// Who gave it up; none when its time was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        given_up_by: Option<String>,
     },
     Attested {
         gate: String,

@@ -52,6 +52,16 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             ))
         }
         Command::AwaitGate { application, gate } => await_gate(run, application, gate),
+        Command::RemoveGate { name, .. } if !run.gates.contains_key(name) => Err(Refusal::new(
+            0,
+            text::line(&format!("there is no gate {name} to take away")),
+            "`healthy` is built in and stays",
+        )),
+        Command::RemoveGate { reason, .. } if reason.trim().is_empty() => Err(Refusal::new(
+            10,
+            "taking a gate away needs a reason",
+            "say why; it stands in the transcript",
+        )),
         Command::BreakGlass { reason, .. } if reason.trim().is_empty() => Err(Refusal::new(
             3,
             "breaking glass needs a reason",

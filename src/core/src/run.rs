@@ -50,6 +50,8 @@ pub struct Run {
     pub commits: u32,
     pub order: Vec<AppKey>,
     pub gates: BTreeMap<String, Gate>,
+    /// Gates that were taken away, and can be put back.
+    pub removed_gates: BTreeMap<String, RemovedGate>,
     pub baselines: BTreeMap<String, Sample>,
     pub attested: BTreeMap<String, (String, String, Timestamp)>,
     pub broken_glass: Vec<BrokenGlass>,
@@ -70,6 +72,13 @@ pub struct Landed {
     pub branch: String,
     pub revision: Commit,
     pub how: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemovedGate {
+    pub spec: Gate,
+    pub why: String,
+    pub by: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -519,6 +528,7 @@ impl Run {
                 self.message = Some(message.clone());
                 self.proposal = None;
             }
+            Event::ProposalVoid { .. } => self.proposal = None,
             Event::PlanTaken { plan, .. } => self.take_plan(plan),
             Event::CommitSet {
                 branch,
@@ -550,7 +560,19 @@ impl Run {
             }
             Event::OrderSet { order, .. } => self.order.clone_from(order),
             Event::GateAdded { gate, spec, .. } => {
-                self.gates.insert(gate.clone(), spec.clone());
+                let before = self.gates.insert(gate.clone(), spec.clone());
+                self.removed_gates.remove(gate);
+                if before.is_some_and(|before| before != *spec) {
+                    self.forget_samples(gate);
+                }
+            }
+            Event::GateRemoved { gate, why, by } => {
+                if let Some(spec) = self.gates.remove(gate) {
+                    let (why, by) = (why.clone(), by.clone());
+                    self.removed_gates
+                        .insert(gate.clone(), RemovedGate { spec, why, by });
+                }
+                self.forget_samples(gate);
             }
             Event::BaselineTaken { gate, sample } => {
                 self.baselines.insert(gate.clone(), sample.clone());
@@ -648,12 +670,17 @@ impl Run {
                 application,
                 gate,
                 why,
+                given_up_by,
             } => {
+                let why = match given_up_by {
+                    Some(by) => format!("the wait was given up by {by}; {why}"),
+                    None => why.clone(),
+                };
                 self.app(application)
                     .gates
                     .entry(gate.clone())
                     .or_default()
-                    .timed_out = Some(why.clone());
+                    .timed_out = Some(why);
             }
             Event::Attested { gate, who, saw } => {
                 self.attested
@@ -741,6 +768,14 @@ impl Run {
             | Event::Revealed { .. }
             | Event::WaitGivenUp { .. }
             | Event::Unknown => {}
+        }
+    }
+
+    /// What was sampled of a gate says nothing about another one of its name.
+    fn forget_samples(&mut self, gate: &str) {
+        self.baselines.remove(gate);
+        for app in self.apps.values_mut() {
+            app.gates.remove(gate);
         }
     }
 
@@ -935,7 +970,10 @@ impl Run {
             .flat_map(|plan| &plan.sync)
             .find(|step| self.named(&step.application) == Some(app));
         match planned {
-            Some(step) if self.order.is_empty() => step.then.clone(),
+            Some(step) if self.order.is_empty() => {
+                let asked = |name: &&String| !self.removed_gates.contains_key(*name);
+                step.then.iter().filter(asked).cloned().collect()
+            }
             _ => {
                 let mut gates = vec!["healthy".to_owned()];
                 if self.sync_order().last() == Some(app) {

@@ -51,6 +51,10 @@ pub enum Command {
         name: String,
         spec: crate::plan::Gate,
     },
+    RemoveGate {
+        name: String,
+        reason: String,
+    },
     Attest {
         gate: String,
         who: String,

@@ -473,8 +473,13 @@ impl<'a> Builder<'a> {
                 match event {
                     Event::GateSampled { sample, .. } => gate.samples.push(words::sample(sample)),
                     Event::GatePassed { .. } => gate.outcome = passed(gate, at),
-                    Event::GateTimedOut { why, .. } => {
-                        gate.outcome = format!("timed out: {}", say(why));
+                    Event::GateTimedOut {
+                        why, given_up_by, ..
+                    } => {
+                        gate.outcome = match given_up_by {
+                            Some(by) => format!("given up by {}: {}", say(by), say(why)),
+                            None => format!("timed out: {}", say(why)),
+                        };
                     }
                     _ => {}
                 }
@@ -521,6 +526,18 @@ impl<'a> Builder<'a> {
                 }
             }
             for gate in &mut sync.gates {
+                let away = run
+                    .removed_gates
+                    .iter()
+                    .find(|(name, _)| say(name) == gate.name);
+                if let Some((_, away)) = away {
+                    gate.outcome = format!(
+                        "taken away by {}: {} ({})",
+                        say(&away.by),
+                        say(&away.why),
+                        gate.outcome
+                    );
+                }
                 let glass = run.broken_glass.iter().find(|g| say(&g.what) == gate.name);
                 if let Some(glass) = glass.filter(|_| !gate.outcome.starts_with("passed")) {
                     gate.outcome = format!(

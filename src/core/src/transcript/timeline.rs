@@ -169,6 +169,10 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
             }
         ),
         Event::MessageSet { by, .. } => format!("commit message set by {}", say(by)),
+        Event::ProposalVoid { why } => format!(
+            "the proposed commit does not stand any more{}",
+            because(why)
+        ),
         Event::PlanTaken { by, .. } => format!("plan taken up by {}", say(by)),
         Event::CommitSet {
             branch,
@@ -260,6 +264,12 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
         Event::GateAdded { gate, by, .. } => {
             format!("gate {} added by {}", say(gate), say(by))
         }
+        Event::GateRemoved { gate, why, by } => format!(
+            "gate {} taken away by {}{}",
+            say(gate),
+            say(by),
+            because(why)
+        ),
         Event::BaselineTaken { gate, sample } => format!(
             "gate {} tried out before the first change{}",
             say(gate),
@@ -335,10 +345,15 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
             application,
             gate,
             why,
+            given_up_by,
         } => format!(
-            "gate {} after {} timed out{}",
+            "gate {} after {} {}{}",
             say(gate),
             app(run, application),
+            match given_up_by {
+                Some(by) => format!("given up by {}", say(by)),
+                None => "timed out".to_owned(),
+            },
             because(why)
         ),
         Event::ThawWatched {

@@ -249,9 +249,15 @@ impl Driver {
         let outcome = match request {
             Request::Ask(Command::CancelWait) => {
                 let given_up = self.held != Held::GivenUp;
-                self.hold(Held::GivenUp);
                 engine.tell(Update::Waiting(None));
-                match self.tell_next().filter(Next::observes) {
+                let next = self.tell_next().filter(Next::observes);
+                // A gate that is given up stands still with its choices; everything else goes on when it is asked to.
+                let gate = matches!(next, Some(Next::Gate { .. }));
+                self.hold(if gate { Held::No } else { Held::GivenUp });
+                match next {
+                    Some(Next::Gate { application, gate }) => {
+                        engine.give_up_gate(&application, &gate)
+                    }
                     Some(next) if given_up => engine.given_up(&what(&next)),
                     _ => Ok(()),
                 }

@@ -78,6 +78,14 @@ impl Engine {
                 })?;
                 Ok(())
             }
+            Command::RemoveGate { name, reason } => {
+                self.record(Event::GateRemoved {
+                    gate: name.clone(),
+                    why: text::line(reason),
+                    by,
+                })?;
+                Ok(())
+            }
             Command::Attest { gate, who, saw } => {
                 self.record(Event::Attested {
                     gate: text::line(gate),
@@ -115,6 +123,12 @@ impl Engine {
                 what,
                 reason,
             } => {
+                // Broken for a gate that is still waited for, it ends that wait.
+                if let workflow::Next::Gate { application, gate } = self.next().await?
+                    && gate == *what
+                {
+                    self.give_up_gate(&application, &gate)?;
+                }
                 self.record(Event::GlassBroken {
                     application: application.clone(),
                     what: text::line(what),

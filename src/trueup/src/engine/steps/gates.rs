@@ -129,8 +129,36 @@ impl Engine {
                 application: application.clone(),
                 gate: name.to_owned(),
                 why,
+                given_up_by: None,
             })?;
         }
+        Ok(())
+    }
+
+    /// Ends the wait for a gate before its time: the walk stands still at it until a person says how it goes on.
+    pub(in super::super) fn give_up_gate(
+        &self,
+        application: &AppKey,
+        name: &str,
+    ) -> Result<(), Trouble> {
+        let run = self.run();
+        let state = run
+            .apps
+            .get(application)
+            .and_then(|app| app.gates.get(name));
+        let last = state.and_then(|state| state.samples.last());
+        let why = match last.map(|sample| (sample.verdict, sample.why.as_str())) {
+            None => "it was not sampled yet".to_owned(),
+            Some((Verdict::Green, _)) => "green, and not for long enough yet".to_owned(),
+            Some((Verdict::Red, why)) => format!("last red: {why}"),
+            Some((Verdict::Inconclusive, why)) => format!("last inconclusive: {why}"),
+        };
+        self.record(Event::GateTimedOut {
+            application: application.clone(),
+            gate: name.to_owned(),
+            why,
+            given_up_by: Some(self.setting.operator.clone()),
+        })?;
         Ok(())
     }
 

@@ -174,18 +174,12 @@ impl Engine {
             who: "somebody who pushed".into(),
             cell: None,
         })?;
-        // The proposal stands on a parent that is no longer the head.
-        let run = self.run();
-        self.record(Event::MessageSet {
-            message: run.message.clone().unwrap_or_else(|| {
-                proposal
-                    .message
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned()
-            }),
-            by: self.setting.operator.clone(),
+        self.record(Event::ProposalVoid {
+            why: format!(
+                "{} is not the head of {} any more; nothing was pushed",
+                proposal.parent.short(),
+                text::line(&proposal.tracked)
+            ),
         })?;
         Ok(())
     }

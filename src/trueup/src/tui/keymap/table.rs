@@ -131,7 +131,7 @@ pub const TABLE: &[Binding] = &[
     key(On(Sync), &["P"], Cmd::Park, "park", some_app),
     key(On(Sync), &["m"], Cmd::Attest, "attest", manual_gate),
     key(On(Sync), &["B"], Cmd::Glass, "break glass", glass),
-    key(On(Sync), &["a"], Cmd::AddGate, "add gate", always),
+    key(On(Sync), &["a"], Cmd::AddGate, "gates", always),
     key(On(Sync), &["<"], Cmd::Earlier, "earlier", some_app),
     key(On(Sync), &[">"], Cmd::LaterInOrder, "later", some_app),
     // Thaw

@@ -138,6 +138,9 @@ pub enum Ask {
     Review {
         what: String,
     },
+    RemoveGate {
+        name: String,
+    },
     Park {
         application: AppKey,
     },

@@ -126,6 +126,10 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             what: what.clone(),
             found: get("found"),
         },
+        Ask::RemoveGate { name } => Command::RemoveGate {
+            name: name.clone(),
+            reason: get("reason"),
+        },
         Ask::Park { application } => Command::Park {
             application: application.clone(),
             owner: get("owner"),

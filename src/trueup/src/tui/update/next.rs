@@ -16,6 +16,7 @@ use super::{
 use trueup_core::{
     decision::{CellKey, Take},
     event::Obligation,
+    gate::Verdict,
     object::identity::AppKey,
     plan::Gate,
     run::Sync,
@@ -177,6 +178,28 @@ fn attest_prompt(model: &mut Model, gate: String, asks: String) {
 
 /// What glass can be broken: an effect that cannot be predicted, or a gate that did not become green.
 pub fn glass_to_break(model: &Model) -> Result<(Option<AppKey>, String, String), String> {
+    if let Next::Gate { application, gate } = &model.world.next {
+        let state = model
+            .run()
+            .apps
+            .get(application)
+            .and_then(|app| app.gates.get(gate));
+        return match state.and_then(|state| state.samples.last()) {
+            Some(last) if last.verdict != Verdict::Green => {
+                let word = match last.verdict {
+                    Verdict::Red => "red",
+                    _ => "inconclusive",
+                };
+                let why = format!(
+                    "gate {gate} after {application} is {word}: {}; it is still waited for, and breaking glass ends that",
+                    last.why
+                );
+                Ok((Some(application.clone()), gate.clone(), why))
+            }
+            Some(_) => Err(format!("gate {gate} is green and only has to stay so")),
+            None => Err(format!("gate {gate} was not sampled yet")),
+        };
+    }
     let Next::Stopped {
         application,
         reason,
@@ -190,16 +213,10 @@ pub fn glass_to_break(model: &Model) -> Result<(Option<AppKey>, String, String),
         .as_ref()
         .and_then(|key| model.run().apps.get(key));
     match (rule, run) {
-        (10, Some(app)) => {
-            let gate = app
-                .gates
-                .iter()
-                .find(|(_, gate)| gate.passed.is_none() && gate.timed_out.is_some());
-            match gate {
-                Some((name, _)) => Ok((application.clone(), name.clone(), reason.clone())),
-                None => Err("no gate is red".into()),
-            }
-        }
+        (10, Some(_)) => match application.as_ref().and_then(|key| model.run().late_gate(key)) {
+            Some(gate) => Ok((application.clone(), gate, reason.clone())),
+            None => Err("no gate is red".into()),
+        },
         (_, Some(app)) => match &app.prediction {
             Some((_, p)) if !p.unexpected.is_empty() || !p.missing.is_empty() => Err(
                 "rule 3: a prediction that is different cannot be overridden; decide the field, look again, or park"
@@ -291,6 +308,7 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
         .as_ref()
         .filter(|_| rule == 10)
         .and_then(|key| Some((key.clone(), model.run().late_gate(key)?)));
+    let wrong = late.as_ref().map(|(_, gate)| gate.clone());
     let mut choices = vec![match late {
         Some((application, gate)) => Choice::new(
             "wait for it again",
@@ -303,6 +321,13 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
             Pick::Ask(Command::Look),
         ),
     }];
+    if let Some(name) = wrong.filter(|name| model.run().gates.contains_key(name)) {
+        choices.push(Choice::new(
+            format!("take away {name}"),
+            "with a reason, where the gate itself is wrong",
+            Pick::Prompt(Ask::RemoveGate { name }),
+        ));
+    }
     choices.push(
         Choice::new(
             "decide this field",

@@ -426,20 +426,38 @@ pub fn review(model: &mut Model) {
 }
 
 pub fn gate(model: &mut Model) {
-    let list = Choose::new(
-        "add a gate",
-        vec![
-            Choice::new(
-                "a metric",
-                "value, comparison, traffic with a floor, time to stay green",
-                Pick::Prompt(Ask::MetricGate),
-            ),
-            Choice::new(
-                "a manual look",
-                "who looked, what they saw",
-                Pick::Prompt(Ask::ManualGate),
-            ),
-        ],
+    let mut choices = vec![
+        Choice::new(
+            "a metric",
+            "value, comparison, traffic with a floor, time to stay green",
+            Pick::Prompt(Ask::MetricGate),
+        ),
+        Choice::new(
+            "a manual look",
+            "who looked, what they saw",
+            Pick::Prompt(Ask::ManualGate),
+        ),
+    ];
+    for name in model.run().gates.keys() {
+        choices.push(Choice::new(
+            format!("take away {name}"),
+            "with a reason, in the transcript; what was sampled of it stays there",
+            Pick::Prompt(Ask::RemoveGate { name: name.clone() }),
+        ));
+    }
+    for (name, away) in &model.run().removed_gates {
+        choices.push(Choice::new(
+            format!("put back {name}"),
+            format!("taken away by {}: {}", away.by, away.why),
+            Pick::Ask(Command::AddGate {
+                name: name.clone(),
+                spec: away.spec.clone(),
+            }),
+        ));
+    }
+    let list = Choose::new("add a gate, or take one away", choices).note(
+        Role::Dim,
+        "a gate added under a name that is there takes its place, and begins anew",
     );
     offer(model, list);
 }
@@ -484,6 +502,15 @@ pub fn form(model: &Model, ask: Ask) -> Prompt {
         .note(
             Role::Dim,
             "it stays frozen, owed by the owner until then (2026-12-01)",
+        ),
+        Ask::RemoveGate { name } => Prompt::new(
+            ask,
+            format!("take away the gate {name}"),
+            vec![Field::new("reason", "")],
+        )
+        .note(
+            Role::Warn,
+            "nothing waits for it any more; your name and the reason stand in the transcript",
         ),
         Ask::MetricGate => Prompt::new(
             ask,

@@ -423,7 +423,7 @@ fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut D
             format!("✓ passed {} ago", age(since(at, model.time))),
         );
     } else if let Some(why) = &state.timed_out {
-        doc.indented(2, Role::Bad, format!("✗ not green in time: {why}"));
+        doc.indented(2, Role::Bad, format!("✗ not green: {why}"));
     } else {
         let streak = match (state.green_since, last) {
             (Some(from), Some(last)) => since(from, last.at),
