@@ -720,13 +720,13 @@ fn a_cluster_that_stops_answering_turns_nothing_green() {
     };
     // A wait has a way out, which is written down, and a way back.
     screen.wait_text("c gives up");
-    screen.send("c");
-    screen.wait_text("wait given up");
-    assert!(place.happened(
-        |event| matches!(event, Event::WaitGivenUp { wait, .. } if wait.contains("no-401"))
-    ));
+    give_up(&mut screen);
+    assert!(place.happened(|event| matches!(event,
+        Event::GateTimedOut { gate, given_up_by: Some(_), .. } if gate == "no-401")));
     screen.press("n");
-    screen.wait_for("the wait again", |shot| !shot.has("wait given up"));
+    screen.wait_for("the choices", |shot| matches!(shot.over(), Over::Choose { cursor, .. } if cursor.starts_with("try no-401 again")));
+    screen.press("enter");
+    screen.wait_for("the wait again", |shot| shot.next() == "watch gate no-401");
     place.lab.hush(true);
     let said = screen.within(Duration::from_secs(15), |shot| {
         shot.header().contains("STALE")
@@ -753,6 +753,77 @@ fn a_cluster_that_stops_answering_turns_nothing_green() {
     });
     walk(&mut screen, &answers, |shot| shot.next() == "closed");
     place.assert_recovered("RS256", "key-2024-11-rot");
+}
+
+/// Gives up the gate that is waited for: the walk stands still there.
+fn give_up(screen: &mut Screen) {
+    screen.send("c");
+    screen.wait_for("the walk to stand still", |shot| {
+        shot.next().starts_with("stopped: gate no-401")
+    });
+}
+
+/// A gate that is given up leaves a choice, and glass that is broken for it is told again before the thaw: nobody reads that
+/// it was sampled.
+#[test]
+fn glass_broken_for_a_gate_is_told_before_the_thaw() {
+    let waits = crate::support::WAITS.replace("gate_for = \"200ms\"", "gate_for = \"60s\"");
+    let place = Place::with_waits(&waits);
+    let mut screen = place.open(WIDE);
+    let answers = Answers { column: "3" };
+    walk(&mut screen, &answers, |shot| {
+        shot.next() == "watch gate no-401"
+    });
+    screen.wait_text("c gives up");
+    give_up(&mut screen);
+    screen.press("B");
+    walk(
+        &mut screen,
+        &answers,
+        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title.starts_with("thaw")),
+    );
+    let shot = screen.shot();
+    for said in [
+        "gate healthy is green in one fresh sample",
+        "gate no-401 was not passed",
+        "auto-sync then has nothing to do: it is Synced at",
+    ] {
+        assert!(
+            shot.text().replace("\n", "").contains(said) || shot.has(said),
+            "{said}\n{}",
+            shot.text()
+        );
+    }
+}
+
+/// What a sync would do is said of what is there now: somebody who writes to the cluster changes it while it is read.
+#[test]
+fn what_a_sync_would_do_is_worked_out_anew_when_somebody_writes() {
+    let place = Place::new();
+    let mut screen = place.open(WIDE);
+    screen.wait_text("JWT_ALGORITHM: RS256 → HS256");
+    let set = |algorithm: &str, key: &str| {
+        let data = json!({"data": {"JWT_ALGORITHM": algorithm, "JWT_PUBLIC_KEY_ID": key}});
+        let data = data.to_string();
+        kubectl(
+            &place,
+            &[
+                "patch",
+                "configmap",
+                "auth-config",
+                "--type",
+                "merge",
+                "-p",
+                &data,
+            ],
+        )
+    };
+    if !set("HS256", "key-2024-09") {
+        return;
+    }
+    screen.wait_text("nothing changes but bookkeeping");
+    set("none", "key-2024-09");
+    screen.wait_text("JWT_ALGORITHM: none → HS256");
 }
 
 /// Whatever ends the program, the terminal is as it was; and one that is too small, or none, is no reason to lose anything.

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod decision;
 pub mod drift;
 pub mod event;
+pub mod forge;
 pub mod gate;
 pub mod health;
 pub mod ids;

@@ -152,6 +152,22 @@ pub struct Permitted {
     pub applications: Vec<AppKey>,
 }
 
+/// Whether a value that stands nowhere else is worth a word when it goes: a key, a name, an image is; a number, a switch or an
+/// amount is typed anew by anybody who knows that it was changed.
+pub fn would_be_missed(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => {
+            text.chars().count() > 3
+                && !matches!(text.as_str(), "true" | "false" | "null")
+                && crate::object::quantity::Quantity::parse(text).is_none()
+                && text.parse::<crate::span::Span>().is_err()
+        }
+        Value::Array(items) => items.iter().any(would_be_missed),
+        Value::Object(fields) => fields.values().any(would_be_missed),
+    }
+}
+
 /// Objects that are on one side only.
 #[derive(Debug)]
 pub struct OneSided<'n>(BTreeSet<(&'n AppKey, ObjectKey)>);
@@ -176,6 +192,7 @@ impl Now {
     pub fn lost_by(&self, prediction: &crate::event::Prediction) -> Option<String> {
         let kept = self.git_values();
         let from = prediction.changes.iter().filter_map(|c| c.from.as_ref());
+        let from = from.filter(|value| would_be_missed(value));
         let gone = from.filter(|value| !kept.contains(&value.to_string()));
         let gone: std::collections::BTreeSet<String> = gone.map(crate::text::value).collect();
         let stand = if gone.len() == 1 { "stands" } else { "stand" };

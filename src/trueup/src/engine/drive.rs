@@ -246,6 +246,8 @@ impl Driver {
 
     async fn take(&mut self, request: Request) {
         let engine = Arc::clone(&self.engine);
+        let tried = self.what_is_asked(&request);
+        let writes = engine.run().op_order.len();
         let outcome = match request {
             Request::Ask(Command::CancelWait) => {
                 let given_up = self.held != Held::GivenUp;
@@ -283,10 +285,47 @@ impl Driver {
             Request::Quit => Ok(()),
         };
         if let Err(trouble) = outcome {
-            engine.trouble("do that", &trouble);
+            let untouched = engine.run().op_order.len() == writes;
+            let tried = match untouched {
+                true => format!("{tried} (nothing of it was written)"),
+                false => tried,
+            };
+            engine.trouble(&tried, &trouble);
         }
         self.tell_next();
         engine.tell(Update::Answered);
+    }
+
+    /// A request, for the sentence that says why it failed.
+    fn what_is_asked(&self, request: &Request) -> String {
+        let of = |command: &Command| match command {
+            Command::Look => "look again".to_owned(),
+            Command::Freeze { .. } => "the sheet of the freeze".into(),
+            Command::Push => "the sheet of the push".into(),
+            Command::Sync { application } => {
+                format!("the sheet of the sync of {}", application.name)
+            }
+            Command::Ignore { application } => {
+                format!("the sheet of what {} ignores", application.name)
+            }
+            Command::Thaw { .. } => "the sheet of the thaw".into(),
+            Command::Act { object, .. } => format!("the sheet of the action on {object}"),
+            Command::Delete { object, .. } => format!("the sheet of the deletion of {object}"),
+            Command::Arm { .. } => "arm".into(),
+            Command::Close => "close the incident".into(),
+            Command::Export { .. } => "write the export".into(),
+            _ => "write that down".into(),
+        };
+        text::line(&match request {
+            Request::Ask(command) => of(command),
+            Request::Confirm { .. } => match &self.sheet {
+                Some(sheet) => sheet.title.clone(),
+                None => "what was confirmed".into(),
+            },
+            Request::Go => "the next step".into(),
+            Request::Reveal(_) => "reveal the value".into(),
+            Request::Dismiss | Request::Quit => "leave".into(),
+        })
     }
 
     async fn said(&self, command: &Command) -> Result<(), Trouble> {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use trueup_core::{
     event::{AuthorFrom, Changed, Effect, Guard, Mechanism, Proposal},
+    forge,
     ids::{Digest, OpId},
     now::Now,
     object::identity::AppKey,
@@ -246,6 +247,11 @@ impl Engine {
             sheet
                 .warnings
                 .push(when_merged(&run, now.as_deref(), proposal));
+            sheet.warnings.push(forge::where_to_merge(
+                &proposal.repository,
+                &proposal.branch,
+                &proposal.tracked,
+            ));
         }
         sheet.effects = vec![Effect::Push {
             repository: proposal.repository.clone(),
@@ -548,7 +554,7 @@ fn when_merged(run: &Run, now: Option<&Now>, proposal: &Proposal) -> String {
         .filter(|key| !frozen(key))
         .collect();
     if loose.is_empty() {
-        return "nothing moves until it is merged; merging is then a sync of every frozen Application in turn".into();
+        return "nothing moves until it is merged, and nothing by the merge itself: each Application that it changes is frozen, and is synced after it with a sheet of its own".into();
     }
     let names = |keys: Vec<&&AppKey>| {
         let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();

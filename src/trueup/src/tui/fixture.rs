@@ -332,7 +332,11 @@ fn app(name: &str, point: Point, run: &Run, at: Timestamp) -> AppNow {
             json!({"prune": true, "selfHeal": true}),
             "argocd/applications.yaml".into(),
         )),
-        note: None,
+        note: run
+            .apps
+            .get(&sample::app(name))
+            .is_some_and(|app| app.freeze.is_set())
+            .then(|| json!({"incident": run.id()})),
         operation: None,
         conditions: Vec::new(),
         repository: REPOSITORY.into(),

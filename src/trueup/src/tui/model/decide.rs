@@ -36,6 +36,8 @@ pub struct DecideState {
     pub every_copy: bool,
     /// A choice is for all fields that were written together.
     pub together: bool,
+    /// The group that the two switches were set for: they do not go along to the next.
+    pub switched_for: Option<String>,
     pub show_noise: bool,
     /// The copy under the cursor, by its place in the question's cells.
     pub copy: usize,
@@ -177,6 +179,22 @@ impl Model {
                 .filter_map(|at| self.now().questions.get(*at)),
         );
         all
+    }
+
+    /// Switches that were set for one object are off on the next.
+    pub fn switches_stay_behind(&mut self) {
+        if !(self.decide.every_copy || self.decide.together) {
+            self.decide.switched_for = None;
+            return;
+        }
+        let here = self.question_here().map(group_id);
+        if self.decide.switched_for.is_none() {
+            self.decide.switched_for = here;
+        } else if self.decide.switched_for != here {
+            self.decide.every_copy = false;
+            self.decide.together = false;
+            self.decide.switched_for = None;
+        }
     }
 
     /// The cells that a choice would be for, as the switches stand.

@@ -177,9 +177,19 @@ pub fn sync_state(app: &AppRun) -> (Role, String) {
 }
 
 /// Where the thaw of an Application stands.
-pub fn thaw_state(app: &AppRun, at: Timestamp) -> (Role, String) {
+/// How far the thaw of an Application is. `lost`: why what is seen of it is no freeze any more.
+pub fn thaw_state(app: &AppRun, lost: Option<&str>, at: Timestamp) -> (Role, String) {
+    match (&app.thaw, &app.freeze) {
+        (Thaw::Not, Freeze::Thawed) => (Role::Good, "✓ thawed".into()),
+        (Thaw::Not, Freeze::Lost { .. }) => (Role::Bad, "! freeze lost".into()),
+        (Thaw::Not, _) if lost.is_some() => (Role::Bad, "! freeze lost".into()),
+        (Thaw::Not, Freeze::Not) => (Role::Warn, "not frozen".into()),
+        _ => thaw_rounds(app, at),
+    }
+}
+
+fn thaw_rounds(app: &AppRun, at: Timestamp) -> (Role, String) {
     match &app.thaw {
-        Thaw::Not if app.freeze == Freeze::Thawed => (Role::Good, "✓ thawed".into()),
         Thaw::Not => (Role::Dim, "frozen".into()),
         Thaw::Restored { rounds, .. } => (Role::Warn, format!("▶ round {rounds}/2 seen")),
         Thaw::Watched { at: done, .. } => {

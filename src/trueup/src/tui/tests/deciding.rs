@@ -42,9 +42,51 @@ fn numbers_choose_for_what_the_switches_say_and_every_decision_is_signed() {
 }
 
 #[test]
+fn a_number_on_the_row_of_an_object_decides_nothing() {
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    assert_eq!(press(&mut model, &["3"]), []);
+    assert!(model.dialogs.is_empty(), "{}", draw(&model));
+    let drawn = draw(&model);
+    let at_cursor = drawn.lines().find(|line| line.starts_with("│▸"));
+    assert!(
+        at_cursor.is_some_and(|line| line.contains(".data.JWT_ALG")),
+        "{drawn}"
+    );
+    // What was typed along with it does nothing either.
+    assert_eq!(hurry(&mut model, &["3", "1", "i"]), []);
+    assert!(model.dialogs.is_empty(), "{}", draw(&model));
+    press(&mut model, &["3"]);
+    assert_eq!(reason(&model), "");
+}
+
+#[test]
+fn the_switches_stay_with_their_object() {
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    let mut now = (*model.world.now).clone();
+    let mut other = now.questions[0].clone();
+    (other.id, other.group, other.name) = ("other".into(), Some("other".into()), "other".into());
+    other.decide_with.clear();
+    now.questions.push(other);
+    fixture::tell(&mut model, Update::Seen(Arc::new(now)));
+    press(&mut model, &["j", "A", "g"]);
+    assert!(draw(&model).contains("[x] every copy"), "{}", draw(&model));
+    press(&mut model, &["j"]);
+    assert!(
+        model.decide.every_copy && model.decide.together,
+        "the same object"
+    );
+    press(&mut model, &["G"]);
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("[ ] every copy") && drawn.contains("[ ] together"),
+        "{drawn}"
+    );
+}
+
+#[test]
 fn a_reason_is_one_for_what_was_seen_then() {
     let mut model = fixture::model(Point::Decide, (120, 40));
-    press(&mut model, &["A", "g", "3", "text:why", "enter"]);
+    press(&mut model, &["j", "A", "g", "3", "text:why", "enter"]);
     press(&mut model, &["3"]);
     assert_eq!(reason(&model), "why");
     press(&mut model, &["esc"]);

@@ -6,13 +6,14 @@ use super::super::{
         Model, ToastKind,
         decide::{Given, Seen, group_id, take_words},
         dialog::{Ask, Choice, Choose, Dialog, Field, Pick, Prompt},
+        hold::SETTLE,
     },
     msg::Effect,
     theme::Role,
     widgets::words::{self, count},
 };
 use super::{implied, keys::prompt};
-use trueup_core::decision::{CellKey, Take};
+use trueup_core::decision::{CellKey, How, Later, Take};
 
 /// Moves the cursor among the copies of the question.
 pub fn copy(model: &mut Model, by: isize) {
@@ -142,8 +143,33 @@ pub fn together(model: &mut Model) {
     model.toast(ToastKind::Said, said);
 }
 
+/// On the row of an object no field is under the cursor, whatever the pane shows: goes to the one that is shown, and says
+/// whether it had to.
+fn onto_the_field(model: &mut Model) -> bool {
+    let at = model.cursor().and_then(|at| model.derived.rows.get(at));
+    let on_object = matches!(at, Some(super::super::model::decide::DecideRow::Group(_)));
+    let cell = model.cell_here().filter(|_| on_object);
+    if let Some(cell) = &cell {
+        model.go_to_cell(cell);
+    }
+    cell.is_some()
+}
+
 /// A number: that column, for the cells that the switches say.
 pub fn pick(model: &mut Model, number: usize) -> Vec<Effect> {
+    if onto_the_field(model) {
+        let field = model.question_here().map(|question| question.field.clone());
+        model.toast(
+            ToastKind::Said,
+            format!(
+                "the cursor was on the object; now it is on {}: press {number} again to decide that",
+                words::field(field.unwrap_or_default())
+            ),
+        );
+        // What was typed along with it was meant for a form.
+        model.settles_at = Some(model.time + SETTLE);
+        return Vec::new();
+    }
     let Some(side) = number
         .checked_sub(1)
         .and_then(|i| model.sides_here().get(i).cloned())
@@ -175,6 +201,8 @@ pub fn pick(model: &mut Model, number: usize) -> Vec<Effect> {
 
 /// `e`, `i`, `L`, `d`.
 pub fn other(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
+    // Its form names the field.
+    onto_the_field(model);
     let cells = model.cells_for_choice(model.decide.every_copy, model.decide.together);
     match cmd {
         Cmd::Ignore => chosen(model, cells, Take::Ignore),
@@ -234,6 +262,32 @@ fn later(model: &mut Model, cells: Vec<CellKey>) {
             "how: keepLive (into Git as it is, removed later), gitNow (Git wins, a follow-up is owed), stayFrozen (handed over). until: a date, 2026-12-01",
         ),
     );
+}
+
+/// The form of a field that was put off, for somebody else to have it.
+pub fn hand_over(model: &mut Model, cell: CellKey, later: &Later) {
+    let how = match later.how {
+        How::KeepLive => "keepLive",
+        How::GitNow => "gitNow",
+        How::StayFrozen => "stayFrozen",
+    };
+    let form = Prompt::new(
+        Ask::Later {
+            cells: vec![cell.clone()],
+        },
+        "hand over what was put off",
+        vec![
+            Field::new("how", how),
+            Field::new("owner", &later.owner),
+            Field::new("until", &later.until),
+        ],
+    )
+    .note(Role::Strong, format!("{} {}", cell.object, words::field(&cell.field)))
+    .note(
+        Role::Dim,
+        "who has it from now on, and until when (2026-12-01); why comes next, and stands in the transcript",
+    );
+    prompt(model, form);
 }
 
 /// What a choice is for, in one line.

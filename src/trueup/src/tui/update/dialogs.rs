@@ -181,13 +181,16 @@ pub fn pasted(model: &mut Model, text: &str) {
                 .push_str(clean.lines().next().unwrap_or_default());
             search.cursor = 0;
         }
-        _ => model.toast(
-            ToastKind::Refused,
-            format!(
-                "{} at once are a paste, and there is no text to paste into: nothing was done",
-                widgets::words::count(clean.chars().count(), "character")
-            ),
-        ),
+        _ => {
+            let keys = match text.chars().count() {
+                1 => "a key that came right behind a paste belongs to it".to_owned(),
+                many => format!("{many} keys at once are a paste"),
+            };
+            model.toast(
+                ToastKind::Refused,
+                format!("{keys}, and there is no text to paste into: nothing was done"),
+            );
+        }
     }
 }
 
@@ -215,6 +218,10 @@ pub fn filter_key(model: &mut Model, key: KeyEvent, name: &str) -> Vec<Effect> {
 pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
     if cmd == Cmd::Back {
         return back(model);
+    }
+    if cmd == Cmd::Help {
+        model.dialogs.push(Dialog::Help(Search::default()));
+        return Vec::new();
     }
     let size = model.size;
     match model.dialogs.last_mut() {

@@ -106,7 +106,10 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
         Update::Logged { at, line } => model.remember_command(at, line),
         Update::Freshness(age) => model.world.fresh = Some((age, model.time)),
         Update::Failed { what, why, hint } => {
-            not_taken(model, ToastKind::Failed, format!("{what}: {why} · {hint}"));
+            // It stays up for a while, and what it says may be over by then.
+            let at = model.time.strftime("%H:%M:%S");
+            let said = format!("{at} {what}: {why} · {hint}");
+            not_taken(model, ToastKind::Failed, said);
         }
         Update::Exported { path } => {
             model.toast(ToastKind::Done, format!("written: {path}"));

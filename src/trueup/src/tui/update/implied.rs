@@ -95,6 +95,7 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
     let gone = |in_git: bool| {
         let mut gone: Vec<String> = replaced
             .iter()
+            .filter(|value| trueup_core::now::would_be_missed(value))
             .map(|value| (value, value.to_string()))
             .filter(|(_, json)| !after.contains(json) && before.contains(json) == in_git)
             .map(|(value, _)| text::shorten(&text::value(value), 60))

@@ -55,6 +55,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
             let applications = model.marked_or_here();
             offers::target(model, applications);
         }
+        Cmd::Park if model.stage == Stage::Close => next::hand_over_here(model),
         Cmd::Park => {
             if let Some(application) = model.app_here() {
                 offers::park(model, application);

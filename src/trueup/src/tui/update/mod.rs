@@ -28,6 +28,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     let before = Footing::of(model);
     let by_operator = !matches!(msg, Msg::Engine(_));
     let effects = taken(model, msg);
+    model.switches_stay_behind();
     for effect in &effects {
         if let Effect::Send(request) = effect {
             model.sent(request);

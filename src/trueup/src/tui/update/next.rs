@@ -397,6 +397,8 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
                 applications: owed.application.into_iter().collect(),
             });
         }
+        // What the walk stands still at is settled by its choices.
+        "look" if matches!(model.world.next, Next::Stopped { .. }) => return advance(model),
         "look" => return super::ask(Command::Look),
         Obligation::GATE => {
             let late = owed.application.and_then(|application| {
@@ -427,10 +429,47 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
             ToastKind::Refused,
             format!("{}; it is settled there", owed.what),
         ),
-        _ => match owed.application {
-            Some(application) => offers::park(model, application),
-            None => model.toast(ToastKind::Said, owed.what),
-        },
+        "hand over" => hand_over(model, &owed),
+        other => model.toast(ToastKind::Said, format!("{}: {other}", owed.what)),
     }
     Vec::new()
+}
+
+/// `P` in Close: who has it, and until when.
+pub fn hand_over_here(model: &mut Model) {
+    let owed = model.cursor().and_then(|at| model.derived.owed.get(at));
+    let Some(owed) = owed.cloned() else {
+        return;
+    };
+    match (owed.settle.as_str(), &owed.application) {
+        ("hand over", _) => hand_over(model, &owed),
+        ("thaw", Some(application)) => offers::park(model, application.clone()),
+        (other, _) => model.toast(
+            ToastKind::Refused,
+            format!(
+                "{}: nobody can take it over; it is settled by: {other}",
+                owed.what
+            ),
+        ),
+    }
+}
+
+/// A field that was put off: who has it is decided anew, the rest of the decision stays.
+fn hand_over(model: &mut Model, owed: &Obligation) {
+    let put_off = model.run().decisions.values().find_map(|decision| {
+        let cell = &decision.cell;
+        let id = format!("later:{}:{}", cell.object, cell.field);
+        match &decision.take {
+            Take::Later(later)
+                if id == owed.id && Some(&cell.application) == owed.application.as_ref() =>
+            {
+                Some((cell.clone(), later.clone()))
+            }
+            _ => None,
+        }
+    });
+    match put_off {
+        Some((cell, later)) => super::decide::hand_over(model, cell, &later),
+        None => model.toast(ToastKind::Said, owed.what.clone()),
+    }
 }

@@ -394,8 +394,8 @@ pub fn branch(model: &mut Model) {
                 }),
             ),
             Choice::new(
-                format!("{own}, and a pull request"),
-                "the walk waits for the merge",
+                format!("{own}, for a pull request"),
+                "pushed only: somebody opens the pull request, the sheet says where; the walk waits for the merge",
                 Pick::Ask(Command::SetCommit {
                     branch: Some(own),
                     pull_request: true,

@@ -45,15 +45,30 @@ pub fn screen(model: &Model) -> Screen<'_> {
             Some((by, at)) => format!("closed by {by} at {at}"),
             None => "✓ nothing is owed: C closes the incident".into(),
         },
-        below_title: "exports".into(),
-        below: exports(model),
+        below_title: match owed.is_empty() {
+            true => "exports".into(),
+            false => "this one, and exports".into(),
+        },
+        below: below(model),
         detail_title: "transcript, as it will be exported".into(),
         detail: transcript(model),
     }
 }
 
-fn exports(model: &Model) -> Doc {
+/// All of what a row has no room for.
+fn below(model: &Model) -> Doc {
     let mut doc = Doc::new();
+    let owed = model.cursor().and_then(|at| model.derived.owed.get(at));
+    if let Some(owed) = owed {
+        doc.indented(2, Role::Text, &owed.what);
+        if let (Some(owner), Some(until)) = (&owed.owner, &owed.until) {
+            doc.indented(2, Role::Dim, format!("owed by {owner} until {until}"));
+        }
+    }
+    exports(model, doc)
+}
+
+fn exports(model: &Model, mut doc: Doc) -> Doc {
     doc.text(
         Role::Dim,
         "1 Markdown · 2 HTML · 3 JSON (the chain, for `trueup verify`)",

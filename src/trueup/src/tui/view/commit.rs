@@ -65,11 +65,19 @@ fn branch_words(model: &Model) -> String {
 fn empty(model: &Model) -> String {
     match &model.world.next {
         Next::AwaitMerge {
-            branch, revision, ..
-        } => format!(
-            "{branch} is pushed at {}: waiting for its merge, which is a sync of what it moves",
-            revision.short()
-        ),
+            repository,
+            branch,
+            revision,
+        } => {
+            let mut apps = model.now().apps.values();
+            let tracked = apps.find(|app| app.repository == *repository);
+            let tracked = tracked.map_or("the tracked branch", |app| app.branch.as_str());
+            format!(
+                "{branch} is pushed at {}: waiting for its merge into {tracked}. {}",
+                revision.short(),
+                trueup_core::forge::where_to_merge(repository, branch, tracked)
+            )
+        }
         Next::AwaitPermission { reason, .. } => reason.clone(),
         _ if !model.run().landed.is_empty() => {
             let landed: Vec<String> = model

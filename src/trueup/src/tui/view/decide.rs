@@ -218,6 +218,19 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
     head.push((Role::Dim, "written by".into()));
     doc.spans(head);
     let git = model.value_of(question, &Side::Git, here.as_ref());
+    let alike: Vec<usize> = columns
+        .iter()
+        .map(|(q, _)| {
+            let cell = here.as_ref().filter(|_| q.id == question.id);
+            let values = all
+                .iter()
+                .filter_map(|side| model.value_of(q, side, cell)?.as_ref());
+            let mut texts: Vec<String> = values.map(text::value).collect();
+            texts.sort();
+            texts.dedup();
+            words::common_start(texts.iter().map(String::as_str))
+        })
+        .collect();
     for (i, side) in all.iter().enumerate() {
         let under = match (side, &here) {
             (
@@ -247,7 +260,7 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
                 pad(&format!("{} {star}", side.name()), name - 3),
             ),
         ];
-        for (q, width) in &columns {
+        for ((q, width), alike) in columns.iter().zip(&alike) {
             let cell = here.as_ref().filter(|_| q.id == question.id);
             let value = model.value_of(q, side, cell);
             let differs = q.id == question.id && value.is_some() && value != git;
@@ -262,7 +275,7 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
                 pad(
                     &format!(
                         "{}{sign}",
-                        words::fit(&shown(value), width.saturating_sub(2))
+                        words::fit_apart(&shown(value), *alike, width.saturating_sub(2))
                     ),
                     *width,
                 ),

@@ -76,7 +76,10 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
             Role::Dim,
             format!("parked: {} until {}", parked.owner, parked.until),
         ),
-        None => facts::thaw_state(app, model.time),
+        None => {
+            let lost = model.now().lost_freeze(model.run(), key);
+            facts::thaw_state(app, lost, model.time)
+        }
     };
     vec![
         (Role::Strong, key.name.clone()),

@@ -377,11 +377,12 @@ fn toast_lines(model: &Model, width: u16, each: usize) -> Vec<(Role, Vec<String>
                 ToastKind::Failed => (Role::Bad, "✗"),
             };
             let mut lines = words::wrap(&format!("{mark} {}", toast.text), room.max(10));
-            if lines.len() > each {
-                lines.truncate(each);
-                if let Some(last) = lines.last_mut() {
-                    *last = words::fit(&format!("{last} … (@ log)"), room.max(10));
-                }
+            // What happened stands at the beginning, what to do at the end.
+            let mut cells = room.max(10) * each;
+            while lines.len() > each && cells > 16 {
+                cells -= 4;
+                let text = words::fit_middle(&toast.text, cells);
+                lines = words::wrap(&format!("{mark} {text}"), room.max(10));
             }
             (role, lines)
         })

@@ -27,7 +27,7 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         Armed::Cluster => (Role::Armed, " ARMED cluster ".to_owned()),
         Armed::All => (Role::Armed, " ARMED ".to_owned()),
     };
-    let length = run
+    let mut length = run
         .opened_at
         .map(|at| format!("{}  ", words::clock(words::since(at, model.time))))
         .unwrap_or_default();
@@ -56,7 +56,12 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         let all: usize = counts.iter().map(|(_, text)| words::width(text)).sum();
         all + 3 * counts.len().saturating_sub(1)
     };
-    let fixed = words::width(&armed) + 2 + words::width(&length);
+    let mut fixed = words::width(&armed) + 2 + words::width(&length);
+    if lost > 0 && fixed + wide(&counts) + LEAST_NAMES > room {
+        // How long it has been going on is less than what is lost and what is owed.
+        fixed -= words::width(&length);
+        length.clear();
+    }
     let freezes = usize::from(lost > 0) + usize::from(model.derived.frozen > 0);
     while counts.len() > freezes.max(1) && fixed + wide(&counts) + LEAST_NAMES > room {
         counts.pop();

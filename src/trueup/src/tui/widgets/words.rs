@@ -32,6 +32,48 @@ pub fn fit_end(text: &str, cells: usize) -> String {
         .collect()
 }
 
+/// How many characters these texts begin with in common.
+pub fn common_start<'a>(mut texts: impl Iterator<Item = &'a str>) -> usize {
+    let Some(first) = texts.next() else {
+        return 0;
+    };
+    texts.fold(first.chars().count(), |same, text| {
+        let alike = first.chars().zip(text.chars()).take_while(|(a, b)| a == b);
+        same.min(alike.count())
+    })
+}
+
+/// A text among others that begin like it for `same` characters: where there is no room for all of it, what tells it from
+/// the others is kept.
+pub fn fit_apart(text: &str, same: usize, cells: usize) -> String {
+    let all = text.chars().count();
+    if width(text) <= cells || same < cells / 2 || same >= all || cells < 8 {
+        return fit(text, cells);
+    }
+    let start = fit(text, cells / 3);
+    let room = cells - width(&start);
+    let from = |at: usize| text.chars().skip(at).collect::<String>();
+    let end = if width(&from(same)) <= room {
+        fit_end(text, room + 1).chars().skip(1).collect()
+    } else {
+        fit(&from(same.saturating_sub(2).max(1)), room)
+    };
+    format!("{start}{end}")
+}
+
+/// The beginning and the end of a text.
+pub fn fit_middle(text: &str, cells: usize) -> String {
+    if width(text) <= cells || cells < 4 {
+        return fit(text, cells);
+    }
+    let start = fit(text, cells - cells / 2);
+    let end: String = fit_end(text, cells - width(&start) + 1)
+        .chars()
+        .skip(1)
+        .collect();
+    format!("{start}{end}")
+}
+
 /// At most `cells` wide; a cut is shown by `…`.
 pub fn fit(text: &str, cells: usize) -> String {
     if width(text) <= cells {
@@ -151,6 +193,31 @@ pub fn number(n: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_tells_texts_apart_is_not_cut_away() {
+        let image = |tag: &str| format!("registry.example.com/identity/profile-service:{tag}");
+        let tags = ["3.8.1", "3.8.2", "3.9.0-rc1"];
+        let images = tags.map(image);
+        let same = common_start(images.iter().map(String::as_str));
+        for cells in 15..60 {
+            let shown: Vec<String> = images.iter().map(|i| fit_apart(i, same, cells)).collect();
+            for (text, tag) in shown.iter().zip(tags) {
+                assert!(width(text) <= cells, "{text} {cells}");
+                assert!(text.ends_with(tag), "{text} {cells}");
+                assert!(text.starts_with("reg"), "{text} {cells}");
+            }
+        }
+        // What differs at its beginning is kept from there, what differs in between too.
+        assert_eq!(fit_apart("alpha-and-so-on", 0, 10), "alpha-and…");
+        let keys = [0, 1].map(|n| format!("{}{n}{}", "k".repeat(30), "z".repeat(30)));
+        let [a, b] = keys.map(|key| fit_apart(&key, 30, 16));
+        assert!(a != b && width(&a) <= 16, "{a} {b}");
+        assert_eq!(
+            fit_middle("the reason of it · what to do", 16),
+            "the rea…at to do"
+        );
+    }
 
     #[test]
     fn nothing_is_wider_than_asked() {
