@@ -724,7 +724,7 @@ fn a_cluster_that_stops_answering_turns_nothing_green() {
     assert!(place.happened(|event| matches!(event,
         Event::GateTimedOut { gate, given_up_by: Some(_), .. } if gate == "no-401")));
     screen.press("n");
-    screen.wait_for("the choices", |shot| matches!(shot.over(), Over::Choose { cursor, .. } if cursor.starts_with("try no-401 again")));
+    screen.wait_for("the choices", |shot| matches!(shot.over(), Over::Choose { cursor, .. } if cursor.starts_with("wait for it again")));
     screen.press("enter");
     screen.wait_for("the wait again", |shot| shot.next() == "watch gate no-401");
     place.lab.hush(true);
@@ -800,7 +800,7 @@ fn glass_broken_for_a_gate_is_told_before_the_thaw() {
 #[test]
 fn what_a_sync_would_do_is_worked_out_anew_when_somebody_writes() {
     let place = Place::new();
-    let mut screen = place.open(WIDE);
+    let screen = place.open(WIDE);
     screen.wait_text("JWT_ALGORITHM: RS256 → HS256");
     let set = |algorithm: &str, key: &str| {
         let data = json!({"data": {"JWT_ALGORITHM": algorithm, "JWT_PUBLIC_KEY_ID": key}});

@@ -397,8 +397,6 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
                 applications: owed.application.into_iter().collect(),
             });
         }
-        // What the walk stands still at is settled by its choices.
-        "look" if matches!(model.world.next, Next::Stopped { .. }) => return advance(model),
         "look" => return super::ask(Command::Look),
         Obligation::GATE => {
             let late = owed.application.and_then(|application| {
