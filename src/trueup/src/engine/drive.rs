@@ -308,7 +308,8 @@ impl Driver {
             Command::Ignore { application } => {
                 format!("the sheet of what {} ignores", application.name)
             }
-            Command::Thaw { .. } => "the sheet of the thaw".into(),
+            Command::Thaw { .. } | Command::Restore { .. } => "the sheet of the thaw".into(),
+            Command::TakeOver { from, .. } => format!("the sheet of taking over from {from}"),
             Command::Act { object, .. } => format!("the sheet of the action on {object}"),
             Command::Delete { object, .. } => format!("the sheet of the deletion of {object}"),
             Command::Arm { .. } => "arm".into(),
