@@ -2,6 +2,7 @@
 
 mod handover;
 mod printing;
+mod stages;
 mod waiting;
 
 use std::{
@@ -833,11 +834,19 @@ fn a_walk_stops_where_it_has_to_and_goes_on() {
     };
     let json_export = export("json");
     for whole in [file("e.json", &json_export), journal.display().to_string()] {
-        assert_eq!(
-            bench.document(0, "Verification", &["verify", &whole])["whole"],
-            true
-        );
+        let verified = bench.document(0, "Verification", &["verify", &whole]);
+        assert_eq!(verified["whole"], true);
+        let end = verified["end"]["what"].as_str().unwrap();
+        assert!(end.contains("closed"), "{end}");
     }
+    // Cut between two records it is whole: that it ends before the close is what one sees.
+    let lines: Vec<&str> = records.split_inclusive('\n').collect();
+    let early = file("early.jsonl", &lines[..lines.len() / 2].concat());
+    let said = bench.ends(0, &["verify", &early]).out;
+    assert!(
+        said.contains("ends with: ") && !said.contains("closed"),
+        "{said}"
+    );
     for broken in [
         file(
             "edited.json",

@@ -112,6 +112,17 @@ fn a_gate_that_ran_out_of_time_is_waited_for_anew() {
         assert_eq!(gated.journaled("gateStarted"), begun);
         assert_eq!(gated.journaled("gateTimedOut"), begun);
     }
+    // The command of the stage does the same.
+    let again = bench.document(
+        4,
+        "Error",
+        &["sync", "profile-service", "--write", "cluster"],
+    );
+    assert!(
+        again["reason"].as_str().unwrap().contains("gate mended"),
+        "{again}"
+    );
+    assert_eq!(gated.journaled("gateStarted"), 3);
     fs::write(&gated.mark, "").unwrap();
     let waits = bench.walk(4, &gated.plan, &["--write", "all"]);
     assert!(

@@ -276,11 +276,13 @@ fn not_quiet(key: &AppKey) -> Refusal {
 }
 
 fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
-    let mut cells = now.undecided(run);
-    let Some((first, _)) = cells.next() else {
+    let cells: Vec<_> = now.undecided(run).collect();
+    // A copy that is as its own Git has it explains nothing.
+    let differs = cells.iter().find(|(_, cell)| cell.differs);
+    let Some((first, _)) = differs.or(cells.first()) else {
         return Ok(());
     };
-    let more = cells.count();
+    let more = cells.len() - 1;
     Err(Refusal::new(
         3,
         text::line(&format!(
@@ -398,6 +400,31 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
             "sync it first, park it, or change the order",
         ));
     }
+    let unsettled = run
+        .sync_order()
+        .into_iter()
+        .take_while(|other| other != key)
+        .find_map(|other| {
+            let app = run
+                .apps
+                .get(&other)
+                .filter(|app| app.parked.is_none() && app.freeze.is_set())?;
+            let verified = matches!(app.sync, Sync::Verified { .. });
+            let open = verified
+                .then(|| crate::workflow::gates(run, &other, app))
+                .flatten()?;
+            Some((other, open))
+        });
+    if let Some((other, open)) = unsettled {
+        return Err(Refusal::new(
+            10,
+            text::line(&format!(
+                "{other} comes before {key}, and {}",
+                open.waits_for()
+            )),
+            "settle that gate first, park the Application, or change the order",
+        ));
+    }
     match &app.prediction {
         Some((at, prediction)) if *at == landed.revision => {
             let only_unknown = prediction.unexpected.is_empty() && prediction.missing.is_empty();
@@ -415,11 +442,31 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
                 ))
             }
         }
+        _ if synced(run, now, key) => Err(Refusal::new(
+            0,
+            format!("{key} is synced already, and the cluster has it as decided"),
+            "there is nothing to sync",
+        )),
         _ => Err(Refusal::new(
             3,
             format!("what a sync of {key} would do is not known yet"),
             "look again: the prediction comes first",
         )),
+    }
+}
+
+/// Whether the Application was synced to what landed, and nothing was decided since that it does not have.
+pub fn synced(run: &Run, now: &Now, key: &AppKey) -> bool {
+    let landed = now
+        .apps
+        .get(key)
+        .and_then(|seen| run.landed.get(&seen.repository));
+    let sync = run.apps.get(key).map(|app| &app.sync);
+    match (sync, landed) {
+        (Some(Sync::Verified { revision, .. }), Some(landed)) => {
+            *revision == landed.revision && now.not_in_effect(run, key).is_none()
+        }
+        _ => false,
     }
 }
 

@@ -992,6 +992,19 @@ impl Run {
         })
     }
 
+    /// The first gate after the sync of an Application that is measured, did not pass, and that no glass was broken for.
+    pub fn gate_to_pass(&self, key: &AppKey) -> Option<String> {
+        let app = self.apps.get(key)?;
+        self.gates_after(key).into_iter().find(|gate| {
+            !matches!(self.gates.get(gate), Some(Gate::Manual(_)))
+                && app
+                    .gates
+                    .get(gate)
+                    .is_none_or(|state| state.passed.is_none())
+                && !self.broken_glass.iter().any(|glass| glass.what == *gate)
+        })
+    }
+
     /// The gate that the walk stands still at after the sync of an Application: it was not green in time.
     pub fn late_gate(&self, key: &AppKey) -> Option<String> {
         let app = self.apps.get(key)?;

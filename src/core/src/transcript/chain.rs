@@ -1,7 +1,8 @@
 //! The chain of the journal inside the JSON export, and how it is checked.
 
-use super::Transcript;
+use super::{Transcript, timeline::sentence};
 use crate::{event::Record, ids::Digest, run::Run, text};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -93,8 +94,21 @@ pub struct Verified {
     pub incident: String,
     pub records: usize,
     pub head: String,
+    /// See [`end`].
+    pub end: Option<(Timestamp, String)>,
     /// False when it was made by another version, whose summary this one cannot recompute.
     pub summary_checked: bool,
+}
+
+/// What a journal ends with, and when: a chain that was cut between two records is whole, and only this tells.
+pub fn end<'a>(
+    records: impl DoubleEndedIterator<Item = &'a Record> + Clone,
+) -> Option<(Timestamp, String)> {
+    let run = Run::fold(records.clone());
+    records.rev().find_map(|record| {
+        let said = sentence(&record.event, &run)?;
+        Some((record.time, text::line(&said)))
+    })
 }
 
 /// Why an export is not to be trusted.
@@ -179,6 +193,7 @@ pub fn verify(export: &str) -> Result<Verified, Broken> {
         incident: run.id().to_owned(),
         records: lines.len(),
         head: previous,
+        end: end(lines.iter().map(|line| &line.record)),
         summary_checked: same_maker,
     })
 }

@@ -81,10 +81,13 @@ fn summary(t: &Transcript, out: &mut String) {
             ),
         ),
         ("scope", scope.join(", ")),
-        (
-            "time (UTC)",
-            format!("{} to {}, {}", at(t.opened_at), at(t.last_at), t.duration),
-        ),
+        ("time (UTC)", {
+            // What was written after the close is no part of the time that it took.
+            let end = t
+                .opened_at
+                .and_then(|from| from.checked_add(t.duration.0).ok());
+            format!("{} to {}, {}", at(t.opened_at), at(end), t.duration)
+        }),
     ];
     table(
         out,

@@ -23,7 +23,7 @@ mod timeline;
 mod words;
 
 pub use by_hand::by_hand;
-pub use chain::{Broken, GENESIS, Line, Verified, link, verify};
+pub use chain::{Broken, GENESIS, Line, Verified, end, link, verify};
 pub use html::html;
 pub use markdown::markdown;
 pub use model::*;

@@ -19,6 +19,34 @@ fn markdown_of_the_sample() {
 }
 
 #[test]
+fn what_was_written_after_the_close_is_no_part_of_the_time_that_it_took() {
+    let (_, t) = transcript(&sample::records());
+    let took = |t: &Transcript| {
+        let text = markdown(t);
+        let line = text.lines().find(|line| line.contains("time (UTC)"));
+        line.unwrap().to_owned()
+    };
+    let mut records = sample::records();
+    let mut late = records.last().unwrap().clone();
+    late.seq += 1;
+    late.time += jiff::SignedDuration::from_secs(3600);
+    records.push(late);
+    let closed = |record: &&Record| matches!(record.event, crate::event::Event::Closed { .. });
+    let at = records.iter().find(closed).unwrap().time;
+    records.last_mut().unwrap().event = crate::event::Event::Exported {
+        format: "md".into(),
+        digest: crate::ids::Digest::of(b""),
+    };
+    let (_, after) = transcript(&records);
+    assert!(
+        took(&after).contains(&at.strftime("%H:%M:%S").to_string()),
+        "{}",
+        took(&after)
+    );
+    assert_eq!(took(&after), took(&t));
+}
+
+#[test]
 fn html_of_the_sample() {
     let (_, t) = transcript(&sample::records());
     insta::assert_snapshot!(html(&t));

@@ -85,17 +85,21 @@ pub fn verify(settings: &Settings, args: &VerifyArgs) -> i32 {
     };
     let checked = check(args, &bytes);
     match checked {
-        Ok((records, head)) => {
+        Ok(Whole { records, head, end }) => {
             if settings.output == Output::Json {
                 print_json(&json!({
                     "apiVersion": trueup_core::API_VERSION, "kind": "Verification",
                     "whole": true, "records": records, "head": head,
+                    "end": end.map(|(at, what)| json!({"time": at, "what": what})),
                 }));
             } else {
-                let _ = writeln!(
-                    super::output::stdout(),
-                    "whole: {records} records, head {head}"
-                );
+                let out = &mut super::output::stdout();
+                super::output::say(out, &format!("whole: {records} records, head {head}"));
+                // A chain that was cut between two records is whole: whoever reads this sees whether more is to be expected.
+                if let Some((at, what)) = end {
+                    let at = at.strftime("%Y-%m-%d %H:%M:%S");
+                    super::output::say(out, &format!("ends with: {what}, at {at} UTC"));
+                }
             }
             0
         }
@@ -118,7 +122,15 @@ pub fn verify(settings: &Settings, args: &VerifyArgs) -> i32 {
     }
 }
 
-fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<(usize, String), (i32, String)> {
+/// A chain without a gap, as far as it goes.
+#[derive(Debug)]
+struct Whole {
+    records: usize,
+    head: String,
+    end: Option<(jiff::Timestamp, String)>,
+}
+
+fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<Whole, (i32, String)> {
     if bytes.is_empty() {
         let why = format!("{} is empty: it holds no record", args.file.display());
         return Err((exit::ERROR, why));
@@ -128,7 +140,11 @@ fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<(usize, String), (i32, Strin
         .filter(|text| text.trim_start().starts_with('{'));
     if let Some(text) = export {
         return match transcript::verify(text) {
-            Ok(verified) => Ok((verified.records, verified.head)),
+            Ok(verified) => Ok(Whole {
+                records: verified.records,
+                head: verified.head,
+                end: verified.end,
+            }),
             Err(error @ transcript::Broken::NotAnExport(_)) => Err((2, error.to_string())),
             Err(error) => Err((1, error.to_string())),
         };
@@ -156,7 +172,11 @@ fn check(args: &VerifyArgs, bytes: &[u8]) -> Result<(usize, String), (i32, Strin
         .last()
         .map(|line| line.hash.clone())
         .unwrap_or_default();
-    Ok((lines.len(), head))
+    Ok(Whole {
+        records: lines.len(),
+        head,
+        end: transcript::end(lines.iter().map(|line| &line.record)),
+    })
 }
 
 #[cfg(test)]

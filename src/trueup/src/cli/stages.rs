@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 use trueup_core::{
     event::Armed,
     ids::IncidentId,
+    now::Now,
     object::identity::AppKey,
     plan::{Plan, Target, TargetKind},
-    run::Run,
+    rules,
+    run::{Run, Sync},
     sheet::{Command, Refusal},
     text,
     workflow::Next,
@@ -24,7 +26,7 @@ use super::{
 use crate::{
     app::{self, Opened, Opening},
     engine::{Engine, Trouble},
-    journal::{self, Boundaries},
+    journal::{self, Boundaries, Journal},
     settings::{Output, Settings},
     tui::{self, Left, TuiOptions},
 };
@@ -300,11 +302,41 @@ async fn do_freeze(
             plan: None,
         }
     };
+    let begun = matches!(opening, Opening::New { .. });
     let opened = app::open(settings, opening, boundaries).await?;
     let engine = opened.engine;
     let done = freeze_each(settings, args, write, &engine).await;
     engine.leave().await;
-    done
+    // What was opened for this freeze alone and froze nothing is in nobody's way.
+    if begun && done.is_err() && engine.run().op_order.is_empty() {
+        engine.with_journal(Journal::discard)?;
+    }
+    done.map_err(|trouble| mine_already(trouble, &engine, &args.apps.apps, &open))
+}
+
+/// Where an Application is frozen by another incident of this folder, that one is to be gone on with.
+fn mine_already(
+    trouble: Trouble,
+    engine: &Engine,
+    names: &[String],
+    open: &[IncidentId],
+) -> Trouble {
+    let Trouble::Refused(mut refusal) = trouble else {
+        return trouble;
+    };
+    let here = engine.run().id().to_owned();
+    let seen = engine.seen();
+    let other = names.iter().find_map(|name| {
+        let app = seen.as_ref()?.1.apps.get(&key(engine, name))?;
+        let by = app.frozen_by().filter(|by| *by != here)?;
+        open.iter().find(|id| id.as_str() == by)
+    });
+    if let (2, Some(other)) = (refusal.rule, other) {
+        refusal.hint = format!(
+            "{other} is open in this folder: go on with it (--incident {other}, or `trueup resume {other}`)"
+        );
+    }
+    refusal.into()
 }
 
 /// Brings Applications into the scope and sets their freeze; those that bear it already are left as they are.
@@ -411,12 +443,7 @@ async fn freeze_each(
                 _ => None,
             });
         if let Some((key, why)) = lost {
-            return Err(Refusal::new(
-                4,
-                format!("the freeze of {key} was lost: {why}"),
-                "see who changed it",
-            )
-            .into());
+            return Err(freeze_lost(&key, &why));
         }
         left = unproven(engine);
     }
@@ -502,7 +529,19 @@ async fn sync_each(
                 _ => break,
             }
         }
-        walk::write(engine, command).await?;
+        let (_, now) = engine.seen_or_look().await?;
+        let before = rules::synced(&engine.run(), &now, key);
+        if before {
+            if let Some(gate) = engine.run().late_gate(key) {
+                let application = key.clone();
+                engine
+                    .say(&Command::AwaitGate { application, gate })
+                    .await?;
+            }
+        } else {
+            predicted(engine, &now, key).await?;
+            walk::write(engine, command).await?;
+        }
         loop {
             let next = engine.next().await?;
             match &next {
@@ -518,16 +557,31 @@ async fn sync_each(
                     application: Some(application),
                     reason,
                     ..
-                } if application == key => return Err(Trouble::Waiting(reason.clone())),
-                _ => break,
+                } if application == key => {
+                    return Err(Trouble::Waiting(format!(
+                        "{reason}; the same command waits for it once more"
+                    )));
+                }
+                Next::Refreeze { application, why } => return Err(freeze_lost(application, why)),
+                next => match engine.run().gate_to_pass(key) {
+                    // Something came in between, and the gates say nothing of what is synced now.
+                    Some(gate) if synced(engine, key) => {
+                        return Err(Trouble::Waiting(format!(
+                            "{key} is synced, and gate {gate} after it is not green yet; first: {}",
+                            next.waits_for()
+                        )));
+                    }
+                    _ => break,
+                },
             }
         }
         match &engine.run().apps.get(key).map(|app| app.sync.clone()) {
-            Some(trueup_core::run::Sync::Verified {
+            Some(Sync::Verified {
                 changes, revision, ..
             }) => {
                 let said = format!(
-                    "synced, {} changed as predicted",
+                    "synced{}, {} changed as predicted",
+                    if before { " already" } else { "" },
                     text::count(changes.len(), "field")
                 );
                 did(
@@ -541,7 +595,19 @@ async fn sync_each(
             other => {
                 return Err(Refusal::new(
                     3,
-                    format!("the sync of {key} did not end as shown: {other:?}"),
+                    match other {
+                        Some(Sync::Surprised { surprises, .. }) => format!(
+                            "the sync of {key} changed {} that nobody was shown",
+                            text::count(surprises.len(), "field")
+                        ),
+                        Some(Sync::Finished { phase, message, .. }) => {
+                            format!(
+                                "the sync of {key} ended as {phase}: {}",
+                                text::line(message)
+                            )
+                        }
+                        _ => format!("the sync of {key} was not seen to its end"),
+                    },
                     "look at it with `trueup resume`",
                 )
                 .into());
@@ -549,4 +615,46 @@ async fn sync_each(
         }
     }
     Ok(0)
+}
+
+fn synced(engine: &Engine, key: &AppKey) -> bool {
+    let run = engine.run();
+    let app = run.apps.get(key);
+    app.is_some_and(|app| matches!(app.sync, Sync::Verified { .. }))
+}
+
+/// A sync by itself makes its own prediction, where the freeze holds and no other is there.
+async fn predicted(engine: &Engine, now: &Now, key: &AppKey) -> Result<(), Trouble> {
+    let run = engine.run();
+    let landed = now
+        .apps
+        .get(key)
+        .and_then(|seen| run.landed.get(&seen.repository));
+    let (Some(landed), Some(app)) = (landed, run.apps.get(key)) else {
+        return Ok(());
+    };
+    let known = app
+        .prediction
+        .as_ref()
+        .is_some_and(|(at, _)| *at == landed.revision);
+    if known || !app.freeze.proven() {
+        return Ok(());
+    }
+    let predict = Next::Predict {
+        application: key.clone(),
+        revision: landed.revision.clone(),
+    };
+    engine.observe(&predict).await
+}
+
+fn freeze_lost(key: &AppKey, why: &str) -> Trouble {
+    Refusal::new(
+        4,
+        format!("the freeze of {key} was lost: {why}"),
+        format!(
+            "see who changed it; `trueup freeze {} --write cluster` freezes it again",
+            key.name
+        ),
+    )
+    .into()
 }

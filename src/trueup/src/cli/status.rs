@@ -37,9 +37,17 @@ pub fn said(record: &Record, run: &Run) -> Option<String> {
 }
 
 pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
-    let none = journal::list(&settings.state_dir).is_ok_and(|incidents| incidents.is_empty());
-    if none && args.id.is_none() && settings.incident.is_none() {
-        return from_cluster(settings, args.line).await;
+    let known = journal::list(&settings.state_dir);
+    let named = args.id.as_deref().or(settings.incident.as_deref());
+    let none = known.is_ok_and(|known| match named {
+        Some(named) => {
+            let id = named.parse::<IncidentId>();
+            id.is_ok_and(|id| !known.contains(&id))
+        }
+        None => known.is_empty(),
+    });
+    if none {
+        return from_cluster(settings, args.line, named).await;
     }
     match of_incident(settings, args).await {
         Ok(code) => code,
@@ -205,7 +213,12 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         &rows,
     );
     for owed in owed {
-        let _ = writeln!(out, "owed: {}", text::line(&owed.what));
+        let with = match (&owed.owner, &owed.until) {
+            (Some(owner), Some(until)) => format!(", with {owner} until {until}"),
+            (Some(owner), None) => format!(", with {owner}"),
+            _ => String::new(),
+        };
+        let _ = writeln!(out, "owed: {}{}", text::line(&owed.what), text::line(&with));
     }
     for other in &others {
         let _ = writeln!(
@@ -358,8 +371,9 @@ fn freeze_word(run: &Run, app: &AppRun, seen: Option<&AppNow>) -> String {
     }
 }
 
-/// Without any journal: the notes on the cluster's Applications say what is frozen and by whom.
-async fn from_cluster(settings: &Settings, line: bool) -> i32 {
+/// Without a journal: the notes on the cluster's Applications say what is frozen and by whom; of one incident where one is
+/// named.
+async fn from_cluster(settings: &Settings, line: bool, named: Option<&str>) -> i32 {
     let wired = match wire(settings, random_key(), no_log()).await {
         Ok(wired) => wired,
         Err(error) => return give_up(settings, &error.into()),
@@ -374,14 +388,26 @@ async fn from_cluster(settings: &Settings, line: bool) -> i32 {
             let key = AppKey::from_object(object).ok()?;
             Some((key.to_string(), Note::of(object)?))
         })
+        .filter(|(_, note)| named.is_none_or(|named| note.incident == named))
         .collect();
+    if let (Some(named), true) = (named, notes.is_empty()) {
+        let folder = settings.state_dir.display();
+        return give_up(
+            settings,
+            &Trouble::failed(
+                format!("find the incident {}", text::line(named)),
+                format!("it is not in {folder}, and no Application on the cluster bears its note"),
+                "`trueup incidents` lists those of the folder; --state-dir names another one",
+            ),
+        );
+    }
     if settings.output == Output::Json {
         let frozen: Vec<Value> = notes
             .iter()
             .map(|(key, note)| json!({"application": key, "incident": note.incident, "by": note.by, "since": note.at, "found": note.found, "restore": note.restore}))
             .collect();
         print_json(&json!({
-            "apiVersion": trueup_core::API_VERSION, "kind": "Status", "incident": null, "stage": null, "frozen": frozen,
+            "apiVersion": trueup_core::API_VERSION, "kind": "Status", "incident": named, "stage": null, "frozen": frozen,
         }));
     } else if notes.is_empty() {
         let _ = writeln!(

@@ -408,7 +408,9 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
             return Ok(Some(ended));
         }
     }
-    Ok(left.first().map(|first| {
+    let differs = |key: &&CellKey| now.cells.get(*key).is_some_and(|cell| cell.differs);
+    let first = left.iter().find(differs).or(left.first());
+    Ok(first.map(|first| {
         Ended::new(
             Stage::Decide,
             4,

@@ -59,6 +59,16 @@ pub enum JournalError {
         path: PathBuf,
         source: io::Error,
     },
+    /// The incident is here and cannot be gone on with.
+    #[error(
+        "{incident} is in this folder, which cannot be written: cannot {what} {path}: {source}"
+    )]
+    Kept {
+        incident: String,
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("there is no incident {0} in {1}")]
     NoSuchIncident(String, PathBuf),
     #[error("incident {0} exists already in {1}")]
@@ -94,8 +104,11 @@ impl JournalError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on that disk, then resume: nothing that was journaled is lost".into()
             }
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem || source.kind() == io::ErrorKind::PermissionDenied => {
+            Self::Io { source, .. } if unwritable(source) => {
                 "choose a folder that can be written with --state-dir".into()
+            }
+            Self::Kept { .. } => {
+                "make it writable for you (its owner, its mode, its disk), since no other folder has this incident; reading (`trueup status`, `trueup export`) goes on".into()
             }
             Self::Io { .. } | Self::Sealed(_) => "mend the cause, then `trueup resume`".into(),
             Self::NoSuchIncident(..) => {
@@ -109,6 +122,26 @@ impl JournalError {
             Self::Unsafe { .. } => "make the folder yours alone (chmod 700), or choose another with --state-dir".into(),
         }
     }
+}
+
+/// Another folder would do for a new incident, and not for one that is here.
+fn kept(incident: &IncidentId, error: JournalError) -> JournalError {
+    match error {
+        JournalError::Io { what, path, source } if unwritable(&source) => JournalError::Kept {
+            incident: incident.to_string(),
+            what,
+            path,
+            source,
+        },
+        other => other,
+    }
+}
+
+fn unwritable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+    )
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
@@ -357,6 +390,15 @@ impl Journal {
         holder: &Holder,
         boundaries: Arc<dyn Boundaries>,
     ) -> Result<(Self, Vec<Line>, Recovery), JournalError> {
+        Self::taken_up(state, incident, holder, boundaries).map_err(|error| kept(incident, error))
+    }
+
+    fn taken_up(
+        state: &Path,
+        incident: &IncidentId,
+        holder: &Holder,
+        boundaries: Arc<dyn Boundaries>,
+    ) -> Result<(Self, Vec<Line>, Recovery), JournalError> {
         let dir = incidents(state).join(incident.as_str());
         check_header(&dir, incident)?;
         own_dir(&dir)?;
@@ -413,6 +455,11 @@ impl Journal {
     /// The folder of the incident.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Takes the incident away again; only for one that this process began and in which nothing was done.
+    pub fn discard(&self) -> Result<(), JournalError> {
+        fs::remove_dir_all(&self.dir).map_err(io_error("take away", &self.dir))
     }
 
     /// The hash of the last line.
@@ -564,6 +611,29 @@ mod tests {
             journal.append(Timestamp::UNIX_EPOCH, event).unwrap();
         }
         id
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_left_only_where_nothing_is_in_it() {
+        let path = Path::new("/s/incidents/INC-1/lock");
+        let denied = || io_error("lock", path)(io::ErrorKind::PermissionDenied.into());
+        assert!(
+            denied().hint().contains("--state-dir"),
+            "a new incident goes elsewhere"
+        );
+        let here = kept(&"INC-1".parse().unwrap(), denied());
+        assert!(
+            here.to_string().contains("INC-1 is in this folder"),
+            "{here}"
+        );
+        assert!(here.hint().contains("make it writable"), "{}", here.hint());
+        assert!(!here.hint().contains("--state-dir"), "{}", here.hint());
+        let full = io_error("write", path)(io::ErrorKind::StorageFull.into());
+        assert!(
+            kept(&"INC-1".parse().unwrap(), full)
+                .hint()
+                .contains("make room")
+        );
     }
 
     #[test]
