@@ -508,6 +508,41 @@ fn bad_input_ends_with_a_message_and_writes_nothing() {
             assert_eq!(ran.code, Some(2), "{arguments:?}: {ran:?}");
             assert_eq!(ran.document()["apiVersion"], API);
         }
+        if kubeconfig == &closed {
+            // One thing is wrong, and it is said once, with its reason.
+            let checks = at(&["doctor"]).document()["checks"].clone();
+            let wrong: Vec<&Value> = checks
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|check| check["status"] == "error")
+                .collect();
+            assert_eq!(wrong.len(), 2, "{checks}");
+            assert!(
+                wrong[0]["detail"].as_str().unwrap().contains("127.0.0.1:9"),
+                "{checks}"
+            );
+            assert_eq!(wrong[1]["detail"], "not asked", "{checks}");
+        }
+    }
+    let empty = changed("empty", &|c| {
+        c["contexts"] = json!([]);
+        c["current-context"] = json!("");
+    });
+    let mut none = command(&trueup(), bench.home.path());
+    none.args(["--kubeconfig", &empty, "drift"]);
+    let none = run(none);
+    assert!(
+        none.code == Some(2) && none.err.contains("the kubeconfig has none"),
+        "{none:?}"
+    );
+    // What is no command at all is told to a program too.
+    for wrong in [
+        &["drift", "--nonsense"][..],
+        &["status", "--config", "/nonexistent"],
+    ] {
+        let error = bench.document(2, "Error", wrong);
+        assert_eq!(error["exit"], 2, "{error}");
     }
     let no_such_context = bench.ends(2, &["--context", "nope", "drift"]);
     assert!(
@@ -1453,6 +1488,136 @@ fn a_mistake_in_a_plan_is_found_before_the_freeze() {
             write["objectRef"]["resource"] != "leases" && write["verb"] != "create"
         });
     assert_eq!(changes.collect::<Vec<_>>(), Vec::<Value>::new());
+}
+
+/// A plan is mended under the same incident: said, journaled, and only where nothing was done yet.
+#[test]
+fn a_plan_that_falls_short_is_mended_and_gone_on_with() {
+    let bench = Bench::new();
+    let journal = || {
+        let path = bench.state.join("incidents/INC-441/journal.jsonl");
+        fs::read_to_string(path).unwrap_or_default()
+    };
+    let arm = ["--write", "all"];
+    let targets = "targets: {\"*\": {policy: declared}}";
+    let canary = "{application: like-service, then: [healthy]}";
+    let wrong = "{application: like-service, expect: no-change, then: [healthy]}";
+    let without = bench.plan("short.yaml", |text| {
+        let short = text.replace(canary, wrong);
+        let lines: Vec<&str> = short
+            .lines()
+            .filter(|l| !l.starts_with("targets:"))
+            .collect();
+        lines.join("\n")
+    });
+    let pushes = bench.lab.pushes();
+    // Begun by nobody, it is nothing to go on with.
+    let mend = ["--replan", "a target for all", "--write", "all"];
+    let none = bench.walk(2, &without, &mend);
+    assert!(
+        none["reason"]
+            .as_str()
+            .unwrap()
+            .contains("there is no such incident"),
+        "{none}"
+    );
+
+    let said = bench.ends(
+        4,
+        &[&["run", &without.display().to_string()][..], &arm].concat(),
+    );
+    assert!(
+        said.err.contains("no target policy") && said.err.contains("--replan 'why'"),
+        "{said:?}"
+    );
+    let targeted = bench.write(
+        "targeted.yaml",
+        &format!("{}\n{targets}\n", fs::read_to_string(&without).unwrap()),
+    );
+    let another = bench.ends(
+        3,
+        &[&["run", &targeted.display().to_string()][..], &arm].concat(),
+    );
+    assert!(
+        another.err.contains("another plan: targets.* added")
+            && another.err.contains("--replan 'why'"),
+        "{another:?}"
+    );
+    let stopped = bench.walk(3, &targeted, &mend);
+    assert!(
+        stopped["reason"]
+            .as_str()
+            .unwrap()
+            .contains("expects no change"),
+        "{stopped}"
+    );
+    assert_eq!(bench.lab.pushes(), pushes + 1);
+    assert!(journal().contains("a target for all") && journal().contains("targets.* added"));
+    assert!(
+        journal().contains("author: "),
+        "the sheet of the push says who commits"
+    );
+
+    // What was decided stays, and a plan that says otherwise changes nothing.
+    let before = journal();
+    let otherwise = bench.plan("otherwise.yaml", |text| {
+        text.replace("take: {live: {namespace: auth}}", "take: git")
+            .lines()
+            .filter(|line| !line.contains("expect: {\""))
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
+    let refused = bench.walk(3, &otherwise, &["--replan", "no", "--write", "all"]);
+    assert!(
+        refused["reason"]
+            .as_str()
+            .unwrap()
+            .contains("`decisions` take another side"),
+        "{refused}"
+    );
+    assert_eq!(journal(), before, "refused before anything was written");
+
+    // A colleague's push is answered by the plan, once it is told of it.
+    bench.foreign_push("deploy/profile/auth-config.yaml", |text| {
+        text.replacen(
+            "    team: identity\n",
+            "    team: identity\n    tier: core\n",
+            1,
+        )
+    });
+    let meant = bench.own_plan();
+    let left = bench.walk(
+        4,
+        &meant,
+        &["--replan", "like-service moves", "--write", "all"],
+    );
+    assert!(
+        left["reason"]
+            .as_str()
+            .unwrap()
+            .contains(".metadata.labels.tier"),
+        "{left}"
+    );
+    let label = "- on: {kind: ConfigMap, name: auth-config}\n  fields: [.metadata.labels.tier]\n  take: git\n  reason: theirs\ncommit:";
+    let whole = bench.plan("whole.yaml", |text| text.replacen("commit:", label, 1));
+    let mend = [
+        "--replan",
+        "the label is theirs",
+        "--write",
+        "all",
+        "--attest",
+        SEEN,
+    ];
+    bench.walk(0, &whole, &mend);
+    let transcript = bench.ends(0, &["export", "INC-441"]).out;
+    assert_eq!(
+        transcript.matches("plan mended by").count(),
+        3,
+        "{transcript}"
+    );
+    assert!(transcript.contains("the label is theirs"), "{transcript}");
+    // The same command once more finds nothing to do.
+    bench.walk(0, &whole, &mend);
 }
 
 #[test]

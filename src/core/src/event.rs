@@ -557,10 +557,19 @@ pub enum Event {
     ProposalVoid {
         why: String,
     },
-    /// A plan was given to an incident that was opened without one.
+    /// A plan was given to an incident that was opened without one, or a mended one to go on with.
     PlanTaken {
         plan: Box<Plan>,
         by: String,
+        /// The plan that it mends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Digest>,
+        /// Why it was mended.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+        /// Where it is another one: `targets.auth-service added`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        differs: Vec<String>,
     },
     CommitSet {
         branch: Option<String>,

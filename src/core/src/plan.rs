@@ -5,14 +5,21 @@
 mod check;
 mod export;
 mod place;
+mod replan;
 mod schema;
 mod take;
 
 pub use check::named;
 pub use export::export;
+pub use replan::contradictions;
 pub use schema::schema;
 
-use crate::{decision::Take, ids::IncidentId, span::Span};
+use crate::{
+    decision::{CellKey, Take},
+    ids::IncidentId,
+    object::path::Pattern,
+    span::Span,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -103,6 +110,26 @@ pub struct On {
     pub namespace: String,
     #[serde(default = "any", skip_serializing_if = "is_any")]
     pub application: String,
+}
+
+impl PlannedDecision {
+    /// Whether it speaks of this cell.
+    pub fn covers(&self, key: &CellKey) -> bool {
+        let glob = |pattern: &str, text: &str| pattern == "*" || pattern == text;
+        let on = &self.on;
+        on.kind == key.object.kind
+            && glob(&on.name, &key.object.name)
+            && glob(
+                &on.namespace,
+                key.object.namespace.as_deref().unwrap_or_default(),
+            )
+            && (glob(&on.application, &key.application.name)
+                || on.application == key.application.to_string())
+            && self.fields.iter().any(|field| {
+                let pattern = field.parse::<Pattern>();
+                pattern.is_ok_and(|pattern| pattern.matches(&key.field))
+            })
+    }
 }
 
 fn any() -> String {

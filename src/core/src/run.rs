@@ -61,6 +61,8 @@ pub struct Run {
     pub adopted: Vec<(Option<AppKey>, String)>,
     /// Decided cells that somebody touched since, which are open again.
     pub shaken: BTreeSet<CellKey>,
+    /// Those of them that were open again when the plan was taken, and were not touched since: the plan foresaw it.
+    pub reopened: BTreeSet<CellKey>,
     pub exported: Vec<String>,
     pub closed: Option<(String, Timestamp)>,
     /// Sequence number and time of the last record.
@@ -441,6 +443,7 @@ impl Run {
                     .push(decisions.iter().map(|d| d.cell.clone()).collect());
                 for decision in decisions {
                     self.shaken.remove(&decision.cell);
+                    self.reopened.remove(&decision.cell);
                     self.decisions
                         .insert(decision.cell.clone(), decision.clone());
                 }
@@ -449,6 +452,7 @@ impl Run {
             Event::DecisionWithdrawn { cells, .. } => {
                 for cell in cells {
                     self.shaken.remove(cell);
+                    self.reopened.remove(cell);
                     self.decisions.remove(cell);
                 }
                 self.decided.retain_mut(|group| {
@@ -722,6 +726,9 @@ impl Run {
                 cell,
                 ..
             } => {
+                if let Some(cell) = cell {
+                    self.reopened.remove(cell);
+                }
                 self.shaken.extend(cell.clone());
                 self.adopted.push((application.clone(), what.clone()));
                 if let Some(application) = application {
@@ -779,12 +786,39 @@ impl Run {
         }
     }
 
+    /// The first plan, or a mended one in its place: where that says what the one before it said, what was chosen on the
+    /// screen since stays.
     fn take_plan(&mut self, plan: &Plan) {
-        self.gates.clone_from(&plan.gates);
-        self.message.clone_from(&plan.commit.message);
-        self.commit_branch.clone_from(&plan.commit.branch);
-        self.pull_request = plan.commit.pull_request;
+        let before = self.plan.take();
+        let before = before.as_deref();
+        let had = |name: &str| before.and_then(|before| before.gates.get(name));
+        self.gates
+            .retain(|name, _| had(name).is_none() || plan.gates.contains_key(name));
+        for (name, gate) in &plan.gates {
+            if had(name) == Some(gate) {
+                continue;
+            }
+            self.removed_gates.remove(name);
+            let old = self.gates.insert(name.clone(), gate.clone());
+            if old.is_some_and(|old| old != *gate) {
+                self.forget_samples(name);
+            }
+        }
+        if before.is_none_or(|before| before.commit != plan.commit) {
+            self.message.clone_from(&plan.commit.message);
+            self.commit_branch.clone_from(&plan.commit.branch);
+            self.pull_request = plan.commit.pull_request;
+            self.proposal = None;
+        }
+        self.reopened.clone_from(&self.shaken);
         self.plan = Some(Box::new(plan.clone()));
+    }
+
+    /// The same with another plan.
+    pub fn with_plan(&self, plan: &Plan) -> Self {
+        let mut run = self.clone();
+        run.take_plan(plan);
+        run
     }
 
     fn set_scope(&mut self, scope: &[AppKey]) {

@@ -2,6 +2,20 @@
 
 use std::borrow::Cow;
 
+/// The first `most` of these, and how many more there are.
+pub fn some(names: &[String], most: usize) -> String {
+    let mut said = names
+        .iter()
+        .take(most)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > most {
+        said.push_str(&format!(" and {} more", names.len() - most));
+    }
+    said
+}
+
 /// One line: controls become visible signs, line breaks too; bidirectional and invisible characters are named.
 pub fn line(text: &str) -> String {
     inert(text, false).into_owned()

@@ -12,3 +12,4 @@ pub mod normalise;
 pub mod path;
 pub mod quantity;
 pub mod redact;
+pub mod typed;

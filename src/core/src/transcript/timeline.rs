@@ -48,6 +48,18 @@ fn apps(run: &Run, keys: &[AppKey]) -> String {
     names.join(", ")
 }
 
+/// Enough of a digest to tell two plans apart.
+fn digest(whole: &crate::ids::Digest) -> &str {
+    whole.0.get(..12).unwrap_or(&whole.0)
+}
+
+fn differences(differs: &[String]) -> String {
+    match differs {
+        [] => "it says the same".to_owned(),
+        all => say(&crate::text::some(all, 12)),
+    }
+}
+
 fn because(why: &str) -> String {
     if why.trim().is_empty() {
         String::new()
@@ -173,7 +185,23 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
             "the proposed commit does not stand any more{}",
             because(why)
         ),
-        Event::PlanTaken { by, .. } => format!("plan taken up by {}", say(by)),
+        Event::PlanTaken {
+            plan,
+            by,
+            replaces,
+            reason,
+            differs,
+        } => match replaces {
+            None => format!("plan taken up by {}", say(by)),
+            Some(before) => format!(
+                "plan mended by {}{}: {} in place of {}; {}",
+                say(by),
+                because(reason),
+                digest(&plan.digest()),
+                digest(before),
+                differences(differs)
+            ),
+        },
         Event::CommitSet {
             branch,
             pull_request,

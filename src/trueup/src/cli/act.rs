@@ -42,7 +42,7 @@ pub enum ActCommand {
         /// The field, such as .data.JWT_ALGORITHM
         #[arg(value_name = "FIELD")]
         field: String,
-        /// JSON, or plain text
+        /// Text where the field holds text; else JSON, or plain text
         #[arg(value_name = "VALUE")]
         value: String,
     },
@@ -77,30 +77,10 @@ async fn go(
     args: &ActArgs,
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<(), Trouble> {
-    let (target, action) = match &args.action {
-        ActCommand::Patch {
-            target,
-            field,
-            value,
-        } => {
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
-            (
-                target,
-                Action::Patch {
-                    field: field.clone(),
-                    value,
-                },
-            )
-        }
-        ActCommand::Scale { target, replicas } => (
-            target,
-            Action::Scale {
-                replicas: *replicas,
-            },
-        ),
-        ActCommand::Restart { target } => (target, Action::Restart {}),
-        ActCommand::Suspend { target } => (target, Action::Suspend {}),
-    };
+    let (ActCommand::Patch { target, .. }
+    | ActCommand::Scale { target, .. }
+    | ActCommand::Restart { target }
+    | ActCommand::Suspend { target }) = &args.action;
     if settings.incident.is_some() {
         // An incident that is named and is not there comes before the right to write in it.
         journal::read(&settings.state_dir, &app::which(settings, None)?)?;
@@ -111,6 +91,17 @@ async fn go(
     engine.look().await?;
     engine.say(&Command::Arm { write }).await?;
     let key = stages::key(&engine, &target.app);
+    let action = match &args.action {
+        ActCommand::Patch { field, value, .. } => Action::Patch {
+            field: field.clone(),
+            value: engine.typed(&key, &target.object, field, value).await,
+        },
+        ActCommand::Scale { replicas, .. } => Action::Scale {
+            replicas: *replicas,
+        },
+        ActCommand::Restart { .. } => Action::Restart {},
+        ActCommand::Suspend { .. } => Action::Suspend {},
+    };
     let command = Command::Act {
         application: key.clone(),
         object: target.object.clone(),

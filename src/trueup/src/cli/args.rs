@@ -136,6 +136,9 @@ pub struct RunArgs {
     /// Settle a manual gate: who looked, and what they saw; may be given again
     #[arg(long, value_name = "GATE='WHO: SAW'", value_parser = attestation)]
     pub attest: Vec<(String, (String, String))>,
+    /// Go on with a mended plan, and say why; what was decided, pushed, synced and attested stays as it is
+    #[arg(long, value_name = "WHY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub replan: Option<String>,
 }
 
 fn attestation(text: &str) -> Result<(String, (String, String)), String> {

@@ -131,9 +131,18 @@ pub async fn run(
         Ok(wired) => {
             let world = look(&wired, args).await;
             cluster(&mut checks, &wired, &world).await;
-            author(&mut checks, &wired, &world, settings).await;
-            for (need, grant) in &world.permissions {
-                checks.push(permission(need, grant));
+            if world.pin.is_some() {
+                author(&mut checks, &wired, &world, settings).await;
+                for (need, grant) in &world.permissions {
+                    checks.push(permission(need, grant));
+                }
+            } else {
+                // One cluster that does not answer is one thing that is wrong.
+                checks.push(Check::new(
+                    "repositories, author of commits, permissions",
+                    Status::Error,
+                    "not asked",
+                ));
             }
             errors = world.errors;
         }
@@ -290,8 +299,15 @@ async fn cluster(checks: &mut Vec<Check>, wired: &Wired, world: &World) {
     let context = wired.hub.context();
     let Some(pin) = &world.pin else {
         checks.push(
-            Check::new(format!("cluster {context}"), Status::Error, "not reached")
-                .needed_for("everything"),
+            Check::new(
+                format!("cluster {context}"),
+                Status::Error,
+                match world.errors.first() {
+                    Some(error) => format!("not reached: {}", error.why),
+                    None => "not reached".to_owned(),
+                },
+            )
+            .needed_for("everything"),
         );
         return;
     };

@@ -3,10 +3,14 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use trueup_core::source::changes::unified_diff;
 use trueup_core::source::edit::{EditError, edit_file};
 use trueup_core::source::ops::{ignored_keys, parse_ops};
 use trueup_core::text;
+
+use super::output;
+use crate::settings::Output;
 
 /// Edit a YAML or JSON file and keep every byte that the edit does not name.
 #[derive(Debug, clap::Args)]
@@ -33,6 +37,10 @@ Several, in another document of the file, all or nothing; a path is text as `tru
     {"doc": 1, "path": ["spec", "containers", 0, "args", "-"], "op": "add", "value": "-v"}
   ]}
 
+A deletion takes the comment lines right above the key along, and the comment behind it; one that a blank line
+separates stays. A key of an edit that nothing reads (such as note) is told and ignored.
+With `-o json`: {"kind": "Edit", "file", "changed", "result"}, or "diff" for "result"; nothing with --in-place.
+
 Exit codes: 0 edited or already so · 2 not readable, or bad edits · 3 refused, and the file is as it was."#;
 
 /// Edited, or already so.
@@ -43,8 +51,13 @@ const ERROR: i32 = 2;
 const REFUSED: i32 = 3;
 
 /// Runs the command. Returns the exit code; on anything but 0 nothing is on `out`.
-pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
-    match tried(args, out) {
+pub fn run(
+    args: &Args,
+    form: Output,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+) -> i32 {
+    match tried(args, form, out) {
         Ok(ignored) => {
             for key in ignored {
                 let key = text::line(&key);
@@ -78,7 +91,7 @@ impl Failed {
 }
 
 /// The keys of the edits that were ignored.
-fn tried(args: &Args, out: &mut dyn Write) -> Result<Vec<String>, Failed> {
+fn tried(args: &Args, form: Output, out: &mut (dyn Write + Send)) -> Result<Vec<String>, Failed> {
     let read = |path: &Path, what: &str| {
         std::fs::read(path).map_err(|e| {
             let why = format!("cannot read {what} {}: {e}", path.display());
@@ -111,12 +124,27 @@ fn tried(args: &Args, out: &mut dyn Write) -> Result<Vec<String>, Failed> {
         }
         return Ok(ignored);
     }
-    let printed = if args.diff {
-        unified_diff(&shown.to_string(), Some(&before), Some(&after)).into_bytes()
+    let (name, printed) = if args.diff {
+        let diff = unified_diff(&shown.to_string(), Some(&before), Some(&after));
+        ("diff", diff.into_bytes())
     } else {
-        after
+        ("result", after.clone())
     };
-    let _ = out.write_all(&printed);
+    match form {
+        Output::Table => {
+            let _ = out.write_all(&printed);
+        }
+        Output::Json => {
+            let mut document = json!({
+                "apiVersion": trueup_core::API_VERSION,
+                "kind": "Edit",
+                "file": shown.to_string(),
+                "changed": after != before,
+            });
+            document[name] = Value::from(String::from_utf8_lossy(&printed));
+            output::json(out, &document);
+        }
+    }
     Ok(ignored)
 }
 
@@ -187,7 +215,7 @@ mod tests {
         std::fs::set_permissions(&args.file, std::fs::Permissions::from_mode(0o640)).unwrap();
         std::fs::write(&args.ops, ops).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(&args, &mut out, &mut err);
+        let code = run(&args, Output::Table, &mut out, &mut err);
         let mode = std::fs::metadata(&args.file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert_eq!(
@@ -234,6 +262,32 @@ mod tests {
         assert_eq!((told.code, told.out.as_str()), (0, "a: \"y\"\n"));
         assert!(told.err.contains("\"docs\""), "{}", told.err);
         assert_eq!(ran(b"a: x\n", SET, false, false).err, "");
+    }
+
+    #[test]
+    fn a_program_gets_a_document() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut args = Args {
+            file: dir.path().join("f.yaml"),
+            ops: dir.path().join("ops.json"),
+            in_place: false,
+            diff: false,
+        };
+        std::fs::write(&args.file, "a: x\n").unwrap();
+        std::fs::write(&args.ops, SET).unwrap();
+        let mut document = || {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            assert_eq!(run(&args, Output::Json, &mut out, &mut err), 0);
+            args.diff = true;
+            serde_json::from_slice::<Value>(&out).unwrap()
+        };
+        let (result, diff) = (document(), document());
+        assert_eq!(result["kind"], "Edit");
+        assert_eq!(
+            (&result["changed"], &result["result"]),
+            (&json!(true), &json!("a: \"on\"\n"))
+        );
+        assert!(diff["diff"].as_str().unwrap().contains("-a: x"), "{diff}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod edit;
 mod export;
 mod incidents;
 mod lab;
+mod mended;
 pub mod output;
 mod plan;
 mod planned;
@@ -45,6 +46,11 @@ async fn parsed(boundaries: Arc<dyn Boundaries>) -> i32 {
         Err(error) => {
             let written = error.print();
             if error.use_stderr() {
+                if wants_json(std::env::args_os()) {
+                    let text = error.to_string();
+                    let first = text.lines().next().unwrap_or_default();
+                    unusable(first.trim_start_matches("error: "), "see `trueup --help`");
+                }
                 return 2;
             }
             let _ = output::noted(written);
@@ -71,13 +77,15 @@ async fn parsed(boundaries: Arc<dyn Boundaries>) -> i32 {
 }
 
 async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
+    let output = cli.global.output;
     let settings = match Settings::resolve(cli.global) {
         Ok(settings) => settings,
         Err(error) => {
-            complain(
-                &error.to_string(),
-                "see `trueup --help` and the settings file",
-            );
+            let hint = "see `trueup --help` and the settings file";
+            if output == Output::Json {
+                unusable(&error.to_string(), hint);
+            }
+            complain(&error.to_string(), hint);
             return 2;
         }
     };
@@ -91,7 +99,7 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
         Some(Command::Trace(args)) => trace::run(&settings, &args, out, err).await,
         Some(Command::Doctor(args)) => doctor::run(&settings, &args, out, err).await,
         Some(Command::Watchdog(args)) => watchdog::run(&settings, &args, out, err).await,
-        Some(Command::Edit(args)) => edit::run(&args, out, err),
+        Some(Command::Edit(args)) => edit::run(&args, settings.output, out, err),
         Some(Command::Run(args)) => run::run(&settings, &args, boundaries).await,
         Some(Command::Plan(args)) => plan::run(&settings, &args),
         Some(Command::Freeze(args)) => stages::freeze(&settings, &args, boundaries).await,
@@ -130,6 +138,32 @@ pub fn complain(what: &str, hint: &str) {
     }
 }
 
+/// Whether a command line that could not be read asks for JSON, as far as one can tell.
+fn wants_json(args: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let args: Vec<String> = args.filter_map(|arg| arg.into_string().ok()).collect();
+    let pair =
+        |pair: &[String]| ["-o", "--output"].contains(&pair[0].as_str()) && pair[1] == "json";
+    let whole = ["-ojson", "-o=json", "--output=json"];
+    args.windows(2).any(pair) || args.iter().any(|arg| whole.contains(&arg.as_str()))
+}
+
+/// What was asked for is no command with settings: the document of an error, before there are any.
+fn unusable(why: &str, hint: &str) {
+    error_document(2, None, why, hint);
+}
+
+fn error_document(exit: i32, rule: Option<u8>, why: &str, hint: &str) {
+    let document = serde_json::json!({
+        "apiVersion": trueup_core::API_VERSION,
+        "kind": "Error",
+        "exit": exit,
+        "rule": rule,
+        "reason": trueup_core::text::line(why),
+        "hint": hint,
+    });
+    output::json_line(&mut output::stdout(), &document);
+}
+
 /// Says why something was not done and gives its exit code; a program gets a document of one line.
 pub(crate) fn give_up(settings: &Settings, trouble: &Trouble) -> i32 {
     if settings.output == Output::Json {
@@ -137,15 +171,7 @@ pub(crate) fn give_up(settings: &Settings, trouble: &Trouble) -> i32 {
             Trouble::Refused(refusal) if refusal.rule > 0 => Some(refusal.rule),
             _ => None,
         };
-        let document = serde_json::json!({
-            "apiVersion": trueup_core::API_VERSION,
-            "kind": "Error",
-            "exit": trouble.exit(),
-            "rule": rule,
-            "reason": trueup_core::text::line(&trouble.to_string()),
-            "hint": trouble.hint(),
-        });
-        output::json_line(&mut output::stdout(), &document);
+        error_document(trouble.exit(), rule, &trouble.to_string(), &trouble.hint());
     }
     explain(trouble)
 }

@@ -6,7 +6,7 @@ use trueup_core::{
     now::Now,
     object::{
         identity::{AppKey, ObjectRef},
-        path::{FieldPath, Pattern},
+        path::FieldPath,
     },
     plan::{Action, PlannedDecision},
     run::Run,
@@ -14,7 +14,7 @@ use trueup_core::{
     workflow::Stage,
 };
 
-use super::walk::{Answers, Ended, write};
+use super::walk::{Answers, Ended, GO_ON, write};
 use crate::engine::{Engine, Trouble};
 
 /// A sync takes nothing away that Git never had: where that is all that a prediction lacks, each decided removal is a
@@ -146,7 +146,9 @@ pub(super) fn matches_nothing(engine: &Engine, answers: &Answers, now: &Now) -> 
                     planned.on.kind,
                     planned.on.name
                 ),
-                "the world is not as the plan expects; see `trueup drift`",
+                format!(
+                    "the world is not as the plan expects: see `trueup drift`, mend the plan, and {GO_ON}"
+                ),
             ));
         }
     }
@@ -230,25 +232,9 @@ pub(super) fn named(run: &Run, name: &str) -> Option<AppKey> {
     run.named(name).cloned()
 }
 
-fn glob(pattern: &str, text: &str) -> bool {
-    pattern == "*" || pattern == text
-}
-
 /// Whether a planned decision covers a cell.
 pub fn matches(planned: &PlannedDecision, key: &CellKey) -> bool {
-    planned.on.kind == key.object.kind
-        && glob(&planned.on.name, &key.object.name)
-        && glob(
-            &planned.on.namespace,
-            key.object.namespace.as_deref().unwrap_or_default(),
-        )
-        && (glob(&planned.on.application, &key.application.name)
-            || planned.on.application == key.application.to_string())
-        && planned.fields.iter().any(|field| {
-            field
-                .parse::<Pattern>()
-                .is_ok_and(|pattern| pattern.matches(&key.field))
-        })
+    planned.covers(key)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use trueup_core::{
 use super::{
     args::RunArgs,
     complain, explain,
+    mended::{another_plan, contradicts, take_mended},
     signals::{interrupts, signalled},
     walk::{Answers, Ended, walk},
 };
@@ -74,7 +75,7 @@ async fn go(
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<Ended, Trouble> {
     let incident = plan.incident.clone();
-    let known = known(settings, &plan)?;
+    let known = known(settings, &plan, args.replan.is_some())?;
     usable(settings, args, &plan, &known)?;
     attestable(settings, args, &plan, &known)?;
     let opening = match known {
@@ -83,7 +84,7 @@ async fn go(
             scope: plan.scope.clone(),
             plan: Some(Box::new(plan.clone())),
         },
-        Known::Open | Known::Unplanned => Opening::Resume {
+        Known::Open | Known::Mended | Known::Unplanned => Opening::Resume {
             incident: incident.clone(),
         },
         Known::Closed => {
@@ -124,7 +125,13 @@ async fn go(
         engine.record(Event::PlanTaken {
             plan: Box::new(answers.plan.clone()),
             by: app::operator(),
+            replaces: None,
+            reason: String::new(),
+            differs: Vec::new(),
         })?;
+    }
+    if let (Known::Mended, Some(why)) = (&known, &args.replan) {
+        take_mended(&engine, &answers.plan, why).await?;
     }
     let ended = tokio::select! {
         biased;
@@ -265,7 +272,7 @@ fn usable(settings: &Settings, args: &RunArgs, plan: &Plan, known: &Known) -> Re
     plan.in_namespace(namespace)
         .and_then(|()| match known {
             Known::No | Known::Unplanned => plan.in_time(Timestamp::now()),
-            Known::Open | Known::Closed => Ok(()),
+            Known::Open | Known::Mended | Known::Closed => Ok(()),
         })
         .map_err(|error| unusable(&args.plan, error))
 }
@@ -278,28 +285,57 @@ fn unusable(path: &std::path::Path, error: impl ToString) -> Trouble {
 enum Known {
     No,
     Open,
+    /// Open, and this is another plan than the one it has, to go on with.
+    Mended,
     /// Opened without a plan, by `trueup freeze` for one: the first plan is taken up.
     Unplanned,
     Closed,
 }
 
-/// Whether this incident is known, and opened by the same plan.
-fn known(settings: &Settings, plan: &Plan) -> Result<Known, Trouble> {
+/// Whether this incident is known, and has the same plan.
+fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Trouble> {
+    let unknown = || {
+        if !mended {
+            return Ok(Known::No);
+        }
+        Err(Trouble::failed(
+            format!("go on with {}", plan.incident),
+            format!(
+                "there is no such incident in {}",
+                settings.state_dir.display()
+            ),
+            "leave --replan out to begin it, or name the folder it is in with --state-dir",
+        ))
+    };
     if !journal::list(&settings.state_dir)?.contains(&plan.incident) {
-        return Ok(Known::No);
+        return unknown();
     }
     let lines = journal::read(&settings.state_dir, &plan.incident)?;
     let run = Run::fold(lines.iter().map(|line| &line.record));
     if run.incident.is_none() {
-        return Ok(Known::No);
+        return unknown();
     }
     match &run.plan {
         None if run.closed.is_none() => Ok(Known::Unplanned),
-        Some(opened) if opened.digest() == plan.digest() => Ok(if run.closed.is_some() { Known::Closed } else { Known::Open }),
+        Some(opened) if opened.digest() == plan.digest() => Ok(if run.closed.is_some() {
+            Known::Closed
+        } else {
+            Known::Open
+        }),
+        Some(_) if run.closed.is_none() && mended => {
+            contradicts(&run, plan)?;
+            Ok(Known::Mended)
+        }
+        Some(before) if run.closed.is_none() => {
+            Err(another_plan(&plan.incident, &plan.differs_from(before)).into())
+        }
         _ => Err(trueup_core::sheet::Refusal::new(
             2,
-            format!("incident {} was opened with another plan", plan.incident),
-            "go on with that plan, go on with the screen (`trueup resume`), or give the plan another incident id",
+            format!(
+                "incident {} is closed, and was opened with another plan",
+                plan.incident
+            ),
+            "give the plan another incident id",
         )
         .into()),
     }

@@ -66,6 +66,9 @@ impl Ended {
     }
 }
 
+/// How a walk is gone on with when its plan is mended.
+pub(super) const GO_ON: &str = "go on with the mended plan: `trueup run PLAN.yaml --replan 'why'`";
+
 /// How often a step that only reads is tried again before the walk gives up.
 const READ_ATTEMPTS: u32 = 6;
 /// And where a gate is waited for: minutes of green are not given up for seconds in which not everything could be read.
@@ -180,16 +183,10 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             "name Applications in `scope`",
         ),
         Next::ChooseTarget { application } => {
-            let run = engine.run();
-            let targets = &answers.plan.targets;
-            let own = targets
-                .iter()
-                .find(|(name, _)| run.named(name) == Some(application));
-            let target = own.map(|(_, target)| target).or_else(|| targets.get("*"));
-            let Some(target) = target else {
+            let Some(target) = answers.plan.target(&engine.run(), application) else {
                 return wait(
                     format!("no target policy is chosen for {application}"),
-                    "add it to `targets`",
+                    &format!("add it to `targets`, and {GO_ON}"),
                 );
             };
             engine
@@ -422,7 +419,7 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
                 first.field,
                 first.application.name
             ),
-            "decide on the screen: `trueup resume`; this incident keeps the plan that it was opened with",
+            format!("add what is missing to `decisions`, and {GO_ON}; or decide on the screen: `trueup resume`"),
         )
     }))
 }
@@ -432,7 +429,7 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
 fn touched(cells: &[CellKey], run: &Run, now: &Now) -> Option<Ended> {
     let decided: Vec<&CellKey> = cells
         .iter()
-        .filter(|key| run.decisions.contains_key(*key))
+        .filter(|key| run.decisions.contains_key(*key) && !run.reopened.contains(*key))
         .collect();
     let first = decided.first()?;
     let side = |value: &Option<Value>| {
@@ -455,7 +452,10 @@ fn touched(cells: &[CellKey], run: &Run, now: &Now) -> Option<Ended> {
             first.field,
             first.application.name
         ),
-        "decide anew on the screen (`trueup resume`), or see to it that the value is put back: then the decision stands",
+        format!(
+            "decide anew on the screen (`trueup resume`) or in the plan, and {GO_ON}; or see to it that the value is put \
+             back: then the decision stands"
+        ),
     ))
 }
 
@@ -481,17 +481,18 @@ fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble
         let sides = now.cells.get(*key).map(|cell| &cell.sides);
         sides.is_some_and(|sides| sides.git != sides.live)
     };
-    const MEND: &str = "nothing was written; look at `trueup drift`, mend the plan, and run it as another incident, after \
-                        `trueup close` of this one; or decide on the screen: `trueup resume`";
+    let mend = format!(
+        "nothing was written; look at `trueup drift`, mend the plan, and {GO_ON}; or decide on the screen: `trueup resume`"
+    );
     // A live action of the plan makes cells that are not there yet.
     if answers.plan.act.is_empty()
         && let Some(mut ended) = matches_nothing(engine, answers, &now)
     {
-        ended.hint = MEND.into();
+        ended.hint = mend;
         return Ok(Some(ended));
     }
     for planned in &answers.plan.decisions {
-        if let Some(ended) = expects_nothing(planned, &now, MEND) {
+        if let Some(ended) = expects_nothing(planned, &now, &mend) {
             return Ok(Some(ended));
         }
     }
@@ -510,7 +511,7 @@ fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble
             decided.insert(key.clone(), decision);
         }
         if let Some(mut ended) = came_out(planned, &mine, &decided) {
-            ended.hint = MEND.into();
+            ended.hint = mend;
             return Ok(Some(ended));
         }
     }
@@ -577,7 +578,7 @@ fn came_out(
                         trueup_core::decision::Wanted::AsIs => "(as it is)".into(),
                     }
                 ),
-                "look at `trueup drift` and decide anew",
+                format!("look at `trueup drift`, mend the plan, and {GO_ON}"),
             ));
         }
     }
@@ -607,7 +608,9 @@ fn unexpected(engine: &Engine, answers: &Answers, application: &AppKey) -> Optio
                     "field"
                 )
             ),
-            "look at the prediction on the screen: `trueup resume`",
+            format!(
+                "where that is meant, take `expect` out of its step, and {GO_ON}; the screen shows the prediction: `trueup resume`"
+            ),
         )
     })
 }

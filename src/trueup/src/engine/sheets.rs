@@ -90,7 +90,7 @@ impl Engine {
         match missing {
             None => Ok(()),
             Some(missing) if *command == Command::Push => Err(Trouble::Waiting(format!(
-                "no right to {}: without a freeze nothing goes to the tracked branch; commit to a branch of its own for somebody else to merge (on the screen, or a plan for another incident with `commit: {{branch: trueup/{}, pullRequest: true}}`), or hand the incident over",
+                "no right to {}: without a freeze nothing goes to the tracked branch; commit to a branch of its own for somebody else to merge (on the screen, or with `commit: {{branch: trueup/{}, pullRequest: true}}` in the plan and `trueup run PLAN.yaml --replan 'why'`), or hand the incident over",
                 missing.what,
                 run.id()
             ))),

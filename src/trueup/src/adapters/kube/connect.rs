@@ -43,6 +43,13 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<KubeCluster, Read
         .iter()
         .map(|named| named.name.clone())
         .collect();
+    if known.is_empty() {
+        return Err(settings(
+            "choose a context",
+            "the kubeconfig has none",
+            "pass --kubeconfig with a file that has one (`kubectl config get-contexts` lists them), or set KUBECONFIG",
+        ));
+    }
     let context = match options
         .context
         .clone()

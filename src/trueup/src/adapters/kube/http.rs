@@ -125,6 +125,20 @@ pub(super) fn classify(error: &::kube::Error) -> Failure {
     Failure::NoAnswer(why)
 }
 
+/// A server that cannot read what a patch makes of an object quotes all of it before it says why.
+fn without_the_object(message: &str) -> String {
+    const QUOTED: &str = "Invalid value: \"";
+    const LONG: usize = 200;
+    let shorter = message.split_once(QUOTED).and_then(|(before, rest)| {
+        let (object, why) = rest.rsplit_once("\": ")?;
+        (object.len() > LONG).then(|| {
+            let size = trueup_core::text::count(object.chars().count(), "character");
+            format!("{before}Invalid value ({size}): {why}")
+        })
+    });
+    shorter.unwrap_or_else(|| message.to_owned())
+}
+
 /// Reads a `Status` body; tolerant of anything else.
 pub(super) fn refusal(answer: &Answer) -> Refusal {
     let status: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
@@ -141,6 +155,7 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
         message: text(&status, "message"),
         ..Refusal::default()
     };
+    refusal.message = without_the_object(&refusal.message);
     if refusal.message.is_empty() {
         refusal.message = String::from_utf8_lossy(&answer.body)
             .chars()

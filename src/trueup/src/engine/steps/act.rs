@@ -11,6 +11,7 @@ use trueup_core::{
         identity::{AppKey, ObjectRef},
         managed::Managed,
         path::FieldPath,
+        typed,
     },
     plan::Action,
     policy::FIELD_MANAGER,
@@ -109,6 +110,27 @@ fn what_there_is(apps: &BTreeMap<AppKey, AppSeen>, key: &AppKey, named: &str) ->
 }
 
 impl Engine {
+    /// What somebody typed for a field, in the type of what stands there.
+    pub async fn typed(&self, key: &AppKey, named: &str, field: &str, text: &str) -> Value {
+        let is_text = async {
+            let (world, _) = self.seen_or_look().await.ok()?;
+            let object = live_object(world.applications.get(key)?, named)?;
+            let live = self
+                .destination(key)
+                .await
+                .ok()?
+                .get(&object)
+                .await
+                .ok()??;
+            let field: FieldPath = field.parse().ok()?;
+            Some(field.get(&live).map_or_else(
+                || typed::holds_text(&object.kind, &field),
+                |is| is.is_string(),
+            ))
+        };
+        typed::typed_as(is_text.await.unwrap_or_default(), text)
+    }
+
     /// Works an action out on the live object of an Application; nothing is written.
     pub(in super::super) async fn work_out(
         &self,
@@ -145,6 +167,19 @@ impl Engine {
             )
         })?;
         let (field, to) = target_of(&object, action, self.ports.clock.now())?;
+        if let Some(value) = to.as_ref().filter(|value| !value.is_string())
+            && typed::holds_text(&object.kind, &field)
+        {
+            return Err(Refusal::new(
+                3,
+                text::line(&format!(
+                    "{object} {field} holds text, and {} is none",
+                    text::value(value)
+                )),
+                text::line(&format!("write it as text: {}", json!(value.to_string()))),
+            )
+            .into());
+        }
         let from = field.get(&live).cloned();
         if from == to {
             return Err(Refusal::new(

@@ -194,8 +194,10 @@ pub fn submit(model: &mut Model, kind: ActKind, prompt: &Prompt) -> Result<Vec<E
             let text = prompt.get("value");
             let value = match cell {
                 Some(cell) => super::decide::typed_value(model, &[cell], &text),
-                None => serde_json::from_str(&text)
-                    .unwrap_or_else(|_| serde_json::Value::String(text.clone())),
+                None => {
+                    let kind = object.split('/').next().unwrap_or_default();
+                    trueup_core::object::typed::typed(kind, &field, &text)
+                }
             };
             Action::Patch { field, value }
         }

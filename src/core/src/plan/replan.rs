@@ -1,0 +1,369 @@
+//! A mended plan for an incident that has begun: what it may say anew, and what was done already and stays as it is.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{CommitPlan, Plan, Target};
+use crate::{
+    decision::{CellKey, Take},
+    event::Effect,
+    object::identity::AppKey,
+    run::{Run, Sync},
+};
+
+/// What the plan says otherwise than the journal, each by name; empty: the walk can go on with it.
+///
+/// Open to a mended plan is what nothing was done about yet: policies that are not chosen, cells that are not decided or
+/// are open again, syncs that have not begun with their gates and expectations, the order, and the commit before the
+/// first push. What is as the plan before it had it says nothing new, whatever was chosen on the screen meanwhile.
+pub fn contradictions(run: &Run, plan: &Plan) -> Vec<String> {
+    let before = run.plan.as_deref();
+    let mut found = Vec::new();
+    let incident = run.id();
+    if plan.incident.as_str() != incident {
+        found.push(format!("`incident` is {} here", incident));
+    }
+    if before.is_some() {
+        let kept: Vec<&AppKey> = plan
+            .scope
+            .iter()
+            .filter_map(|name| run.named(name))
+            .collect();
+        for key in run.scope.iter().filter(|key| !kept.contains(key)) {
+            found.push(format!(
+                "`scope` leaves out {key}, which is in this incident"
+            ));
+        }
+    }
+    for key in &run.scope {
+        let chosen = run.apps.get(key).and_then(|app| app.target.as_ref());
+        let (Some((chosen, ..)), Some(wanted)) = (chosen, plan.target(run, key)) else {
+            continue;
+        };
+        let same = before.and_then(|before| before.target(run, key)) == Some(wanted);
+        if !same && (&chosen.policy, &chosen.automated) != (&wanted.policy, &wanted.automated) {
+            found.push(format!(
+                "`targets` of {key} is another policy than the one chosen"
+            ));
+        }
+    }
+    for (cell, decision) in &run.decisions {
+        if run.shaken.contains(cell) || !run.scope.contains(&cell.application) {
+            continue;
+        }
+        let Some(wanted) = plan.take(cell) else {
+            continue;
+        };
+        let same = before.and_then(|before| before.take(cell)) == Some(wanted);
+        if !same && *wanted != decision.take {
+            found.push(format!(
+                "`decisions` take another side for {} {} of {} than was decided",
+                cell.object, cell.field, cell.application.name
+            ));
+        }
+    }
+    let pushed = done(run).any(|effect| matches!(effect, Effect::Push { .. }));
+    let commit = before.map_or_else(
+        || CommitPlan {
+            branch: run.commit_branch.clone(),
+            message: run.message.clone(),
+            pull_request: run.pull_request,
+        },
+        |before| before.commit.clone(),
+    );
+    if pushed && plan.commit != commit {
+        found.push("`commit` is another one than was pushed".into());
+    }
+    found.extend(of_syncs(run, plan));
+    let begun = pushed || done(run).any(|effect| matches!(effect, Effect::Sync { .. }));
+    for act in plan.act.iter().filter(|_| begun) {
+        let planned = before.is_some_and(|before| before.act.contains(act));
+        let acted = done(run).any(|effect| {
+            matches!(effect, Effect::Act { application, object, action, .. }
+                if run.named(&act.application) == Some(application)
+                    && *action == act.action && object.short() == act.object)
+        });
+        if !planned && !acted {
+            found.push(format!(
+                "`act` on {} of {} comes too late, after the push: that is `trueup act`",
+                act.object, act.application
+            ));
+        }
+    }
+    found
+}
+
+/// What was synced was synced with its gates: none of them is dropped or turned into another one.
+fn of_syncs(run: &Run, plan: &Plan) -> Vec<String> {
+    let mut found = Vec::new();
+    let before = run.plan.as_deref();
+    let after = run.with_plan(plan);
+    let mut seen = BTreeSet::new();
+    for key in &run.scope {
+        if run.apps.get(key).is_none_or(|app| app.sync == Sync::Not) {
+            continue;
+        }
+        let still = after.gates_after(key);
+        for gate in run.gates_after(key) {
+            if !still.contains(&gate) {
+                found.push(format!(
+                    "`sync` of {key} leaves out the gate {gate}, and it is synced already"
+                ));
+            } else if run.gates.get(&gate) != after.gates.get(&gate) && seen.insert(gate.clone()) {
+                found.push(format!(
+                    "`gates` has another {gate}, and {key} is synced with it already"
+                ));
+            }
+        }
+    }
+    // A baseline is from before the first change, and that has been.
+    let changed = done(run).next().is_some();
+    for (name, gate) in &plan.gates {
+        let new = before.is_none_or(|before| before.gates.get(name) != Some(gate));
+        let compares = matches!(gate, super::Gate::Measured(gate)
+            if gate.prometheus.as_ref().is_some_and(|p| p.is.contains("baseline")));
+        if changed && new && compares && run.gates.get(name) != Some(gate) {
+            found.push(format!(
+                "gate `{name}` compares with a baseline, which would have to be from before the first change"
+            ));
+        }
+    }
+    found
+}
+
+fn done(run: &Run) -> impl Iterator<Item = &Effect> {
+    run.ops.values().filter(|op| op.done()).map(|op| &op.effect)
+}
+
+impl Plan {
+    /// The policy for an Application: its own, else the one for all others.
+    pub fn target(&self, run: &Run, key: &AppKey) -> Option<&Target> {
+        let own = self
+            .targets
+            .iter()
+            .find(|(name, _)| run.named(name) == Some(key));
+        own.map(|(_, target)| target)
+            .or_else(|| self.targets.get("*"))
+    }
+
+    /// What is taken for a cell: the first decision that covers it decides.
+    fn take(&self, cell: &CellKey) -> Option<&Take> {
+        let mut all = self.decisions.iter();
+        all.find(|planned| planned.covers(cell))
+            .map(|planned| &planned.take)
+    }
+
+    /// Where this plan is another one than `before`, by its keys: no value, since one could be secret.
+    pub fn differs_from(&self, before: &Self) -> Vec<String> {
+        let value = |plan: &Self| serde_json::to_value(plan).unwrap_or_default();
+        let mut found = Vec::new();
+        compare(&value(before), &value(self), String::new(), 0, &mut found);
+        found
+    }
+}
+
+/// How deep differences are named.
+const DEPTH: usize = 3;
+
+fn compare(before: &Value, after: &Value, at: String, depth: usize, found: &mut Vec<String>) {
+    if before == after {
+        return;
+    }
+    let key = |key: &str| match at.as_str() {
+        "" => key.to_owned(),
+        at => format!("{at}.{key}"),
+    };
+    match (before, after) {
+        (Value::Object(a), Value::Object(b)) if depth < DEPTH => {
+            for (name, was) in a {
+                match b.get(name) {
+                    Some(is) => compare(was, is, key(name), depth + 1, found),
+                    None => found.push(format!("{} removed", key(name))),
+                }
+            }
+            let new = b.keys().filter(|name| !a.contains_key(*name));
+            found.extend(new.map(|name| format!("{} added", key(name))));
+        }
+        (Value::Array(a), Value::Array(b)) if depth < DEPTH => {
+            for (n, (was, is)) in a.iter().zip(b).enumerate() {
+                compare(was, is, format!("{at}[{n}]"), depth + 1, found);
+            }
+            let (less, more) = (a.len().min(b.len()), a.len().max(b.len()));
+            let how = if a.len() > b.len() {
+                "removed"
+            } else {
+                "added"
+            };
+            found.extend((less..more).map(|n| format!("{at}[{n}] {how}")));
+        }
+        _ => found.push(format!("{at} changed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Event, Record},
+        transcript::sample,
+    };
+
+    /// The journal of the sample up to the first event of this kind, and with it.
+    fn until(stop: impl Fn(&Event) -> bool) -> Vec<Record> {
+        let records = sample::records();
+        let end = records.iter().position(|r| stop(&r.event)).unwrap();
+        records[..=end].to_vec()
+    }
+
+    fn mended(from: &str, to: &str) -> Plan {
+        let yaml = sample::plan().to_yaml();
+        let text = yaml.replacen(from, to, 1);
+        assert_ne!(text, yaml, "{from} in\n{yaml}");
+        Plan::parse(&text).unwrap()
+    }
+
+    const TARGETS: (&str, &str) = ("policy: declared", "policy: found");
+    const TAKE: (&str, &str) = (
+        "live:\n      namespace: auth",
+        "live:\n      namespace: like",
+    );
+    const MESSAGE: (&str, &str) = ("message: Reconcile", "message: Mend");
+    const GATE: (&str, &str) = ("value: share_401", "value: share_402");
+    const DROPPED: (&str, &str) = ("  - no-401\n", "");
+    const CANARY: (&str, &str) = ("  expect: no-change\n", "");
+    const MANUAL: (&str, &str) = ("fresh auth flows in", "look at");
+
+    #[test]
+    fn a_mended_plan_says_anew_only_what_nothing_was_done_about() {
+        let opened = until(|e| matches!(e, Event::IncidentOpened { .. }));
+        let decided = until(|e| matches!(e, Event::Decided { .. }));
+        let landed = until(|e| matches!(e, Event::Landed { .. }));
+        let gated = until(|e| matches!(e, Event::GatePassed { gate, .. } if gate == "no-401"));
+        for (records, open, refused) in [
+            (
+                &opened,
+                vec![TARGETS, TAKE, MESSAGE, GATE, DROPPED, CANARY, MANUAL],
+                vec![],
+            ),
+            (
+                &decided,
+                vec![MESSAGE, GATE, DROPPED, CANARY, MANUAL],
+                vec![
+                    (TARGETS, "`targets` of argocd/auth-service"),
+                    (TAKE, "ConfigMap/auth-config"),
+                ],
+            ),
+            (
+                &landed,
+                vec![GATE, DROPPED, CANARY, MANUAL],
+                vec![
+                    (MESSAGE, "`commit`"),
+                    (TARGETS, "`targets`"),
+                    (TAKE, "`decisions`"),
+                ],
+            ),
+            (
+                &gated,
+                vec![CANARY],
+                vec![
+                    (GATE, "`gates` has another no-401"),
+                    (DROPPED, "leaves out the gate no-401"),
+                    (MANUAL, "`gates` has another traces"),
+                ],
+            ),
+        ] {
+            let run = Run::fold(records);
+            assert_eq!(contradictions(&run, &sample::plan()), Vec::<String>::new());
+            for (from, to) in open {
+                let found = contradictions(&run, &mended(from, to));
+                assert_eq!(
+                    found,
+                    Vec::<String>::new(),
+                    "{from} after {}",
+                    records.len()
+                );
+            }
+            for ((from, to), why) in refused {
+                let found = contradictions(&run, &mended(from, to));
+                assert!(
+                    found.first().is_some_and(|first| first.contains(why)),
+                    "{from} after {}: {found:?}",
+                    records.len()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_that_leaves_an_application_out_is_none_for_this_incident() {
+        let run = Run::fold(&sample::records()[..1]);
+        let mut plan = sample::plan();
+        plan.scope.pop();
+        let found = contradictions(&run, &plan);
+        assert!(
+            found[0].contains("leaves out argocd/profile-service"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn what_was_touched_since_the_plan_was_mended_is_not_answered_by_it() {
+        let records = until(|e| matches!(e, Event::Decided { .. }));
+        let mut run = Run::fold(&records);
+        let cell = run.decisions.keys().next().unwrap().clone();
+        let adopted = |what: &str| Record {
+            seq: 1,
+            time: jiff::Timestamp::UNIX_EPOCH,
+            event: Event::Adopted {
+                application: Some(cell.application.clone()),
+                what: what.into(),
+                who: "jo".into(),
+                cell: Some(cell.clone()),
+            },
+        };
+        let plan = mended(TAKE.0, TAKE.1);
+        run.apply(&adopted("first"));
+        let found = contradictions(&run, &plan);
+        assert!(
+            !found
+                .iter()
+                .any(|why| why.contains(&cell.field.to_string())
+                    && why.contains(&cell.application.name)),
+            "{found:?}"
+        );
+        let mut run = run.with_plan(&plan);
+        assert!(run.reopened.contains(&cell));
+        run.apply(&adopted("second"));
+        assert!(!run.reopened.contains(&cell));
+    }
+
+    #[test]
+    fn differences_are_named_without_a_value() {
+        let found = mended(TAKE.0, TAKE.1).differs_from(&sample::plan());
+        assert_eq!(found, ["decisions[0].take changed"]);
+        let found = mended(CANARY.0, CANARY.1).differs_from(&sample::plan());
+        assert_eq!(found, ["sync[0].expect removed"]);
+        let mut plan = sample::plan();
+        plan.targets.clear();
+        assert_eq!(plan.differs_from(&sample::plan()), ["targets.* removed"]);
+        assert_eq!(sample::plan().differs_from(&plan), ["targets.* added"]);
+    }
+
+    #[test]
+    fn what_was_chosen_on_the_screen_outlives_a_plan_that_says_what_it_said() {
+        let mut run = Run::fold(&until(|e| matches!(e, Event::Decided { .. })));
+        run.message = Some("said on the screen".into());
+        run.gates
+            .insert("own".into(), sample::plan().gates["traces"].clone());
+        let after = run.with_plan(&mended(GATE.0, GATE.1));
+        assert_eq!(after.message.as_deref(), Some("said on the screen"));
+        assert!(after.gates.contains_key("own"));
+        assert_ne!(after.gates["no-401"], run.gates["no-401"]);
+        assert!(
+            !after.baselines.contains_key("no-401"),
+            "it is of another query"
+        );
+        assert_eq!(after.proposal, run.proposal);
+    }
+}
