@@ -181,6 +181,17 @@ impl Model {
         all
     }
 
+    /// Whoever comes to the board stands on a field, not on the row of the first object.
+    pub fn onto_the_first_field(&mut self) {
+        let list = &mut self.lists[trueup_core::workflow::Stage::Decide as usize];
+        let rows = &self.derived.rows;
+        if let (0, Some(DecideRow::Group(_)), Some(DecideRow::Question(_))) =
+            (list.cursor, rows.first(), rows.get(1))
+        {
+            list.cursor = 1;
+        }
+    }
+
     /// Switches that were set for one object are off on the next.
     pub fn switches_stay_behind(&mut self) {
         if !(self.decide.every_copy || self.decide.together) {

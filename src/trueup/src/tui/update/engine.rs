@@ -9,7 +9,11 @@ use super::super::{
 };
 use super::secret;
 use crate::engine::handle::Update;
-use trueup_core::{event::Event, sheet::Sheet, workflow::Next};
+use trueup_core::{
+    event::Event,
+    sheet::Sheet,
+    workflow::{Next, Stage},
+};
 
 pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     match update {
@@ -44,6 +48,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
         }
         Update::Next(next) => {
             let stage = next.stage();
+            let before = model.stage;
             // Follow the walk while the operator has not gone elsewhere.
             if model.stage == model.world.next.stage() && model.dialogs.is_empty() {
                 model.stage = stage;
@@ -51,6 +56,9 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             model.furthest = model.furthest.max(stage);
             let same = model.world.next == *next;
             model.world.next = *next;
+            if model.stage == Stage::Decide && before != Stage::Decide {
+                model.onto_the_first_field();
+            }
             if !same {
                 model.refusals_are_over();
                 follow(model);
