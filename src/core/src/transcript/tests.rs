@@ -442,3 +442,86 @@ fn a_freeze_over_an_own_note_does_not_say_that_there_was_nothing_to_switch_off()
         assert!(!text.contains("nothing to switch off"));
     }
 }
+
+#[test]
+fn a_gate_that_was_given_up_or_taken_away_stays_told() {
+    let records = sample::records();
+    let passed = |record: &Record| matches!(&record.event, Event::GatePassed { gate, .. } if gate == "no-401");
+    let at = records.iter().position(passed).unwrap();
+    let mut records = records[..at].to_vec();
+    let mut happens = |line: &str| {
+        let last = records.last().unwrap();
+        let record = line.replacen(
+            '{',
+            &format!(r#"{{"seq":{},"time":"{}","#, last.seq + 1, last.time),
+            1,
+        );
+        records.push(serde_json::from_str(&record).unwrap());
+        transcript(&records)
+    };
+    // As journals of before have it: nobody is named who gave it up.
+    let key = sample::app("profile");
+    let timed_out = |more: &str| {
+        format!(
+            r#"{{"type":"gateTimedOut","application":"{key}","gate":"no-401","why":"red: 0.3"{more}}}"#
+        )
+    };
+    let (run, t) = happens(&timed_out(""));
+    assert_eq!(run.late_gate(&key).as_deref(), Some("no-401"));
+    assert!(markdown(&t).contains("timed out: red: 0.3"));
+    let (run, t) = happens(&timed_out(r#","givenUpBy":"jo""#));
+    assert!(
+        run.apps[&key].gates["no-401"]
+            .late()
+            .unwrap()
+            .contains("given up by jo")
+    );
+    assert!(markdown(&t).contains("given up by jo: red: 0.3"));
+
+    let removed =
+        r#"{"type":"gateRemoved","gate":"no-401","why":"it counts the probes","by":"jo"}"#;
+    let (run, t) = happens(removed);
+    assert_eq!(run.late_gate(&key), None);
+    assert_eq!(run.gates_after(&key), ["healthy", "traces"]);
+    let told = markdown(&t);
+    assert!(
+        told.contains("taken away by jo: it counts the probes"),
+        "{told}"
+    );
+    let (sampled, _) = run.gates_before_thaw(std::slice::from_ref(&key));
+    assert!(sampled.into_iter().eq(["healthy"]));
+
+    // Put back, it is asked for again, from the beginning.
+    let spec = serde_json::to_string(&run.removed_gates["no-401"].spec).unwrap();
+    let (run, _) = happens(&format!(
+        r#"{{"type":"gateAdded","gate":"no-401","spec":{spec},"by":"jo"}}"#
+    ));
+    assert!(run.gates_after(&key).contains(&"no-401".to_owned()));
+    assert!(!run.apps[&key].gates.contains_key("no-401") && run.removed_gates.is_empty());
+
+    // Glass that is broken for it is not sampled before the thaw.
+    let (run, _) = happens(
+        r#"{"type":"glassBroken","application":null,"what":"no-401","reason":"customers wait","by":"jo"}"#,
+    );
+    let (sampled, broken) = run.gates_before_thaw(std::slice::from_ref(&key));
+    assert!(sampled.into_iter().eq(["healthy"]));
+    assert_eq!(broken[0].reason, "customers wait");
+}
+
+#[test]
+fn a_branch_that_moved_is_not_told_as_a_message_of_the_operator() {
+    let records = sample::records();
+    let proposed = |record: &Record| matches!(record.event, Event::Proposed { .. });
+    let at = records.iter().position(proposed).unwrap();
+    let mut records = records[..=at].to_vec();
+    let (seq, time) = (records[at].seq + 1, records[at].time);
+    let event = Event::ProposalVoid {
+        why: "0123456 is not the head of main any more".into(),
+    };
+    records.push(Record { seq, time, event });
+    let (run, t) = transcript(&records);
+    assert_eq!(run.proposal, None);
+    let told = markdown(&t);
+    assert!(told.contains("does not stand any more"), "{told}");
+    assert!(!told.contains("message set"), "{told}");
+}

@@ -315,3 +315,98 @@ fn a_closed_incident_takes_nothing_more() {
         .unwrap();
     assert!(keymap::works(row, &model).unwrap_err().contains("closed"));
 }
+
+#[test]
+fn glass_can_be_broken_for_a_gate_that_is_red_and_still_waited_for() {
+    let mut model = fixture::model(Point::Gate, (140, 45));
+    let Next::Gate { application, gate } = model.world.next.clone() else {
+        panic!("{:?}", model.world.next);
+    };
+    assert_eq!(press(&mut model, &["B"]), []);
+    assert!(model.dialogs.is_empty(), "it is green");
+    let sample = trueup_core::gate::Sample {
+        at: model.time,
+        value: Some(0.3),
+        traffic: None,
+        verdict: trueup_core::gate::Verdict::Red,
+        why: "0.3 is not 0".into(),
+    };
+    happens(
+        &mut model,
+        Event::GateSampled {
+            application,
+            gate: gate.clone(),
+            sample,
+        },
+    );
+    press(&mut model, &["B"]);
+    assert!(
+        draw(&model).contains("is red: 0.3 is not 0"),
+        "{}",
+        draw(&model)
+    );
+    let asked = asked(press(&mut model, &["text:customers wait", "enter"]));
+    assert!(
+        matches!(&asked[..], [Command::BreakGlass { what, .. }] if *what == gate),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_gate_is_taken_away_with_a_reason_where_gates_are_added() {
+    let mut model = fixture::model(Point::Gate, (140, 45));
+    press(&mut model, &["a", "down", "down"]);
+    let drawn = draw(&model);
+    assert!(drawn.contains("take away no-401"), "{drawn}");
+    assert_eq!(
+        press(&mut model, &["enter", "enter"]),
+        [],
+        "not without a reason"
+    );
+    let commands = asked(press(&mut model, &["text:it counts probes", "enter"]));
+    assert_eq!(
+        commands,
+        [Command::RemoveGate {
+            name: "no-401".into(),
+            reason: "it counts probes".into()
+        }]
+    );
+    let (gate, why, by) = (
+        "no-401".to_owned(),
+        "it counts probes".to_owned(),
+        "jo".to_owned(),
+    );
+    happens(&mut model, Event::GateRemoved { gate, why, by });
+    press(&mut model, &["a"]);
+    let drawn = draw(&model);
+    assert!(drawn.contains("put back no-401"), "{drawn}");
+}
+
+#[test]
+fn in_a_choice_the_key_for_help_gives_help() {
+    let mut model = fixture::model(Point::Decide, (100, 30));
+    press(&mut model, &["n", "?"]);
+    assert!(matches!(model.dialogs.last(), Some(Dialog::Help(_))));
+    press(&mut model, &["esc"]);
+    assert!(matches!(model.dialogs.last(), Some(Dialog::Choose(_))));
+}
+
+#[test]
+fn what_failed_says_what_to_do_even_where_it_is_cut_and_when_it_was() {
+    let mut model = fixture::model(Point::Canary, (80, 24));
+    let failed = Update::Failed {
+        what: "sync auth-service (nothing of it was written)".into(),
+        why: "no answer ".repeat(60),
+        hint: "wait for the cluster, then look again".into(),
+    };
+    fixture::tell(&mut model, failed);
+    let at = model.time.strftime("%H:%M:%S").to_string();
+    let drawn = draw(&model);
+    for said in [
+        at.as_str(),
+        "sync auth-service (nothing of it",
+        "look again",
+    ] {
+        assert!(drawn.contains(said), "{said}\n{drawn}");
+    }
+}

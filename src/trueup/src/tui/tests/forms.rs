@@ -157,3 +157,50 @@ fn a_time_that_is_over_is_no_until() {
         }
     }
 }
+
+#[test]
+fn a_field_that_was_put_off_is_handed_over_and_nothing_is_parked() {
+    use trueup_core::decision::{How, Later, Take};
+    let mut model = fixture::model(Point::Close, (140, 45));
+    let cell = fixture::cell("auth", 0);
+    let trueup_core::event::Event::Decided { mut decisions } = sample_decision(&model, &cell)
+    else {
+        panic!("a decision");
+    };
+    decisions[0].take = Take::Later(Later {
+        how: How::KeepLive,
+        owner: "jo".into(),
+        until: "2027-01-01".into(),
+    });
+    happens(&mut model, trueup_core::event::Event::Decided { decisions });
+    model.stage = trueup_core::workflow::Stage::Close;
+    for key in ["enter", "P"] {
+        press(&mut model, &[key]);
+        let Some(Dialog::Prompt(form)) = model.dialogs.last() else {
+            panic!("{key}\n{}", draw(&model));
+        };
+        assert!(form.title.starts_with("hand over"), "{}", form.title);
+        assert_eq!(
+            (form.get("owner"), form.get("until")),
+            ("jo".into(), "2027-01-01".into())
+        );
+        let drawn = draw(&model);
+        assert!(
+            drawn.contains("auth-config") && drawn.contains(".data.JWT_ALGORITHM"),
+            "{drawn}"
+        );
+        press(&mut model, &["esc"]);
+    }
+    press(
+        &mut model,
+        &["enter", "tab", "ctrl-u", "text:kim", "tab", "enter"],
+    );
+    let commands = asked(press(&mut model, &["text:kim has the key", "enter"]));
+    let [Command::Decide { cells, take, .. }] = commands.as_slice() else {
+        panic!("{commands:?}\n{}", draw(&model));
+    };
+    assert_eq!(cells, &[cell]);
+    assert!(
+        matches!(take, Take::Later(later) if later.owner == "kim" && later.how == How::KeepLive)
+    );
+}
