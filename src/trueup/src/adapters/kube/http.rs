@@ -232,3 +232,21 @@ pub(super) fn encode(text: &str) -> String {
     }
     encoded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_is_said_without_the_object_it_is_said_of() {
+        let object = r#"{\"data\":{\"a\": 5}}"#.repeat(40);
+        let why = "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number";
+        let long = format!("ConfigMap \"a\" is invalid: patch: Invalid value: \"{object}\": {why}");
+        let said = without_the_object(&long);
+        assert!(said.ends_with(&format!("characters): {why}")), "{said}");
+        assert!(said.len() < 250, "{said}");
+        let short = "Invalid value: \"x\": must be a number";
+        assert_eq!(without_the_object(short), short);
+        assert_eq!(without_the_object("no such thing"), "no such thing");
+    }
+}
