@@ -162,3 +162,29 @@ fn in_ascii_every_screen_is_ascii_and_says_the_same() {
         assert!(letters(&plain).len() >= letters(&whole).len());
     }
 }
+
+#[test]
+fn what_is_owed_stays_in_the_header_beside_a_lost_freeze() {
+    let mut model = fixture::model(Point::Canary, (80, 24));
+    let mut run = (*model.world.run).clone();
+    let app = run
+        .apps
+        .get_mut(&trueup_core::transcript::sample::app("like"));
+    app.unwrap().freeze = trueup_core::run::Freeze::Lost { why: "x".into() };
+    model.world.run = run.into();
+    model.derive_run();
+    let drawn = draw(&model);
+    let head = drawn.lines().next().unwrap_or_default();
+    for part in [
+        "INC-441",
+        "ARMED",
+        "1 freeze LOST",
+        "2 frozen",
+        "3 owed",
+        "live",
+    ] {
+        assert!(head.contains(part), "{part}: {head}");
+    }
+    model.stage = trueup_core::workflow::Stage::Thaw;
+    assert!(draw(&model).contains("! freeze lost"), "{}", draw(&model));
+}
