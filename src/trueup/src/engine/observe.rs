@@ -77,7 +77,7 @@ impl Engine {
             pods: true,
             permissions: first || self.unasked(run),
             owners: true,
-            predictions: false,
+            predictions: first && run.landed.is_empty(),
             git_only: false,
             glance,
         };

@@ -30,6 +30,17 @@ struct Kept {
     tried: Instant,
 }
 
+impl Kept {
+    fn new(app: &AppSeen, prediction: Prediction, at: Timestamp) -> Self {
+        Self {
+            ground: Ground::of(app),
+            prediction,
+            at,
+            tried: Instant::now(),
+        }
+    }
+}
+
 /// What a prediction is worked out from.
 #[derive(Debug)]
 struct Ground {
@@ -66,6 +77,11 @@ impl Predictions {
         let mut kept = lock(&self.0);
         kept.retain(|key, _| world.applications.contains_key(key));
         for (key, app) in &mut world.applications {
+            // A look that asked by itself knows best.
+            if let Some((prediction, at)) = app.if_synced.clone() {
+                kept.insert(key.clone(), Kept::new(app, prediction, at));
+                continue;
+            }
             let known = kept.get_mut(key).filter(|known| known.ground.is_still(app));
             app.if_synced = known.map(|known| {
                 // The next look is compared with this one: most of it is the same in memory.
@@ -86,12 +102,7 @@ impl Predictions {
     }
 
     fn keep(&self, app: &AppSeen, prediction: Prediction, at: Timestamp) {
-        let known = Kept {
-            prediction,
-            at,
-            tried: Instant::now(),
-            ground: Ground::of(app),
-        };
+        let known = Kept::new(app, prediction, at);
         lock(&self.0).insert(app.key.clone(), known);
     }
 
