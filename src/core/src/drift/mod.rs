@@ -15,6 +15,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use crate::object::identity::{AppKey, ObjectRef};
 use crate::object::live::Live;
 use crate::object::path::FieldPath;
+use crate::parallel;
 use report::{AppReport, DriftReport, ReportError};
 
 pub use words::{ago, show};
@@ -76,20 +78,36 @@ pub struct AppInput {
 
 /// Compares every Application of the input and asks what must be asked.
 pub fn report(input: &Input) -> DriftReport {
+    let each = parallel::map(&input.applications, |app| {
+        let mut errors = app.errors.clone();
+        let compared = match AppKey::from_object(&app.application) {
+            Ok(key) => Some(compare::compare(key, app, input.now, &mut errors)),
+            Err(why) => {
+                errors.push(ReportError::new(
+                    "read an Application",
+                    why,
+                    "leave it out of the scope, or repair the object",
+                ));
+                None
+            }
+        };
+        (compared, errors)
+    });
     let mut errors = Vec::new();
-    let mut compared = Vec::new();
-    for app in &input.applications {
-        errors.extend(app.errors.iter().cloned());
-        match AppKey::from_object(&app.application) {
-            Ok(key) => compared.push(compare::compare(key, app, input.now, &mut errors)),
-            Err(why) => errors.push(ReportError::new(
-                "read an Application",
-                why,
-                "leave it out of the scope, or repair the object",
-            )),
-        }
+    let mut compared = Vec::with_capacity(each.len());
+    for (app, of_app) in each {
+        compared.extend(app);
+        errors.extend(of_app);
     }
     let questions = questions::ask(&compared);
+    let mut differing: HashMap<(&str, &str), usize> = HashMap::new();
+    for cell in questions.iter().flat_map(|question| &question.cells) {
+        if cell.differs {
+            *differing
+                .entry((&cell.application_namespace, &cell.application))
+                .or_default() += 1;
+        }
+    }
     let applications = compared
         .iter()
         .map(|app| AppReport {
@@ -98,11 +116,10 @@ pub fn report(input: &Input) -> DriftReport {
             sync: app.status("/status/sync/status"),
             health: app.status("/status/health/status"),
             auto_sync: app.auto_sync(),
-            divergences: questions
-                .iter()
-                .flat_map(|q| &q.cells)
-                .filter(|c| c.differs && c.of(&app.key))
-                .count(),
+            divergences: differing
+                .get(&(app.key.namespace.as_str(), app.key.name.as_str()))
+                .copied()
+                .unwrap_or_default(),
             noise: app.noise(),
         })
         .collect();

@@ -1,6 +1,6 @@
 //! What the clusters hold: each kind listed once per cluster, then dealt out to the Applications.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -9,6 +9,7 @@ use serde_json::Value;
 use trueup_core::drift::report::ReportError;
 use trueup_core::object::identity::{AppKey, ObjectKey, ObjectRef};
 use trueup_core::object::live::Live;
+use trueup_core::parallel;
 
 use super::desired::unsupported;
 use super::{CONCURRENT, Look, Reader, from_read, scope};
@@ -23,9 +24,11 @@ type Wanted = BTreeMap<(String, String), (Kind, BTreeSet<String>)>;
 /// What one cluster gave.
 #[derive(Default)]
 struct ClusterState {
-    objects: BTreeMap<ObjectKey, Arc<Live>>,
+    objects: HashMap<ObjectKey, Arc<Live>>,
+    /// By namespace and name.
+    pods: BTreeMap<String, BTreeMap<String, Arc<Live>>>,
     /// Instance name → objects that carry its tracking mark.
-    tracked: BTreeMap<String, Vec<ObjectKey>>,
+    tracked: HashMap<String, Vec<ObjectKey>>,
     served: BTreeMap<(String, String), Option<Served>>,
     /// Kind, and namespace when only that one could not be read.
     unread: BTreeSet<(String, String, Option<String>)>,
@@ -35,23 +38,9 @@ struct ClusterState {
 }
 
 impl ClusterState {
-    /// The pods of one namespace: keys are ordered by it.
-    fn pods_in(&self, namespace: &str) -> impl Iterator<Item = &Value> + use<'_> {
-        let namespace = namespace.to_owned();
-        let from = ObjectKey {
-            namespace: Some(namespace.clone()),
-            group: String::new(),
-            kind: "Pod".to_owned(),
-            name: String::new(),
-        };
-        self.objects
-            .range(from..)
-            .take_while(move |(key, _)| {
-                key.namespace.as_deref() == Some(namespace.as_str())
-                    && key.group.is_empty()
-                    && key.kind == "Pod"
-            })
-            .map(|(_, pod)| &***pod)
+    fn pods_in(&self, namespace: &str) -> impl Iterator<Item = &Value> {
+        let here = self.pods.get(namespace).into_iter().flatten();
+        here.map(|(_, pod)| &***pod)
     }
 
     fn is_unread(&self, key: &ObjectKey) -> bool {
@@ -178,24 +167,22 @@ impl Reader {
             look.errors.extend(state.errors.iter().cloned());
             states.insert(context, state);
         }
-        for app in look.apps.values_mut() {
-            let Some(state) = app
-                .destination
-                .context
-                .as_ref()
-                .and_then(|context| states.get(context))
-            else {
-                continue;
+        let mut apps: Vec<_> = look.apps.values_mut().collect();
+        parallel::change(&mut apps, |app| {
+            let context = app.destination.context.as_ref();
+            let Some(state) = context.and_then(|context| states.get(context)) else {
+                return;
             };
             if app.rendering.is_none() {
-                continue;
+                return;
             }
-            deal_out(app, state, &app.key.instance(&self.namespace));
+            let instance = app.key.instance(&self.namespace);
+            deal_out(app, state, &instance);
             if pods {
                 let here = state.pods_in(&app.destination.namespace);
                 app.pods = scope::pods_of(&app.live, here);
             }
-        }
+        });
     }
 
     async fn read_cluster(
@@ -355,6 +342,10 @@ fn take_listing(state: &mut ClusterState, listing: Listing) {
                 .entry(instance.to_owned())
                 .or_default()
                 .push(key.clone());
+        }
+        if let ("", "Pod", Some(namespace)) = (&*key.group, &*key.kind, &key.namespace) {
+            let here = state.pods.entry(namespace.clone()).or_default();
+            here.insert(key.name.clone(), Arc::clone(&item));
         }
         state.objects.insert(key, item);
     }
