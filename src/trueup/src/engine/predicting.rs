@@ -91,14 +91,20 @@ impl Predictions {
         }
     }
 
-    /// The Applications that have to be asked about, and what is asked about each.
-    fn missing(&self, world: &World) -> Vec<AppSeen> {
+    /// The Applications that have to be asked about: those of the scope, and as long as none is chosen those that differ. A
+    /// dry run of every object of every Application would be a load that no incident needs.
+    fn missing(&self, world: &World, scope: &[AppKey]) -> Vec<AppSeen> {
         let kept = lock(&self.0);
+        let asked = |app: &AppSeen| match scope {
+            [] => differs(world, app),
+            scope => scope.contains(&app.key),
+        };
         let due = |app: &&AppSeen| {
             let tried = kept.get(&app.key).map(|known| known.tried.elapsed());
             app.complete && app.if_synced.is_none() && tried.is_none_or(|ago| ago >= BREATH)
         };
-        world.applications.values().filter(due).cloned().collect()
+        let apps = world.applications.values();
+        apps.filter(|app| asked(app)).filter(due).cloned().collect()
     }
 
     fn keep(&self, app: &AppSeen, prediction: Prediction, at: Timestamp) {
@@ -127,7 +133,7 @@ pub(super) async fn keep_predicting(engine: Weak<Engine>) {
             continue;
         };
         let mut any = false;
-        for app in engine.predictions.missing(&world) {
+        for app in engine.predictions.missing(&world, &engine.run().scope) {
             let at = engine.ports.clock.now();
             let prediction = engine.reader.predict_as_seen(&app).await;
             engine.predictions.keep(&app, prediction, at);
@@ -138,6 +144,16 @@ pub(super) async fn keep_predicting(engine: Weak<Engine>) {
             let _ = engine.glance().await;
         }
     }
+}
+
+/// Whether Argo CD or the comparison sees a difference.
+fn differs(world: &World, app: &AppSeen) -> bool {
+    let synced = app.object.pointer("/status/sync/status") == Some(&Value::from("Synced"));
+    let report = &world.report.applications;
+    let seen = report
+        .iter()
+        .find(|seen| seen.name == app.key.name && seen.namespace == app.key.namespace);
+    !synced || seen.is_none_or(|seen| seen.divergences > 0)
 }
 
 fn same_objects(old: &[Arc<Live>], new: &[Arc<Live>]) -> bool {

@@ -210,6 +210,8 @@ pub fn if_synced(model: &Model, app: &AppNow, doc: &mut Doc) {
             "not asked any more: the incident is closed"
         } else if app.incomplete {
             "not known: not all of it could be read"
+        } else if model.run().scope.is_empty() && app.divergences == 0 && app.sync == "Synced" {
+            "nothing differs; a dry run tells once it is in the scope"
         } else {
             "being worked out, by a dry run of what is there now"
         };
