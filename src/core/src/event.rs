@@ -173,6 +173,10 @@ pub enum Effect {
         /// `automated` as it shall stand; `null` when auto-sync stays off.
         automated: Value,
         patch: Value,
+        /// `startedAt` of the last operation before it: what Argo CD starts afterwards is another one. Times have a resolution
+        /// of one second.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operation_before: Option<String>,
     },
     Act {
         application: AppKey,

@@ -12,6 +12,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Of so many Applications it is asked what a sync would do before a scope is chosen, whether they differ or not.
+pub const FEW: usize = 50;
+
 /// One look at the world.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Now {
@@ -518,6 +521,7 @@ mod tests {
             application: key.clone(),
             automated: Value::Null,
             patch: Value::Null,
+            operation_before: None,
         };
         run.op_order.push(OpId("2".into()));
         run.ops.insert(

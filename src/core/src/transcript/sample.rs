@@ -536,6 +536,7 @@ fn thaw(pen: &mut Pen) {
                 application: app(name),
                 automated,
                 patch,
+                operation_before: None,
             },
             "auto-sync on: prune, selfHeal",
         );

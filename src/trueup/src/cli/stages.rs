@@ -85,7 +85,7 @@ async fn opened_or_new(
                 {
                     plan.incident.clone()
                 }
-                _ => fresh_id(settings)?,
+                _ => fresh_id(settings, &[])?,
             };
             Opening::New {
                 incident,
@@ -113,12 +113,12 @@ fn without_answers(mut plan: Plan) -> Plan {
     plan
 }
 
-pub(super) fn fresh_id(settings: &Settings) -> Result<IncidentId, Trouble> {
+pub(super) fn fresh_id(settings: &Settings, foreign: &[&str]) -> Result<IncidentId, Trouble> {
     let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     let taken = journal::list(&settings.state_dir)?;
     (1..1000)
         .filter_map(|n| format!("INC-{day}-{n}").parse::<IncidentId>().ok())
-        .find(|id| !taken.contains(id))
+        .find(|id| !taken.contains(id) && !foreign.contains(&id.as_str()))
         .ok_or_else(|| {
             Trouble::failed(
                 "name a new incident",
@@ -135,7 +135,7 @@ pub async fn start(settings: &Settings, args: &StartArgs, boundaries: Arc<dyn Bo
             Some(id) => id
                 .parse()
                 .map_err(|e| Trouble::failed("open an incident", e, "choose another --incident"))?,
-            None => fresh_id(settings)?,
+            None => fresh_id(settings, &[])?,
         };
         let opening = Opening::New {
             incident,
@@ -294,7 +294,7 @@ async fn do_freeze(
             Some(id) => id
                 .parse()
                 .map_err(|e| Trouble::failed("open an incident", e, "choose another --incident"))?,
-            None => fresh_id(settings)?,
+            None => fresh_id(settings, &[])?,
         };
         Opening::New {
             incident,

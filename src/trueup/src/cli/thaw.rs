@@ -1,6 +1,6 @@
 //! `trueup thaw`: stage 7 alone, by the journal or, where that is lost, by the notes on the Applications.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 use trueup_core::{
@@ -8,7 +8,6 @@ use trueup_core::{
     object::identity::AppKey,
     policy::Note,
     sheet::{Command, Refusal},
-    text,
 };
 
 use super::{
@@ -106,34 +105,42 @@ async fn thaw_from_notes(
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<i32, Trouble> {
     let write = not_armed(settings)?;
-    let from = noted(settings, args).await?;
-    let incident = fresh_id(settings)?;
-    let opening = Opening::New {
-        incident: incident.clone(),
-        scope: args.apps.clone(),
-        plan: None,
-    };
-    let opened = app::open(settings, opening, boundaries).await?;
-    let engine = opened.engine;
-    let done = restore_each(settings, args, write, &engine, &from).await;
-    let nothing = engine.run().op_order.is_empty();
-    if done.is_err() && nothing {
-        // Nothing was written: what was opened for it is no incident.
-        let _ = engine.say(&Command::Close).await;
+    let noted = noted(settings, args).await?;
+    // Another folder may have named its incidents as this one would.
+    let foreign: Vec<&str> = noted.keys().map(String::as_str).collect();
+    for (from, apps) in &noted {
+        let incident = fresh_id(settings, &foreign)?;
+        let opening = Opening::New {
+            incident: incident.clone(),
+            scope: apps.iter().map(ToString::to_string).collect(),
+            plan: None,
+        };
+        let opened = app::open(settings, opening, Arc::clone(&boundaries)).await?;
+        let engine = opened.engine;
+        let done = restore_each(settings, apps, write, &engine, from).await;
+        let nothing = engine.run().op_order.is_empty();
+        if done.is_err() && nothing {
+            // Nothing was written: what was opened for it is no incident.
+            let _ = engine.say(&Command::Close).await;
+        }
+        engine.leave().await;
+        done.map_err(|trouble| match nothing {
+            true => trouble,
+            false => trouble.or_else(&format!(
+                "they are frozen by {incident} now: `trueup resume {incident}` looks, decides and thaws"
+            )),
+        })?;
     }
-    engine.leave().await;
-    done.map_err(|trouble| match nothing {
-        true => trouble,
-        false => trouble.or_else(&format!(
-            "they are frozen by {incident} now: `trueup resume {incident}` looks, decides and thaws"
-        )),
-    })
+    Ok(0)
 }
 
-/// The one incident whose note all of them bear.
-async fn noted(settings: &Settings, args: &AppsArgs) -> Result<String, Trouble> {
+/// The incidents whose notes they bear, and which of them bears which.
+async fn noted(
+    settings: &Settings,
+    args: &AppsArgs,
+) -> Result<BTreeMap<String, Vec<AppKey>>, Trouble> {
     let wired = wire(settings, random_key(), no_log()).await?;
-    let mut from: Option<(AppKey, String)> = None;
+    let mut from: BTreeMap<String, Vec<AppKey>> = BTreeMap::new();
     for name in &args.apps {
         let key = wired.reader.app_key(name);
         let Some(application) = wired.hub.get(&application_ref(&key)).await? else {
@@ -152,56 +159,41 @@ async fn noted(settings: &Settings, args: &AppsArgs) -> Result<String, Trouble> 
             )
             .into());
         };
-        match &from {
-            Some((first, other)) if *other != note.incident => {
-                return Err(Refusal::new(
-                    5,
-                    text::line(&format!(
-                        "{first} was frozen by {other}, {key} by {}",
-                        note.incident
-                    )),
-                    "thaw those of one incident at a time",
-                )
-                .into());
-            }
-            _ => from = Some((key, note.incident)),
-        }
+        from.entry(note.incident).or_default().push(key);
     }
-    from.map(|(_, incident)| incident)
-        .ok_or_else(|| Refusal::new(0, "no Application is named", "name at least one").into())
+    Ok(from)
 }
 
 async fn restore_each(
     settings: &Settings,
-    args: &AppsArgs,
+    wanted: &[AppKey],
     write: Armed,
     engine: &Engine,
     from: &str,
-) -> Result<i32, Trouble> {
-    let wanted: Vec<AppKey> = args.apps.iter().map(|name| key(engine, name)).collect();
+) -> Result<(), Trouble> {
     engine.look().await?;
-    set_freeze(engine, &wanted, write, Some(from)).await?;
-    for key in &wanted {
+    set_freeze(engine, wanted, write, Some(from)).await?;
+    for key in wanted {
         engine.say(&as_found(key)).await?;
     }
-    compared_now(engine, &wanted).await?;
+    compared_now(engine, wanted).await?;
     walk::write(
         engine,
         Command::Restore {
-            applications: wanted.clone(),
+            applications: wanted.to_vec(),
         },
     )
     .await?;
     for key in wanted {
         let said = format!("thawed as its note of {from} says");
         let more = json!({"incident": from, "state": "thawed", "from": "note"});
-        did(settings, "Thaw", &key, &said, more);
+        did(settings, "Thaw", key, &said, more);
     }
     let (_, now) = engine.look().await?;
     if now.owed(&engine.run()).is_empty() {
         engine.say(&Command::Close).await?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// What Argo CD compared a while ago says nothing about what it would do once auto-sync is on.

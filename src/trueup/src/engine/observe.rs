@@ -77,7 +77,7 @@ impl Engine {
             pods: true,
             permissions: first || self.unasked(run),
             owners: true,
-            predictions: first && run.landed.is_empty(),
+            predictions: first && scope.is_some() && run.landed.is_empty(),
             git_only: false,
             glance,
         };

@@ -397,6 +397,7 @@ impl Engine {
                 application: key.clone(),
                 automated,
                 patch,
+                operation_before: None,
             });
         }
         let (sampled, broken) = run.gates_before_thaw(applications);

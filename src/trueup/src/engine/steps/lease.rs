@@ -4,6 +4,7 @@
 //! somebody is here.
 
 use std::{
+    path::Path,
     sync::Weak,
     time::{Duration, Instant},
 };
@@ -134,26 +135,29 @@ impl Engine {
         self.held(lease, &self.holder())
     }
 
-    /// Who holds a Lease that is still good, unless it is the one named.
+    /// Who holds a Lease that is still good, unless it is the one named. A process of this machine that is gone holds nothing.
     fn held(&self, lease: &Value, but: &str) -> Option<String> {
-        let holder = lease
+        let identity = lease
             .pointer("/spec/holderIdentity")
             .and_then(Value::as_str)
             .filter(|h| !h.is_empty())?;
+        let (holder, process) = identity.rsplit_once('#').unwrap_or((identity, ""));
+        let host = holder.rsplit_once('@').map_or("", |(_, place)| place);
+        let here = host.split('/').next() == Some(self.setting.host.as_str());
         let renewed: Timestamp = lease
             .pointer("/spec/renewTime")
             .and_then(Value::as_str)?
             .parse()
             .ok()?;
         let age = self.ports.clock.now().duration_since(renewed).as_secs();
-        (holder != but && age < GOOD_FOR)
+        (holder != but && age < GOOD_FOR && !(here && is_gone(process)))
             .then(|| text::line(&format!("{holder}, seen {age} s ago")))
     }
 
     fn lease_body(&self, lease: &ObjectRef, held: Option<&Value>) -> (WriteKind, Value) {
         let now = format!("{:.6}", self.ports.clock.now());
         let spec = json!({
-            "holderIdentity": self.holder(),
+            "holderIdentity": format!("{}#{}", self.holder(), std::process::id()),
             "leaseDurationSeconds": GOOD_FOR,
             "renewTime": now,
         });
@@ -237,6 +241,14 @@ impl Engine {
             );
         }
     }
+}
+
+/// Whether a process is known not to be there any more; where processes cannot be seen, none is.
+fn is_gone(process: &str) -> bool {
+    let own = Path::new("/proc/self").exists();
+    own && process
+        .parse::<u32>()
+        .is_ok_and(|id| !Path::new("/proc").join(id.to_string()).exists())
 }
 
 /// Renews the Lease beside whatever else goes on, for as long as the engine is there.

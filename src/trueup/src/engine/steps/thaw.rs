@@ -51,6 +51,7 @@ impl Engine {
                     application: key.clone(),
                     automated: automated.clone(),
                     patch: patch.clone(),
+                    operation_before: started_at(fresh).map(str::to_owned),
                 };
                 Ok((effect, patch))
             })
@@ -148,10 +149,15 @@ impl Engine {
         else {
             return Ok(());
         };
+        let before = run.ops.get(&op).and_then(|op| match &op.effect {
+            Effect::Thaw {
+                operation_before, ..
+            } => operation_before.clone(),
+            _ => None,
+        });
         let seen = self.refresh(key).await?;
         let wanted = self.target_policy(key)?;
-        let verdict = thaw_verdict(&seen, &wanted, at);
-        let _ = op;
+        let verdict = thaw_verdict(&seen, &wanted, at, before.as_deref());
         self.record(Event::ThawWatched {
             application: key.clone(),
             round: rounds + 1,
@@ -237,10 +243,17 @@ fn at_once(application: &Value, prediction: Option<&Prediction>, prunes: bool) -
     }
 }
 
+fn started_at(application: &Value) -> Option<&str> {
+    application
+        .pointer("/status/operationState/startedAt")?
+        .as_str()
+}
+
 fn thaw_verdict(
     seen: &Value,
     wanted: &Policy,
     thawed_at: jiff::Timestamp,
+    before: Option<&str>,
 ) -> Result<String, String> {
     let stands = Policy::of(seen);
     if stands.automated() != wanted.automated() {
@@ -253,9 +266,8 @@ fn thaw_verdict(
         .pointer("/status/operationState/operation/initiatedBy/automated")
         .and_then(Value::as_bool)
         == Some(true);
-    let started: Option<jiff::Timestamp> = seen
-        .pointer("/status/operationState/startedAt")
-        .and_then(Value::as_str)
+    let started: Option<jiff::Timestamp> = started_at(seen)
+        .filter(|at| Some(*at) != before)
         .and_then(|text| text.parse().ok());
     if automated && started.is_some_and(|at| at.as_second() >= thawed_at.as_second()) {
         return Err("auto-sync started a sync that was not shown".into());

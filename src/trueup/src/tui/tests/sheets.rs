@@ -118,6 +118,7 @@ fn a_token_is_typed_for_one_sheet() {
                     application: trueup_core::transcript::sample::app("like"),
                     automated: json!({}),
                     patch: json!([]),
+                    operation_before: None,
                 });
             },
             false,

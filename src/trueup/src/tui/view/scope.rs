@@ -10,7 +10,11 @@ use crate::tui::{
         words::{self, age, count, since},
     },
 };
-use trueup_core::{now::AppNow, object::identity::AppKey, text};
+use trueup_core::{
+    now::{self, AppNow},
+    object::identity::AppKey,
+    text,
+};
 
 pub fn screen(model: &Model) -> Screen<'_> {
     let all = model.now().apps.len();
@@ -210,7 +214,11 @@ pub fn if_synced(model: &Model, app: &AppNow, doc: &mut Doc) {
             "not asked any more: the incident is closed"
         } else if app.incomplete {
             "not known: not all of it could be read"
-        } else if model.run().scope.is_empty() && app.divergences == 0 && app.sync == "Synced" {
+        } else if model.run().scope.is_empty()
+            && model.now().apps.len() > now::FEW
+            && app.divergences == 0
+            && app.sync == "Synced"
+        {
             "nothing differs; a dry run tells once it is in the scope"
         } else {
             "being worked out, by a dry run of what is there now"
