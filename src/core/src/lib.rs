@@ -14,7 +14,6 @@ pub mod ids;
 pub mod ignore;
 pub mod now;
 pub mod object;
-pub mod parallel;
 pub mod plan;
 pub mod policy;
 pub mod rules;

@@ -24,7 +24,6 @@ use serde_json::Value;
 use crate::object::identity::{AppKey, ObjectRef};
 use crate::object::live::Live;
 use crate::object::path::FieldPath;
-use crate::parallel;
 use report::{AppReport, DriftReport, ReportError};
 
 pub use words::{ago, show};
@@ -78,26 +77,18 @@ pub struct AppInput {
 
 /// Compares every Application of the input and asks what must be asked.
 pub fn report(input: &Input) -> DriftReport {
-    let each = parallel::map(&input.applications, |app| {
-        let mut errors = app.errors.clone();
-        let compared = match AppKey::from_object(&app.application) {
-            Ok(key) => Some(compare::compare(key, app, input.now, &mut errors)),
-            Err(why) => {
-                errors.push(ReportError::new(
-                    "read an Application",
-                    why,
-                    "leave it out of the scope, or repair the object",
-                ));
-                None
-            }
-        };
-        (compared, errors)
-    });
     let mut errors = Vec::new();
-    let mut compared = Vec::with_capacity(each.len());
-    for (app, of_app) in each {
-        compared.extend(app);
-        errors.extend(of_app);
+    let mut compared = Vec::new();
+    for app in &input.applications {
+        errors.extend(app.errors.iter().cloned());
+        match AppKey::from_object(&app.application) {
+            Ok(key) => compared.push(compare::compare(key, app, input.now, &mut errors)),
+            Err(why) => errors.push(ReportError::new(
+                "read an Application",
+                why,
+                "leave it out of the scope, or repair the object",
+            )),
+        }
     }
     let questions = questions::ask(&compared);
     let mut differing: HashMap<(&str, &str), usize> = HashMap::new();

@@ -9,7 +9,6 @@ use serde_json::Value;
 use trueup_core::drift::report::ReportError;
 use trueup_core::object::identity::{AppKey, ObjectKey, ObjectRef};
 use trueup_core::object::live::Live;
-use trueup_core::parallel;
 
 use super::desired::unsupported;
 use super::{CONCURRENT, Look, Reader, from_read, scope};
@@ -167,14 +166,13 @@ impl Reader {
             look.errors.extend(state.errors.iter().cloned());
             states.insert(context, state);
         }
-        let mut apps: Vec<_> = look.apps.values_mut().collect();
-        parallel::change(&mut apps, |app| {
+        for app in look.apps.values_mut() {
             let context = app.destination.context.as_ref();
             let Some(state) = context.and_then(|context| states.get(context)) else {
-                return;
+                continue;
             };
             if app.rendering.is_none() {
-                return;
+                continue;
             }
             let instance = app.key.instance(&self.namespace);
             deal_out(app, state, &instance);
@@ -182,7 +180,7 @@ impl Reader {
                 let here = state.pods_in(&app.destination.namespace);
                 app.pods = scope::pods_of(&app.live, here);
             }
-        });
+        }
     }
 
     async fn read_cluster(
