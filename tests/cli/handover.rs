@@ -49,16 +49,18 @@ fn a_thaw_by_the_note_brings_no_commit_that_nobody_was_shown() {
     let refused = bench.document(3, "Error", &thaw);
     assert_eq!(refused["rule"], 3, "{refused}");
     assert!(
-        refused["hint"]
-            .as_str()
-            .unwrap()
-            .contains("trueup resume INC-"),
+        refused["hint"].as_str().unwrap().contains("--take-over G1"),
         "{refused}"
     );
     let app = bench.application("profile-service");
     assert_eq!(app["spec"]["syncPolicy"]["automated"]["enabled"], false);
     assert_eq!(algorithm(&bench, "profile"), before);
-    // It is frozen by the incident of this folder now, and once nothing would move it is thawed as it was found.
+    let status = bench.document(1, "Status", &["status"]);
+    assert_eq!(
+        status["frozen"][0]["incident"], "G1",
+        "the note is as it was: {status}"
+    );
+    // Once nothing would move it is thawed as it was found.
     bench.foreign_push("deploy/profile/auth-config.yaml", |text| {
         text.replace("RS999", "HS256")
     });
@@ -190,4 +192,26 @@ fn what_was_handed_over_at_the_close_is_thawed_or_taken_over() {
         "{app}"
     );
     assert_eq!(app["spec"].get("syncPolicy"), None);
+}
+
+/// What somebody set by a live action meanwhile is in no commit of the plan: the plan is what was reviewed.
+#[test]
+fn a_run_commits_nothing_that_a_live_action_set() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan();
+    bench.walk(4, &plan, &["--write", "all"]);
+    let pushes = bench.lab.pushes();
+    let act = ["act", "patch", "like-service", "ConfigMap/auth-config"];
+    let typo = [".data.JWT_PUBLIC_KEY_ID", "key-typo"];
+    bench.ends(0, &[&act[..], &typo, &WRITE].concat());
+    let on = ["--write", "all", "--attest", SEEN];
+    let refused = bench.walk(3, &plan, &on);
+    assert!(
+        refused["reason"].as_str().unwrap().contains("live action"),
+        "{refused}"
+    );
+    assert_eq!(bench.lab.pushes(), pushes, "something was pushed");
 }

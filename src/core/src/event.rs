@@ -714,6 +714,11 @@ pub enum Event {
         application: AppKey,
         by: String,
     },
+    /// Somebody changed the policy of an Application after its thaw; without a reason it is as targeted again.
+    PolicyMoved {
+        application: AppKey,
+        why: Option<String>,
+    },
     CommandRan {
         #[serde(flatten)]
         line: CommandLine,

@@ -16,6 +16,7 @@ pub mod now;
 pub mod object;
 pub mod plan;
 pub mod policy;
+pub mod reopen;
 pub mod rules;
 pub mod run;
 pub mod sheet;

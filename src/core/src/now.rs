@@ -301,12 +301,9 @@ impl Now {
         })
     }
 
-    /// Thawed Applications whose policy somebody changed since.
-    fn not_as_targeted<'a>(
-        &'a self,
-        run: &'a crate::run::Run,
-    ) -> impl Iterator<Item = Obligation> + 'a {
-        run.apps.iter().filter_map(|(key, app)| {
+    /// Thawed Applications whose policy is not as the journal has it: how somebody changed it, or that it is as targeted again.
+    pub fn policies_moved(&self, run: &crate::run::Run) -> Vec<(AppKey, Option<String>)> {
+        let moved = run.apps.iter().filter_map(|(key, app)| {
             let Thaw::Watched { at, .. } = app.thaw else {
                 return None;
             };
@@ -314,20 +311,16 @@ impl Now {
             let seen = self.apps.get(key).filter(|_| self.at > at)?;
             let wanted = Policy::new(Some(whole.clone()));
             let stands = Policy::new(Some(seen.sync_policy.clone()));
-            (stands.automated() != wanted.automated()).then(|| Obligation {
-                id: format!("thaw:{key}"),
-                what: crate::text::line(&format!(
-                    "{key} was thawed, and its auto-sync is not as targeted any more: it is {}, the target is {}",
+            let why = (stands.automated() != wanted.automated()).then(|| {
+                crate::text::line(&format!(
+                    "was thawed, and its auto-sync is not as targeted any more: it is {}, the target is {}",
                     stands.words(),
                     wanted.words()
-                )),
-                application: Some(key.clone()),
-                owner: None,
-                until: None,
-                blocks_close: true,
-                settle: "freeze".into(),
-            })
-        })
+                ))
+            });
+            (why != app.policy_moved).then(|| (key.clone(), why))
+        });
+        moved.collect()
     }
 
     /// What is owed before the incident can end: what the journal says, and what only a look can tell.
@@ -354,7 +347,6 @@ impl Now {
             blocks_close: true,
             settle: Obligation::ELSEWHERE.into(),
         }));
-        owed.extend(self.not_as_targeted(run));
         // Of what was set and is not decided, or not decided any more, only a look tells whether it is in Git.
         let acted = |key: &CellKey| {
             run.acted().any(|acted| {
@@ -452,7 +444,7 @@ mod tests {
             reason: None,
         };
         app.target = Some((target, on.clone(), String::new()));
-        let owed = |sync_policy: Value| {
+        let moved = |run: &Run, sync_policy: Value| {
             let app = AppNow {
                 sync_policy,
                 ..AppNow::default()
@@ -462,20 +454,22 @@ mod tests {
                 apps: BTreeMap::from([(key.clone(), app)]),
                 ..Now::default()
             };
-            (now.owed(&run), crate::workflow::next(&run, &now))
+            now.policies_moved(run)
         };
-        assert_eq!(owed(on.clone()).0, []);
+        assert_eq!(moved(&run, on.clone()), []);
         for changed in [
             Value::Null,
             json!({"automated": {"prune": true, "enabled": false}}),
         ] {
-            let (owed, _) = owed(changed);
-            assert!(owed.len() == 1 && owed[0].blocks_close, "{owed:?}");
-            assert!(
-                owed[0].what.contains("is off, the target is prune"),
-                "{owed:?}"
-            );
+            let moved = moved(&run, changed);
+            let why = moved[0].1.as_deref().unwrap();
+            assert!(why.contains("is off, the target is prune"), "{why}");
         }
+        // It is owed, in every transcript too, until it is as targeted again.
+        run.apps.get_mut(&key).unwrap().policy_moved = Some("was switched off".into());
+        let owed = run.obligations();
+        assert!(owed.len() == 1 && owed[0].blocks_close, "{owed:?}");
+        assert_eq!(moved(&run, on), [(key.clone(), None)]);
     }
 
     #[test]

@@ -127,6 +127,8 @@ pub struct AppRun {
     pub sync: Sync,
     pub gates: BTreeMap<String, GateRun>,
     pub thaw: Thaw,
+    /// How somebody changed the policy after the thaw.
+    pub policy_moved: Option<String>,
     pub acts: Vec<OpId>,
 }
 
@@ -766,6 +768,9 @@ impl Run {
                 });
             }
             Event::Unparked { application, .. } => self.app(application).parked = None,
+            Event::PolicyMoved { application, why } => {
+                self.app(application).policy_moved.clone_from(why);
+            }
             Event::Exported { format, .. } => self.exported.push(format.clone()),
             Event::Closed { by } => self.closed = Some((by.clone(), at)),
             Event::ActReread { op, after, .. } => {
@@ -858,6 +863,7 @@ impl Run {
                     mechanism,
                 };
                 app.thaw = Thaw::Not;
+                app.policy_moved = None;
             }
             Effect::Sync {
                 application,
@@ -1111,10 +1117,14 @@ impl Run {
                     .into(),
                 });
             }
-            if let Thaw::Broken { why, .. } = &app.thaw {
+            let broken = match &app.thaw {
+                Thaw::Broken { why, .. } => Some(format!("{key} did not stay as thawed: {why}")),
+                _ => app.policy_moved.as_ref().map(|why| format!("{key} {why}")),
+            };
+            if let Some(what) = broken {
                 owed.push(Obligation {
                     id: format!("thaw:{key}"),
-                    what: format!("{key} did not stay as thawed: {why}"),
+                    what,
                     application: Some(key.clone()),
                     owner: None,
                     until: None,

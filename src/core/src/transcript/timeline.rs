@@ -463,6 +463,13 @@ fn people(event: &Event, run: &Run) -> Option<String> {
         Event::Unparked { application, by } => {
             format!("{} goes on (by {})", app(run, application), say(by))
         }
+        Event::PolicyMoved { application, why } => match why {
+            Some(why) => format!("{} {}", app(run, application), say(why)),
+            None => format!(
+                "auto-sync of {} is as targeted again",
+                app(run, application)
+            ),
+        },
         Event::Revealed { what, by } => {
             format!("{} revealed on the screen by {}", say(what), say(by))
         }

@@ -46,7 +46,11 @@ pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
         }
         None => known.is_empty(),
     });
-    if none {
+    // A closed incident says nothing of what others froze: the notes do.
+    let ended = named.is_none()
+        && app::open_incidents(settings).is_ok_and(|open| open.is_empty())
+        && any_note(settings).await;
+    if none || ended {
         return from_cluster(settings, args.line, named).await;
     }
     match of_incident(settings, args).await {
@@ -369,6 +373,15 @@ fn freeze_word(run: &Run, app: &AppRun, seen: Option<&AppNow>) -> String {
         }
         (freeze, _) => freeze.word().to_owned(),
     }
+}
+
+/// Whether an Application of the cluster bears a note; what cannot be read bears none here, and says so where it is asked for.
+async fn any_note(settings: &Settings) -> bool {
+    let Ok(wired) = wire(settings, random_key(), no_log()).await else {
+        return false;
+    };
+    let found = wired.reader.applications(None).await;
+    found.is_ok_and(|(all, _, _)| all.iter().any(|object| Note::of(object).is_some()))
 }
 
 /// Without a journal: the notes on the cluster's Applications say what is frozen and by whom; of one incident where one is

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use trueup_core::{
     event::Armed,
     object::identity::AppKey,
     policy::Note,
     sheet::{Command, Refusal},
+    text,
 };
 
 use super::{
@@ -172,6 +173,27 @@ async fn restore_each(
     from: &str,
 ) -> Result<(), Trouble> {
     engine.look().await?;
+    // Before anything is taken over: what is refused leaves the note as it was.
+    engine.say(&Command::Arm { write }).await?;
+    for key in wanted {
+        let seen = engine.refresh(key).await?;
+        let on = Note::of(&seen).is_some_and(|note| note.found_policy().is_on());
+        let status = seen.pointer("/status/sync/status").and_then(Value::as_str);
+        if on && status != Some("Synced") {
+            return Err(Refusal::new(
+                3,
+                text::line(&format!(
+                    "{key} is {}: with auto-sync on, Argo CD would do at once what nobody was shown",
+                    status.unwrap_or("not compared")
+                )),
+                format!(
+                    "where its journal is, decide there; else `trueup freeze {} --take-over {from} --write cluster`, then look and decide: `trueup resume`",
+                    key.name
+                ),
+            )
+            .into());
+        }
+    }
     set_freeze(engine, wanted, write, Some(from)).await?;
     for key in wanted {
         engine.say(&as_found(key)).await?;

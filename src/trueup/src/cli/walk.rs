@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use trueup_core::{
-    decision::{CellKey, Decision},
-    event::Armed,
+    decision::{CellKey, Decision, LiveOf, Take},
+    event::{Armed, Effect},
     now::Now,
     object::{identity::AppKey, path::Pattern},
     plan::{ExpectSync, Plan, PlannedDecision},
@@ -167,6 +167,9 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             Done::Ended(ended) => return Ok(Some(ended)),
         }
         if let Some(ended) = unmatched(engine, answers).await? {
+            return Ok(Some(ended));
+        }
+        if let Some(ended) = not_of_the_plan(&engine.run(), answers) {
             return Ok(Some(ended));
         }
     }
@@ -548,6 +551,68 @@ fn expects_nothing(planned: &PlannedDecision, now: &Now, hint: &str) -> Option<E
 }
 
 /// Whether the decision came out as the plan expects.
+/// What somebody set by a live action that the plan does not have became a decision: it goes into no commit of this plan. Nor does
+/// a value other than the one that the plan expects.
+fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
+    let of_plan = |cell: &CellKey| {
+        run.ops
+            .values()
+            .filter(|op| op.done())
+            .any(|op| match &op.effect {
+                Effect::Act {
+                    object,
+                    action,
+                    cell: Some(set),
+                    ..
+                } => {
+                    set.is_same(cell)
+                        && answers.plan.act.iter().any(|act| {
+                            run.named(&act.application) == Some(&set.application)
+                                && act.action == *action
+                                && act.object == format!("{}/{}", object.kind, object.name)
+                        })
+                }
+                _ => false,
+            })
+    };
+    let acted =
+        run.decisions.values().find(|decision| {
+            decision.take == Take::Live(LiveOf::default())
+                && run.acted().any(|cell| cell.is_same(&decision.cell))
+                && !of_plan(&decision.cell)
+                && !answers.plan.decisions.iter().any(|planned| {
+                    planned.take == decision.take && matches(planned, &decision.cell)
+                })
+        });
+    if let Some(decision) = acted {
+        let cell = &decision.cell;
+        return Some(Ended::new(
+            Stage::Commit,
+            3,
+            3,
+            text::line(&format!(
+                "{} {} of {} was set by a live action that the plan does not have: it would go into its commit",
+                cell.object, cell.field, cell.application.name
+            )),
+            format!(
+                "put it into `act` of the plan and {GO_ON}; or decide it on the screen (`trueup resume`), or put it back there"
+            ),
+        ));
+    }
+    answers.plan.decisions.iter().find_map(|planned| {
+        let mine: Vec<CellKey> = run
+            .decisions
+            .keys()
+            .filter(|key| {
+                let first = answers.plan.decisions.iter().find(|one| matches(one, key));
+                first == Some(planned)
+            })
+            .cloned()
+            .collect();
+        came_out(planned, &mine, &run.decisions)
+    })
+}
+
 fn came_out(
     planned: &PlannedDecision,
     mine: &[CellKey],

@@ -40,6 +40,9 @@ impl Engine {
                 })?;
             }
         }
+        for (application, why) in now.policies_moved(&run) {
+            self.record(Event::PolicyMoved { application, why })?;
+        }
         for (key, why) in lost(&run, world, now) {
             self.record(Event::FreezeLost {
                 application: key,

@@ -16,6 +16,7 @@ use trueup_core::{
         path::FieldPath,
     },
     policy::{self, Policy, State},
+    reopen,
     run::Run,
     text,
 };
@@ -163,7 +164,7 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
         }
         apps.insert(key.clone(), app_now(app, &world.report));
     }
-    Now {
+    let mut now = Now {
         at: world.observed_at,
         cells,
         questions,
@@ -184,7 +185,9 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
             .iter()
             .map(|e| text::line(&format!("{}: {}", e.what, e.why)))
             .collect(),
-    }
+    };
+    reopen::ask_again(run, &mut now);
+    now
 }
 
 fn questions(report: &DriftReport) -> Vec<QuestionNow> {
