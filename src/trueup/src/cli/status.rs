@@ -49,7 +49,7 @@ pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
     // A closed incident says nothing of what others froze: the notes do.
     let ended = named.is_none()
         && app::open_incidents(settings).is_ok_and(|open| open.is_empty())
-        && any_note(settings).await;
+        && foreign_note(settings).await;
     if none || ended {
         return from_cluster(settings, args.line, named).await;
     }
@@ -375,13 +375,19 @@ fn freeze_word(run: &Run, app: &AppRun, seen: Option<&AppNow>) -> String {
     }
 }
 
-/// Whether an Application of the cluster bears a note; what cannot be read bears none here, and says so where it is asked for.
-async fn any_note(settings: &Settings) -> bool {
+/// Whether an Application of the cluster bears the note of an incident that this folder does not have; what cannot be read
+/// bears none here, and says so where it is asked for.
+async fn foreign_note(settings: &Settings) -> bool {
+    let known = journal::list(&settings.state_dir).unwrap_or_default();
     let Ok(wired) = wire(settings, random_key(), no_log()).await else {
         return false;
     };
     let found = wired.reader.applications(None).await;
-    found.is_ok_and(|(all, _, _)| all.iter().any(|object| Note::of(object).is_some()))
+    let foreign = |note: Note| !known.iter().any(|id| id.as_str() == note.incident);
+    found.is_ok_and(|(all, _, _)| {
+        all.iter()
+            .any(|object| Note::of(object).is_some_and(foreign))
+    })
 }
 
 /// Without a journal: the notes on the cluster's Applications say what is frozen and by whom; of one incident where one is

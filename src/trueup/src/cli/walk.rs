@@ -551,8 +551,8 @@ fn expects_nothing(planned: &PlannedDecision, now: &Now, hint: &str) -> Option<E
 }
 
 /// Whether the decision came out as the plan expects.
-/// What somebody set by a live action that the plan does not have became a decision: it goes into no commit of this plan. Nor does
-/// a value other than the one that the plan expects.
+/// What somebody set by a live action became a decision: where the plan decides that field it goes into no commit of the plan. Nor
+/// does a value other than the one that the plan expects.
 fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
     let of_plan = |cell: &CellKey| {
         run.ops
@@ -580,8 +580,8 @@ fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
             decision.take == Take::Live(LiveOf::default())
                 && run.acted().any(|cell| cell.is_same(&decision.cell))
                 && !of_plan(&decision.cell)
-                && !answers.plan.decisions.iter().any(|planned| {
-                    planned.take == decision.take && matches(planned, &decision.cell)
+                && answers.plan.decisions.iter().any(|planned| {
+                    planned.take != decision.take && matches(planned, &decision.cell)
                 })
         });
     if let Some(decision) = acted {
@@ -591,7 +591,7 @@ fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
             3,
             3,
             text::line(&format!(
-                "{} {} of {} was set by a live action that the plan does not have: it would go into its commit",
+                "{} {} of {} was set by a live action, and the plan decides it otherwise: it would go into its commit",
                 cell.object, cell.field, cell.application.name
             )),
             format!(
