@@ -134,7 +134,8 @@ pub(super) fn matches_nothing(engine: &Engine, answers: &Answers, now: &Now) -> 
     let run = engine.run();
     for (number, planned) in answers.plan.decisions.iter().enumerate() {
         let decided = run.decisions.keys().any(|key| matches(planned, key))
-            || acted_on(&run).any(|key| matches(planned, &key));
+            // A removal leaves no decision behind, since there is nothing left to decide.
+            || run.acted().any(|key| matches(planned, key));
         if !decided && !now.cells.keys().any(|key| matches(planned, key)) {
             return Some(Ended::new(
                 Stage::Decide,
@@ -153,26 +154,6 @@ pub(super) fn matches_nothing(engine: &Engine, answers: &Answers, now: &Now) -> 
         }
     }
     None
-}
-
-/// Fields that a live action wrote: a removal leaves no decision behind, since there is nothing left to decide.
-fn acted_on(run: &Run) -> impl Iterator<Item = CellKey> {
-    run.ops
-        .values()
-        .filter(|op| op.done())
-        .filter_map(|op| match &op.effect {
-            Effect::Act {
-                application,
-                object,
-                action: Action::Remove { field } | Action::Patch { field, .. },
-                ..
-            } => Some(CellKey {
-                application: application.clone(),
-                object: object.clone(),
-                field: field.parse().ok()?,
-            }),
-            _ => None,
-        })
 }
 
 /// Live actions of the plan come after the decisions and before the push: what they write is decided like all else.

@@ -550,7 +550,6 @@ fn expects_nothing(planned: &PlannedDecision, now: &Now, hint: &str) -> Option<E
     ))
 }
 
-/// Whether the decision came out as the plan expects.
 /// What somebody set by a live action became a decision: where the plan decides that field it goes into no commit of the plan. Nor
 /// does a value other than the one that the plan expects.
 fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
@@ -613,6 +612,7 @@ fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
     })
 }
 
+/// Whether the decision came out as the plan expects.
 fn came_out(
     planned: &PlannedDecision,
     mine: &[CellKey],
