@@ -215,3 +215,55 @@ fn a_run_commits_nothing_that_a_live_action_set() {
     );
     assert_eq!(bench.lab.pushes(), pushes, "something was pushed");
 }
+
+/// Two operators type the same incident id on two laptops: neither takes the other's freeze for its own, and the way back
+/// is to what was found before the first of them.
+#[test]
+fn an_incident_of_the_same_name_in_another_folder_is_another_one() {
+    if !have("kubectl") {
+        return;
+    }
+    let mut bench = Bench::new();
+    let found = json!({"prune": true, "selfHeal": true});
+    automated(&bench, "auth-service", &found);
+    synced(&bench, "auth-service");
+    let freeze = ["freeze", "auth-service", "--incident", "INC-7"];
+    bench.ends(0, &[&freeze[..], &WRITE].concat());
+    let first = bench.state.clone();
+    bench.forget("laptop-2");
+    let refused = bench.document(3, "Error", &[&freeze[..], &WRITE].concat());
+    let said = refused["reason"].as_str().unwrap();
+    assert!(
+        refused["rule"] == 2 && said.contains("INC-7 of another state folder already (jo"),
+        "{refused}"
+    );
+    let hint = refused["hint"].as_str().unwrap();
+    assert!(hint.contains("--take-over INC-7"), "{refused}");
+    let take_over = [&freeze[..], &["--take-over", "INC-7"], &WRITE].concat();
+    bench.ends(0, &take_over);
+    let note =
+        bench.application("auth-service")["metadata"]["annotations"]["trueup.dev/frozen"].clone();
+    let note: Value = serde_json::from_str(note.as_str().unwrap()).unwrap();
+    assert_eq!(note["found"]["automated"], found, "{note}");
+    let second = std::mem::replace(&mut bench.state, first);
+    let status = bench.document(1, "Status", &["status"]);
+    assert_eq!(status["frozen"][0]["state"], "lost", "{status}");
+    let thaw = [&["thaw", "auth-service"][..], &WRITE].concat();
+    bench.ends(3, &thaw);
+    bench.state = second;
+    bench.ends(0, &thaw);
+    let app = bench.application("auth-service");
+    assert_eq!(app["spec"]["syncPolicy"]["automated"], found);
+
+    // Names that nobody chose are drawn: the same day in two folders is no reason to have the same.
+    let named = |bench: &Bench, app: &str| {
+        let freeze = ["freeze", app, "--no-wait", "-o", "json"];
+        let ran = bench.ends(0, &[&freeze[..], &WRITE].concat());
+        let last = ran.documents().pop().unwrap();
+        last["incident"].as_str().unwrap().to_owned()
+    };
+    bench.forget("laptop-3");
+    let one = named(&bench, "like-service");
+    bench.forget("laptop-4");
+    assert_ne!(one, named(&bench, "profile-service"));
+}

@@ -6,7 +6,7 @@ use crate::{
     ids::Commit,
     object::identity::{AppKey, ObjectKey},
     policy::Policy,
-    run::Thaw,
+    run::{Run, Thaw},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -133,6 +133,18 @@ impl AppNow {
     pub fn frozen_by(&self) -> Option<&str> {
         self.note.as_ref()?.get("incident")?.as_str()
     }
+
+    /// Whether the note on it is of this journal.
+    pub fn bears_our_note(&self, run: &Run, key: &AppKey) -> bool {
+        let note = self.note.as_ref();
+        note.is_some_and(|note| run.wrote_note(key, note))
+    }
+
+    /// The incident whose note is on it, where this journal did not write it: another one, or one of the same name in
+    /// another state folder.
+    pub fn frozen_by_another(&self, run: &Run, key: &AppKey) -> Option<&str> {
+        self.frozen_by().filter(|_| !self.bears_our_note(run, key))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -205,7 +217,7 @@ impl Now {
 
     /// The missing right to write to an Application that is walked. Without it the walk goes on unfrozen, and watched, up
     /// to a branch of its own that somebody else merges.
-    pub fn lacks_freeze(&self, run: &crate::run::Run) -> Option<&Permitted> {
+    pub fn lacks_freeze(&self, run: &Run) -> Option<&Permitted> {
         self.may.iter().find(|permitted| {
             permitted.allowed == Some(false)
                 && permitted.what.starts_with("patch applications.argoproj.io")
@@ -218,7 +230,7 @@ impl Now {
 
     /// Why a freeze that the journal has is gone; `None` where it stands, where it was not looked at, and where a write
     /// of ours that ends it is under way.
-    pub fn lost_freeze(&self, run: &crate::run::Run, key: &AppKey) -> Option<&'static str> {
+    pub fn lost_freeze(&self, run: &Run, key: &AppKey) -> Option<&'static str> {
         let app = run.apps.get(key)?;
         if !app.freeze.is_set() || app.thaw != Thaw::Not || run.closed.is_some() {
             return None;
@@ -231,7 +243,9 @@ impl Now {
             None
         } else if seen.auto_sync {
             Some("somebody switched auto-sync on")
-        } else if seen.frozen_by() != Some(run.id()) {
+        } else if seen.frozen_by_another(run, key).is_some() {
+            Some("the note on the Application is of another freeze, and ours is gone")
+        } else if !seen.bears_our_note(run, key) {
             Some("our note is gone from the Application")
         } else {
             None
@@ -258,11 +272,7 @@ impl Now {
     }
 
     /// A field that is decided, that Git has as decided, and that the cluster does not have so: a sync is missing.
-    pub fn not_in_effect<'a>(
-        &'a self,
-        run: &'a crate::run::Run,
-        application: &AppKey,
-    ) -> Option<&'a CellKey> {
+    pub fn not_in_effect<'a>(&'a self, run: &'a Run, application: &AppKey) -> Option<&'a CellKey> {
         let waiting: Vec<&CellKey> = run
             .decisions
             .values()
@@ -285,24 +295,16 @@ impl Now {
         waiting.into_iter().find(|cell| !one_sided.has(cell))
     }
 
-    /// Applications that bear our note and that the journal has not frozen: another state folder did it.
-    pub fn frozen_elsewhere<'a>(
-        &'a self,
-        run: &'a crate::run::Run,
-    ) -> impl Iterator<Item = &'a AppKey> {
+    /// Applications that bear a note of this incident's name that the journal has not written: another state folder did.
+    pub fn frozen_elsewhere<'a>(&'a self, run: &'a Run) -> impl Iterator<Item = &'a AppKey> {
         self.apps.iter().filter_map(|(key, app)| {
-            let ours = run.incident.is_some() && app.frozen_by() == Some(run.id());
-            let known = run.apps.get(key).is_some_and(|app| {
-                app.freeze.is_set()
-                    || matches!(app.freeze, crate::run::Freeze::Lost { .. })
-                    || app.thaw != Thaw::Not
-            });
-            (ours && !known).then_some(key)
+            let same = run.incident.is_some() && app.frozen_by_another(run, key) == Some(run.id());
+            same.then_some(key)
         })
     }
 
     /// Thawed Applications whose policy is not as the journal has it: how somebody changed it, or that it is as targeted again.
-    pub fn policies_moved(&self, run: &crate::run::Run) -> Vec<(AppKey, Option<String>)> {
+    pub fn policies_moved(&self, run: &Run) -> Vec<(AppKey, Option<String>)> {
         let moved = run.apps.iter().filter_map(|(key, app)| {
             let Thaw::Watched { at, .. } = app.thaw else {
                 return None;
@@ -324,14 +326,18 @@ impl Now {
     }
 
     /// What is owed before the incident can end: what the journal says, and what only a look can tell.
-    pub fn owed(&self, run: &crate::run::Run) -> Vec<Obligation> {
+    pub fn owed(&self, run: &Run) -> Vec<Obligation> {
         let mut owed = run.obligations();
         if run.closed.is_some() {
             // What was handed over is settled without this journal: by a thaw from the note, or another incident.
             owed.retain(|owed| {
                 let app = owed.application.as_ref().and_then(|key| self.apps.get(key));
                 !owed.id.starts_with("frozen:")
-                    || app.is_none_or(|app| app.frozen_by() == Some(run.id()))
+                    || owed
+                        .application
+                        .as_ref()
+                        .zip(app)
+                        .is_none_or(|(key, app)| app.bears_our_note(run, key))
             });
             return owed;
         }
@@ -367,7 +373,7 @@ impl Now {
     /// Cells of open questions that have no standing decision.
     pub fn undecided<'a>(
         &'a self,
-        run: &'a crate::run::Run,
+        run: &'a Run,
     ) -> impl Iterator<Item = (&'a CellKey, &'a CellNow)> {
         let one_sided = self.one_sided();
         self.cells.iter().filter(move |(key, cell)| {
@@ -392,7 +398,8 @@ mod tests {
     use crate::{
         event::{Effect, Guard, Mechanism},
         ids::OpId,
-        run::{Freeze, Op, Run},
+        run::{Freeze, Op},
+        sheet::Command,
     };
     use serde_json::json;
 
@@ -403,8 +410,10 @@ mod tests {
             incident: "INC-1".parse().ok(),
             ..Run::default()
         };
+        run.scope.push(key.clone());
+        run.apps.entry(key.clone()).or_default();
         let app = AppNow {
-            note: Some(json!({"incident": "INC-1"})),
+            note: Some(json!({"incident": "INC-1", "op": "1", "by": "ann"})),
             ..AppNow::default()
         };
         let now = Now {
@@ -414,17 +423,66 @@ mod tests {
         let owed = now.owed(&run);
         assert_eq!(owed.len(), 1, "{owed:?}");
         assert!(owed[0].blocks_close && owed[0].settle == Obligation::ELSEWHERE);
-        let refused = crate::rules::check(&run, &now, &crate::sheet::Command::Close);
+        run.armed = crate::event::Armed::All;
+        let check = |run: &Run, command| crate::rules::check(run, &now, &command);
+        let refused = check(&run, Command::Close);
         assert!(refused.is_err_and(|why| why.reason.contains("another state folder")));
-        // Frozen by this journal, it is owed once, and as its own.
-        run.apps.entry(key).or_default().freeze = Freeze::Set {
+        // Its name is ours, and it is not ours: it is taken over as any other, and never frozen over.
+        let freeze = Command::Freeze {
+            applications: vec![key.clone()],
+        };
+        let refused = check(&run, freeze.clone()).unwrap_err();
+        assert!(
+            refused
+                .reason
+                .contains("another state folder already (ann)")
+                && refused.hint.contains("--take-over INC-1"),
+            "{refused:?}"
+        );
+        let take_over = Command::TakeOver {
+            applications: vec![key.clone()],
+            from: "INC-1".into(),
+        };
+        assert_eq!(check(&run, take_over.clone()), Ok(()));
+        // Frozen by this journal, it is owed once, and as its own; the intent is enough, after a kill.
+        run.apply(&intended(&key, "1"));
+        assert_eq!(check(&run, freeze), Ok(()));
+        assert!(check(&run, take_over).is_err());
+        let app = run.apps.entry(key.clone()).or_default();
+        app.freeze = Freeze::Set {
             op: OpId("1".into()),
             at: Timestamp::UNIX_EPOCH,
             mechanism: Mechanism::Disable,
         };
         let owed = now.owed(&run);
-        assert_eq!(owed.len(), 1, "{owed:?}");
-        assert_ne!(owed[0].settle, Obligation::ELSEWHERE);
+        assert!(
+            owed.iter().all(|owed| owed.settle != Obligation::ELSEWHERE),
+            "{owed:?}"
+        );
+        assert_eq!(now.lost_freeze(&run, &key), None);
+        // A note that was copied to another Application is none of its own.
+        assert!(!now.apps[&key].bears_our_note(&run, &AppKey::new("argocd", "copy")));
+    }
+
+    fn intended(key: &AppKey, op: &str) -> crate::event::Record {
+        crate::event::Record {
+            seq: 1,
+            time: Timestamp::UNIX_EPOCH,
+            event: crate::event::Event::Intended {
+                op: OpId(op.into()),
+                effect: Effect::Freeze {
+                    application: key.clone(),
+                    mechanism: Mechanism::Disable,
+                    found: Value::Null,
+                    patch: Value::Null,
+                    from: None,
+                },
+                guard: Guard::default(),
+                shown: Vec::new(),
+                by_hand: Vec::new(),
+                by: String::new(),
+            },
+        }
     }
 
     #[test]
@@ -479,6 +537,11 @@ mod tests {
             incident: "INC-1".parse().ok(),
             ..Run::default()
         };
+        run.apply(&intended(&key, "1"));
+        run.ops.get_mut(&OpId("1".into())).unwrap().outcome = Some((
+            crate::event::Outcome::NotDone { why: String::new() },
+            Timestamp::UNIX_EPOCH,
+        ));
         run.apps.entry(key.clone()).or_default().freeze = Freeze::Proven {
             op: OpId("1".into()),
             at: Timestamp::UNIX_EPOCH,
@@ -496,13 +559,14 @@ mod tests {
                 ..Now::default()
             }
         };
-        let ours = json!({"incident": "INC-1"});
+        let ours = json!({"incident": "INC-1", "op": "1"});
         let lost = |run: &Run, auto_sync, note: &Value| {
             now(auto_sync, note.clone()).lost_freeze(run, &key)
         };
         assert_eq!(lost(&run, false, &ours), None);
         assert!(lost(&run, true, &ours).is_some_and(|why| why.contains("auto-sync")));
-        for note in [Value::Null, json!({"incident": "INC-2"})] {
+        let elsewhere = json!({"incident": "INC-1", "op": "of another folder"});
+        for note in [Value::Null, json!({"incident": "INC-2"}), elsewhere] {
             assert!(lost(&run, false, &note).is_some_and(|why| why.contains("note")));
         }
         assert_eq!(

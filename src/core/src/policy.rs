@@ -266,10 +266,10 @@ impl Note {
         self
     }
 
-    /// With what a note says was found that is there already for the same incident: what stood before the first freeze,
-    /// not before the last one. The way back begins at what this freeze leaves, whatever others did in between.
+    /// With what a note says was found that is there already, of this incident or taken over: what stood before the first
+    /// freeze, not before the last one. The way back begins at what this freeze leaves, whatever others did in between.
     pub fn keeping(mut self, older: Option<Self>, application: &Value, how: Freeze) -> Self {
-        let Some(older) = older.filter(|older| older.incident == self.incident) else {
+        let Some(older) = older else {
             return self;
         };
         let mut left = application

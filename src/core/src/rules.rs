@@ -189,18 +189,35 @@ fn freeze(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> 
         let foreign = now
             .apps
             .get(key)
-            .and_then(|app| app.note.as_ref())
-            .and_then(|note| note.get("incident"))
-            .and_then(|incident| incident.as_str())
-            .filter(|incident| *incident != run.id());
-        if let Some(incident) = foreign {
+            .and_then(|app| Some((app, app.frozen_by_another(run, key)?)));
+        if let Some((app, incident)) = foreign {
+            let of_note = |field: &str| app.note.as_ref()?.get(field)?.as_str();
+            let by: Vec<String> = [
+                of_note("by").map(str::to_owned),
+                of_note("at").map(|at| format!("since {at}")),
+            ]
+            .into_iter()
+            .flatten()
+            .collect();
+            let by = match by.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", by.join(", ")),
+            };
             return Err(Refusal::new(
                 2,
-                text::line(&format!("{key} is frozen by incident {incident} already")),
-                format!(
-                    "talk to its operator; once nobody works on it any more: `trueup freeze {} --take-over {incident}`, or `O` on the screen",
+                text::line(&format!(
+                    "{key} is frozen by incident {} already{by}",
+                    run.tell_apart(incident)
+                )),
+                text::line(&format!(
+                    "{}; once nobody works on it any more: `trueup freeze {} --take-over {incident}`, or `O` on the screen",
+                    match incident == run.id() {
+                        true =>
+                            "this journal did not write that note: go on where the journal is that did (another --state-dir, another host)",
+                        false => "talk to its operator",
+                    },
                     key.name
-                ),
+                )),
             ));
         }
     }
@@ -210,16 +227,22 @@ fn freeze(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> 
 fn take_over(run: &Run, now: &Now, applications: &[AppKey], from: &str) -> Result<(), Refusal> {
     for key in applications {
         known(run, key)?;
-        let bears = now.apps.get(key).and_then(|app| app.frozen_by());
-        if bears != Some(from) || from == run.id() {
+        let app = now.apps.get(key);
+        let bears = app.and_then(|app| app.frozen_by_another(run, key));
+        if bears != Some(from) {
             return Err(Refusal::new(
                 2,
                 text::line(&match bears {
+                    None if app.is_some_and(|app| app.bears_our_note(run, key)) => {
+                        format!("{key} is frozen by this incident")
+                    }
                     None => {
                         format!("{key} bears no note of a freeze: there is nothing to take over")
                     }
-                    Some(own) if own == run.id() => format!("{key} is frozen by this incident"),
-                    Some(other) => format!("{key} is frozen by {other}, not by {from}"),
+                    Some(other) => format!(
+                        "{key} is frozen by {}, not by {from}",
+                        run.tell_apart(other)
+                    ),
                 }),
                 "`trueup status` lists who froze what",
             ));

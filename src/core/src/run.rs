@@ -337,6 +337,28 @@ impl Run {
         self.incident.as_ref().map_or("", |id| id.as_str())
     }
 
+    /// Whether the note that an Application bears was written by this incident. Its name alone does not tell: another state
+    /// folder may have an incident of the same name. The journal does, since the intent is there before the note is.
+    pub fn wrote_note(&self, application: &AppKey, note: &Value) -> bool {
+        let of_note = |field: &str| note.get(field).and_then(Value::as_str);
+        let frozen = |op: &str| {
+            let op = self.ops.get(&OpId::from(op));
+            op.is_some_and(|op| matches!(&op.effect, Effect::Freeze { application: key, .. } if key == application))
+        };
+        self.incident.is_some()
+            && of_note("incident") == Some(self.id())
+            && of_note("op").is_some_and(frozen)
+    }
+
+    /// An incident that a note names, as it is told apart from this one.
+    pub fn tell_apart(&self, incident: &str) -> String {
+        let name = crate::text::line(incident);
+        match incident == self.id() {
+            true => format!("{name} of another state folder"),
+            false => name,
+        }
+    }
+
     /// Something was not seen: what has to be seen without a break starts again.
     fn not_seen(&mut self, applications: bool) {
         for app in self.apps.values_mut() {

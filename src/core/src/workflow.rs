@@ -768,23 +768,24 @@ fn close(run: &Run, now: &Now) -> Next {
 }
 
 /// What has to be seen on an Application for its freeze to hold: spec as frozen, nothing running, our note in place.
-pub fn freeze_holds(app: &AppNow, run: &AppRun, incident: &str) -> Result<(), String> {
+pub fn freeze_holds(app: &AppNow, run: &Run, key: &AppKey) -> Result<(), String> {
     if app.auto_sync {
         return Err("auto-sync is on".into());
     }
     if let Some(operation) = &app.operation {
         return Err(format!("an operation runs: {operation}"));
     }
-    let ours = app
-        .note
-        .as_ref()
-        .and_then(|note| note.get("incident"))
-        .and_then(serde_json::Value::as_str)
-        == Some(incident);
-    if !ours && run.freeze.is_set() {
-        return Err("our note is gone from the Application".into());
+    let set = run.apps.get(key).is_some_and(|app| app.freeze.is_set());
+    if !set || app.bears_our_note(run, key) {
+        return Ok(());
     }
-    Ok(())
+    Err(match app.frozen_by_another(run, key) {
+        Some(other) => format!(
+            "our note is gone from the Application, and the one of {} is there",
+            run.tell_apart(other)
+        ),
+        None => "our note is gone from the Application".into(),
+    })
 }
 
 #[cfg(test)]

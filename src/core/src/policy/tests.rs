@@ -64,16 +64,20 @@ fn freezing_again_keeps_the_first_way_back() {
         &before,
         &freeze_ops(&before, Freeze::RemoveAutomated, &first),
     );
-    let again = |incident: &str| {
-        Note::new(&frozen, Freeze::NoteOnly, incident, "bob", at).keeping(
-            Note::of(&frozen),
+    let again = |older: Option<Note>| {
+        Note::new(&frozen, Freeze::NoteOnly, "INC-2", "bob", at).keeping(
+            older,
             &frozen,
             Freeze::NoteOnly,
         )
     };
-    assert_eq!(again("INC-1").found_policy(), Policy::of(&before));
-    assert_eq!(again("INC-1").restore, first.restore);
-    assert_eq!(again("INC-2").found_policy(), Policy::of(&frozen));
+    let kept = again(Note::of(&frozen));
+    assert_eq!(kept.found_policy(), Policy::of(&before));
+    assert_eq!(
+        (kept.restore, kept.incident.as_str()),
+        (first.restore, "INC-2")
+    );
+    assert_eq!(again(None).found_policy(), Policy::of(&frozen));
 }
 
 #[test]

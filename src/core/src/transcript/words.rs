@@ -195,7 +195,7 @@ pub(super) fn effect(run: &Run, effect: &Effect) -> String {
             app(run, application),
             mechanism(*how, found),
             match from {
-                Some(from) => format!(", taken over from {}", say(from)),
+                Some(from) => format!(", taken over from {}", say(&run.tell_apart(from))),
                 None => String::new(),
             }
         ),

@@ -49,6 +49,20 @@ pub fn random_key() -> [u8; 32] {
     key
 }
 
+/// Four letters and digits that are told apart when spoken and when read, drawn anew each time.
+pub fn random_word() -> String {
+    const LETTERS: &[u8; 28] = b"23456789bcdfghjkmnpqrstvwxyz";
+    let mut bytes = [0u8; 8];
+    fill(&mut bytes);
+    let mut drawn = u64::from_le_bytes(bytes);
+    let mut word = String::new();
+    for _ in 0..4 {
+        word.push(char::from(LETTERS[(drawn % 28) as usize]));
+        drawn /= 28;
+    }
+    word
+}
+
 fn fill(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system gives random bytes");
 }

@@ -24,6 +24,7 @@ use super::{
     give_up, output, walk,
 };
 use crate::{
+    adapters::clock::random_word,
     app::{self, Opened, Opening},
     engine::{Engine, Trouble},
     journal::{self, Boundaries, Journal},
@@ -113,16 +114,22 @@ fn without_answers(mut plan: Plan) -> Plan {
     plan
 }
 
+/// A name that was asked of nobody: `INC-2026-11-21-k7fm`. Two operators on two machines draw two of them, and each can be
+/// spelt on a bridge: no vowels, so no words, and nothing that is taken for something else.
 pub(super) fn fresh_id(settings: &Settings, foreign: &[&str]) -> Result<IncidentId, Trouble> {
     let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     let taken = journal::list(&settings.state_dir)?;
-    (1..1000)
-        .filter_map(|n| format!("INC-{day}-{n}").parse::<IncidentId>().ok())
+    (0..1000)
+        .filter_map(|_| {
+            format!("INC-{day}-{}", random_word())
+                .parse::<IncidentId>()
+                .ok()
+        })
         .find(|id| !taken.contains(id) && !foreign.contains(&id.as_str()))
         .ok_or_else(|| {
             Trouble::failed(
                 "name a new incident",
-                "every name of today is taken",
+                "no name was found that is free",
                 "choose one with --incident",
             )
         })

@@ -131,7 +131,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         // Nobody writes into a closed journal that what it handed over was thawed since.
         .filter(|(key, _)| {
             let seen = now.as_ref().and_then(|now| now.apps.get(*key));
-            run.closed.is_none() || seen.is_none_or(|app| app.frozen_by() == Some(run.id()))
+            run.closed.is_none() || seen.is_none_or(|app| app.bears_our_note(&run, key))
         })
         .map(|(key, app)| {
             let mut item =
@@ -201,7 +201,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             let seen = now.as_ref().and_then(|now| now.apps.get(key));
             vec![
                 key.to_string(),
-                freeze_word(&run, app, seen),
+                freeze_word(&run, key, app, seen),
                 seen.map_or_else(String::new, |s| s.sync.clone()),
                 seen.map_or_else(String::new, |s| s.health.clone()),
                 app.parked.as_ref().map_or_else(String::new, |p| {
@@ -348,22 +348,14 @@ fn journaled(run: &Run) -> String {
     )
 }
 
-/// Whether this journal has ever frozen the Application, so that the note on it is its own.
-fn ours_known(app: &AppRun) -> bool {
-    app.freeze != Freeze::Not || app.thaw != Thaw::Not
-}
-
 /// How an Application is frozen, in words that do not say more than was seen.
-fn freeze_word(run: &Run, app: &AppRun, seen: Option<&AppNow>) -> String {
+fn freeze_word(run: &Run, key: &AppKey, app: &AppRun, seen: Option<&AppNow>) -> String {
     let other = seen
-        .and_then(AppNow::frozen_by)
-        .filter(|incident| *incident != run.id() || !ours_known(app));
+        .and_then(|seen| seen.frozen_by_another(run, key))
+        .map(|other| run.tell_apart(other));
     match (&app.freeze, other) {
         (Freeze::Lost { why }, Some(other)) => format!("lost: {why}; frozen by {other}"),
         (Freeze::Lost { why }, None) => format!("lost: {why}"),
-        (freeze, Some(other)) if !freeze.is_set() && other == run.id() => {
-            format!("frozen by {other} from another state folder")
-        }
         (freeze, Some(other)) if !freeze.is_set() => format!("frozen by {other}"),
         (freeze, _) if freeze.is_set() && seen.is_none() => {
             format!("{} ({}, not looked at)", freeze.word(), journaled(run))
@@ -375,19 +367,29 @@ fn freeze_word(run: &Run, app: &AppRun, seen: Option<&AppNow>) -> String {
     }
 }
 
-/// Whether an Application of the cluster bears the note of an incident that this folder does not have; what cannot be read
-/// bears none here, and says so where it is asked for.
+/// Whether an Application of the cluster bears a note that no journal of this folder wrote; what cannot be read bears none
+/// here, and says so where it is asked for.
 async fn foreign_note(settings: &Settings) -> bool {
-    let known = journal::list(&settings.state_dir).unwrap_or_default();
+    let known: Vec<Run> = journal::list(&settings.state_dir)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|id| journal::read(&settings.state_dir, id).ok())
+        .map(|lines| Run::fold(lines.iter().map(|line| &line.record)))
+        .collect();
     let Ok(wired) = wire(settings, random_key(), no_log()).await else {
         return false;
     };
     let found = wired.reader.applications(None).await;
-    let foreign = |note: Note| !known.iter().any(|id| id.as_str() == note.incident);
-    found.is_ok_and(|(all, _, _)| {
-        all.iter()
-            .any(|object| Note::of(object).is_some_and(foreign))
-    })
+    let foreign = |object: &Value| {
+        let note = Note::of(object).and_then(|note| serde_json::to_value(note).ok());
+        let key = AppKey::from_object(object).ok();
+        let ours =
+            |(note, key): (&Value, &AppKey)| known.iter().any(|run| run.wrote_note(key, note));
+        note.as_ref()
+            .zip(key.as_ref())
+            .is_some_and(|both| !ours(both))
+    };
+    found.is_ok_and(|(all, _, _)| all.iter().any(|object| foreign(object)))
 }
 
 /// Without a journal: the notes on the cluster's Applications say what is frozen and by whom; of one incident where one is
@@ -481,7 +483,7 @@ mod tests {
 
     #[test]
     fn a_freeze_is_said_to_stand_only_where_it_was_looked_at() {
-        let run = Run {
+        let mut run = Run {
             incident: "INC-2".parse().ok(),
             last: Some((9, "2026-11-14T07:50:00Z".parse().unwrap())),
             ..Run::default()
@@ -495,11 +497,16 @@ mod tests {
         let lost = Freeze::Lost {
             why: "somebody switched auto-sync on".into(),
         };
-        let note = |incident: &str| AppNow {
-            note: Some(json!({"incident": incident})),
+        let key: AppKey = "argocd/auth".parse().unwrap();
+        let journaled = json!({"seq": 9, "time": "2026-11-14T07:50:00Z", "type": "intended", "op": "1", "effect": "freeze",
+            "application": key, "mechanism": "disable", "found": null, "patch": null, "guard": {}, "shown": [], "byHand": [], "by": "jo"});
+        run.apply(&serde_json::from_value(journaled).unwrap());
+        let note = |incident: &str, op: &str| AppNow {
+            note: Some(json!({"incident": incident, "op": op})),
             ..AppNow::default()
         };
-        let (ours, theirs) = (note("INC-2"), note("INC-1"));
+        let (ours, theirs) = (note("INC-2", "1"), note("INC-1", "2"));
+        let elsewhere = note("INC-2", "3");
         for (freeze, seen, word) in [
             (&proven, Some(&ours), "proven"),
             (
@@ -513,15 +520,15 @@ mod tests {
             (&Freeze::Not, Some(&theirs), "frozen by INC-1"),
             (
                 &Freeze::Not,
-                Some(&ours),
-                "frozen by INC-2 from another state folder",
+                Some(&elsewhere),
+                "frozen by INC-2 of another state folder",
             ),
         ] {
             let app = AppRun {
                 freeze: freeze.clone(),
                 ..AppRun::default()
             };
-            assert_eq!(freeze_word(&run, &app, seen), word);
+            assert_eq!(freeze_word(&run, &key, &app, seen), word);
         }
     }
 }

@@ -41,6 +41,7 @@ impl Engine {
             Command::TakeOver { applications, from } => {
                 self.nobody_works_on(from).await?;
                 let mut sheet = self.freeze_sheet(command, applications, Some(from)).await?;
+                let from = self.run().tell_apart(from);
                 sheet.title = text::line(&format!("take over from {from}: {}", sheet.title));
                 sheet.warnings.insert(
                     0,
@@ -130,8 +131,13 @@ impl Engine {
         let mut sheet = self.blank(command, count("freeze", applications));
         for key in applications {
             let application = self.application(key).await?;
-            let (mechanism, found, patch) =
-                self.freeze_patch(&application, &OpId("preview".into()), has_enabled, from);
+            let (mechanism, found, patch) = self.freeze_patch(
+                key,
+                &application,
+                &OpId("preview".into()),
+                has_enabled,
+                from,
+            );
             if let Some(warning) = self.set_leaves_it(key, &application, has_enabled).await? {
                 sheet.warnings.push(warning);
             }

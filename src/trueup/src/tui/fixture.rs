@@ -336,7 +336,7 @@ fn app(name: &str, point: Point, run: &Run, at: Timestamp) -> AppNow {
             .apps
             .get(&sample::app(name))
             .is_some_and(|app| app.freeze.is_set())
-            .then(|| json!({"incident": run.id()})),
+            .then(|| json!({"incident": run.id(), "op": format!("freeze-{name}")})),
         operation: None,
         conditions: Vec::new(),
         repository: REPOSITORY.into(),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use trueup_core::{
     event::{Effect, Guard, Outcome},
     object::identity::AppKey,
-    policy::{FIELD_MANAGER, Policy},
+    policy::{FIELD_MANAGER, Note, Policy},
     sheet::Refusal,
     text,
 };
@@ -36,6 +36,13 @@ pub fn facts(application: &Value) -> BTreeMap<String, Value> {
         ("sources".to_owned(), at("/spec/sources")),
         ("destination".to_owned(), at("/spec/destination")),
         ("project".to_owned(), at("/spec/project")),
+        // The write that put the note of a freeze there: a freeze of somebody else is nothing that was confirmed.
+        (
+            "frozenBy".to_owned(),
+            Note::of(application).map_or(Value::Null, |note| {
+                Value::from(format!("{} ({})", note.incident, note.op))
+            }),
+        ),
         (
             "syncPolicy".to_owned(),
             Policy::of(application)

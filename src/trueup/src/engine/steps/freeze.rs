@@ -56,6 +56,7 @@ impl Engine {
     /// How an Application would be frozen, and the patch that does it; `from`: the incident whose note it takes over.
     pub(in super::super) fn freeze_patch(
         &self,
+        key: &AppKey,
         application: &Value,
         op: &trueup_core::ids::OpId,
         has_enabled: bool,
@@ -73,19 +74,19 @@ impl Engine {
         )
         .with_op(op.as_str());
         // The way back of what is taken over is kept as if it were our own.
-        let older = Note::of(application).map(|older| match from == Some(&older.incident) {
-            true => Note {
-                incident: note.incident.clone(),
-                ..older
-            },
-            false => older,
-        });
+        let older = Note::of(application)
+            .filter(|older| from == Some(&older.incident) || self.is_our_note(key, older));
         let note = note.keeping(older, application, how);
         (
             mechanism(how),
             note.found.clone(),
             Value::Array(freeze_ops(application, how, &note)),
         )
+    }
+
+    /// Whether the journal holds the write that put this note there.
+    fn is_our_note(&self, key: &AppKey, note: &Note) -> bool {
+        serde_json::to_value(note).is_ok_and(|note| self.run().wrote_note(key, &note))
     }
 
     /// Does what a freeze sheet showed: one guarded patch for each Application.
@@ -99,7 +100,8 @@ impl Engine {
         for (at, (key, guard, will)) in each.iter().enumerate() {
             let outcome = self
                 .patch_application(key, guard, will, |fresh, op| {
-                    let (mechanism, found, patch) = self.freeze_patch(fresh, op, has_enabled, from);
+                    let (mechanism, found, patch) =
+                        self.freeze_patch(key, fresh, op, has_enabled, from);
                     let effect = Effect::Freeze {
                         application: (*key).clone(),
                         mechanism,
@@ -209,11 +211,7 @@ impl Engine {
     }
 
     fn freeze_verdict(&self, key: &AppKey, seen: &Value) -> Result<(), String> {
-        let run = self.run();
-        let now = observe::application_now(seen);
-        run.apps
-            .get(key)
-            .map_or(Ok(()), |app| workflow::freeze_holds(&now, app, run.id()))
+        workflow::freeze_holds(&observe::application_now(seen), &self.run(), key)
     }
 
     /// Rule 4: asked again right before a push, a live action and a sync.

@@ -49,7 +49,13 @@ impl Engine {
             Err(error) if matches!(error.failure, ReadFailure::NotServed) => None,
             held => held?,
         };
-        match held.as_ref().and_then(|held| self.held(held, "")) {
+        // An incident of the same name has the same Lease, and who holds that is we.
+        let ours = if incident == self.run().id() {
+            self.holder()
+        } else {
+            String::new()
+        };
+        match held.as_ref().and_then(|held| self.held(held, &ours)) {
             None => Ok(()),
             Some(other) => Err(Trouble::Waiting(text::line(&format!(
                 "somebody works on {incident}: {other}; talk to them, or wait until the Lease {} runs out",

@@ -228,8 +228,9 @@ impl Model {
     /// The Application under the cursor and the other incident whose note it bears.
     pub fn foreign_here(&self) -> Option<(AppKey, String)> {
         let key = self.app_here()?;
-        let by = self.now().apps.get(&key)?.frozen_by()?.to_owned();
-        (by != self.run().id() && !self.run().id().is_empty()).then_some((key, by))
+        let app = self.now().apps.get(&key)?;
+        let by = app.frozen_by_another(self.run(), &key)?.to_owned();
+        (!self.run().id().is_empty()).then_some((key, by))
     }
 
     pub fn marked_or_here(&self) -> Vec<AppKey> {

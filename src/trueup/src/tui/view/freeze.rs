@@ -73,9 +73,7 @@ fn how(model: &Model, key: &AppKey, app: &AppRun) -> (String, String) {
         Some(_) => false,
         None => now.is_some_and(|now| {
             let found = now.note.as_ref().and_then(|note| note.get("found"));
-            !now.auto_sync
-                && now.frozen_by() == Some(model.run().id())
-                && found.is_some_and(found_on)
+            !now.auto_sync && now.bears_our_note(model.run(), key) && found.is_some_and(found_on)
         }),
     };
     match (mechanism, now) {
