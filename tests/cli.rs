@@ -2,6 +2,7 @@
 
 mod handover;
 mod printing;
+mod shown;
 mod stages;
 mod waiting;
 

@@ -6,6 +6,7 @@ use crate::{
     ids::Digest,
     object::identity::{AppKey, ObjectRef},
     plan::{Action, Target},
+    text,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -182,6 +183,88 @@ pub struct Sheet {
     pub guards: Vec<crate::event::Guard>,
 }
 
+/// What a part of a sheet tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Place,
+    Object,
+    Will,
+    Why,
+    Mind,
+    Assumes,
+    Undo,
+    ByHand,
+}
+
+impl Part {
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Place => "place",
+            Self::Object => "object",
+            Self::Will => "will",
+            Self::Why => "why",
+            Self::Mind => "mind",
+            Self::Assumes => "assumes",
+            Self::Undo => "undo",
+            Self::ByHand => "by hand",
+        }
+    }
+}
+
+impl Sheet {
+    /// All that it says, in the order in which it is read, a line being inert; a part that says nothing is left out.
+    pub fn parts(&self) -> Vec<(Part, Vec<String>)> {
+        let inert = |lines: &[String]| lines.iter().map(|line| text::line(line)).collect();
+        let why = match &self.command {
+            Command::Act { reason, .. } if !reason.trim().is_empty() => vec![text::line(reason)],
+            _ => Vec::new(),
+        };
+        let mind = self.warnings.iter();
+        let mut parts = vec![
+            (Part::Place, vec![text::line(&self.place)]),
+            (Part::Object, inert(&self.objects)),
+            (Part::Will, inert(&self.will)),
+            (Part::Why, why),
+            (
+                Part::Mind,
+                mind.map(|line| format!("! {}", text::line(line))).collect(),
+            ),
+            (Part::Assumes, inert(&self.assumes)),
+            (Part::Undo, inert(&self.undo)),
+            (Part::ByHand, inert(&self.by_hand)),
+        ];
+        parts.retain(|(_, lines)| !lines.is_empty());
+        parts
+    }
+
+    /// Plain text under its title, each line whole: a command in it can be copied.
+    pub fn plain(&self) -> String {
+        self.text_of(|_| true)
+    }
+
+    /// The same without what a walk of many such sheets need not repeat: the place, the assumptions and the commands by
+    /// hand, which the journal has.
+    pub fn short(&self) -> String {
+        self.text_of(|part| {
+            matches!(
+                part,
+                Part::Object | Part::Will | Part::Why | Part::Mind | Part::Undo
+            )
+        })
+    }
+
+    fn text_of(&self, shown: impl Fn(Part) -> bool) -> String {
+        let mut out = text::line(&self.title);
+        for (part, lines) in self.parts() {
+            for (at, line) in lines.iter().enumerate().filter(|_| shown(part)) {
+                let label = if at == 0 { part.label() } else { "" };
+                out.push_str(&format!("\n  {label:<8} {line}"));
+            }
+        }
+        out
+    }
+}
+
 /// Why something is not done: which rule, and what can be done about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
@@ -200,5 +283,62 @@ impl Refusal {
             reason: reason.into(),
             hint: hint.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sheet() -> Sheet {
+        let key = AppKey::new("argocd", "like");
+        Sheet {
+            id: Digest(String::new()),
+            command: Command::Act {
+                application: key,
+                object: "ConfigMap/c".into(),
+                action: Action::Restart {},
+                reason: "load\x1b[2J".into(),
+            },
+            title: "live action on c\x1b]52;c;aGk=\x07".into(),
+            place: "lab".into(),
+            objects: vec!["ConfigMap like/c".into()],
+            will: vec![".data.A: 1 → 2".into(), ".data.B: \u{202e}1 → 2".into()],
+            assumes: vec!["nothing moved".into()],
+            undo: vec!["kubectl patch back".into()],
+            by_hand: vec!["kubectl patch".into()],
+            warnings: vec!["owed\nwill  nothing".into()],
+            confirm: Confirm::Button,
+            read_at: Timestamp::UNIX_EPOCH,
+            effects: Vec::new(),
+            guards: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_sheet_as_text_says_all_and_obeys_nobody() {
+        let whole = "live action on c␛]52;c;aGk=␇
+  place    lab
+  object   ConfigMap like/c
+  will     .data.A: 1 → 2
+           .data.B: ⟨U+202E⟩1 → 2
+  why      load␛[2J
+  mind     ! owed␊will  nothing
+  assumes  nothing moved
+  undo     kubectl patch back
+  by hand  kubectl patch";
+        assert_eq!(sheet().plain(), whole);
+        let short: Vec<&str> = whole
+            .lines()
+            .filter(|line| {
+                !["place", "assumes", "by hand"]
+                    .iter()
+                    .any(|part| line.trim_start().starts_with(part))
+            })
+            .collect();
+        assert_eq!(sheet().short(), short.join("\n"));
+        let mut nothing = sheet();
+        nothing.undo.clear();
+        assert!(!nothing.plain().contains("undo"));
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     span::Span,
 };
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// An Application as people call it: without the namespace when it is Argo CD's own.
@@ -223,11 +223,17 @@ pub(super) fn effect(run: &Run, effect: &Effect) -> String {
             application,
             automated,
             ..
-        } => format!(
-            "thaw {} (automated: {})",
-            app(run, application),
-            policy(automated)
-        ),
+        } => {
+            let on = Policy::new(Some(json!({"automated": automated}))).is_on();
+            match on {
+                true => format!(
+                    "thaw {} (automated: {})",
+                    app(run, application),
+                    policy(automated)
+                ),
+                false => format!("thaw {} (auto-sync stays off)", app(run, application)),
+            }
+        }
         Effect::Ignore {
             application,
             fields,

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod drift;
 pub mod edit;
 mod export;
+mod freeze;
 mod incidents;
 mod lab;
 mod mended;
@@ -15,9 +16,11 @@ mod plan;
 mod planned;
 mod roles;
 mod run;
+mod shown;
 mod signals;
 mod stages;
 mod status;
+mod sync;
 mod thaw;
 pub mod trace;
 pub mod walk;
@@ -102,9 +105,9 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
         Some(Command::Edit(args)) => edit::run(&args, settings.output, out, err),
         Some(Command::Run(args)) => run::run(&settings, &args, boundaries).await,
         Some(Command::Plan(args)) => plan::run(&settings, &args),
-        Some(Command::Freeze(args)) => stages::freeze(&settings, &args, boundaries).await,
+        Some(Command::Freeze(args)) => freeze::run(&settings, &args, boundaries).await,
         Some(Command::Thaw(args)) => thaw::run(&settings, &args, boundaries).await,
-        Some(Command::Sync(args)) => stages::sync(&settings, &args, boundaries).await,
+        Some(Command::Sync(args)) => sync::run(&settings, &args, boundaries).await,
         Some(Command::Act(args)) => act::run(&settings, &args, boundaries).await,
         Some(Command::Close(args)) => close::run(&settings, &args, boundaries).await,
         Some(Command::Incidents) => incidents::run(&settings),

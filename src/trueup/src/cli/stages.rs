@@ -1,33 +1,27 @@
-//! The commands that open the screen, and the stages that have a command of their own: freeze, sync, thaw.
+//! The commands that open the screen, and what the commands of one stage share.
 
-use std::{
-    io::{IsTerminal, Write},
-    sync::Arc,
-};
+use std::{io::IsTerminal, sync::Arc};
 
 use serde_json::{Value, json};
 use trueup_core::{
     event::Armed,
     ids::IncidentId,
-    now::Now,
     object::identity::AppKey,
     plan::{Plan, Target, TargetKind},
-    rules,
-    run::{Run, Sync},
+    run::Run,
     sheet::{Command, Refusal},
     text,
-    workflow::Next,
 };
 
 use super::{
-    args::{AppsArgs, FreezeArgs, ResumeArgs, StartArgs},
-    give_up, output, walk,
+    args::{ResumeArgs, StartArgs},
+    give_up, output, shown,
 };
 use crate::{
     adapters::clock::random_word,
     app::{self, Opened, Opening},
     engine::{Engine, Trouble},
-    journal::{self, Boundaries, Journal},
+    journal::{self, Boundaries},
     settings::{Output, Settings},
     tui::{self, Left, TuiOptions},
 };
@@ -230,13 +224,9 @@ fn way_back(settings: &Settings, engine: &Engine) {
     }
 }
 
-/// Takes up the incident that a stage command works on.
-pub async fn continued(
-    settings: &Settings,
-    id: Option<&str>,
-    boundaries: Arc<dyn Boundaries>,
-) -> Result<Opened, Trouble> {
-    let incident = app::which(settings, id)?;
+/// The incident that a stage command works on; nothing is done in one that is closed.
+fn to_continue(settings: &Settings) -> Result<IncidentId, Trouble> {
+    let incident = app::which(settings, None)?;
     let lines = journal::read(&settings.state_dir, &incident)?;
     // Nothing is written into a journal that is closed.
     if Run::fold(lines.iter().map(|line| &line.record))
@@ -250,212 +240,58 @@ pub async fn continued(
         )
         .into());
     }
+    Ok(incident)
+}
+
+/// Takes up the incident that a stage command works on.
+pub async fn continued(
+    settings: &Settings,
+    boundaries: Arc<dyn Boundaries>,
+) -> Result<Opened, Trouble> {
+    let incident = to_continue(settings)?;
     app::open(settings, Opening::Resume { incident }, boundaries).await
+}
+
+/// Does one stage in the incident, armed, and leaves it again whatever came of it. Without the arming nothing is done in it,
+/// and what would be is shown.
+pub(super) async fn in_incident(
+    settings: &Settings,
+    boundaries: Arc<dyn Boundaries>,
+    stage: impl AsyncFnOnce(&Engine) -> Result<i32, Trouble>,
+    previewed: impl AsyncFnOnce(&Engine) -> Result<(), Trouble>,
+) -> Result<i32, Trouble> {
+    let write = settings.write;
+    if !write.cluster() {
+        return Err(shown::instead(previewed_in(settings, previewed)).await);
+    }
+    let opened = continued(settings, boundaries).await?;
+    let engine = opened.engine;
+    let done = async {
+        engine.look().await?;
+        engine.say(&Command::Arm { write }).await?;
+        stage(&engine).await
+    }
+    .await;
+    engine.leave().await;
+    done
+}
+
+/// Shows in a copy of the incident what a stage command would do.
+pub(super) async fn previewed_in(
+    settings: &Settings,
+    previewed: impl AsyncFnOnce(&Engine) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let incident = to_continue(settings)?;
+    shown::aside(settings, Opening::Resume { incident }, async |engine| {
+        engine.look().await?;
+        previewed(engine).await
+    })
+    .await
 }
 
 /// The Application that a name on the command line means.
 pub fn key(engine: &Engine, name: &str) -> AppKey {
     engine.reader().app_key(name)
-}
-
-pub(super) fn not_armed(settings: &Settings) -> Result<Armed, Trouble> {
-    let write = settings.write;
-    if write.cluster() {
-        return Ok(write);
-    }
-    Err(Refusal::new(
-        1,
-        "not armed: this writes to the cluster",
-        "say --write cluster (or all)",
-    )
-    .into())
-}
-
-/// Stage 2 alone.
-pub async fn freeze(
-    settings: &Settings,
-    args: &FreezeArgs,
-    boundaries: Arc<dyn Boundaries>,
-) -> i32 {
-    code(settings, do_freeze(settings, args, boundaries).await)
-}
-
-async fn do_freeze(
-    settings: &Settings,
-    args: &FreezeArgs,
-    boundaries: Arc<dyn Boundaries>,
-) -> Result<i32, Trouble> {
-    let write = not_armed(settings)?;
-    let open = app::open_incidents(settings)?;
-    let named = settings.incident.as_deref();
-    let resumes = match named {
-        Some(id) => open.iter().any(|incident| incident.as_str() == id),
-        None => !open.is_empty(),
-    };
-    let opening = if resumes {
-        Opening::Resume {
-            incident: app::which(settings, named)?,
-        }
-    } else {
-        let incident = match named {
-            Some(id) => id
-                .parse()
-                .map_err(|e| Trouble::failed("open an incident", e, "choose another --incident"))?,
-            None => fresh_id(settings, &[])?,
-        };
-        Opening::New {
-            incident,
-            scope: args.apps.apps.clone(),
-            plan: None,
-        }
-    };
-    let begun = matches!(opening, Opening::New { .. });
-    let opened = app::open(settings, opening, boundaries).await?;
-    let engine = opened.engine;
-    let done = freeze_each(settings, args, write, &engine).await;
-    engine.leave().await;
-    // What was opened for this freeze alone and froze nothing is in nobody's way.
-    if begun && done.is_err() && engine.run().op_order.is_empty() {
-        engine.with_journal(Journal::discard)?;
-    }
-    done.map_err(|trouble| mine_already(trouble, &engine, &args.apps.apps, &open))
-}
-
-/// Where an Application is frozen by another incident of this folder, that one is to be gone on with.
-fn mine_already(
-    trouble: Trouble,
-    engine: &Engine,
-    names: &[String],
-    open: &[IncidentId],
-) -> Trouble {
-    let Trouble::Refused(mut refusal) = trouble else {
-        return trouble;
-    };
-    let here = engine.run().id().to_owned();
-    let seen = engine.seen();
-    let other = names.iter().find_map(|name| {
-        let app = seen.as_ref()?.1.apps.get(&key(engine, name))?;
-        let by = app.frozen_by().filter(|by| *by != here)?;
-        open.iter().find(|id| id.as_str() == by)
-    });
-    if let (2, Some(other)) = (refusal.rule, other) {
-        refusal.hint = format!(
-            "{other} is open in this folder: go on with it (--incident {other}, or `trueup resume {other}`)"
-        );
-    }
-    refusal.into()
-}
-
-/// Brings Applications into the scope and sets their freeze; those that bear it already are left as they are.
-pub(super) async fn set_freeze(
-    engine: &Engine,
-    wanted: &[AppKey],
-    write: Armed,
-    take_over: Option<&str>,
-) -> Result<(), Trouble> {
-    let mut scope = engine.run().scope.clone();
-    scope.extend(
-        wanted
-            .iter()
-            .filter(|key| !engine.run().scope.contains(key))
-            .cloned(),
-    );
-    if scope != engine.run().scope {
-        engine.reader().must_exist(wanted).await?;
-        engine.say(&Command::SetScope { scope }).await?;
-    }
-    if let Next::LookUp { .. } = engine.next().await? {
-        engine.observe(&engine.next().await?).await?;
-    }
-    if engine.run().snapshots == 0 {
-        engine.observe(&Next::SnapshotZero).await?;
-    }
-    engine.say(&Command::Arm { write }).await?;
-    let applications: Vec<AppKey> = wanted
-        .iter()
-        .filter(|key| {
-            engine
-                .run()
-                .apps
-                .get(*key)
-                .is_none_or(|app| !app.freeze.is_set())
-        })
-        .cloned()
-        .collect();
-    if applications.is_empty() {
-        return Ok(());
-    }
-    let command = match take_over {
-        None => Command::Freeze { applications },
-        Some(from) => Command::TakeOver {
-            applications,
-            from: from.to_owned(),
-        },
-    };
-    walk::write(engine, command).await.map(drop)
-}
-
-async fn freeze_each(
-    settings: &Settings,
-    args: &FreezeArgs,
-    write: Armed,
-    engine: &Engine,
-) -> Result<i32, Trouble> {
-    let incident = engine.run().id().to_owned();
-    let wanted: Vec<AppKey> = args
-        .apps
-        .apps
-        .iter()
-        .map(|name| key(engine, name))
-        .collect();
-    set_freeze(engine, &wanted, write, args.take_over.as_deref()).await?;
-    let said = |state: &str, keys: &[AppKey]| {
-        if settings.output == Output::Json {
-            let items: Vec<Value> = keys
-                .iter()
-                .map(|key| json!({"application": key, "state": state}))
-                .collect();
-            output::json_line(
-                &mut output::stdout(),
-                &json!({"apiVersion": trueup_core::API_VERSION, "kind": "Freeze", "incident": incident, "state": state, "applications": items}),
-            );
-        } else {
-            for key in keys {
-                let _ = writeln!(output::stdout(), "{incident}  {key}  {state}");
-            }
-        }
-    };
-    said("set", &wanted);
-    if args.no_wait {
-        return Ok(0);
-    }
-    let unproven = |engine: &Engine| -> Vec<AppKey> {
-        let run = engine.run();
-        let proven = |key: &AppKey| run.apps.get(key).is_some_and(|app| app.freeze.proven());
-        wanted.iter().filter(|key| !proven(key)).cloned().collect()
-    };
-    let mut left = unproven(engine);
-    while !left.is_empty() {
-        engine
-            .observe(&Next::ProveFreeze {
-                applications: left.clone(),
-            })
-            .await?;
-        let lost = engine
-            .run()
-            .apps
-            .iter()
-            .find_map(|(key, app)| match &app.freeze {
-                trueup_core::run::Freeze::Lost { why } => Some((key.clone(), why.clone())),
-                _ => None,
-            });
-        if let Some((key, why)) = lost {
-            return Err(freeze_lost(&key, &why));
-        }
-        left = unproven(engine);
-    }
-    said("proven", &wanted);
-    Ok(0)
 }
 
 /// Tells that a stage was done for one Application: a line for people, or a document of one line.
@@ -484,177 +320,7 @@ pub(super) fn as_found(key: &AppKey) -> Command {
     }
 }
 
-/// Stage 6 alone: each Application with the effect that was predicted, the same rules.
-pub async fn sync(settings: &Settings, args: &AppsArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
-    code(settings, do_sync(settings, args, boundaries).await)
-}
-
-async fn do_sync(
-    settings: &Settings,
-    args: &AppsArgs,
-    boundaries: Arc<dyn Boundaries>,
-) -> Result<i32, Trouble> {
-    let write = not_armed(settings)?;
-    if settings.incident.is_none() && app::open_incidents(settings)?.is_empty() {
-        return Err(Refusal::new(
-            4,
-            "no incident is open, so nothing is frozen and nothing is decided",
-            "`trueup freeze APP…` opens one; `trueup run PLAN.yaml` does the whole walk",
-        )
-        .into());
-    }
-    let opened = continued(settings, None, boundaries).await?;
-    let engine = opened.engine;
-    let done = sync_each(settings, args, write, &engine).await;
-    engine.leave().await;
-    done
-}
-
-async fn sync_each(
-    settings: &Settings,
-    args: &AppsArgs,
-    write: Armed,
-    engine: &Engine,
-) -> Result<i32, Trouble> {
-    engine.look().await?;
-    engine.say(&Command::Arm { write }).await?;
-    let wanted: Vec<AppKey> = args.apps.iter().map(|name| key(engine, name)).collect();
-    for key in &wanted {
-        let command = Command::Sync {
-            application: key.clone(),
-        };
-        // Up to the point where the next thing is this sync, what only observes is done on the way.
-        loop {
-            let next = engine.next().await?;
-            match &next {
-                Next::Sync { application } if application == key => break,
-                next if next.observes() => engine.observe(next).await?,
-                // A sync alone leaves the policy as it was found.
-                Next::ChooseTarget { application } => {
-                    engine.say(&as_found(application)).await?;
-                }
-                _ => break,
-            }
-        }
-        let (_, now) = engine.seen_or_look().await?;
-        let before = rules::synced(&engine.run(), &now, key);
-        if before {
-            if let Some(gate) = engine.run().late_gate(key) {
-                let application = key.clone();
-                engine
-                    .say(&Command::AwaitGate { application, gate })
-                    .await?;
-            }
-        } else {
-            predicted(engine, &now, key).await?;
-            walk::write(engine, command).await?;
-        }
-        loop {
-            let next = engine.next().await?;
-            match &next {
-                Next::AwaitOperation { application, .. }
-                | Next::VerifySync { application, .. }
-                | Next::Gate { application, .. }
-                    if application == key =>
-                {
-                    engine.observe(&next).await?;
-                }
-                Next::Stopped {
-                    rule: 10,
-                    application: Some(application),
-                    reason,
-                    ..
-                } if application == key => {
-                    return Err(Trouble::Waiting(format!(
-                        "{reason}; the same command waits for it once more"
-                    )));
-                }
-                Next::Refreeze { application, why } => return Err(freeze_lost(application, why)),
-                next => match engine.run().gate_to_pass(key) {
-                    // Something came in between, and the gates say nothing of what is synced now.
-                    Some(gate) if synced(engine, key) => {
-                        return Err(Trouble::Waiting(format!(
-                            "{key} is synced, and gate {gate} after it is not green yet; first: {}",
-                            next.waits_for()
-                        )));
-                    }
-                    _ => break,
-                },
-            }
-        }
-        match &engine.run().apps.get(key).map(|app| app.sync.clone()) {
-            Some(Sync::Verified {
-                changes, revision, ..
-            }) => {
-                let said = format!(
-                    "synced{}, {} changed as predicted",
-                    if before { " already" } else { "" },
-                    text::count(changes.len(), "field")
-                );
-                did(
-                    settings,
-                    "Sync",
-                    key,
-                    &said,
-                    json!({"state": "synced", "revision": revision, "changes": changes}),
-                );
-            }
-            other => {
-                return Err(Refusal::new(
-                    3,
-                    match other {
-                        Some(Sync::Surprised { surprises, .. }) => format!(
-                            "the sync of {key} changed {} that nobody was shown",
-                            text::count(surprises.len(), "field")
-                        ),
-                        Some(Sync::Finished { phase, message, .. }) => {
-                            format!(
-                                "the sync of {key} ended as {phase}: {}",
-                                text::line(message)
-                            )
-                        }
-                        _ => format!("the sync of {key} was not seen to its end"),
-                    },
-                    "look at it with `trueup resume`",
-                )
-                .into());
-            }
-        }
-    }
-    Ok(0)
-}
-
-fn synced(engine: &Engine, key: &AppKey) -> bool {
-    let run = engine.run();
-    let app = run.apps.get(key);
-    app.is_some_and(|app| matches!(app.sync, Sync::Verified { .. }))
-}
-
-/// A sync by itself makes its own prediction, where the freeze holds and no other is there.
-async fn predicted(engine: &Engine, now: &Now, key: &AppKey) -> Result<(), Trouble> {
-    let run = engine.run();
-    let landed = now
-        .apps
-        .get(key)
-        .and_then(|seen| run.landed.get(&seen.repository));
-    let (Some(landed), Some(app)) = (landed, run.apps.get(key)) else {
-        return Ok(());
-    };
-    let known = app
-        .prediction
-        .as_ref()
-        .is_some_and(|(at, _)| *at == landed.revision);
-    if known || !app.freeze.proven() {
-        return Ok(());
-    }
-    let predict = Next::Predict {
-        application: key.clone(),
-        revision: landed.revision.clone(),
-    };
-    engine.observe(&predict).await
-}
-
-fn freeze_lost(key: &AppKey, why: &str) -> Trouble {
+pub(super) fn freeze_lost(key: &AppKey, why: &str) -> Trouble {
     Refusal::new(
         4,
         format!("the freeze of {key} was lost: {why}"),

@@ -6,15 +6,18 @@ use serde_json::{Value, json};
 use trueup_core::{
     event::Armed,
     object::identity::AppKey,
-    policy::Note,
+    plan::Target,
+    policy::{Note, Policy},
+    run::Run,
     sheet::{Command, Refusal},
     text,
 };
 
 use super::{
     args::AppsArgs,
-    stages::{as_found, code, continued, did, fresh_id, key, not_armed, set_freeze},
-    walk,
+    freeze::{self, set_freeze},
+    shown,
+    stages::{as_found, code, did, fresh_id, in_incident, key},
 };
 use crate::{
     adapters::clock::random_key,
@@ -48,22 +51,16 @@ async fn do_thaw(
     args: &AppsArgs,
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<i32, Trouble> {
-    let write = not_armed(settings)?;
-    let opened = continued(settings, None, boundaries).await?;
-    let engine = opened.engine;
-    let done = thaw_each(settings, args, write, &engine).await;
-    engine.leave().await;
-    done
+    let each = async |engine: &Engine| thaw_each(settings, args, engine).await;
+    let previewed = async |engine: &Engine| {
+        let command = command(engine, &targeted(args, engine).await?);
+        shown::preview(engine, &command).await
+    };
+    in_incident(settings, boundaries, each, previewed).await
 }
 
-async fn thaw_each(
-    settings: &Settings,
-    args: &AppsArgs,
-    write: Armed,
-    engine: &Engine,
-) -> Result<i32, Trouble> {
-    engine.look().await?;
-    engine.say(&Command::Arm { write }).await?;
+/// The Applications, each with a target: by itself a thaw puts back what was found.
+async fn targeted(args: &AppsArgs, engine: &Engine) -> Result<Vec<AppKey>, Trouble> {
     let applications: Vec<AppKey> = args.apps.iter().map(|name| key(engine, name)).collect();
     for key in &applications {
         if engine
@@ -75,27 +72,61 @@ async fn thaw_each(
             engine.say(&as_found(key)).await?;
         }
     }
-    compared_now(engine, &applications).await?;
+    Ok(applications)
+}
+
+fn command(engine: &Engine, applications: &[AppKey]) -> Command {
     let run = engine.run();
-    let command = match applications.iter().all(|key| run.only_taken_over(key)) {
-        true => Command::Restore {
-            applications: applications.clone(),
-        },
-        false => Command::Thaw {
-            applications: applications.clone(),
-        },
-    };
-    walk::write(engine, command).await?;
+    let applications = applications.to_vec();
+    match applications.iter().all(|key| run.only_taken_over(key)) {
+        true => Command::Restore { applications },
+        false => Command::Thaw { applications },
+    }
+}
+
+async fn thaw_each(settings: &Settings, args: &AppsArgs, engine: &Engine) -> Result<i32, Trouble> {
+    let applications = targeted(args, engine).await?;
+    compared_now(engine, &applications).await?;
+    shown::write(engine, &command(engine, &applications)).await?;
+    engine.look().await?;
     for key in applications {
-        did(
-            settings,
-            "Thaw",
-            &key,
-            "thawed",
-            json!({"state": "thawed", "from": "journal"}),
-        );
+        let (said, mut more) = stands(engine, &key);
+        more["from"] = json!("journal");
+        did(settings, "Thaw", &key, &format!("thawed: {said}"), more);
     }
     Ok(0)
+}
+
+/// How an Application stands after its thaw, in words and for programs.
+fn stands(engine: &Engine, key: &AppKey) -> (String, Value) {
+    let run = engine.run();
+    let now = engine.seen().map(|(_, now)| now);
+    let seen = now.as_ref().and_then(|now| now.apps.get(key));
+    let target = run.apps.get(key).and_then(|app| app.target.as_ref());
+    let asked = target.map_or("", |(_, _, evidence)| evidence.as_str());
+    let policy = seen
+        .map(|seen| seen.sync_policy.clone())
+        .or_else(|| target.map(|(_, whole, _)| whole.clone()))
+        .unwrap_or_default();
+    let policy = Policy::new(Some(policy));
+    let auto = match policy.is_on() {
+        true => format!("auto-sync on ({})", policy.words()),
+        false => "auto-sync OFF".to_owned(),
+    };
+    let note = seen.and_then(|seen| seen.frozen_by());
+    let note_said = match note {
+        None => "no freeze note left".to_owned(),
+        Some(by) => format!("and the freeze note of {by} is on it"),
+    };
+    let said = format!("{auto}, {asked}; {note_said}");
+    let document = json!({
+        "state": "thawed",
+        "autoSync": if policy.is_on() { "on" } else { "off" },
+        "automated": policy.automated(),
+        "target": asked,
+        "note": note,
+    });
+    (said, document)
 }
 
 /// The journal is lost, or its incident was closed with them handed over; the note is there. They are taken over by an
@@ -105,7 +136,10 @@ async fn thaw_from_notes(
     args: &AppsArgs,
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<i32, Trouble> {
-    let write = not_armed(settings)?;
+    let write = settings.write;
+    if !write.cluster() {
+        return Err(shown::instead(preview_of_notes(settings, args)).await);
+    }
     let noted = noted(settings, args).await?;
     // Another folder may have named its incidents as this one would.
     let foreign: Vec<&str> = noted.keys().map(String::as_str).collect();
@@ -133,6 +167,89 @@ async fn thaw_from_notes(
         })?;
     }
     Ok(0)
+}
+
+async fn preview_of_notes(settings: &Settings, args: &AppsArgs) -> Result<(), Trouble> {
+    let noted = noted(settings, args).await?;
+    let foreign: Vec<&str> = noted.keys().map(String::as_str).collect();
+    for (from, apps) in &noted {
+        let opening = Opening::New {
+            incident: fresh_id(settings, &foreign)?,
+            scope: apps.iter().map(ToString::to_string).collect(),
+            plan: None,
+        };
+        shown::aside(settings, opening, async |engine| {
+            engine.look().await?;
+            freeze::preview(engine, apps, Some(from)).await?;
+            for key in apps {
+                let (world, _) = engine.seen_or_look().await?;
+                let Some(application) = world.applications.get(key).map(|app| &app.object) else {
+                    continue;
+                };
+                let restored = Restored::of(settings, key, application);
+                shown::say(&text::line(&format!(
+                    "then, where Argo CD finds it Synced or nothing would sync it: thaw {}: auto-sync {}, {}; the note goes; a sheet of its own comes first",
+                    key.name,
+                    restored.policy.words(),
+                    restored.why
+                )));
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// What a thaw by the note puts in place, worked out while the note is there.
+struct Restored {
+    /// What the incident that froze it chose, where its journal is in this folder.
+    chosen: Option<Target>,
+    policy: Policy,
+    /// Why that one.
+    why: String,
+}
+
+impl Restored {
+    fn of(settings: &Settings, key: &AppKey, application: &Value) -> Self {
+        let Some(note) = Note::of(application) else {
+            return Self {
+                chosen: None,
+                policy: Policy::new(None),
+                why: "as it is: there is no note on it".into(),
+            };
+        };
+        let from = text::line(&note.incident);
+        let writer = writer(settings, key, &note);
+        let target = writer
+            .as_ref()
+            .and_then(|run| run.apps.get(key)?.target.clone());
+        match target {
+            Some((target, whole, evidence)) => Self {
+                chosen: Some(target),
+                policy: Policy::new(Some(whole)),
+                why: format!("{evidence}, which {from} chose"),
+            },
+            None => Self {
+                chosen: None,
+                policy: note.found_policy(),
+                why: match writer {
+                    Some(_) => format!("as found: {from} chose no other"),
+                    None => format!(
+                        "as found: the note knows nothing else. What {from} chose to stand in the end is in its journal, which is not in this folder"
+                    ),
+                },
+            },
+        }
+    }
+}
+
+/// The incident whose journal in this folder holds the write that put the note there.
+fn writer(settings: &Settings, key: &AppKey, note: &Note) -> Option<Run> {
+    let lines = journal::read(&settings.state_dir, &note.incident.parse().ok()?).ok()?;
+    let run = Run::fold(lines.iter().map(|line| &line.record));
+    run.wrote_note(key, &serde_json::to_value(note).ok()?)
+        .then_some(run)
 }
 
 /// The incidents whose notes they bear, and which of them bears which.
@@ -173,11 +290,14 @@ async fn restore_each(
     from: &str,
 ) -> Result<(), Trouble> {
     engine.look().await?;
+    let mut restored = BTreeMap::new();
     // Before anything is taken over: what is refused leaves the note as it was.
     engine.say(&Command::Arm { write }).await?;
     for key in wanted {
         let seen = engine.refresh(key).await?;
-        let on = Note::of(&seen).is_some_and(|note| note.found_policy().is_on());
+        let wanted = Restored::of(settings, key, &seen);
+        let on = wanted.policy.is_on();
+        restored.insert(key.clone(), wanted);
         let status = seen.pointer("/status/sync/status").and_then(Value::as_str);
         if on && status != Some("Synced") {
             return Err(Refusal::new(
@@ -195,21 +315,36 @@ async fn restore_each(
         }
     }
     set_freeze(engine, wanted, write, Some(from)).await?;
-    for key in wanted {
-        engine.say(&as_found(key)).await?;
+    for (key, restored) in &restored {
+        shown::say(&text::line(&format!("{key}: {}", restored.why)));
+        let command = match restored.chosen.clone() {
+            Some(target) => Command::SetTarget {
+                applications: vec![key.clone()],
+                target,
+            },
+            None => as_found(key),
+        };
+        engine.say(&command).await?;
     }
     compared_now(engine, wanted).await?;
-    walk::write(
-        engine,
-        Command::Restore {
-            applications: wanted.to_vec(),
-        },
-    )
-    .await?;
+    let applications = wanted.to_vec();
+    shown::write(engine, &Command::Restore { applications }).await?;
+    engine.look().await?;
     for key in wanted {
-        let said = format!("thawed as its note of {from} says");
-        let more = json!({"incident": from, "state": "thawed", "from": "note"});
-        did(settings, "Thaw", key, &said, more);
+        let (stands, mut more) = stands(engine, key);
+        let by = match restored.get(key).is_some_and(|one| one.chosen.is_some()) {
+            true => format!("as {from} chose"),
+            false => format!("as its note of {from} says"),
+        };
+        more["incident"] = json!(from);
+        more["from"] = json!("note");
+        did(
+            settings,
+            "Thaw",
+            key,
+            &format!("thawed {by}: {stands}"),
+            more,
+        );
     }
     let (_, now) = engine.look().await?;
     if now.owed(&engine.run()).is_empty() {

@@ -362,9 +362,10 @@ fn how_to_arm(given: Armed, needs: Armed) -> &'static str {
     }
 }
 
-/// Shows nothing and asks nobody: the arguments or the plan are the confirmation, and the sheet is journaled.
+/// Says what it will do and asks nobody: the plan is the confirmation, and the sheet is journaled.
 pub async fn write(engine: &Engine, command: Command) -> Result<Option<Ended>, Trouble> {
     let sheet = engine.sheet(&command).await?;
+    super::shown::say(&sheet.short());
     engine.carry_out(&sheet).await?;
     Ok(None)
 }

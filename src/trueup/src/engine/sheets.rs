@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::{AuthorFrom, Changed, Effect, Guard, Mechanism, Proposal},
+    event::{Armed, AuthorFrom, Changed, Effect, Guard, Mechanism, Proposal},
     forge,
     ids::{Digest, OpId},
     now::Now,
@@ -18,16 +18,28 @@ use trueup_core::{
 
 use super::{
     state::{Engine, sealed},
-    steps::application,
+    steps::{application, freeze::Freezing},
     trouble::Trouble,
 };
 
 impl Engine {
     /// The sheet of a command that writes; refused when a rule would be broken.
     pub async fn sheet(&self, command: &Command) -> Result<Sheet, Trouble> {
+        let run = self.run();
+        self.sheet_of(&run, command).await
+    }
+
+    /// The sheet as one who is armed would be shown it. Carrying it out asks whether this process is armed.
+    pub async fn preview(&self, command: &Command) -> Result<Sheet, Trouble> {
+        let mut run = (*self.run()).clone();
+        run.armed = Armed::All;
+        self.sheet_of(&run, command).await
+    }
+
+    async fn sheet_of(&self, run: &Run, command: &Command) -> Result<Sheet, Trouble> {
         let (_, now) = self.seen_or_look().await?;
         self.permitted(&now, command)?;
-        rules::check(&self.run(), &now, command)?;
+        rules::check(run, &now, command)?;
         let sheet = match command {
             Command::Freeze { applications } => {
                 self.freeze_sheet(command, applications, None).await?
@@ -131,7 +143,12 @@ impl Engine {
         let mut sheet = self.blank(command, count("freeze", applications));
         for key in applications {
             let application = self.application(key).await?;
-            let (mechanism, found, patch) = self.freeze_patch(
+            let Freezing {
+                mechanism,
+                found,
+                patch,
+                restore,
+            } = self.freeze_patch(
                 key,
                 &application,
                 &OpId("preview".into()),
@@ -156,6 +173,7 @@ impl Engine {
             sheet.objects.push(key.to_string());
             sheet.will.push(format!("{}: {how}", key.name));
             sheet.by_hand.push(application::by_hand(key, &patch));
+            sheet.undo.push(application::merged_by_hand(key, &restore));
             if let Some(running) = application::operation(&application) {
                 sheet.warnings.push(format!(
                     "an operation runs on {}: {running}; it is waited for",
@@ -172,7 +190,8 @@ impl Engine {
             });
         }
         sheet.assumes = vec!["same source, destination and policy as read now".into()];
-        sheet.undo = vec!["thaw puts the policy in place and takes the note away; the note itself says how by hand".into()];
+        let thaw = "thaw puts the policy in place and takes the note away; by hand, as the note itself says:";
+        sheet.undo.insert(0, thaw.into());
         sheet
             .warnings
             .push("a freeze stops auto-sync, not people or CI that sync by hand".into());
@@ -426,7 +445,11 @@ impl Engine {
             let synced = "each whose auto-sync goes on is Synced when its turn comes, so that auto-sync has nothing to do";
             sheet.assumes.insert(0, synced.into());
         }
-        sheet.undo = vec!["freeze again".into()];
+        let names: Vec<&str> = applications.iter().map(|key| key.name.as_str()).collect();
+        sheet.undo = vec![format!(
+            "freeze again: `trueup freeze {} --write cluster`",
+            names.join(" ")
+        )];
         sheet
             .warnings
             .push("each is watched for two reconcile rounds before the next".into());
@@ -477,6 +500,7 @@ impl Engine {
         } else {
             "it has to reach Git before the incident closes, or be put back".into()
         }];
+        sheet.warnings.extend(worked.new.clone());
         sheet.guards = vec![worked.guard];
         sheet.effects = vec![Effect::Act {
             application: key.clone(),

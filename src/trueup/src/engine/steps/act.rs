@@ -10,12 +10,12 @@ use trueup_core::{
     object::{
         identity::{AppKey, ObjectRef},
         managed::Managed,
-        path::FieldPath,
+        path::{Element, FieldPath},
         typed,
     },
     plan::Action,
     policy::FIELD_MANAGER,
-    run::Op,
+    run::{Op, Run},
     sheet::{Command, Refusal, Sheet},
     text,
 };
@@ -35,6 +35,8 @@ pub(in super::super) struct Worked {
     pub inverse: Value,
     pub guard: Guard,
     pub will: String,
+    /// That the object has no such field yet, where a patch would make it.
+    pub new: Option<String>,
     /// What is written.
     field: FieldPath,
 }
@@ -181,6 +183,15 @@ impl Engine {
             .into());
         }
         let from = field.get(&live).cloned();
+        let unknown = || {
+            let what = format!("{object} has no {field}; {}", nearest(&live, &field));
+            text::line(&what)
+        };
+        if from.is_none() && to.is_none() {
+            return Err(Refusal::new(3, unknown(), "name a field that it has").into());
+        }
+        let new = (from.is_none() && matches!(action, Action::Patch { .. }))
+            .then(|| format!("new field: {}", unknown()));
         if from == to {
             return Err(Refusal::new(
                 0,
@@ -225,7 +236,75 @@ impl Engine {
                 facts,
             },
             object,
+            new,
             field,
+        })
+    }
+
+    /// Says so where a live action would make a field that the object does not have.
+    pub async fn makes_new(&self, command: &Command) -> Result<Option<String>, Trouble> {
+        match command {
+            Command::Act {
+                application,
+                object,
+                action,
+                ..
+            } => Ok(self.work_out(application, object, action).await?.new),
+            _ => Ok(None),
+        }
+    }
+
+    /// The live action that takes back the last one on an object, or on one field of it, which is not taken back yet.
+    pub async fn undo_of(
+        &self,
+        key: &AppKey,
+        named: &str,
+        field: Option<&str>,
+    ) -> Result<Action, Trouble> {
+        let run = self.run();
+        let Some((object, field, from, to)) = last_set(&run, key, named, field) else {
+            return Err(Refusal::new(
+                0,
+                text::line(&match field {
+                    Some(field) => {
+                        format!("no live action of this incident stands on {named} {field} of {key}")
+                    }
+                    None => format!("no live action of this incident stands on {named} of {key}"),
+                }),
+                "`trueup status` lists what is owed of live actions, `trueup export` all that was done; a restart cannot be undone",
+            )
+            .into());
+        };
+        let live = self.destination(key).await?.get(&object).await?;
+        let is = live.as_ref().and_then(|live| field.get(live)).cloned();
+        if is != to {
+            let shown = |value: &Option<Value>| {
+                value
+                    .as_ref()
+                    .map_or_else(|| "(absent)".to_owned(), text::value)
+            };
+            return Err(Refusal::new(
+                3,
+                text::line(&format!(
+                    "{object} {field} is {} now, and the live action set it to {}: somebody or something set it since",
+                    shown(&is),
+                    shown(&to)
+                )),
+                text::line(&match &from {
+                    Some(value) => format!(
+                        "it was {} before: where that is still meant, set it with `trueup act patch`",
+                        text::value(value)
+                    ),
+                    None => "it was absent before: where that is still meant, `trueup act remove`"
+                        .to_owned(),
+                }),
+            )
+            .into());
+        }
+        let field = field.to_string();
+        Ok(match from {
+            Some(value) => Action::Patch { field, value },
+            None => Action::Remove { field },
         })
     }
 
@@ -443,6 +522,84 @@ impl Engine {
         };
         self.decide(&cells, &Take::Live(LiveOf::default()), why)
             .await
+    }
+}
+
+/// The last live action on an object (and field) that no later one took back: the field, what stood there before, and what
+/// it set.
+fn last_set(
+    run: &Run,
+    key: &AppKey,
+    named: &str,
+    wanted: Option<&str>,
+) -> Option<(ObjectRef, FieldPath, Option<Value>, Option<Value>)> {
+    let wanted = wanted.map(str::parse::<FieldPath>).transpose().ok()?;
+    let mut standing: Vec<(ObjectRef, FieldPath, Option<Value>, Option<Value>)> = Vec::new();
+    for op in run.op_order.iter().filter_map(|id| run.ops.get(id)) {
+        let Effect::Act {
+            application,
+            object,
+            action,
+            cell: Some(cell),
+            ..
+        } = &op.effect
+        else {
+            continue;
+        };
+        let meant = short(object).eq_ignore_ascii_case(named) || object.to_string() == named;
+        let this = wanted.as_ref().is_none_or(|field| *field == cell.field);
+        if !op.done() || application != key || !meant || !this {
+            continue;
+        }
+        let Ok((field, to)) = target_of(object, action, op.intended_at) else {
+            continue;
+        };
+        // The guard says what stood there; a field that was not there has no value in it.
+        let from = op.guard.facts.get(&field.to_string());
+        let from = from.filter(|value| !value.is_null()).cloned();
+        let last = standing
+            .iter()
+            .rposition(|(other, at, ..)| other.key() == object.key() && *at == field);
+        match last {
+            Some(at) if standing[at].2 == to && standing[at].3 == from => {
+                standing.remove(at);
+            }
+            _ => standing.push((object.clone(), field, from, to)),
+        }
+    }
+    standing.pop()
+}
+
+/// The fields beside one that an object does not have: the one that is spelt most like it first.
+fn nearest(live: &Value, field: &FieldPath) -> String {
+    let mut above = field.parent();
+    while let Some(parent) = above.as_ref().filter(|parent| parent.get(live).is_none()) {
+        above = parent.parent();
+    }
+    let above = above.unwrap_or_else(FieldPath::root);
+    let wanted = field.0.get(above.0.len());
+    let beside = above.get(live).and_then(Value::as_object);
+    let (Some(Element::Key(wanted)), Some(beside)) = (wanted, beside) else {
+        return format!("it has {above}");
+    };
+    let mut names: Vec<&String> = beside.keys().collect();
+    names.sort_by_key(|name| strsim::damerau_levenshtein(name, wanted));
+    let place = match above.is_root() {
+        true => "at its top".to_owned(),
+        false => format!("in {above}"),
+    };
+    match names.as_slice() {
+        [] => format!("there is nothing {place}"),
+        [first, ..] if strsim::damerau_levenshtein(first, wanted) <= 3 => {
+            format!("nearest {place}: {first}")
+        }
+        many => format!(
+            "{place} it has {}",
+            text::some(
+                &many.iter().map(|name| (*name).clone()).collect::<Vec<_>>(),
+                6
+            )
+        ),
     }
 }
 

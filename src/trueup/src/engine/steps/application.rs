@@ -128,6 +128,16 @@ pub fn by_hand(key: &AppKey, patch: &Value) -> String {
     ))
 }
 
+/// The same for a merge patch.
+pub fn merged_by_hand(key: &AppKey, patch: &Value) -> String {
+    text::line(&format!(
+        "kubectl -n {} patch application {} --type merge -p '{}'",
+        key.namespace,
+        key.name,
+        patch.to_string().replace('\'', r"'\''")
+    ))
+}
+
 impl Engine {
     /// Asks Argo CD to compare now and waits until it did; the Application afterwards.
     ///

@@ -187,9 +187,7 @@ impl Engine {
                 None => Policy::of(&app.object),
             };
             let (policy, evidence) = match (&target.policy, &target.automated) {
-                (Some(TargetKind::Found), _) => {
-                    (found, "as it stood when the incident was opened".to_owned())
-                }
+                (Some(TargetKind::Found), _) => (found, "as found before the freeze".to_owned()),
                 (Some(TargetKind::Declared), _) => {
                     let declared =
                         policy::declared(&app.object, app.declared.as_ref().map(|d| &d.object));

@@ -52,6 +52,17 @@ pub(super) fn stopped_at(
     trouble.part_way(how, &names[..at], &names[at + 1..])
 }
 
+/// How an Application would be frozen.
+pub(in super::super) struct Freezing {
+    pub mechanism: Mechanism,
+    /// The policy as found now.
+    pub found: Value,
+    /// The JSON Patch that does it.
+    pub patch: Value,
+    /// The merge patch that undoes it.
+    pub restore: Value,
+}
+
 impl Engine {
     /// How an Application would be frozen, and the patch that does it; `from`: the incident whose note it takes over.
     pub(in super::super) fn freeze_patch(
@@ -61,7 +72,7 @@ impl Engine {
         op: &trueup_core::ids::OpId,
         has_enabled: bool,
         from: Option<&str>,
-    ) -> (Mechanism, Value, Value) {
+    ) -> Freezing {
         let found = Policy::of(application);
         let how = freeze_how(&found, has_enabled);
         let run = self.run();
@@ -77,11 +88,12 @@ impl Engine {
         let older = Note::of(application)
             .filter(|older| from == Some(&older.incident) || self.is_our_note(key, older));
         let note = note.keeping(older, application, how);
-        (
-            mechanism(how),
-            note.found.clone(),
-            Value::Array(freeze_ops(application, how, &note)),
-        )
+        Freezing {
+            mechanism: mechanism(how),
+            found: note.found.clone(),
+            patch: Value::Array(freeze_ops(application, how, &note)),
+            restore: note.restore,
+        }
     }
 
     /// Whether the journal holds the write that put this note there.
@@ -100,16 +112,15 @@ impl Engine {
         for (at, (key, guard, will)) in each.iter().enumerate() {
             let outcome = self
                 .patch_application(key, guard, will, |fresh, op| {
-                    let (mechanism, found, patch) =
-                        self.freeze_patch(key, fresh, op, has_enabled, from);
+                    let how = self.freeze_patch(key, fresh, op, has_enabled, from);
                     let effect = Effect::Freeze {
                         application: (*key).clone(),
-                        mechanism,
-                        found,
-                        patch: patch.clone(),
+                        mechanism: how.mechanism,
+                        found: how.found,
+                        patch: how.patch.clone(),
                         from: from.map(str::to_owned),
                     };
-                    Ok((effect, patch))
+                    Ok((effect, how.patch))
                 })
                 .await;
             outcome

@@ -37,12 +37,27 @@ impl Engine {
         revision: &Commit,
     ) -> Result<(), Trouble> {
         let seen = self.refresh(key).await?;
+        self.predict_from(key, revision, &seen).await
+    }
+
+    /// The same from what Argo CD compared last: nothing is asked of it, which would be a write.
+    pub async fn foresee(&self, key: &AppKey, revision: &Commit) -> Result<(), Trouble> {
+        let seen = self.application(key).await?;
+        self.predict_from(key, revision, &seen).await
+    }
+
+    async fn predict_from(
+        &self,
+        key: &AppKey,
+        revision: &Commit,
+        seen: &Value,
+    ) -> Result<(), Trouble> {
         let at = seen
             .pointer("/status/sync/revision")
             .and_then(Value::as_str)
             .unwrap_or_default();
         if at != revision.as_str() {
-            if let Some(why) = application::not_compared(&seen) {
+            if let Some(why) = application::not_compared(seen) {
                 return Err(Trouble::failed(
                     format!("predict the sync of {key}"),
                     format!("Argo CD could not compare it: {why}"),

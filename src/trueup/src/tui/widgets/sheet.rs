@@ -6,7 +6,7 @@ use crate::tui::{
     theme::{Role, Theme},
 };
 use ratatui::{buffer::Buffer, layout::Rect, text::Line, text::Span};
-use trueup_core::sheet::{Confirm, Sheet};
+use trueup_core::sheet::{Confirm, Part, Sheet};
 
 fn pairs(doc: &mut Doc, label: &str, role: Role, lines: &[String]) {
     for (i, line) in lines.iter().enumerate() {
@@ -14,23 +14,27 @@ fn pairs(doc: &mut Doc, label: &str, role: Role, lines: &[String]) {
     }
 }
 
-/// What has to be read before it can be confirmed.
-fn must_read(sheet: &Sheet) -> Doc {
+fn doc_of(sheet: &Sheet, shown: impl Fn(Part) -> bool) -> Doc {
     let mut doc = Doc::new();
-    doc.pair("place", Role::Text, &sheet.place);
-    pairs(&mut doc, "object", Role::Text, &sheet.objects);
-    pairs(&mut doc, "will", Role::Strong, &sheet.will);
-    let warnings: Vec<String> = sheet.warnings.iter().map(|w| format!("! {w}")).collect();
-    pairs(&mut doc, "mind", Role::Warn, &warnings);
-    pairs(&mut doc, "assumes", Role::Text, &sheet.assumes);
-    pairs(&mut doc, "undo", Role::Text, &sheet.undo);
+    for (part, lines) in sheet.parts().iter().filter(|(part, _)| shown(*part)) {
+        let role = match part {
+            Part::Will => Role::Strong,
+            Part::Mind => Role::Warn,
+            Part::ByHand => Role::Dim,
+            _ => Role::Text,
+        };
+        pairs(&mut doc, part.label(), role, lines);
+    }
     doc
 }
 
+/// What has to be read before it can be confirmed.
+fn must_read(sheet: &Sheet) -> Doc {
+    doc_of(sheet, |part| part != Part::ByHand)
+}
+
 fn whole(sheet: &Sheet) -> Doc {
-    let mut doc = must_read(sheet);
-    pairs(&mut doc, "by hand", Role::Dim, &sheet.by_hand);
-    doc
+    doc_of(sheet, |_| true)
 }
 
 fn frame(size: (u16, u16), sheet: &Sheet) -> Rect {
