@@ -34,7 +34,7 @@ impl Gated {
     }
 
     /// A walk that waits at the gate, and how it ends after `then`.
-    fn waits(&self, then: impl Fn()) -> Ran {
+    fn waits(&self, then: impl Fn(&mut Running)) -> Ran {
         let before = self.journaled("gateSampled");
         let path = self.plan.display().to_string();
         let command = ["run", &path, "--write", "all", "-o", "json"];
@@ -43,7 +43,7 @@ impl Gated {
             self.journaled("gateSampled") > before + 1
         });
         assert!(!walk.ended());
-        then();
+        then(&mut walk);
         walk.end()
     }
 }
@@ -56,7 +56,7 @@ fn what_else_happens_ends_a_wait_at_a_gate() {
     }
     let gated = Gated::new("60s");
     let bench = &gated.bench;
-    let lost = gated.waits(|| {
+    let lost = gated.waits(|_| {
         let on = ["application", "like-service", "-n", "argocd"];
         bench.kubectl(&[&["annotate"], &on[..], &["trueup.dev/frozen-"]].concat());
     });
@@ -82,7 +82,7 @@ fn what_else_happens_ends_a_wait_at_a_gate() {
     assert_eq!(gated.journaled("gateTimedOut"), 0);
 
     bench.ends(0, &["freeze", "like-service", "--write", "cluster"]);
-    let touched = gated.waits(|| {
+    let touched = gated.waits(|_| {
         let on = ["configmap", "auth-config", "-n", "like", "--type", "merge"];
         let edit = json!({"data": {"JWT_ALGORITHM": "none"}}).to_string();
         bench.kubectl(&[&["patch"], &on[..], &["-p", &edit]].concat());
@@ -208,4 +208,118 @@ fn a_stage_that_is_interrupted_says_what_is_half_done() {
             );
         }
     }
+}
+
+/// Killed at a gate and taken up after its time would have been over: nobody looked meanwhile, so nothing was waited for.
+#[test]
+fn the_time_in_which_nobody_looked_is_no_time_of_a_gate() {
+    const WITHIN: Duration = Duration::from_secs(6);
+    let gated = Gated::new("6s");
+    let bench = &gated.bench;
+    let killed = gated.waits(|walk| walk.kill());
+    assert_eq!(killed.code, None, "{killed:#?}");
+    let gone = Instant::now();
+    crate::support::until("its time is over", || gone.elapsed() > WITHIN);
+    fs::write(&gated.mark, "").unwrap();
+    let plan = gated.plan.display().to_string();
+    let on = bench.ends(4, &["run", &plan, "--write", "all"]);
+    assert!(on.err.contains("gate traces waits"), "{on:#?}");
+    assert_eq!(gated.journaled("gateTimedOut"), 0, "{on:#?}");
+    let away = "gate mended after profile-service: looked away for ";
+    let export = bench.ends(0, &["export", "--format", "md"]).out;
+    for said in [&on.out, &export] {
+        assert!(
+            said.contains(away) && said.contains("(trueup was not running)"),
+            "{said}"
+        );
+    }
+}
+
+/// A gate that asks the wrong thing is asked another way, which one that passed is not; and what somebody saw after one sync is
+/// asked again after the next.
+#[test]
+fn a_gate_can_be_mended_and_a_look_is_of_one_sync() {
+    let bench = Bench::new();
+    let gate = |asks: &str| format!("  wrong: {{command: {{argv: [test, {asks}]}}, within: 1s}}\n");
+    let plan = |name: &str, asks: &str, more: &str| {
+        bench.plan(name, |text| {
+            text.replace("  traces:", &format!("{}{more}  traces:", gate(asks)))
+                .replace(
+                    "like-service, then: [healthy]",
+                    "like-service, then: [healthy, traces]",
+                )
+                .replace("no-401, traces]", "wrong, traces]")
+        })
+    };
+    let on = |code: i32, plan: &Path, more: &[&str]| {
+        bench.walk(code, plan, &[&["--write", "all"], more].concat())
+    };
+    let reason = |ended: &Value| ended["reason"].as_str().unwrap().to_owned();
+    let wrong = plan("wrong.yaml", "-e, /nowhere", "");
+    let ended = on(4, &wrong, &["--attest", SEEN]);
+    assert!(reason(&ended).contains("gate wrong after"), "{ended}");
+    let mended = plan("mended.yaml", "-e, /", "");
+    let ended = on(4, &mended, &["--replan", "the path was wrong"]);
+    assert!(
+        reason(&ended).contains("gate traces waits for somebody"),
+        "it was said of like-service alone: {ended}"
+    );
+    let again = plan("again.yaml", "-e, /tmp", "");
+    let refused = on(3, &again, &["--replan", "another path"]);
+    assert!(
+        reason(&refused).contains("it passed after argocd/profile-service")
+            && reason(&refused).contains("under a name of its own"),
+        "{refused}"
+    );
+    // What the refusal says works.
+    let more = plan("more.yaml", "-e, /", "  more: {manual: look once more}\n");
+    let text = fs::read_to_string(&more).unwrap();
+    fs::write(
+        &more,
+        text.replace("wrong, traces]", "wrong, traces, more]"),
+    )
+    .unwrap();
+    let ended = on(4, &more, &["--replan", "one more", "--attest", SEEN]);
+    assert!(reason(&ended).contains("gate more waits"), "{ended}");
+    on(0, &more, &["--attest", "more=ann: quiet"]);
+    let path = bench.state.join("incidents/INC-441/journal.jsonl");
+    let said: Vec<Value> = fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line.split_once(' ').unwrap().1).unwrap())
+        .filter(|line| line["type"] == "attested")
+        .map(|line| json!([line["gate"], line["after"]]))
+        .collect();
+    assert_eq!(
+        json!(said),
+        json!([
+            ["traces", ["argocd/like-service"]],
+            ["traces", ["argocd/profile-service"]],
+            ["more", ["argocd/profile-service"]]
+        ])
+    );
+}
+
+/// Where nothing looks at what the incident is about, that is said before, meanwhile and afterwards.
+#[test]
+fn a_walk_without_a_gate_for_the_symptom_says_so() {
+    let bench = Bench::new();
+    let plan = bench.plan("health.yaml", |text| {
+        text.replace("[healthy, no-401, traces]", "[healthy]")
+    });
+    let path = plan.display().to_string();
+    let read = bench.ends(3, &["run", &path]);
+    assert!(
+        read.err.contains("no gate looks at the symptom"),
+        "{read:#?}"
+    );
+    let status = bench.document(1, "Status", &["status"]);
+    let said = status["noSymptomGate"].as_str().unwrap();
+    assert!(said.contains("look by hand"), "{status}");
+    bench.walk(0, &plan, &["--write", "all"]);
+    let export = bench.ends(0, &["export", "--format", "md"]).out;
+    assert!(
+        export.contains("**no gate looked at the symptom"),
+        "{export}"
+    );
 }

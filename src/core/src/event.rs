@@ -657,6 +657,9 @@ pub enum Event {
         gate: String,
         who: String,
         saw: String,
+        /// The syncs that it speaks of; none in journals of before it was kept: those that had reached the gate then.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        after: Vec<AppKey>,
     },
     /// One reconcile round seen after a thaw.
     ThawWatched {

@@ -106,6 +106,9 @@ pub fn attest(run: &Run, gate: &str) -> Result<(), Refusal> {
             "the gates after each sync are on the Sync screen, and in the plan under `sync`",
         );
     }
+    if !run.to_attest(gate).is_empty() {
+        return Ok(());
+    }
     let mut before = None;
     for key in follows {
         let app = run.apps.get(key);
@@ -121,10 +124,10 @@ pub fn attest(run: &Run, gate: &str) -> Result<(), Refusal> {
                     .is_none_or(|state| state.passed.is_none())
                 && !run.broken_glass.iter().any(|glass| glass.what == *name)
         });
-        match red {
-            None => return Ok(()),
-            Some(red) => before = Some(format!("gate {red} after {key} is not green yet")),
-        }
+        before = Some(match red {
+            Some(red) => format!("gate {red} after {key} is not green yet"),
+            None => format!("after {key} it is attested already"),
+        });
     }
     refuse(
         format!("gate {gate} is not reached: {}", before.unwrap_or_default()),
@@ -598,7 +601,7 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 .get(gate)
                 .is_some_and(|state| state.passed.is_some());
             let glass = run.broken_glass.iter().any(|g| g.what == *gate);
-            !passed && !run.attested.contains_key(gate) && !glass
+            !passed && !app.attested.contains_key(gate) && !glass
         });
         if let Some(gate) = red {
             return Err(Refusal::new(
@@ -747,6 +750,16 @@ mod tests {
     #[test]
     fn a_person_looks_after_the_sync_and_the_measured_gates() {
         let key: AppKey = "argocd/auth".parse().unwrap();
+        let says = |after: &[&AppKey]| crate::event::Record {
+            seq: 1,
+            time: jiff::Timestamp::UNIX_EPOCH,
+            event: crate::event::Event::Attested {
+                gate: "traces".into(),
+                who: "jo".into(),
+                saw: "fresh ones".into(),
+                after: after.iter().copied().cloned().collect(),
+            },
+        };
         let mut run = Run {
             scope: vec![key.clone()],
             ..Run::default()
@@ -779,5 +792,30 @@ mod tests {
             assert_eq!(why.is_none(), open.is_empty(), "{why:?}");
             assert!(why.unwrap_or_default().contains(open));
         }
+        // What was said of one sync is said of no other.
+        let other: AppKey = "argocd/like".parse().unwrap();
+        let verified = run.apps[&key].clone();
+        run.scope.push(other.clone());
+        run.apps.insert(other.clone(), verified);
+        let plan = "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [auth, like]\ngates:\n  traces: {manual: fresh}\nsync:\n- {application: auth, then: [traces]}\n- {application: like, then: [traces]}\n";
+        run.connection.namespace = "argocd".into();
+        run.plan = Some(Box::new(crate::plan::Plan::parse(plan).unwrap()));
+        assert_eq!(run.to_attest("traces"), [key.clone(), other.clone()]);
+        let asked = |run: &Run, key: &AppKey| {
+            let next = crate::workflow::gates(run, key, &run.apps[key]);
+            matches!(next, Some(crate::workflow::Next::Attest { .. }))
+        };
+        let mut told = run.clone();
+        told.apply(&says(&[&key]));
+        assert!(!asked(&told, &key) && asked(&told, &other));
+        assert_eq!(said(&told, "traces"), None);
+        told.apply(&says(&[&other]));
+        assert!(said(&told, "traces").is_some_and(|why| why.contains("attested already")));
+        // A journal of before the syncs were named: those that had reached it then, and none that comes later.
+        run.apps.get_mut(&other).unwrap().sync = Sync::Not;
+        run.apply(&says(&[]));
+        let mut again = run.apps[&key].sync.clone();
+        std::mem::swap(&mut run.apps.get_mut(&other).unwrap().sync, &mut again);
+        assert!(!asked(&run, &key) && asked(&run, &other));
     }
 }

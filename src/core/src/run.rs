@@ -11,7 +11,11 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 /// The kind that holds and thaws rest on, as an observation gap names it.
 const APPLICATION: &str = "Application.argoproj.io";
@@ -53,7 +57,6 @@ pub struct Run {
     /// Gates that were taken away, and can be put back.
     pub removed_gates: BTreeMap<String, RemovedGate>,
     pub baselines: BTreeMap<String, Sample>,
-    pub attested: BTreeMap<String, (String, String, Timestamp)>,
     pub broken_glass: Vec<BrokenGlass>,
     /// The permission without which nothing is frozen: the walk is unfrozen, and watched.
     pub unfrozen: Option<String>,
@@ -126,6 +129,8 @@ pub struct AppRun {
     pub prediction: Option<(Commit, Prediction)>,
     pub sync: Sync,
     pub gates: BTreeMap<String, GateRun>,
+    /// Manual gates after its sync: who looked, what they saw, and when that was said. Another sync asks anew.
+    pub attested: BTreeMap<String, (String, String, Timestamp)>,
     pub thaw: Thaw,
     /// How somebody changed the policy after the thaw.
     pub policy_moved: Option<String>,
@@ -272,10 +277,69 @@ pub struct GateRun {
     pub streak: u32,
     pub passed: Option<Timestamp>,
     pub timed_out: Option<String>,
+    /// How long it was looked at: what `within` counts. While nobody looked, nothing was waited for.
+    pub waited: Duration,
+    /// Up to when that is counted.
+    pub counted_to: Option<Timestamp>,
+    /// When nobody looked, each as long as a few samples at least.
+    pub away: Vec<Away>,
 }
 
+/// A time in which a gate was waited for by nobody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Away {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// The process was gone; otherwise the machine slept, or the walk stood still at something else.
+    pub gone: bool,
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lasted = self.to.duration_since(self.from).as_secs().max(0);
+        let why = match self.gone {
+            true => "trueup was not running",
+            false => "no sample was taken",
+        };
+        write!(
+            f,
+            "looked away for {} ({why})",
+            Span::seconds(lasted.unsigned_abs())
+        )
+    }
+}
+
+/// An answer is not waited for longer than this: what comes later was not asked in time.
+const ANSWER: Duration = Duration::from_secs(60);
+
 impl GateRun {
-    fn take(&mut self, sample: &Sample) {
+    /// Counts the time up to `at` as waited, or as time in which nobody looked.
+    fn count_to(&mut self, at: Timestamp, gone: bool) {
+        let Some(from) = self.counted_to.or(self.started_at) else {
+            return;
+        };
+        self.counted_to = Some(at);
+        let Ok(lasted) = Duration::try_from(at.duration_since(from)) else {
+            return;
+        };
+        let few = self.every.0 * 2 + Duration::from_secs(1);
+        if gone || lasted > few + ANSWER {
+            if lasted > few {
+                self.away.push(Away { from, to: at, gone });
+            }
+        } else {
+            self.waited += lasted;
+        }
+    }
+
+    /// Since when it would have been waited for, had nobody ever looked away.
+    pub fn waits_since(&self) -> Option<Timestamp> {
+        let counted = self.counted_to.or(self.started_at)?;
+        counted.checked_sub(self.waited).ok()
+    }
+
+    fn take(&mut self, sample: &Sample, at: Timestamp) {
+        self.count_to(at, false);
         let gap = self.samples.last().is_some_and(|last| {
             let limit = self.every.0.as_secs_f64() * 2.0 + 1.0;
             sample.at.duration_since(last.at).as_secs_f64() > limit
@@ -432,7 +496,12 @@ impl Run {
                 // Arming is a consent given to a process, and that process is gone.
                 self.armed = Armed::Nothing;
                 for app in self.apps.values_mut() {
-                    app.gates.values_mut().for_each(GateRun::break_streak);
+                    for gate in app.gates.values_mut() {
+                        gate.break_streak();
+                        if gate.passed.is_none() && gate.timed_out.is_none() {
+                            gate.count_to(at, true);
+                        }
+                    }
                     if let Some((op, at, mechanism)) =
                         app.freeze.op().filter(|_| !app.freeze.proven())
                     {
@@ -685,7 +754,7 @@ impl Run {
                     .gates
                     .entry(gate.clone())
                     .or_default()
-                    .take(sample);
+                    .take(sample, at);
             }
             Event::GatePassed { application, gate } => {
                 self.app(application)
@@ -710,9 +779,20 @@ impl Run {
                     .or_default()
                     .timed_out = Some(why);
             }
-            Event::Attested { gate, who, saw } => {
-                self.attested
-                    .insert(gate.clone(), (who.clone(), saw.clone(), at));
+            Event::Attested {
+                gate,
+                who,
+                saw,
+                after,
+            } => {
+                let reached = match after.is_empty() {
+                    true => self.to_attest(gate),
+                    false => after.clone(),
+                };
+                for key in &reached {
+                    let said = (who.clone(), saw.clone(), at);
+                    self.app(key).attested.insert(gate.clone(), said);
+                }
             }
             Event::ThawWatched {
                 application,
@@ -810,6 +890,7 @@ impl Run {
         self.baselines.remove(gate);
         for app in self.apps.values_mut() {
             app.gates.remove(gate);
+            app.attested.remove(gate);
         }
     }
 
@@ -895,6 +976,7 @@ impl Run {
                 let app = self.app(&application);
                 app.sync = Sync::Requested { op: id, revision };
                 app.gates.clear();
+                app.attested.clear();
             }
             Effect::Thaw { application, .. } => {
                 self.app(&application).thaw = Thaw::Restored {
@@ -910,7 +992,11 @@ impl Run {
                 app.forget_prediction();
             }
             // The gates judge what is left.
-            Effect::Delete { application, .. } => self.app(&application).gates.clear(),
+            Effect::Delete { application, .. } => {
+                let app = self.app(&application);
+                app.gates.clear();
+                app.attested.clear();
+            }
             // What a sync would do is another thing now.
             Effect::Ignore { application, .. } => self.app(&application).prediction = None,
             Effect::Push { .. } => self.commits += 1,
@@ -1044,6 +1130,56 @@ impl Run {
                 gates
             }
         }
+    }
+
+    /// The Applications after whose sync a person is asked for this gate now: synced as shown, every measured gate settled,
+    /// and nobody has said yet what they saw.
+    pub fn to_attest(&self, gate: &str) -> Vec<AppKey> {
+        let asked = |key: &&AppKey| {
+            self.gates_after(key).iter().any(|name| name == gate)
+                && self.gate_to_pass(key).is_none()
+                && self.apps.get(*key).is_some_and(|app| {
+                    matches!(app.sync, Sync::Verified { .. }) && !app.attested.contains_key(gate)
+                })
+        };
+        self.scope.iter().filter(asked).cloned().collect()
+    }
+
+    /// What was not looked at up to this moment: a line for each gate that was waited for.
+    pub fn looked_away(&self, until: Timestamp) -> Vec<String> {
+        let gates = |(key, app): (&'_ AppKey, &'_ AppRun)| {
+            let ended = |(gate, state): (&String, &GateRun)| {
+                let away = state.away.iter().find(|away| away.to == until)?;
+                Some(format!("gate {gate} after {}: {away}", key.name))
+            };
+            app.gates.iter().filter_map(ended).collect::<Vec<_>>()
+        };
+        self.apps.iter().flat_map(gates).collect()
+    }
+
+    /// What is to be said where no gate looks at what the incident is about: that pods are ready, and that nobody writes,
+    /// says nothing of it.
+    pub fn no_symptom_gate(&self) -> Option<&'static str> {
+        let looks = |name: &String| match self.gates.get(name) {
+            Some(Gate::Manual(_)) => true,
+            Some(Gate::Measured(gate)) => {
+                gate.prometheus.is_some()
+                    || gate.http.is_some()
+                    || gate.command.is_some()
+                    || gate.field.is_some()
+            }
+            None => false,
+        };
+        let mut gates = self.scope.iter().flat_map(|key| self.gates_after(key));
+        let said = match self.closed.is_some() {
+            true => {
+                "no gate looked at the symptom, only at health: whether it is over, nothing here tells"
+            }
+            false => {
+                "no gate looks at the symptom, only at health: add one (`gates` in the plan, `a` on the Sync screen), or look by hand"
+            }
+        };
+        (!self.scope.is_empty() && !gates.any(|name| looks(&name))).then_some(said)
     }
 
     /// Whether a gate was begun and neither passed nor ran out of time.
@@ -1315,6 +1451,130 @@ fn with_rest(mut chosen: Vec<AppKey>, all: &[AppKey]) -> Vec<AppKey> {
 mod tests {
     use super::*;
 
+    /// One gate after one sync: begun at 0, then seen, or the process taken up again, at these seconds.
+    fn looks(within: u64, hold: u64, events: &[(i64, Option<Verdict>)]) -> GateRun {
+        let key = AppKey::new("argocd", "auth");
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let gate = "rate".to_owned();
+        let record = |second: i64, event: Event| Record {
+            seq: 1,
+            time: at(second),
+            event,
+        };
+        let begun = Event::GateStarted {
+            application: key.clone(),
+            gate: gate.clone(),
+            spec: Gate::Measured(crate::plan::MeasuredGate::default()),
+            hold: Span::seconds(hold),
+            every: Span::seconds(5),
+            within: Span::seconds(within),
+        };
+        let mut run = Run::default();
+        run.apply(&record(0, begun));
+        for (second, verdict) in events {
+            let event = match verdict {
+                Some(verdict) => Event::GateSampled {
+                    application: key.clone(),
+                    gate: gate.clone(),
+                    sample: Sample {
+                        at: at(*second),
+                        value: None,
+                        traffic: None,
+                        verdict: *verdict,
+                        why: String::new(),
+                    },
+                },
+                None => Event::Resumed {
+                    operator: "jo".into(),
+                    host: "h".into(),
+                    version: String::new(),
+                    recovered: String::new(),
+                },
+            };
+            run.apply(&record(*second, event));
+            let told = run.looked_away(at(*second));
+            let state = &run.apps[&key].gates[&gate];
+            let ends = state.away.last().is_some_and(|away| away.to == at(*second));
+            assert_eq!(told.len(), usize::from(ends), "{told:?}");
+        }
+        run.apps[&key].gates[&gate].clone()
+    }
+
+    #[test]
+    fn only_what_was_looked_at_is_waited_for() {
+        use Verdict::{Green, Red};
+        let said = |state: &GateRun| -> Vec<String> {
+            state.away.iter().map(ToString::to_string).collect()
+        };
+        // Killed at 5 s, taken up again ten minutes later.
+        let killed = looks(60, 0, &[(5, Some(Red)), (605, None), (606, Some(Red))]);
+        assert_eq!(killed.waited, Duration::from_secs(6));
+        assert_eq!(
+            said(&killed),
+            ["looked away for 10m (trueup was not running)"]
+        );
+        let since = killed.waits_since().unwrap();
+        assert_eq!(since, Timestamp::from_second(600).unwrap());
+        // Killed before the first sample, and again.
+        let twice = looks(
+            60,
+            0,
+            &[(300, None), (305, Some(Red)), (900, None), (903, Some(Red))],
+        );
+        assert_eq!(
+            (twice.waited, twice.away.len()),
+            (Duration::from_secs(8), 2)
+        );
+        // A machine that slept had nobody taken up again.
+        let slept = looks(
+            60,
+            0,
+            &[(5, Some(Red)), (3605, Some(Red)), (3610, Some(Red))],
+        );
+        assert_eq!(slept.waited, Duration::from_secs(10));
+        assert_eq!(said(&slept), ["looked away for 1h (no sample was taken)"]);
+        // A source that answers slowly is waited for.
+        let slow = looks(60, 0, &[(35, Some(Red)), (70, Some(Red))]);
+        assert_eq!((slow.waited, slow.away.len()), (Duration::from_secs(70), 0));
+        // Green on both sides of a gap is not green throughout.
+        for gap in [Some((600, None)), None] {
+            let before = [(5, Some(Green)), (10, Some(Green))];
+            let after = [(601, Some(Green)), (606, Some(Green))];
+            let events: Vec<_> = before.into_iter().chain(gap).chain(after).collect();
+            assert!(!looks(600, 60, &events).held(), "{gap:?}");
+            assert!(looks(600, 5, &events).held(), "{gap:?}");
+        }
+    }
+
+    #[test]
+    fn health_and_quiet_do_not_look_at_the_symptom() {
+        let plan = |gates: &str, then: &str| {
+            let text = format!(
+                "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [a]\n{gates}sync:\n- {{application: a, then: [{then}]}}\n"
+            );
+            let mut run = Run {
+                scope: vec![AppKey::new("argocd", "a")],
+                ..Run::default()
+            };
+            run.connection.namespace = "argocd".into();
+            run.take_plan(&Plan::parse(&text).unwrap());
+            run.no_symptom_gate().is_some()
+        };
+        assert_eq!(
+            Run::default().no_symptom_gate(),
+            None,
+            "nothing is in the scope"
+        );
+        assert!(plan("", "healthy"));
+        assert!(plan("gates:\n  q: {quiet: {}}\n", "healthy, q"));
+        assert!(
+            plan("gates:\n  m: {manual: look}\n", "healthy"),
+            "it follows no sync"
+        );
+        assert!(!plan("gates:\n  m: {manual: look}\n", "healthy, m"));
+        assert!(!plan("gates:\n  h: {http: {url: 'http://x/'}}\n", "h"));
+    }
+
     #[test]
     fn a_gap_starts_again_what_rests_on_having_been_seen() {
         let key = AppKey::new("argocd", "auth");
@@ -1339,7 +1599,7 @@ mod tests {
                 spec: Some(spec),
                 ..GateRun::default()
             };
-            gate.take(&green);
+            gate.take(&green, at);
             run.app(&key).gates.insert(name.into(), gate);
         }
         let gap = |kind: &str| Record {

@@ -9,14 +9,14 @@ use crate::{
     decision::{CellKey, Take},
     event::Effect,
     object::identity::AppKey,
-    run::{Run, Sync},
+    run::{GateRun, Run, Sync},
 };
 
 /// What the plan says otherwise than the journal, each by name; empty: the walk can go on with it.
 ///
 /// Open to a mended plan is what nothing was done about yet: policies that are not chosen, cells that are not decided or
-/// are open again, syncs that have not begun with their gates and expectations, the order, and the commit before the
-/// first push. What is as the plan before it had it says nothing new, whatever was chosen on the screen meanwhile.
+/// are open again, syncs that have not begun with their gates and expectations, the gates of others that are not settled,
+/// the order, and the commit before the first push. What is as the plan before it had it says nothing new, whatever was chosen on the screen meanwhile.
 pub fn contradictions(run: &Run, plan: &Plan) -> Vec<String> {
     let before = run.plan.as_deref();
     let mut found = Vec::new();
@@ -94,7 +94,8 @@ pub fn contradictions(run: &Run, plan: &Plan) -> Vec<String> {
     found
 }
 
-/// What was synced was synced with its gates: none of them is dropped or turned into another one.
+/// What was synced was synced with its gates: none of them is dropped, and none that is settled is turned into another one.
+/// One that is not settled may be asked another way: it is judged anew.
 fn of_syncs(run: &Run, plan: &Plan) -> Vec<String> {
     let mut found = Vec::new();
     let before = run.plan.as_deref();
@@ -108,11 +109,17 @@ fn of_syncs(run: &Run, plan: &Plan) -> Vec<String> {
         for gate in run.gates_after(key) {
             if !still.contains(&gate) {
                 found.push(format!(
-                    "`sync` of {key} leaves out the gate {gate}, and it is synced already"
+                    "`sync` of {key} leaves out the gate {gate}, and it is synced already: a gate that asks the wrong thing and did \
+                     not pass may ask another one under its name, and glass can be broken for it"
                 ));
-            } else if run.gates.get(&gate) != after.gates.get(&gate) && seen.insert(gate.clone()) {
+            } else if run.gates.get(&gate) != after.gates.get(&gate)
+                && let Some(settled) = settled(run, key, &gate)
+                && seen.insert(gate.clone())
+            {
                 found.push(format!(
-                    "`gates` has another {gate}, and {key} is synced with it already"
+                    "`gates` has another {gate}, and {settled} after {key} already: leave it, and add the other one under a name of \
+                     its own to `gates` and to `then` of {}: it is judged before the next step",
+                    key.name
                 ));
             }
         }
@@ -130,6 +137,21 @@ fn of_syncs(run: &Run, plan: &Plan) -> Vec<String> {
         }
     }
     found
+}
+
+/// How a gate after a sync that was made is settled, and so is not asked again.
+fn settled(run: &Run, key: &AppKey, gate: &str) -> Option<&'static str> {
+    let app = run.apps.get(key)?;
+    let passed = |state: &GateRun| state.passed.is_some();
+    if app.gates.get(gate).is_some_and(passed) {
+        Some("it passed")
+    } else if app.attested.contains_key(gate) {
+        Some("it was attested")
+    } else if run.broken_glass.iter().any(|glass| glass.what == *gate) {
+        Some("glass was broken for it")
+    } else {
+        None
+    }
 }
 
 fn done(run: &Run) -> impl Iterator<Item = &Effect> {
@@ -231,6 +253,7 @@ mod tests {
     const MESSAGE: (&str, &str) = ("message: Reconcile", "message: Mend");
     const GATE: (&str, &str) = ("value: share_401", "value: share_402");
     const DROPPED: (&str, &str) = ("  - no-401\n", "");
+    const ADDED: (&str, &str) = ("gates:\n", "gates:\n  looked: {manual: look}\n");
     const CANARY: (&str, &str) = ("  expect: no-change\n", "");
     const MANUAL: (&str, &str) = ("fresh auth flows in", "look at");
 
@@ -239,7 +262,9 @@ mod tests {
         let opened = until(|e| matches!(e, Event::IncidentOpened { .. }));
         let decided = until(|e| matches!(e, Event::Decided { .. }));
         let landed = until(|e| matches!(e, Event::Landed { .. }));
+        let red = until(|e| matches!(e, Event::GateSampled { gate, .. } if gate == "no-401"));
         let gated = until(|e| matches!(e, Event::GatePassed { gate, .. } if gate == "no-401"));
+        let seen = until(|e| matches!(e, Event::Attested { .. }));
         for (records, open, refused) in [
             (
                 &opened,
@@ -263,13 +288,26 @@ mod tests {
                     (TAKE, "`decisions`"),
                 ],
             ),
+            // What asks the wrong thing and did not pass is asked another way.
+            (
+                &red,
+                vec![CANARY, GATE, MANUAL],
+                vec![(DROPPED, "leaves out the gate no-401")],
+            ),
             (
                 &gated,
-                vec![CANARY],
+                vec![CANARY, MANUAL, ADDED],
                 vec![
-                    (GATE, "`gates` has another no-401"),
+                    (GATE, "`gates` has another no-401, and it passed"),
                     (DROPPED, "leaves out the gate no-401"),
-                    (MANUAL, "`gates` has another traces"),
+                ],
+            ),
+            (
+                &seen,
+                vec![CANARY, ADDED],
+                vec![
+                    (GATE, "under a name of its own"),
+                    (MANUAL, "`gates` has another traces, and it was attested"),
                 ],
             ),
         ] {

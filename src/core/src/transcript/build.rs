@@ -73,6 +73,7 @@ impl Transcript {
                     reviewed: glass.reviewed.as_deref().map_or_else(String::new, say),
                 })
                 .collect(),
+            no_symptom_gate: run.no_symptom_gate(),
             shortened: run
                 .shortened
                 .iter()
@@ -196,8 +197,14 @@ impl<'a> Builder<'a> {
                     }
                 }
             }
-            Event::Attested { gate, who, saw } => self.attested.push(Attested {
+            Event::Attested {
+                gate,
+                who,
+                saw,
+                after,
+            } => self.attested.push(Attested {
                 gate: say(gate),
+                after: after.iter().map(|key| app(self.run, key)).collect(),
                 who: say(who),
                 saw: say(saw),
                 at,
@@ -513,7 +520,8 @@ impl<'a> Builder<'a> {
             };
             for name in run.gates_after(key) {
                 if let Some(spec @ plan::Gate::Manual(_)) = run.gates.get(&name) {
-                    let outcome = match run.attested.get(&name) {
+                    let said = run.apps.get(*key).and_then(|app| app.attested.get(&name));
+                    let outcome = match said {
                         Some((who, saw, _)) => format!("attested by {}: {}", say(who), say(saw)),
                         None => "not attested".into(),
                     };

@@ -94,6 +94,9 @@ fn summary(t: &Transcript, out: &mut String) {
         &["", ""],
         rows.map(|(name, text)| vec![name.to_owned(), text]),
     );
+    if let Some(said) = t.no_symptom_gate {
+        let _ = writeln!(out, "**{}.**\n", prose(said));
+    }
 }
 
 fn found(t: &Transcript, out: &mut String) {
@@ -447,8 +450,12 @@ fn people(t: &Transcript, out: &mut String) {
     section(out, "Adopted: done by others meanwhile", adopted.collect());
     let attested = t.attested.iter().map(|a| {
         format!(
-            "{}: {} at {}: {}",
+            "{}{}: {} at {}: {}",
             code(&a.gate),
+            match a.after.as_slice() {
+                [] => String::new(),
+                after => format!(" after {}", code(&after.join(", "))),
+            },
             code(&a.who),
             time(a.at),
             prose(&a.saw)

@@ -29,7 +29,7 @@ pub use markdown::markdown;
 pub use model::*;
 pub use quote::shell;
 pub use status::status_line;
-pub use timeline::sentence;
+pub use timeline::{sentence, told};
 
 impl Transcript {
     /// The JSON export. Characters that could do something in a terminal are written as `\u` escapes.

@@ -34,6 +34,9 @@ pub struct Transcript {
     pub attested: Vec<Attested>,
     pub adopted: Vec<Adopted>,
     pub glass: Vec<Glass>,
+    /// Said where no gate looked at what the incident was about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_symptom_gate: Option<&'static str>,
     pub shortened: Vec<Shortened>,
     pub owed: Vec<Owed>,
     /// A shell script that does the same with kubectl and git.
@@ -249,6 +252,9 @@ pub struct Act {
 #[serde(rename_all = "camelCase")]
 pub struct Attested {
     pub gate: String,
+    /// The syncs that it speaks of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
     pub who: String,
     pub saw: String,
     pub at: Timestamp,

@@ -469,6 +469,7 @@ fn sync(pen: &mut Pen, name: &str) {
             gate: "traces".into(),
             who: "jonas".into(),
             saw: "12 fresh logins, all green".into(),
+            after: vec![app(name)],
         });
     }
 }

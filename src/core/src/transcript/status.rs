@@ -98,7 +98,7 @@ fn stage(run: &Run, open: usize) -> String {
 /// Synced as shown, and all its gates settled.
 fn synced(run: &Run, key: &AppKey, app: &AppRun) -> bool {
     let settled = |name: &String| match run.gates.get(name) {
-        Some(Gate::Manual(_)) => run.attested.contains_key(name),
+        Some(Gate::Manual(_)) => app.attested.contains_key(name),
         _ => {
             let passed = app.gates.get(name).is_some_and(|g| g.passed.is_some());
             passed || run.broken_glass.iter().any(|glass| glass.what == *name)
@@ -172,5 +172,8 @@ fn gate(run: &Run) -> Option<String> {
         (Some(since), Some(last)) => between(since, last.at),
         _ => Span::default(),
     };
-    Some(format!("gate {} {word} {green}/{}", say(name), state.hold))
+    Some(match state.hold.0.is_zero() {
+        true => format!("gate {} {word}", say(name)),
+        false => format!("gate {} {word} {green}/{}", say(name), state.hold),
+    })
 }

@@ -26,14 +26,15 @@ pub(super) fn timeline(records: &[&Record], run: &Run) -> Vec<Moment> {
             } = &record.event
             {
                 let key = (application.clone(), gate.clone());
-                if last.insert(key, sample.verdict) == Some(sample.verdict) {
+                let same = last.insert(key, sample.verdict) == Some(sample.verdict);
+                if same && run.looked_away(record.time).is_empty() {
                     return None;
                 }
             }
             Some(Moment {
                 seq: record.seq,
                 at: record.time,
-                what: sentence(&record.event, run)?,
+                what: told(record, run)?,
             })
         })
         .collect()
@@ -66,6 +67,21 @@ fn because(why: &str) -> String {
     } else {
         format!(": {}", say(why))
     }
+}
+
+/// A record as a sentence, with what nobody looked at up to then.
+pub fn told(record: &Record, run: &Run) -> Option<String> {
+    let said = sentence(&record.event, run)?;
+    let ends = matches!(
+        record.event,
+        Event::Resumed { .. } | Event::GateSampled { .. }
+    );
+    let away = match ends {
+        true => run.looked_away(record.time),
+        false => Vec::new(),
+    };
+    let away = away.iter().map(|away| format!("; {}", say(away)));
+    Some(std::iter::once(said).chain(away).collect())
 }
 
 /// An event as a sentence; `None` for what is no event to people, such as a request.
@@ -412,9 +428,21 @@ fn people(event: &Event, run: &Run) -> Option<String> {
             .map_or_else(String::new, |key| format!("{}: ", app(run, key)))
     };
     Some(match event {
-        Event::Attested { gate, who, saw } => {
-            format!("gate {} attested by {}: {}", say(gate), say(who), say(saw))
-        }
+        Event::Attested {
+            gate,
+            who,
+            saw,
+            after,
+        } => format!(
+            "gate {}{} attested by {}: {}",
+            say(gate),
+            match after.as_slice() {
+                [] => String::new(),
+                after => format!(" after {}", apps(run, after)),
+            },
+            say(who),
+            say(saw)
+        ),
         Event::Adopted {
             application,
             what,

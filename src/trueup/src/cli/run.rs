@@ -133,6 +133,9 @@ async fn go(
     if let (Known::Mended, Some(why)) = (&known, &args.replan) {
         take_mended(&engine, &answers.plan, why).await?;
     }
+    if let Some(said) = engine.run().no_symptom_gate() {
+        super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));
+    }
     let ended = tokio::select! {
         biased;
         ended = walk(&engine, &answers) => ended,

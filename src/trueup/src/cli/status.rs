@@ -33,7 +33,7 @@ const SENTENCE: usize = 600;
 
 /// A record as a line for people following a run; requests and samples are left out.
 pub fn said(record: &Record, run: &Run) -> Option<String> {
-    transcript::sentence(&record.event, run).map(|said| text::shorten(&said, SENTENCE))
+    transcript::told(record, run).map(|said| text::shorten(&said, SENTENCE))
 }
 
 pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
@@ -178,6 +178,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "frozen": frozen,
             "undecided": undecided,
             "gatesNotGreen": red,
+            "noSymptomGate": run.no_symptom_gate(),
             "owed": owed,
             "stopped": stopped,
             "next": next.as_ref().map(next_document),
@@ -193,6 +194,9 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     }
     if let Some(next) = next.filter(|_| run.closed.is_none()) {
         let _ = writeln!(out, "next: {}{}", next.waits_for(), how(&next));
+    }
+    if let Some(said) = run.no_symptom_gate() {
+        let _ = writeln!(out, "{said}");
     }
     let rows: Vec<Vec<String>> = run
         .apps

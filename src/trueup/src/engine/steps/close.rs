@@ -88,6 +88,7 @@ impl Engine {
             }
             Command::Attest { gate, who, saw } => {
                 self.record(Event::Attested {
+                    after: self.run().to_attest(gate),
                     gate: text::line(gate),
                     who: text::line(who),
                     saw: text::line(saw),

@@ -93,38 +93,40 @@ impl Engine {
         let Some(started) = started else {
             return self.begin_gate(application, name);
         };
-        let (every, within, since) = (started.every.0, started.within.0, started.started_at);
+        let (every, within) = (started.every.0, started.within.0);
         if let Some(last) = started.samples.last() {
             let due = last.at.checked_add(every).unwrap_or(last.at);
             self.ports.clock.sleep_until(due).await;
         }
         let sample = self.sample_gate(&spec, Some(application), name).await?;
         self.note_gaps()?;
-        let (at, why, verdict) = (sample.at, sample.why.clone(), sample.verdict);
+        let (why, verdict) = (sample.why.clone(), sample.verdict);
         let run = self.record(Event::GateSampled {
             application: application.clone(),
             gate: name.to_owned(),
             sample,
         })?;
-        let held = run
-            .apps
-            .get(application)
-            .and_then(|app| app.gates.get(name))
-            .is_some_and(|gate| gate.held());
-        if held {
+        let gates = run.apps.get(application).map(|app| &app.gates);
+        let Some(state) = gates.and_then(|gates| gates.get(name)) else {
+            return Ok(());
+        };
+        if state.held() {
             self.record(Event::GatePassed {
                 application: application.clone(),
                 gate: name.to_owned(),
             })?;
             return Ok(());
         }
-        let late = since.is_some_and(|since| at.duration_since(since).unsigned_abs() > within);
-        if late {
-            let why = match verdict {
+        // Only what was looked at is counted: a gate that nobody asked did not have its time.
+        if state.waited > within {
+            let mut why = match verdict {
                 Verdict::Green => "it did not stay green for long enough".to_owned(),
                 Verdict::Red => format!("red: {why}"),
                 Verdict::Inconclusive => format!("inconclusive: {why}"),
             };
+            for away in &state.away {
+                why.push_str(&format!("; {away}, which is not counted"));
+            }
             self.record(Event::GateTimedOut {
                 application: application.clone(),
                 gate: name.to_owned(),

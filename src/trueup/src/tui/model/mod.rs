@@ -271,7 +271,7 @@ impl Model {
                     format!(" for {}", state.hold)
                 }
             ),
-            since: state.started_at?,
+            since: state.waits_since()?,
             limit: state.within.0,
             cancellable: true,
         })

@@ -58,6 +58,9 @@ pub fn screen(model: &Model) -> Screen<'_> {
 /// All of what a row has no room for.
 fn below(model: &Model) -> Doc {
     let mut doc = Doc::new();
+    if let Some(said) = model.run().no_symptom_gate() {
+        doc.indented(2, Role::Warn, format!("! {said}"));
+    }
     let owed = model.cursor().and_then(|at| model.derived.owed.get(at));
     if let Some(owed) = owed {
         doc.indented(2, Role::Text, &owed.what);

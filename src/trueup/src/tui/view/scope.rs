@@ -108,6 +108,9 @@ fn below(model: &Model) -> Doc {
     for line in &model.derived.copies {
         doc.indented(2, Role::Warn, format!("copies: {line}"));
     }
+    if let Some(said) = model.run().no_symptom_gate() {
+        doc.indented(2, Role::Warn, format!("! {said}"));
+    }
     if model.now().may.is_empty() {
         doc.text(Role::Dim, "what you may do is not known yet");
     }

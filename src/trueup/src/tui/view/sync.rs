@@ -66,7 +66,7 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
         .iter()
         .filter(|name| {
             app.gates.get(*name).is_some_and(|g| g.passed.is_some())
-                || model.run().attested.contains_key(*name)
+                || app.attested.contains_key(*name)
         })
         .count();
     let red = app
@@ -100,6 +100,9 @@ fn gates_known(model: &Model) -> Doc {
     }
     if doc.is_empty() {
         doc.text(Role::Dim, "only `healthy`, which is built in; a adds one");
+    }
+    if let Some(said) = model.run().no_symptom_gate() {
+        doc.indented(2, Role::Warn, format!("! {said}"));
     }
     doc
 }
@@ -361,7 +364,7 @@ fn gate(model: &Model, app: &AppRun, name: &str, cells: usize, doc: &mut Doc) {
     let spec = model.run().gates.get(name);
     if let Some(Gate::Manual(manual)) = spec {
         doc.rule(format!("manual: {}", manual.manual));
-        match model.run().attested.get(name) {
+        match app.attested.get(name) {
             Some((who, saw, at)) => doc.indented(
                 2,
                 Role::Good,
@@ -446,6 +449,10 @@ fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut D
                 ),
             ),
         ]);
+    }
+    if let Some(away) = state.away.last().filter(|_| state.passed.is_none()) {
+        let said = format!("{away}: not counted, and green for as long as asked begins anew");
+        doc.indented(2, Role::Warn, said);
     }
     if let Some(last) = last {
         doc.indented(

@@ -144,7 +144,7 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
     let mut any = false;
     for (name, gate) in &run.gates {
         let passed = match gate {
-            Gate::Manual(_) => run.attested.contains_key(name),
+            Gate::Manual(_) => run.apps.values().any(|app| app.attested.contains_key(name)),
             Gate::Measured(_) => run
                 .apps
                 .values()
