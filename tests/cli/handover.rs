@@ -176,6 +176,15 @@ fn what_was_handed_over_at_the_close_is_thawed_or_taken_over() {
         0,
         "it is INC-9's now, and the field is still ann's"
     );
+    // Everybody who says how much INC-441 owes says the same.
+    let status = bench.document(1, "Status", &["status", "INC-441"]);
+    let owed = status["owed"].as_array().unwrap().len();
+    let list = bench.document(0, "IncidentList", &["incidents"]);
+    let all = list["incidents"].as_array().unwrap();
+    let closed = all.iter().find(|one| one["incident"] == "INC-441").unwrap();
+    assert_eq!(closed["owed"], owed, "{status}\n{list}");
+    let line = bench.ends(1, &["status", "INC-441", "--line"]);
+    assert!(line.out.contains(&format!("owed {owed}")), "{line:?}");
     let journal = bench.state.join("incidents/INC-441/journal.jsonl");
     let lines = || fs::read(&journal).unwrap();
     let before = lines();

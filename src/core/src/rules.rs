@@ -135,7 +135,8 @@ pub fn attest(run: &Run, gate: &str) -> Result<(), Refusal> {
     )
 }
 
-fn armed(run: &Run, command: &Command) -> Result<(), Refusal> {
+/// Whether this process may write what the command writes.
+pub fn armed(run: &Run, command: &Command) -> Result<(), Refusal> {
     let missing = match command {
         Command::Push if !run.armed.git() => "git",
         Command::Freeze { .. }

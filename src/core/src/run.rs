@@ -1247,6 +1247,12 @@ impl Run {
             })
     }
 
+    /// Whether something is owed that somebody else can settle without this journal: a look tells ([`crate::now::Now::owed`]).
+    pub fn owes_a_thaw(&self) -> bool {
+        let mut owed = self.obligations().into_iter();
+        self.closed.is_some() && owed.any(|owed| owed.id.starts_with("frozen:"))
+    }
+
     /// What we still owe, derived from what was done.
     pub fn obligations(&self) -> Vec<Obligation> {
         let mut owed = Vec::new();

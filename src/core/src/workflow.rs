@@ -3,7 +3,10 @@
 //! `next` is asked by the screen (the key `n`), by `trueup run`, and on resume. It never waits and never chooses for
 //! the operator: what needs a person is named as such.
 
+mod behind;
 mod words;
+
+pub use behind::{Behind, left_behind};
 
 use crate::{
     decision::{CellKey, Take},

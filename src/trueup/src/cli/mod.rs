@@ -110,7 +110,7 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
         Some(Command::Sync(args)) => sync::run(&settings, &args, boundaries).await,
         Some(Command::Act(args)) => act::run(&settings, &args, boundaries).await,
         Some(Command::Close(args)) => close::run(&settings, &args, boundaries).await,
-        Some(Command::Incidents) => incidents::run(&settings),
+        Some(Command::Incidents) => incidents::run(&settings).await,
         Some(Command::Status(args)) => status::run(&settings, &args).await,
         Some(Command::Export(args)) => export::run(&settings, &args),
         Some(Command::Verify(args)) => export::verify(&settings, &args),

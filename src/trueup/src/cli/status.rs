@@ -72,11 +72,17 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
                 journaled(&run)
             )
         }
-        // For one line only the Applications were read.
-        now => transcript::status_line(&run, now.as_ref().ok().filter(|_| !args.line)),
+        // For one line only the Applications were read: enough for what a closed incident still owes.
+        now => {
+            let enough = |_: &&Now| !args.line || run.closed.is_some();
+            transcript::status_line(&run, now.as_ref().ok().filter(enough))
+        }
     };
     let others = others(settings, &incident)?;
     if args.line {
+        if let Some(now) = now.as_ref().ok().filter(|_| run.closed.is_some()) {
+            owed = now.owed(&run);
+        }
         let mut lines = vec![line];
         lines.extend(others.iter().map(|other| {
             let line = transcript::status_line(other, None);
@@ -269,13 +275,13 @@ fn others(settings: &Settings, shown: &IncidentId) -> Result<Vec<Run>, Trouble> 
 }
 
 /// An incident as its journal has it, its freezes as the cluster has them.
-struct Looked {
-    run: Run,
+pub(super) struct Looked {
+    pub run: Run,
     /// What one look gave, or why there was none.
-    now: Result<Now, String>,
+    pub now: Result<Now, String>,
 }
 
-async fn looked(
+pub(super) async fn looked(
     settings: &Settings,
     incident: &IncidentId,
     applications_alone: bool,
@@ -285,7 +291,7 @@ async fn looked(
         Ok(Run::fold(lines.iter().map(|line| &line.record)))
     };
     let before = fold()?;
-    if applications_alone && before.closed.is_some() {
+    if applications_alone && before.closed.is_some() && !before.owes_a_thaw() {
         let now = Err("the incident is closed".to_owned());
         return Ok(Looked { run: before, now });
     }

@@ -8,7 +8,7 @@ use trueup_core::{
     now::Now,
     object::identity::AppKey,
     plan::Action,
-    policy::{Policy, thaw_ops},
+    policy::{Note, Policy, thaw_ops},
     rules,
     run::Run,
     sheet::{Command, Confirm, Refusal, Sheet},
@@ -54,7 +54,8 @@ impl Engine {
                 self.nobody_works_on(from).await?;
                 let mut sheet = self.freeze_sheet(command, applications, Some(from)).await?;
                 let from = self.run().tell_apart(from);
-                sheet.title = text::line(&format!("take over from {from}: {}", sheet.title));
+                let what = text::count(applications.len(), "application");
+                sheet.title = text::line(&format!("take over {what} from {from}"));
                 sheet.warnings.insert(
                     0,
                     text::line(&format!(
@@ -171,7 +172,15 @@ impl Engine {
                 Mechanism::Remove => "take automated out, and leave a note with the way back",
             };
             sheet.objects.push(key.to_string());
-            sheet.will.push(format!("{}: {how}", key.name));
+            sheet.will.push(match from {
+                None => format!("{}: {how}", key.name),
+                Some(from) => taken_over(
+                    key,
+                    &self.run().tell_apart(from),
+                    Note::of(&application).as_ref(),
+                    mechanism,
+                ),
+            });
             sheet.by_hand.push(application::by_hand(key, &patch));
             sheet.undo.push(application::merged_by_hand(key, &restore));
             if let Some(running) = application::operation(&application) {
@@ -547,6 +556,33 @@ impl Engine {
             _ => Ok(()),
         }
     }
+}
+
+/// What taking over another incident's freeze does to one Application: from whom, since when, and which way back it keeps.
+fn taken_over(key: &AppKey, from: &str, note: Option<&Note>, mechanism: Mechanism) -> String {
+    let (whose, found) = match note {
+        Some(note) => (
+            format!("{}, since {}", note.by, note.at.strftime("%Y-%m-%d %H:%MZ")),
+            format!(
+                "auto-sync {} was found then, and stays the way back",
+                Policy::new(Some(note.found.clone())).words()
+            ),
+        ),
+        None => ("its note is gone".to_owned(), "as found now".to_owned()),
+    };
+    let does = match mechanism {
+        Mechanism::NoteOnly => "it stays frozen, and the note names this incident from now on",
+        Mechanism::Disable => {
+            "auto-sync is on again: it is set to enabled: false, and the note names this incident"
+        }
+        Mechanism::Remove => {
+            "auto-sync is on again: automated is taken out, and the note names this incident"
+        }
+    };
+    text::line(&format!(
+        "{}: take over the freeze of {from} ({whose}): {does}; {found}",
+        key.name
+    ))
 }
 
 fn count(verb: &str, applications: &[AppKey]) -> String {

@@ -113,10 +113,34 @@ impl Cmd {
                 | Self::AddGate
                 | Self::Earlier
                 | Self::LaterInOrder
-                | Self::Settle
                 | Self::ReviewGlass
                 | Self::CloseIncident
                 | Self::CancelWait
+        )
+    }
+
+    /// Whether somebody may type a text right behind it, for the box that it opens.
+    pub fn takes_text(self) -> bool {
+        matches!(
+            self,
+            Self::Act
+                | Self::AddGate
+                | Self::Attest
+                | Self::Branch
+                | Self::DecideThis
+                | Self::Filter
+                | Self::Glass
+                | Self::Ignore
+                | Self::Later
+                | Self::Message
+                | Self::Park
+                | Self::Pick(_)
+                | Self::Remove
+                | Self::Restore
+                | Self::ReviewGlass
+                | Self::Settle
+                | Self::Target
+                | Self::Value
         )
     }
 
@@ -274,6 +298,7 @@ pub fn label(binding: &Binding, model: &Model) -> Option<String> {
             let star = newest_human(model, &side);
             Some(format!("{}{}", side.name(), if star { " ★" } else { "" }))
         }
+        Cmd::Settle if model.run().closed.is_some() => Some("how it is settled".into()),
         _ => Some(binding.label.to_owned()),
     }
 }

@@ -5,9 +5,9 @@ use super::{
     Context::{self, Choose, Everywhere, On, Page, Prompt, Search, Secret, Sheet},
     When,
     when::{
-        actable, always, cell, closable, field, foreign, freezable, glass, grouped, manual_gate,
-        moved, proposed, removable, secret, several_copies, some_app, some_mark, some_row,
-        stopped_field, undoable, unreviewed, waiting,
+        actable, always, cell, closable, field, foreign, freezable, glass, grouped, handable,
+        manual_gate, moved, proposed, removable, secret, several_copies, some_app, some_mark,
+        some_row, stopped_field, undoable, unreviewed, waiting,
     },
 };
 use trueup_core::workflow::Stage::{Close, Commit, Decide, Freeze, Scope, Snapshot, Sync, Thaw};
@@ -151,7 +151,7 @@ pub const TABLE: &[Binding] = &[
         "review glass",
         unreviewed,
     ),
-    key(On(Close), &["P"], Cmd::Park, "hand over", some_app),
+    key(On(Close), &["P"], Cmd::Park, "hand over", handable),
     key(
         On(Close),
         &["C"],

@@ -47,8 +47,8 @@ pub fn freezable(model: &Model) -> Result<(), String> {
 }
 /// Frozen by another incident, which may be gone.
 pub fn foreign(model: &Model) -> Result<(), String> {
-    match model.foreign_here() {
-        Some(_) => armed_cluster(model),
+    match model.foreign() {
+        Some(_) => Ok(()),
         None => Err("no other incident has frozen this application".into()),
     }
 }
@@ -166,6 +166,20 @@ pub fn unreviewed(model: &Model) -> Result<(), String> {
         return Err("no broken glass waits for a review".into());
     }
     Ok(())
+}
+/// What is owed by somebody, or can be.
+pub fn handable(model: &Model) -> Result<(), String> {
+    let owed = model.cursor().and_then(|at| model.derived.owed.get(at));
+    let Some(owed) = owed else {
+        return Err("nothing is owed here".into());
+    };
+    match owed.settle.as_str() {
+        "hand over" | "thaw" if owed.application.is_some() => Ok(()),
+        settle => Err(format!(
+            "{}: nobody can take it over; it is settled by: {settle}",
+            owed.what
+        )),
+    }
 }
 pub fn closable(model: &Model) -> Result<(), String> {
     match model.derived.owed.iter().find(|owed| owed.blocks_close) {

@@ -1,9 +1,9 @@
 //! Where the operator is among the divergences, and which number stands for which value.
 
-use super::Model;
+use super::{Model, facts::Moved};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_core::{
-    decision::{CellKey, LiveOf, Sides, Take},
+    decision::{CellKey, Decision, LiveOf, Sides, Take, Wanted},
     now::{CellNow, Now, QuestionNow},
     object::identity::AppKey,
 };
@@ -26,6 +26,8 @@ pub enum Side {
         application: AppKey,
         namespace: Option<String>,
     },
+    /// What the last snapshot holds of the cell under the cursor, where live went on since.
+    Snapshot,
 }
 
 /// See the module.
@@ -67,6 +69,11 @@ pub fn group_id(question: &QuestionNow) -> String {
     }
 }
 
+/// What the last snapshot holds of a cell that is not so any more.
+fn kept<'a>(moved: &'a [Moved], cell: &CellKey) -> Option<&'a Moved> {
+    moved.iter().find(|moved| moved.cell == *cell)
+}
+
 fn side_of(cell: &CellKey) -> Side {
     Side::Copy {
         application: cell.application.clone(),
@@ -76,7 +83,7 @@ fn side_of(cell: &CellKey) -> Side {
 
 impl DecideState {
     /// Gives a number to every side that has none yet.
-    pub fn learn_columns(&mut self, now: &Now) {
+    pub fn learn_columns(&mut self, now: &Now, moved: &[Moved]) {
         for question in &now.questions {
             let columns = self
                 .columns
@@ -87,6 +94,13 @@ impl DecideState {
                 if !columns.contains(&side) {
                     columns.push(side);
                 }
+            }
+            let went_on = question
+                .cells
+                .iter()
+                .any(|cell| kept(moved, cell).is_some());
+            if went_on && !columns.contains(&Side::Snapshot) {
+                columns.push(Side::Snapshot);
             }
         }
     }
@@ -104,12 +118,14 @@ impl Side {
             } => namespace
                 .clone()
                 .unwrap_or_else(|| application.name.clone()),
+            Self::Snapshot => "snapshot".into(),
         }
     }
 
-    /// What choosing it means for a cell.
-    pub fn take(&self, cell: &CellKey, alone: bool) -> Take {
-        match self {
+    /// What choosing it means for a cell; none where that depends on what is known of the cell ([`Model::take_of`]).
+    pub fn take(&self, cell: &CellKey, alone: bool) -> Option<Take> {
+        Some(match self {
+            Self::Snapshot => return None,
             Self::Git => Take::Git,
             Self::LastSync => Take::LastSynced,
             Self::Copy { .. } if alone => Take::Live(LiveOf::default()),
@@ -127,7 +143,7 @@ impl Side {
                     namespace: None,
                 }
             }),
-        }
+        })
     }
 }
 
@@ -165,6 +181,23 @@ impl Model {
             .and_then(|q| self.decide.columns.get(&group_id(q)))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// What choosing a side means for a cell; an error says why it cannot be chosen.
+    pub fn take_of(&self, side: &Side, cell: &CellKey, alone: bool) -> Result<Take, String> {
+        if let Some(take) = side.take(cell, alone) {
+            return Ok(take);
+        }
+        match kept(&self.derived.moved, cell).map(|moved| &moved.kept) {
+            None => Err("live is as the snapshot has it".into()),
+            Some(None) => {
+                Err("the snapshot has no such field: d removes what Git does not have".into())
+            }
+            Some(Some(value)) if trueup_core::decision::is_secret(value) => {
+                Err("a secret value is not kept (rule 7): choose a side that holds it".into())
+            }
+            Some(Some(value)) => Ok(Take::Value(value.clone())),
+        }
     }
 
     /// The questions that were changed together with this one, itself first.
@@ -240,6 +273,11 @@ impl Model {
         match side {
             Side::Git => first().map(|cell| &cell.sides.git),
             Side::LastSync => first().map(|cell| &cell.sides.last_synced),
+            Side::Snapshot => {
+                let cell = cell.filter(|cell| question.cells.contains(cell));
+                let mut cells = cell.or(question.cells.first()).into_iter();
+                cells.find_map(|cell| Some(&kept(&self.derived.moved, cell)?.kept))
+            }
             Side::Copy { .. } => question
                 .cells
                 .iter()
@@ -287,6 +325,21 @@ impl Model {
             .iter()
             .position(|c| c == cell)
             .unwrap_or_default();
+    }
+}
+
+/// What was decided: the value, and where it was taken from.
+pub fn decided_words(decision: &Decision) -> String {
+    let take = take_words(&decision.take);
+    if decision.cell.field.is_root() || matches!(decision.take, Take::Ignore | Take::Remove) {
+        return take;
+    }
+    match (&decision.git, &decision.live) {
+        (Wanted::Value(value), _) | (_, Wanted::Value(value)) => {
+            format!("{} ({take})", trueup_core::text::value(value))
+        }
+        (Wanted::Absent, _) | (_, Wanted::Absent) => format!("(absent) ({take})"),
+        _ => take,
     }
 }
 

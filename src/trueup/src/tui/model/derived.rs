@@ -7,8 +7,13 @@ use nucleo_matcher::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use trueup_core::{
-    decision::CellKey, event::Obligation, now::Now, object::identity::AppKey, run::Run, transcript,
-    workflow::Stage,
+    decision::CellKey,
+    event::Obligation,
+    now::Now,
+    object::identity::AppKey,
+    run::Run,
+    transcript,
+    workflow::{self, Behind, Stage},
 };
 
 /// Lines of the transcript that the preview shows.
@@ -32,6 +37,8 @@ pub struct Derived {
     pub undecided_cells: Vec<CellKey>,
     pub owed: Vec<Obligation>,
     pub frozen: usize,
+    /// Where those stand that the walk goes on without.
+    pub behind: BTreeMap<AppKey, Behind>,
     pub sync_order: Vec<AppKey>,
     pub thaw_order: Vec<AppKey>,
     /// Values that stand in Git somewhere in the scope, as JSON.
@@ -106,6 +113,7 @@ impl Model {
         let run = self.world.run.clone();
         self.derived.owed = self.world.now.owed(&run);
         self.derived.frozen = run.apps.values().filter(|a| a.freeze.is_set()).count();
+        self.derived.behind = workflow::left_behind(&run, &self.world.now);
         self.derived.sync_order = run.sync_order();
         self.derived.thaw_order = run.thaw_order();
     }
@@ -131,7 +139,7 @@ impl Model {
         self.derived.groups = groups(&now, &self.derived.open_cells);
         self.derived.implies = implies(&run, &now);
         self.derived.moved = facts::moved(&run, &now);
-        self.decide.learn_columns(&now);
+        self.decide.learn_columns(&now, &self.derived.moved);
         self.derive_rows();
     }
 

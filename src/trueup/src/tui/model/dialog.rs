@@ -1,12 +1,13 @@
 //! What lies over a screen and has the keys: the action sheet, prompts, choices, help, palette, log, pages.
 
 use crate::{
-    engine::handle::Revealed,
+    engine::handle::{Request, Revealed},
     tui::{theme::Role, widgets::doc::Doc},
 };
 use jiff::{SignedDuration, Timestamp};
 use trueup_core::{
     decision::{CellKey, Take},
+    event::Armed,
     object::identity::AppKey,
     sheet::{Command, Sheet},
 };
@@ -89,6 +90,11 @@ pub struct Choice {
 pub enum Pick {
     Nothing,
     Ask(Command),
+    /// Arm, and go on with what it was in the way of.
+    Arm {
+        write: Armed,
+        then: Option<Request>,
+    },
     Go,
     Quit,
     Copy(String),

@@ -136,6 +136,26 @@ pub fn holds(app: &AppRun, hold: std::time::Duration, at: Timestamp) -> (Role, S
     }
 }
 
+/// Which other incident holds an Application by its freeze, by whom and since when.
+pub fn held_elsewhere(model: &super::Model, key: &AppKey) -> Option<String> {
+    let by = model.held_by(key)?;
+    let note = model.now().apps.get(key)?.note.as_ref()?;
+    let text = |name: &str| note.get(name).and_then(Value::as_str);
+    let since = text("at").and_then(|at| at.parse::<Timestamp>().ok());
+    let since = since.map(|at| format!("since {}", at.strftime("%Y-%m-%d %H:%MZ")));
+    let told: Vec<String> = text("by")
+        .map(str::to_owned)
+        .into_iter()
+        .chain(since)
+        .collect();
+    let told = match told.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", told.join(", ")),
+    };
+    let by = model.run().tell_apart(by);
+    Some(words::clean(&format!("held by {by}{told}")))
+}
+
 /// The sync that counts: what was verified before the newest prediction is to be synced again.
 pub fn sync_now(app: &AppRun) -> &Sync {
     match &app.sync {
@@ -287,6 +307,7 @@ pub fn allowed(now: &Now) -> Vec<String> {
 /// A cell that is not as the last snapshot has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moved {
+    pub cell: trueup_core::decision::CellKey,
     pub application: trueup_core::object::identity::AppKey,
     pub object: String,
     pub field: String,
@@ -334,6 +355,7 @@ pub fn moved(run: &Run, now: &Now) -> Vec<Moved> {
                 && **is != kept
             {
                 moved.push(Moved {
+                    cell: (*key).clone(),
                     application: key.application.clone(),
                     object: object.clone(),
                     field: field.clone(),

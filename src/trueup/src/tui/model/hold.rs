@@ -17,6 +17,8 @@ use trueup_core::{
 /// How long something has to be on the screen before a key that acts at once is taken to be meant for it. Longer than the
 /// pause between two keys of somebody who types ahead, shorter than it takes to read a line.
 pub const SETTLE: SignedDuration = SignedDuration::from_millis(400);
+/// Whoever types a text makes no longer pause than this between two keys of it.
+pub const PAUSE: SignedDuration = SignedDuration::from_millis(700);
 /// How long a sheet or an answer is waited for with the keys held: a prediction over many objects takes its time.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -32,6 +34,16 @@ pub struct Asked {
     pub given_up: bool,
     /// The form that it came from, which is there again when it is refused.
     pub form: Option<Prompt>,
+}
+
+/// Text for a box that did not come, or that is gone: none of it is a key of the screen, until there is a pause.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stray {
+    /// The key that was refused: pressed again it is one.
+    key: String,
+    until: Timestamp,
+    /// It was said that keys are dropped.
+    said: bool,
 }
 
 /// What is drawn, as far as a key depends on it.
@@ -85,6 +97,35 @@ impl Model {
     /// Whether what is shown is too new for a key that acts at once.
     pub fn settling(&self) -> bool {
         self.settles_at.is_some_and(|at| self.time < at)
+    }
+
+    /// A box for a text did not come: what is typed behind `key` was meant for it.
+    pub fn expect_stray(&mut self, key: &str) {
+        self.stray = Some(Stray {
+            key: key.to_owned(),
+            until: self.time + PAUSE,
+            said: false,
+        });
+    }
+
+    /// Whether a key of the screen is part of a text that had no place; if so it does nothing.
+    pub fn is_stray(&mut self, key: &str) -> bool {
+        let time = self.time;
+        let Some(stray) = &mut self.stray else {
+            return false;
+        };
+        if time >= stray.until || key == stray.key || matches!(key, "esc" | "ctrl-c") {
+            self.stray = None;
+            return false;
+        }
+        stray.until = time + PAUSE;
+        if !std::mem::replace(&mut stray.said, true) {
+            self.toast(
+                ToastKind::Said,
+                "what is typed right behind it does nothing: there is no box for it",
+            );
+        }
+        true
     }
 
     /// What is shown may have changed since `before`.

@@ -7,7 +7,7 @@ pub mod facts;
 pub mod hold;
 
 use super::theme::Theme;
-use crate::engine::handle::{Held, Waiting};
+use crate::engine::handle::{Held, Request, Waiting};
 use decide::DecideState;
 use derived::Derived;
 use dialog::Dialog;
@@ -122,6 +122,10 @@ pub struct Model {
     pub filled: Option<dialog::Prompt>,
     /// Until then what is shown is too new for a key that acts at once.
     pub settles_at: Option<Timestamp>,
+    /// What was typed for a box that did not come.
+    pub stray: Option<hold::Stray>,
+    /// What is asked of the engine as soon as it may write: arming was in its way.
+    pub after_arming: Option<Request>,
 }
 
 impl Model {
@@ -160,6 +164,8 @@ impl Model {
             asked: VecDeque::new(),
             filled: None,
             settles_at: None,
+            stray: None,
+            after_arming: None,
         };
         model.derive();
         model
@@ -224,15 +230,36 @@ impl Model {
         }
     }
 
-    /// Applications that a command is for: the marked ones, else the one under the cursor.
-    /// The Application under the cursor and the other incident whose note it bears.
-    pub fn foreign_here(&self) -> Option<(AppKey, String)> {
-        let key = self.app_here()?;
-        let app = self.now().apps.get(&key)?;
-        let by = app.frozen_by_another(self.run(), &key)?.to_owned();
-        (!self.run().id().is_empty()).then_some((key, by))
+    /// The other incident whose note an Application bears.
+    pub fn held_by(&self, key: &AppKey) -> Option<&str> {
+        let app = self.now().apps.get(key)?;
+        let by = app.frozen_by_another(self.run(), key)?;
+        (!self.run().id().is_empty()).then_some(by)
     }
 
+    /// What one take-over is for, and from which incident: of the marked ones, or of all of the scope where none is marked,
+    /// those that one other incident holds. The one under the cursor says which; else it is the first one that is held.
+    pub fn foreign(&self) -> Option<(Vec<AppKey>, String)> {
+        let marked = self.stage == Stage::Scope && !self.marks.is_empty();
+        let here = self.app_here();
+        let mut from: Vec<AppKey> = match marked {
+            true => self.marks.iter().cloned().collect(),
+            false => self.run().scope.clone(),
+        };
+        if let Some(here) = here.as_ref().filter(|here| !marked && !from.contains(here)) {
+            from.push(here.clone());
+        }
+        let here = here.filter(|here| !marked || from.contains(here));
+        let by = match (&here, marked) {
+            (Some(here), false) => self.held_by(here)?,
+            _ => here.iter().chain(&from).find_map(|key| self.held_by(key))?,
+        };
+        let held = from.iter().filter(|key| self.held_by(key) == Some(by));
+        let held: Vec<AppKey> = held.cloned().collect();
+        (!held.is_empty()).then(|| (held, by.to_owned()))
+    }
+
+    /// Applications that a command is for: the marked ones, else the one under the cursor.
     pub fn marked_or_here(&self) -> Vec<AppKey> {
         if self.marks.is_empty() {
             self.app_here().into_iter().collect()

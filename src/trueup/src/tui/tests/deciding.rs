@@ -195,3 +195,44 @@ fn a_target_that_leaves_auto_sync_off_is_not_said_to_switch_it_on() {
         }
     }
 }
+
+/// Decided for auth, and then somebody wrote what Git has over it: the question is there again.
+#[test]
+fn what_was_decided_and_what_the_snapshot_holds_are_beside_what_is_asked_again() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Decide, size);
+        let cell = fixture::cell("auth", 0);
+        model.go_to_cell(&cell);
+        let decided = super::ahead::sample_decision(&model, &cell);
+        super::ahead::happens(&mut model, decided);
+        model.go_to_cell(&cell);
+        model.zoom = true;
+        model.focus = crate::tui::model::Focus::Detail;
+        let drawn = draw(&model);
+        assert!(drawn.contains("✓ auth: RS256 ("), "{drawn}");
+        assert!(
+            !drawn.contains("snapshot  "),
+            "live is as it was kept\n{drawn}"
+        );
+        let mut now = (*model.world.now).clone();
+        now.cells.get_mut(&cell).unwrap().sides.live = Some("HS256".into());
+        fixture::tell(&mut model, Update::Seen(now.into()));
+        model.go_to_cell(&cell);
+        let drawn = draw(&model);
+        assert!(drawn.contains("decided was auth: RS256 ("), "{drawn}");
+        let column = drawn.lines().find(|line| line.contains("6 snapshot"));
+        let column = column.unwrap_or_else(|| panic!("{drawn}"));
+        assert!(
+            column.contains("RS256") && column.contains("kept "),
+            "{column}"
+        );
+        press(&mut model, &["6"]);
+        let Some(Dialog::Prompt(form)) = model.dialogs.last() else {
+            panic!("{:?}", model.toasts);
+        };
+        assert_eq!(form.title, "take value RS256");
+        // And in the list that enter offers.
+        press(&mut model, &["esc", "enter"]);
+        assert!(draw(&model).contains("6 snapshot"), "{}", draw(&model));
+    }
+}

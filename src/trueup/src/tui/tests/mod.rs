@@ -1,10 +1,12 @@
 //! The screen, drawn and driven without a terminal.
 
 mod ahead;
+mod behind;
 mod deciding;
 mod forms;
 mod secret;
 mod sheets;
+mod stray;
 mod terminals;
 
 use super::{
@@ -84,6 +86,7 @@ fn press(model: &mut Model, keys: &[&str]) -> Vec<Effect> {
             update(model, Msg::Engine(Update::Answered));
         }
         model.settles_at = None;
+        model.stray = None;
         effects.extend(hurry(model, &[key]));
     }
     effects

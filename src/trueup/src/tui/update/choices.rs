@@ -31,7 +31,7 @@ pub fn choose(model: &mut Model) {
         let shown = value
             .as_ref()
             .map_or("(absent)".to_owned(), trueup_core::text::value);
-        let take = side.take(&here, alone);
+        let take = model.take_of(side, &here, alone);
         let star = if keymap::newest_human(model, side) {
             "  ★ newest by hand"
         } else {
@@ -41,12 +41,14 @@ pub fn choose(model: &mut Model) {
             Choice::new(
                 format!("{} {}", i + 1, side.name()),
                 format!("{shown}{star}"),
-                Pick::Value(take),
+                take.clone().map_or(Pick::Nothing, Pick::Value),
             )
-            .off_if(
-                (matches!(side, super::super::model::decide::Side::LastSync) && value.is_none())
-                    .then(|| "no last synced value is known".into()),
-            ),
+            .off_if(match side {
+                super::super::model::decide::Side::LastSync if value.is_none() => {
+                    Some("no last synced value is known".into())
+                }
+                _ => take.err(),
+            }),
         );
     }
     // What cannot be taken here is not offered; help says of its key why not.
@@ -100,7 +102,8 @@ fn suggested(model: &Model, question: &QuestionNow, list: &Choose) -> Option<usi
         question
             .cells
             .first()
-            .is_some_and(|cell| take_words(&side.take(cell, question.cells.len() == 1)) == wanted)
+            .and_then(|cell| side.take(cell, question.cells.len() == 1))
+            .is_some_and(|take| take_words(&take) == wanted)
     })?;
     let label = format!("{} ", side + 1);
     list.choices

@@ -128,7 +128,8 @@ fn spreadable(model: &Model, cell: &CellKey, take: &Take) -> Take {
                 matches!(side, super::super::model::decide::Side::Copy { application, namespace }
                     if *application == cell.application && *namespace == cell.object.namespace)
             })
-            .map_or(take.clone(), |side| side.take(cell, false)),
+            .and_then(|side| side.take(cell, false))
+            .unwrap_or_else(|| take.clone()),
         other => other.clone(),
     }
 }
@@ -184,7 +185,13 @@ pub fn pick(model: &mut Model, number: usize) -> Vec<Effect> {
         return Vec::new();
     };
     let alone = model.question_here().is_some_and(|q| q.cells.len() == 1);
-    let take = side.take(&here, alone);
+    let take = match model.take_of(&side, &here, alone) {
+        Ok(take) => take,
+        Err(why) => {
+            model.toast(ToastKind::Refused, format!("{}: {why}", side.name()));
+            return Vec::new();
+        }
+    };
     if let (super::super::model::decide::Side::Copy { .. }, Some(question)) =
         (&side, model.question_here())
         && model.cell_of(question, &side).is_none()

@@ -16,7 +16,10 @@ use super::{ask, choices, decide, forms, keys, offers, secret};
 use crate::engine::handle::Request;
 use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use trueup_core::{event::CommandLine, sheet::Confirm};
+use trueup_core::{
+    event::CommandLine,
+    sheet::{Command, Confirm},
+};
 
 /// A key that is text here. `None`: it goes to the key table.
 pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>> {
@@ -352,9 +355,26 @@ fn take(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     model.dialogs.pop();
-    match choice.pick {
+    let asks_on = match &choice.pick {
+        Pick::Prompt(_) | Pick::Value(_) | Pick::Decide { .. } | Pick::Reason { .. } => true,
+        Pick::Cmd(cmd) => cmd.takes_text(),
+        _ => false,
+    };
+    let effects = taken(model, choice.pick);
+    if asks_on && effects.is_empty() {
+        super::no_box_came(model, "");
+    }
+    effects
+}
+
+fn taken(model: &mut Model, pick: Pick) -> Vec<Effect> {
+    match pick {
         Pick::Nothing => Vec::new(),
         Pick::Ask(command) => ask(command),
+        Pick::Arm { write, then } => {
+            model.after_arming = then;
+            ask(Command::Arm { write })
+        }
         Pick::Go => keys::go(),
         Pick::Quit => super::leave(model),
         Pick::Copy(text) => {
@@ -418,13 +438,17 @@ fn palette_take(model: &mut Model) -> Vec<Effect> {
     if let keymap::Context::On(stage) = binding.context {
         model.stage = stage;
     }
-    match keymap::works(binding, model) {
+    let effects = match keymap::works(binding, model) {
         Ok(()) => super::perform(model, binding.cmd),
         Err(why) => {
             model.toast(ToastKind::Refused, format!("{}: {why}", binding.label));
             Vec::new()
         }
+    };
+    if binding.cmd.takes_text() && effects.is_empty() {
+        super::no_box_came(model, "");
     }
+    effects
 }
 
 /// The whole of a line of the command log.

@@ -8,7 +8,7 @@ use super::super::{
     msg::Effect,
 };
 use super::secret;
-use crate::engine::handle::Update;
+use crate::engine::handle::{Request, Update};
 use trueup_core::{
     event::Event,
     sheet::Sheet,
@@ -50,7 +50,8 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             let stage = next.stage();
             let before = model.stage;
             // Follow the walk while the operator has not gone elsewhere.
-            if model.stage == model.world.next.stage() && model.dialogs.is_empty() {
+            let busy = !model.dialogs.is_empty() || model.filtering;
+            if model.stage == model.world.next.stage() && !busy {
                 model.stage = stage;
             }
             model.furthest = model.furthest.max(stage);
@@ -66,14 +67,17 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
         }
         Update::Waiting(waiting) => model.world.waiting = waiting,
         Update::Held(held) => model.world.held = held,
-        Update::Answered => model.answered(),
+        Update::Answered => {
+            model.answered();
+            return armed_now(model);
+        }
         Update::Sheet(sheet) if model.sheet_given_up() => {
             let title = sheet.title.clone();
             model.toast(
                 ToastKind::Said,
                 format!("the sheet \"{title}\" came after it was given up, and was put away: nothing was done"),
             );
-            return vec![Effect::Send(crate::engine::handle::Request::Dismiss)];
+            return vec![Effect::Send(Request::Dismiss)];
         }
         Update::Sheet(sheet) => {
             let mut shown = SheetDialog {
@@ -136,6 +140,29 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
         }
     }
     clamp(model);
+    Vec::new()
+}
+
+/// Goes on with what arming was in the way of, once the engine is done with it.
+fn armed_now(model: &mut Model) -> Vec<Effect> {
+    let may = match &model.after_arming {
+        None => return Vec::new(),
+        Some(Request::Ask(command)) => trueup_core::rules::armed(model.run(), command).is_ok(),
+        Some(_) => !matches!(model.world.next, Next::Arm { .. }),
+    };
+    if may {
+        let then = model.after_arming.take();
+        // What observes goes on by itself.
+        let writes = !matches!(then, Some(Request::Go)) || !model.world.next.observes();
+        return then
+            .filter(|_| writes)
+            .map(Effect::Send)
+            .into_iter()
+            .collect();
+    }
+    if model.asked.is_empty() {
+        model.after_arming = None;
+    }
     Vec::new()
 }
 

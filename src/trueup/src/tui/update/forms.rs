@@ -47,6 +47,9 @@ pub fn done(model: &mut Model) -> Vec<Effect> {
             if matches!(effects.as_slice(), [Effect::Send(_)]) {
                 model.filled = Some(prompt);
             }
+            if effects.is_empty() {
+                super::no_box_came(model, "");
+            }
             effects
         }
         Err(why) => {

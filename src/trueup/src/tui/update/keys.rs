@@ -46,7 +46,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
         Cmd::MarkAll => mark_suspicious(model),
         Cmd::Noise => model.decide.show_noise = !model.decide.show_noise,
         Cmd::Quit => offers::quit(model),
-        Cmd::Arm => offers::arm(model, None),
+        Cmd::Arm => offers::arm(model, None, None),
         Cmd::Copy => offers::copy(model),
         Cmd::Act => act::offer(model),
         Cmd::Undo => offers::undo(model),
@@ -101,11 +101,8 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
             });
         }
         Cmd::TakeOver => {
-            if let Some((application, from)) = model.foreign_here() {
-                return ask(Command::TakeOver {
-                    applications: vec![application],
-                    from,
-                });
+            if let Some((applications, from)) = model.foreign() {
+                return ask(Command::TakeOver { applications, from });
             }
         }
         Cmd::Earlier | Cmd::LaterInOrder => return reorder(model, cmd == Cmd::Earlier),

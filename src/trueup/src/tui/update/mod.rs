@@ -22,12 +22,14 @@ use super::{
 };
 use crate::engine::handle::Request;
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
+use trueup_core::event::Armed;
 
 /// Takes one message.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     let before = Footing::of(model);
     let by_operator = !matches!(msg, Msg::Engine(_));
     let effects = taken(model, msg);
+    let effects = armed_first(model, effects);
     model.switches_stay_behind();
     for effect in &effects {
         if let Effect::Send(request) = effect {
@@ -37,6 +39,23 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     model.settle(&before, by_operator);
     model.derive_transcript();
     effects
+}
+
+/// A write that is asked for before anybody armed: the question of arming comes first, and then the write.
+fn armed_first(model: &mut Model, effects: Vec<Effect>) -> Vec<Effect> {
+    let [Effect::Send(Request::Ask(command))] = effects.as_slice() else {
+        return effects;
+    };
+    // A form is there again with what is refused.
+    if !command.writes() || model.run().closed.is_some() || model.filled.is_some() {
+        return effects;
+    }
+    let Err(refusal) = trueup_core::rules::armed(model.run(), command) else {
+        return effects;
+    };
+    let then = Request::Ask(command.clone());
+    offers::arm(model, Some((Armed::All, refusal.reason)), Some(then));
+    Vec::new()
 }
 
 fn taken(model: &mut Model, msg: Msg) -> Vec<Effect> {
@@ -133,20 +152,30 @@ fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
     if name == "ctrl-c" && !matches!(context, keymap::Context::On(_)) {
         return perform(model, keymap::Cmd::Back);
     }
+    let on_screen = matches!(context, keymap::Context::On(_));
+    if on_screen && model.is_stray(&name) {
+        return Vec::new();
+    }
     if let Some(effects) = dialogs::typed(model, key, &name) {
         return effects;
     }
     match keymap::find(context, &name) {
-        Some(binding) => match keymap::works_here(binding, model) {
-            Ok(()) => perform(model, binding.cmd),
-            Err(why) => {
-                model.toast(
-                    ToastKind::Refused,
-                    format!("{} {}: {why}", binding.keys[0], binding.label),
-                );
-                Vec::new()
+        Some(binding) => {
+            let effects = match keymap::works_here(binding, model) {
+                Ok(()) => perform(model, binding.cmd),
+                Err(why) => {
+                    model.toast(
+                        ToastKind::Refused,
+                        format!("{} {}: {why}", binding.keys[0], binding.label),
+                    );
+                    Vec::new()
+                }
+            };
+            if on_screen && binding.cmd.takes_text() && effects.is_empty() {
+                no_box_came(model, &name);
             }
-        },
+            effects
+        }
         None if name.is_empty() => Vec::new(),
         None => {
             model.toast(
@@ -155,6 +184,13 @@ fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
             );
             Vec::new()
         }
+    }
+}
+
+/// Where nothing was asked and no box is there, what is typed next was meant for one.
+fn no_box_came(model: &mut Model, key: &str) {
+    if model.dialogs.is_empty() && !model.filtering {
+        model.expect_stray(key);
     }
 }
 

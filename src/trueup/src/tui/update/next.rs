@@ -13,6 +13,7 @@ use super::{
     keys::{go, prompt},
     offers,
 };
+use crate::engine::handle::Request;
 use trueup_core::{
     decision::{CellKey, Take},
     event::Obligation,
@@ -64,12 +65,19 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
                 .collect();
             offers::target(model, without);
         }
-        Next::Arm { write, why, .. } => offers::arm(model, Some((write, why))),
+        Next::Arm { write, why, .. } => {
+            offers::arm(model, Some((write, why)), Some(Request::Go));
+        }
         Next::Decide { cells } => {
             if let Some(cell) = first_in_order(model, &cells) {
                 model.go_to_cell(&cell);
             }
             choices::choose(model);
+        }
+        Next::Freeze { applications }
+            if applications.iter().any(|key| model.held_by(key).is_some()) =>
+        {
+            offers::held_elsewhere(model, &applications);
         }
         Next::Attest { gate, asks, .. } => attest_prompt(model, gate, asks),
         Next::Settle { obligation, .. } => {
@@ -383,6 +391,10 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
     let Some(owed) = owed else {
         return Vec::new();
     };
+    if model.run().closed.is_some() {
+        offers::settle_closed(model, &owed);
+        return Vec::new();
+    }
     match owed.settle.as_str() {
         "thaw" => {
             return super::ask(Command::Thaw {
@@ -439,13 +451,8 @@ pub fn hand_over_here(model: &mut Model) {
     match (owed.settle.as_str(), &owed.application) {
         ("hand over", _) => hand_over(model, &owed),
         ("thaw", Some(application)) => offers::park(model, application.clone()),
-        (other, _) => model.toast(
-            ToastKind::Refused,
-            format!(
-                "{}: nobody can take it over; it is settled by: {other}",
-                owed.what
-            ),
-        ),
+        // The key does not work there.
+        _ => {}
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::{
     widgets::words::count,
 };
 use super::keys::{prompt, target_of};
+use crate::engine::handle::Request;
 use trueup_core::{event::Armed, object::identity::AppKey, plan::TargetKind, sheet::Command, text};
 
 fn offer(model: &mut Model, choose: Choose) {
@@ -132,15 +133,18 @@ pub fn target(model: &mut Model, applications: Vec<AppKey>) {
     offer(model, choose);
 }
 
-/// What each step of arming lets be written.
-pub fn arm(model: &mut Model, asked: Option<(Armed, String)>) {
+/// What each step of arming lets be written; `then`: what arming was in the way of.
+pub fn arm(model: &mut Model, asked: Option<(Armed, String)>, then: Option<Request>) {
     let now = model.run().armed;
     let choice = |write, label: &str, note: &str| {
         let here = if write == now { " (as it is)" } else { "" };
         Choice::new(
             format!("{label}{here}"),
             note,
-            Pick::Ask(Command::Arm { write }),
+            Pick::Arm {
+                write,
+                then: then.clone(),
+            },
         )
     };
     let choices = vec![
@@ -260,6 +264,98 @@ pub fn quit(model: &mut Model) {
         }
     }
     offer(model, list);
+}
+
+/// Some of what is to be frozen is held by other incidents: they are taken over, or the rest is frozen without them.
+pub fn held_elsewhere(model: &mut Model, applications: &[AppKey]) {
+    let names = |keys: &[AppKey]| {
+        let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+        names.join(", ")
+    };
+    let mut held: std::collections::BTreeMap<String, Vec<AppKey>> = Default::default();
+    let mut free = Vec::new();
+    for key in applications {
+        match model.held_by(key) {
+            Some(by) => held.entry(by.to_owned()).or_default().push(key.clone()),
+            None => free.push(key.clone()),
+        }
+    }
+    let mut choices = Vec::new();
+    if !free.is_empty() {
+        choices.push(Choice::new(
+            format!("freeze {} first", count(free.len(), "application")),
+            names(&free),
+            Pick::Ask(Command::Freeze { applications: free }),
+        ));
+    }
+    let mut notes = Vec::new();
+    for (from, keys) in held {
+        let told = keys
+            .first()
+            .and_then(|key| facts::held_elsewhere(model, key));
+        notes.extend(told.map(|told| format!("{}: {told}", names(&keys))));
+        choices.push(Choice::new(
+            format!("take over {} from {from}", count(keys.len(), "application")),
+            "its own sheet; what was found then stays the way back",
+            Pick::Ask(Command::TakeOver {
+                applications: keys,
+                from,
+            }),
+        ));
+    }
+    let mut list = Choose::new("another incident holds some of them", choices).without_default();
+    for note in notes {
+        list = list.note(Role::Warn, note);
+    }
+    list = list.note(
+        Role::Dim,
+        "talk to its operator first; P parks one, and the others go on",
+    );
+    offer(model, list);
+}
+
+/// What a closed incident still owes is settled without it: the command that does it, to be copied.
+pub fn settle_closed(model: &mut Model, owed: &trueup_core::event::Obligation) {
+    let command = settles_closed(model, owed);
+    let mut choices = Vec::new();
+    if let Some(command) = &command {
+        choices.push(Choice::new(
+            "copy the command",
+            "for a shell; it prints what it puts back",
+            Pick::Copy(command.clone()),
+        ));
+    }
+    choices.push(Choice::new("back", "", Pick::Nothing));
+    let mut list = Choose::new(&owed.what, choices).note(
+        Role::Dim,
+        "the incident is closed, and nothing is written on its screen any more",
+    );
+    list = match command {
+        // A note is wrapped: the command is there as a whole, however long its options are.
+        Some(command) => list.note(Role::Text, command),
+        None => list.note(
+            Role::Text,
+            "settled outside of it, by whom it was handed to",
+        ),
+    };
+    offer(model, list);
+}
+
+/// The command that settles what a closed incident owes, where there is one.
+fn settles_closed(model: &Model, owed: &trueup_core::event::Obligation) -> Option<String> {
+    let key = owed
+        .application
+        .as_ref()
+        .filter(|_| owed.settle == "thaw")?;
+    let name = match model.run().connection.namespace == key.namespace {
+        true => key.name.clone(),
+        false => key.to_string(),
+    };
+    Some(format!(
+        "{} --incident {} --write cluster thaw {name}",
+        model.program,
+        model.run().id()
+    ))
 }
 
 pub fn close(model: &mut Model) {

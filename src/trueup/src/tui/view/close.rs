@@ -9,6 +9,7 @@ use crate::tui::{
         table::{fixed, grows},
     },
 };
+use trueup_core::event::Obligation;
 
 pub fn screen(model: &Model) -> Screen<'_> {
     let owed = &model.derived.owed;
@@ -37,7 +38,7 @@ pub fn screen(model: &Model) -> Screen<'_> {
             vec![
                 (role, mark.into()),
                 (Role::Text, owed.what.clone()),
-                (Role::Key, format!("⏎ {}", owed.settle)),
+                (Role::Key, settles(model, owed)),
                 (Role::Dim, owner),
             ]
         }),
@@ -52,6 +53,15 @@ pub fn screen(model: &Model) -> Screen<'_> {
         below: below(model),
         detail_title: "transcript, as it will be exported".into(),
         detail: transcript(model),
+    }
+}
+
+/// What enter does with it.
+fn settles(model: &Model, owed: &Obligation) -> String {
+    match (&model.run().closed, owed.settle.as_str()) {
+        (None, settle) => format!("⏎ {settle}"),
+        (Some(_), "thaw") => "⏎ the command".into(),
+        (Some(_), _) => "⏎ how".into(),
     }
 }
 

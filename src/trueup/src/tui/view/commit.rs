@@ -10,7 +10,10 @@ use crate::tui::{
         words::{self, count},
     },
 };
-use trueup_core::{event::Proposal, workflow::Next};
+use trueup_core::{
+    event::{Event, Proposal},
+    workflow::Next,
+};
 
 pub fn screen(model: &Model) -> Screen<'_> {
     let proposal = model.run().proposal.as_ref();
@@ -93,8 +96,39 @@ fn empty(model: &Model) -> String {
     }
 }
 
+/// Why the proof on the screen is not one of what stands now.
+fn outdated(model: &Model, proposal: &Proposal) -> Option<String> {
+    let head = model.now().heads.get(&proposal.repository);
+    if let Some(head) = head.filter(|head| **head != proposal.parent) {
+        return Some(format!(
+            "{} moved from {} to {}",
+            proposal.tracked,
+            proposal.parent.short(),
+            head.short()
+        ));
+    }
+    match model.derived.undecided_cells.len() {
+        0 => None,
+        open => Some(format!("{} not decided any more", count(open, "field"))),
+    }
+}
+
 fn proof(model: &Model, proposal: &Proposal) -> Doc {
     let mut doc = Doc::new();
+    let outdated = outdated(model, proposal);
+    if let Some(why) = &outdated {
+        let made = model.world.records.iter().rev();
+        let at = made
+            .filter(|record| matches!(record.event, Event::Proposed { .. }))
+            .map(|record| format!(" of {}", record.time.strftime("%H:%M:%SZ")))
+            .next()
+            .unwrap_or_default();
+        doc.indented(
+            2,
+            Role::Bad,
+            format!("! the proof{at} holds no more: {why}. It is not pushed; it is proven anew first. As it was:"),
+        );
+    }
     for line in &proposal.proof {
         let name = &line.application.name;
         if !line.errors.is_empty() {
@@ -124,7 +158,10 @@ fn proof(model: &Model, proposal: &Proposal) -> Doc {
             } else {
                 format!("{} = decided", count(line.decided.len(), "field"))
             };
-            doc.indented(2, Role::Good, format!("✓ {name}: {moves}"));
+            match outdated {
+                None => doc.indented(2, Role::Good, format!("✓ {name}: {moves}")),
+                Some(_) => doc.indented(2, Role::Dim, format!("· {name}: {moves} then")),
+            };
         }
     }
     let apps: Vec<&str> = proposal

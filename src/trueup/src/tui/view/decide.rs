@@ -5,7 +5,7 @@ use crate::tui::{
     keymap,
     model::{
         Model,
-        decide::{DecideRow, Side, take_words},
+        decide::{DecideRow, Side, decided_words, take_words},
     },
     theme::Role,
     widgets::{
@@ -92,7 +92,7 @@ fn decided(model: &Model, question: &QuestionNow) -> Vec<String> {
         .cells
         .iter()
         .filter_map(|cell| model.run().decisions.get(cell))
-        .map(|decision| take_words(&decision.take))
+        .map(decided_words)
         .collect();
     takes.sort();
     takes.dedup();
@@ -294,6 +294,11 @@ fn writer(model: &Model, question: &QuestionNow, side: &Side, here: Option<&Cell
             .and_then(|key| model.now().cells.get(key))
             .map(|cell| cell.source.clone()),
         Side::LastSync => Some("argocd".into()),
+        Side::Snapshot => model
+            .world
+            .snapshots
+            .last()
+            .map(|snapshot| format!("kept {}", snapshot.at.strftime("%H:%M:%SZ"))),
         Side::Copy { .. } => model
             .cell_of(question, side)
             .map(|(_, cell)| cell.writer.clone()),
@@ -417,14 +422,14 @@ fn decisions(model: &Model, question: &QuestionNow, doc: &mut Doc) {
         let (role, mark) = if stands {
             (Role::Good, "✓")
         } else {
-            (Role::Bad, "! open again, the world moved:")
+            (Role::Bad, "! open again, the world moved; decided was")
         };
         doc.indented(
             4,
             role,
             format!(
                 "{mark} {place}: {} · {} ({})",
-                take_words(&decision.take),
+                decided_words(decision),
                 decision.reason,
                 decision.by
             ),

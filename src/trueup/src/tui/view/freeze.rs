@@ -121,14 +121,21 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
     if let Some(now) = now.filter(|now| !now.owner.is_empty()) {
         why = format!("{why}; made by {}", now.owner);
     }
+    let mut holds = facts::holds(app, model.run().waits.freeze_hold.0, model.time);
+    let mut how = (Role::Text, how);
+    if let Some(held) = facts::held_elsewhere(model, key) {
+        holds = (Role::Warn, "held elsewhere".into());
+        how = (Role::Warn, held);
+        why = "O takes it over".into();
+    }
     if let Some(parked) = &app.parked {
         why = format!("parked: {} until {}", parked.owner, parked.until);
     }
     vec![
         (Role::Strong, key.name.clone()),
         state,
-        facts::holds(app, model.run().waits.freeze_hold.0, model.time),
-        (Role::Text, how),
+        holds,
+        how,
         (Role::Dim, why),
     ]
 }
@@ -150,6 +157,12 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
             let said = format!("{}: {why}; n freezes again", other.name);
             doc.pair("! lost", Role::Bad, said);
         }
+    }
+    if let Some(held) = facts::held_elsewhere(model, key) {
+        let said = format!(
+            "{held}: O takes it over, with all others that it holds; what it found is kept as the way back. Ask its operator first."
+        );
+        doc.pair("! held", Role::Warn, said);
     }
     match freeze_op(run, key) {
         Some(op) => written(&mut doc, key, op),

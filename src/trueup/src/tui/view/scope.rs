@@ -153,6 +153,10 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
         None => "declared nowhere that could be read".into(),
     };
     doc.indented(2, role, format!("auto-sync {auto}; {declared}"));
+    if let Some(held) = facts::held_elsewhere(model, key) {
+        let said = format!("! {held}: O takes it over once nobody works on it any more");
+        doc.indented(2, Role::Warn, said);
+    }
     if let Some(operation) = &app.operation {
         doc.indented(2, Role::Warn, format!("! an operation runs: {operation}"));
     }

@@ -22,8 +22,32 @@ use trueup_core::{
     workflow::{Next, Stage},
 };
 
-/// Where the walk is, with a count where there is one.
-fn station(model: &Model, stage: Stage) -> (Role, String) {
+/// A stage that is done for those that are walked, and not for those that were left behind in it or before it.
+fn passed_without(model: &Model, stage: Stage, short: bool) -> Option<(Role, String)> {
+    let behind = &model.derived.behind;
+    let left = behind.values().filter(|b| b.stage <= stage);
+    let (n, parked) = left.fold((0, true), |(n, parked), b| (n + 1, parked && b.parked));
+    if n == 0 {
+        return None;
+    }
+    let scope = model.run().scope.len();
+    let done = scope.saturating_sub(n);
+    let name = stage.name();
+    // The count stands where the hindmost is; further on it is the same one.
+    let hindmost = behind.values().map(|b| b.stage).min() == Some(stage);
+    let text = match (short, hindmost) {
+        (true, _) => format!("{name} {done}/{scope}"),
+        (false, true) => {
+            let word = if parked { "parked" } else { "kept frozen" };
+            format!("{name} ✓ {done} · {n} {word}")
+        }
+        (false, false) => format!("{name} ✓ {done}"),
+    };
+    Some((Role::Warn, text))
+}
+
+/// Where the walk is, with a count where there is one. `short`: where there is no room for words.
+fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
     let run = model.run();
     let next = &model.world.next;
     let at = next.stage();
@@ -69,7 +93,14 @@ fn station(model: &Model, stage: Stage) -> (Role, String) {
     };
     let name = stage.name();
     let undecided = matches!(next, Next::Stopped { .. }) && model.derived.undecided_questions > 0;
-    if matches!(next, Next::Closed) {
+    let closed = matches!(next, Next::Closed);
+    if (closed || stage < at)
+        && stage != Stage::Close
+        && let Some(passed) = passed_without(model, stage, short)
+    {
+        return passed;
+    }
+    if closed {
         return (Role::Good, format!("{name} ✓"));
     }
     // Passed without it, for want of the right to freeze.
@@ -99,15 +130,22 @@ fn station(model: &Model, stage: Stage) -> (Role, String) {
 /// The eight stages; the screen that is shown stands in brackets and reversed.
 pub fn rail(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = model.theme;
-    let stations: Vec<(Stage, Role, String)> = Stage::ALL
-        .into_iter()
-        .map(|stage| {
-            let (role, text) = station(model, stage);
-            (stage, role, text)
-        })
-        .collect();
-    let taken: usize = stations.iter().map(|(_, _, t)| words::width(t)).sum();
     let room = usize::from(area.width);
+    let all = |short: bool| -> Vec<(Stage, Role, String)> {
+        let station = |stage| {
+            let (role, text) = station(model, stage, short);
+            (stage, role, text)
+        };
+        Stage::ALL.into_iter().map(station).collect()
+    };
+    let wide = |stations: &[(Stage, Role, String)]| -> usize {
+        stations.iter().map(|(_, _, t)| words::width(t)).sum()
+    };
+    let mut stations = all(false);
+    if wide(&stations) + 2 + 7 > room {
+        stations = all(true);
+    }
+    let taken = wide(&stations);
     let gap = if taken + 2 + 7 * 3 + 2 <= room {
         " ─ "
     } else if taken + 2 + 7 <= room {

@@ -1,0 +1,184 @@
+//! What the walk goes on without: parked, held by another incident, owed by a closed one.
+
+use super::*;
+use ahead::happens;
+use serde_json::json;
+use trueup_core::{
+    event::{Event, Obligation},
+    object::identity::AppKey,
+    transcript::sample,
+};
+
+fn park(model: &mut Model, name: &str) -> AppKey {
+    let application = sample::app(name);
+    let parked = Event::Parked {
+        application: application.clone(),
+        owner: "sam".into(),
+        until: "2026-12-01".into(),
+        reason: "nobody of the team is awake".into(),
+        by: "jo".into(),
+    };
+    happens(model, parked);
+    application
+}
+
+fn rail(model: &Model) -> String {
+    draw(model).lines().nth(1).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_rail_ticks_nothing_for_what_is_parked() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Decide, size);
+        // Everything but the parked one goes on.
+        let like = park(&mut model, "like");
+        fixture::look(&mut model, Point::Decide);
+        assert_eq!(model.derived.behind[&like].stage, Stage::Decide);
+        for stage in [Stage::Commit, Stage::Sync, Stage::Thaw, Stage::Close] {
+            let next = match stage {
+                Stage::Close => Next::Close,
+                stage => Next::Arm {
+                    write: Armed::All,
+                    why: String::new(),
+                    stage,
+                },
+            };
+            fixture::tell(&mut model, Update::Next(Box::new(next)));
+            let rail = rail(&model);
+            assert!(rail.contains("Freeze ✓"), "{rail}");
+            let short = size.0 == 80 && rail.contains("Decide 2/3");
+            assert!(short || rail.contains("Decide ✓ 2 · 1 parked"), "{rail}");
+        }
+        let rail = rail(&model);
+        for stage in ["Commit", "Sync", "Thaw"] {
+            let said = match size.0 {
+                80 => format!("{stage} 2/3"),
+                _ => format!("{stage} ✓ 2"),
+            };
+            assert!(rail.contains(&said), "{rail}");
+        }
+        // Nor once the incident is closed.
+        fixture::tell(&mut model, Update::Next(Box::new(Next::Closed)));
+        let rail = self::rail(&model);
+        assert!(rail.contains("2/3") || rail.contains("1 parked"), "{rail}");
+        assert!(rail.contains("Close ✓"), "{rail}");
+    }
+}
+
+/// Closed with a freeze that somebody has.
+fn closed(model: &mut Model) -> Obligation {
+    park(model, "like");
+    let by = "jo".to_owned();
+    happens(model, Event::Closed { by });
+    fixture::tell(model, Update::Next(Box::new(Next::Closed)));
+    model.stage = Stage::Close;
+    let mut owed = model.derived.owed.iter();
+    owed.find(|owed| owed.settle == "thaw").unwrap().clone()
+}
+
+#[test]
+fn what_a_closed_incident_owes_is_settled_by_a_command_to_copy() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Thaw, size);
+        let owed = closed(&mut model);
+        let like = model.derived.owed.iter().position(|o| *o == owed).unwrap();
+        model.list_mut().cursor = like;
+        let drawn = draw(&model);
+        assert!(!drawn.contains("⏎ thaw"), "{drawn}");
+        assert!(drawn.contains("⏎ the command"), "{drawn}");
+        assert!(drawn.contains("enter how it is settled"), "{drawn}");
+        assert_eq!(press(&mut model, &["enter"]), []);
+        let command = format!(
+            "trueup --incident {} --write cluster thaw {}",
+            model.run().id(),
+            owed.application.unwrap().name
+        );
+        // It is there to be read, too.
+        let flat = |text: String| text.replace(['\n', '│'], " ");
+        let flat = flat(draw(&model))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert!(flat.contains(&command), "{flat}");
+        assert_eq!(press(&mut model, &["enter"]), [Effect::Copy(command)]);
+    }
+}
+
+/// `like` and `profile` bear the note of another incident.
+fn held(point: Point, size: (u16, u16)) -> Model {
+    let mut model = fixture::model(point, size);
+    let mut now = (*model.world.now).clone();
+    for name in ["like", "profile"] {
+        let app = now.apps.get_mut(&sample::app(name)).unwrap();
+        app.note = Some(
+            json!({"incident": "INC-2", "by": "sam@laptop", "at": "2026-11-20T08:00:00Z", "found": null}),
+        );
+    }
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    model
+}
+
+#[test]
+fn what_another_incident_holds_is_not_called_not_frozen() {
+    for size in SIZES {
+        let mut model = held(Point::Freeze, size);
+        let drawn = draw(&model);
+        let rows: Vec<&str> = drawn.lines().filter(|l| l.contains("-service ")).collect();
+        for (name, held) in [("auth", false), ("like", true), ("profile", true)] {
+            let row = rows.iter().find(|row| row.contains(name)).unwrap();
+            assert_eq!(row.contains("held elsewhere"), held, "{row}");
+            assert_eq!(row.contains("not frozen"), !held, "{row}");
+        }
+        press(&mut model, &["down"]);
+        let drawn = draw(&model);
+        let flat = drawn.replace(['\n', '│'], " ");
+        let flat = flat.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            flat.contains("held by INC-2 (sam@laptop, since 2026-11-20 08:00Z): O takes it over"),
+            "{drawn}"
+        );
+        assert!(drawn.contains("O take over"), "{drawn}");
+    }
+}
+
+#[test]
+fn one_sheet_takes_over_all_that_one_incident_holds() {
+    let both = ["like", "profile"].map(sample::app);
+    let taken = |applications: &[AppKey]| {
+        [Command::TakeOver {
+            applications: applications.to_vec(),
+            from: "INC-2".into(),
+        }]
+    };
+    let mut model = held(Point::Freeze, (100, 30));
+    press(&mut model, &["O"]);
+    assert!(model.dialogs.is_empty(), "auth is not held");
+    assert_eq!(asked(press(&mut model, &["down", "O"])), taken(&both));
+    // In Scope the marked ones alone.
+    let mut model = held(Point::Freeze, (100, 30));
+    model.stage = Stage::Scope;
+    model.marks = [sample::app("auth"), sample::app("profile")].into();
+    assert_eq!(asked(press(&mut model, &["O"])), taken(&both[1..]));
+    // The next thing is not refused either: it asks.
+    let mut model = held(Point::Freeze, (100, 30));
+    assert_eq!(press(&mut model, &["n"]), []);
+    let commands = asked(press(&mut model, &["down", "down", "enter"]));
+    assert_eq!(commands, taken(&both));
+}
+
+#[test]
+fn a_proof_that_holds_no_more_is_marked_as_of_then() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Commit, size);
+        assert!(draw(&model).contains("✓ auth-service"), "{}", draw(&model));
+        let mut now = (*model.world.now).clone();
+        for head in now.heads.values_mut() {
+            *head = "0123456789abcdef0123456789abcdef01234567".into();
+        }
+        fixture::tell(&mut model, Update::Seen(now.into()));
+        model.stage = Stage::Commit;
+        let drawn = draw(&model);
+        assert!(drawn.contains("holds no more: main moved"), "{drawn}");
+        assert!(!drawn.contains("✓ auth-service"), "{drawn}");
+    }
+}
