@@ -1,7 +1,7 @@
 //! What lies over a screen and has the keys: the action sheet, prompts, choices, help, palette, log, pages.
 
 use crate::{
-    engine::handle::{Request, Revealed},
+    engine::handle::Revealed,
     tui::{theme::Role, widgets::doc::Doc},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -93,7 +93,7 @@ pub enum Pick {
     /// Arm, and go on with what it was in the way of.
     Arm {
         write: Armed,
-        then: Option<Request>,
+        then: Option<Command>,
     },
     Go,
     Quit,

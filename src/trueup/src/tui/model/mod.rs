@@ -7,7 +7,7 @@ pub mod facts;
 pub mod hold;
 
 use super::theme::Theme;
-use crate::engine::handle::{Held, Request, Waiting};
+use crate::engine::handle::{Held, Waiting};
 use decide::DecideState;
 use derived::Derived;
 use dialog::Dialog;
@@ -22,6 +22,7 @@ use trueup_core::{
     now::Now,
     object::identity::AppKey,
     run::Run,
+    sheet::Command,
     workflow::{Next, Stage},
 };
 
@@ -125,7 +126,7 @@ pub struct Model {
     /// What was typed for a box that did not come.
     pub stray: Option<hold::Stray>,
     /// What is asked of the engine as soon as it may write: arming was in its way.
-    pub after_arming: Option<Request>,
+    pub after_arming: Option<Command>,
 }
 
 impl Model {

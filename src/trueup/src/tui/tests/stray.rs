@@ -107,31 +107,18 @@ fn a_policy_that_was_changed_after_the_thaw_is_handed_to_nobody() {
 
 #[test]
 fn arming_that_was_refused_is_followed_by_nothing() {
-    let mut model = fixture::model(Point::Canary, (100, 30));
-    let next = Next::Arm {
-        write: Armed::All,
-        why: "a sync writes to the Application".into(),
-        stage: Stage::Sync,
-    };
-    fixture::tell(&mut model, Update::Next(Box::new(next.clone())));
-    press(&mut model, &["n", "enter"]);
-    fixture::tell(
-        &mut model,
-        Update::Refused(Refusal::new(2, "the Lease is held", "wait")),
-    );
+    let mut model = fixture::model(Point::Commit, (100, 30));
+    let mut run = (*model.world.run).clone();
+    run.armed = Armed::Nothing;
+    model.world.run = run.into();
+    // The sheet of the push: arming is asked first.
+    assert_eq!(press(&mut model, &["enter"]), []);
+    assert_eq!(asked(press(&mut model, &["enter"])).len(), 1);
+    assert_eq!(model.after_arming, Some(Command::Push));
+    let refusal = Refusal::new(2, "the Lease is held", "wait");
+    fixture::tell(&mut model, Update::Refused(refusal));
     assert_eq!(update(&mut model, Msg::Engine(Update::Answered)), []);
     assert_eq!(model.after_arming, None);
-    // Armed, what was asked for comes.
-    press(&mut model, &["n", "enter"]);
-    let application = sample::app("auth");
-    fixture::tell(
-        &mut model,
-        Update::Next(Box::new(Next::Sync { application })),
-    );
-    assert_eq!(
-        update(&mut model, Msg::Engine(Update::Answered)),
-        [Effect::Send(Request::Go)]
-    );
 }
 
 #[test]

@@ -145,20 +145,12 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
 
 /// Goes on with what arming was in the way of, once the engine is done with it.
 fn armed_now(model: &mut Model) -> Vec<Effect> {
-    let may = match &model.after_arming {
-        None => return Vec::new(),
-        Some(Request::Ask(command)) => trueup_core::rules::armed(model.run(), command).is_ok(),
-        Some(_) => !matches!(model.world.next, Next::Arm { .. }),
+    let Some(command) = &model.after_arming else {
+        return Vec::new();
     };
-    if may {
-        let then = model.after_arming.take();
-        // What observes goes on by itself.
-        let writes = !matches!(then, Some(Request::Go)) || !model.world.next.observes();
-        return then
-            .filter(|_| writes)
-            .map(Effect::Send)
-            .into_iter()
-            .collect();
+    if trueup_core::rules::armed(model.run(), command).is_ok() {
+        let then = model.after_arming.take().map(Request::Ask);
+        return then.map(Effect::Send).into_iter().collect();
     }
     if model.asked.is_empty() {
         model.after_arming = None;

@@ -53,7 +53,7 @@ fn armed_first(model: &mut Model, effects: Vec<Effect>) -> Vec<Effect> {
     let Err(refusal) = trueup_core::rules::armed(model.run(), command) else {
         return effects;
     };
-    let then = Request::Ask(command.clone());
+    let then = command.clone();
     offers::arm(model, Some((Armed::All, refusal.reason)), Some(then));
     Vec::new()
 }

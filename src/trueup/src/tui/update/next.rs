@@ -13,7 +13,6 @@ use super::{
     keys::{go, prompt},
     offers,
 };
-use crate::engine::handle::Request;
 use trueup_core::{
     decision::{CellKey, Take},
     event::Obligation,
@@ -65,9 +64,8 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
                 .collect();
             offers::target(model, without);
         }
-        Next::Arm { write, why, .. } => {
-            offers::arm(model, Some((write, why)), Some(Request::Go));
-        }
+        // What comes after it is named then, and one more `n` away.
+        Next::Arm { write, why, .. } => offers::arm(model, Some((write, why)), None),
         Next::Decide { cells } => {
             if let Some(cell) = first_in_order(model, &cells) {
                 model.go_to_cell(&cell);

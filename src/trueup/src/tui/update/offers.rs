@@ -10,7 +10,6 @@ use super::super::{
     widgets::words::count,
 };
 use super::keys::{prompt, target_of};
-use crate::engine::handle::Request;
 use trueup_core::{event::Armed, object::identity::AppKey, plan::TargetKind, sheet::Command, text};
 
 fn offer(model: &mut Model, choose: Choose) {
@@ -134,7 +133,7 @@ pub fn target(model: &mut Model, applications: Vec<AppKey>) {
 }
 
 /// What each step of arming lets be written; `then`: what arming was in the way of.
-pub fn arm(model: &mut Model, asked: Option<(Armed, String)>, then: Option<Request>) {
+pub fn arm(model: &mut Model, asked: Option<(Armed, String)>, then: Option<Command>) {
     let now = model.run().armed;
     let choice = |write, label: &str, note: &str| {
         let here = if write == now { " (as it is)" } else { "" };
