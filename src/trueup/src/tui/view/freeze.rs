@@ -124,7 +124,9 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
     let mut holds = facts::holds(app, model.run().waits.freeze_hold.0, model.time);
     let mut how = (Role::Text, how);
     if let Some(held) = facts::held_elsewhere(model, key) {
-        holds = (Role::Warn, "held elsewhere".into());
+        if !matches!(app.freeze, Freeze::Lost { .. }) {
+            holds = (Role::Warn, "held elsewhere".into());
+        }
         how = (Role::Warn, held);
         why = "O takes it over".into();
     }
