@@ -122,7 +122,7 @@ pub fn attest(run: &Run, gate: &str) -> Result<(), Refusal> {
                     .gates
                     .get(name)
                     .is_none_or(|state| state.passed.is_none())
-                && !run.broken_glass.iter().any(|glass| glass.what == *name)
+                && run.glass_for(key, name).is_none()
         });
         before = Some(match red {
             Some(red) => format!("gate {red} after {key} is not green yet"),
@@ -455,10 +455,7 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     match &app.prediction {
         Some((at, prediction)) if *at == landed.revision => {
             let only_unknown = prediction.unexpected.is_empty() && prediction.missing.is_empty();
-            let glass = run
-                .broken_glass
-                .iter()
-                .any(|g| g.application.as_ref() == Some(key));
+            let glass = run.glass_for_sync(key);
             if prediction.as_expected() || (only_unknown && glass) {
                 Ok(())
             } else {
@@ -601,7 +598,7 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 .gates
                 .get(gate)
                 .is_some_and(|state| state.passed.is_some());
-            let glass = run.broken_glass.iter().any(|g| g.what == *gate);
+            let glass = run.glass_for(key, gate).is_some();
             !passed && !app.attested.contains_key(gate) && !glass
         });
         if let Some(gate) = red {

@@ -89,10 +89,17 @@ pub struct RemovedGate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokenGlass {
     pub application: Option<AppKey>,
+    /// The sync after which it was broken: what another one brings is judged anew.
+    pub after: Option<OpId>,
     pub what: String,
     pub reason: String,
     pub by: String,
     pub reviewed: Option<String>,
+}
+
+/// What glass is broken for where the effect of a sync cannot be predicted.
+pub fn unpredicted(key: &AppKey) -> String {
+    format!("unpredicted sync of {key}")
 }
 
 /// One external write and how it ended; no outcome yet means it has to be looked up.
@@ -242,6 +249,19 @@ pub enum Sync {
         revision: Commit,
         surprises: Vec<Changed>,
     },
+}
+
+impl Sync {
+    /// The write that asked for it.
+    pub fn op(&self) -> Option<&OpId> {
+        match self {
+            Self::Not => None,
+            Self::Requested { op, .. }
+            | Self::Finished { op, .. }
+            | Self::Verified { op, .. }
+            | Self::Surprised { op, .. } => Some(op),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -846,6 +866,10 @@ impl Run {
                 by,
             } => self.broken_glass.push(BrokenGlass {
                 application: application.clone(),
+                after: application
+                    .as_ref()
+                    .and_then(|key| self.apps.get(key))
+                    .and_then(|app| app.sync.op().cloned()),
                 what: what.clone(),
                 reason: reason.clone(),
                 by: by.clone(),
@@ -1199,8 +1223,24 @@ impl Run {
                     .gates
                     .get(gate)
                     .is_none_or(|state| state.passed.is_none())
-                && !self.broken_glass.iter().any(|glass| glass.what == *gate)
+                && self.glass_for(key, gate).is_none()
         })
+    }
+
+    /// The glass that was broken for a gate after the sync of this Application that was made last.
+    pub fn glass_for(&self, key: &AppKey, gate: &str) -> Option<&BrokenGlass> {
+        let sync = self.apps.get(key).and_then(|app| app.sync.op());
+        self.broken_glass.iter().rfind(|glass| {
+            glass.what == gate
+                && (glass.application.is_none()
+                    || glass.application.as_ref() == Some(key) && glass.after.as_ref() == sync)
+        })
+    }
+
+    /// Whether glass was broken for a sync whose effect cannot be predicted; glass for a gate is none for that.
+    pub fn glass_for_sync(&self, key: &AppKey) -> bool {
+        let what = unpredicted(key);
+        self.broken_glass.iter().any(|glass| glass.what == what)
     }
 
     /// The gate that the walk stands still at after the sync of an Application: it was not green in time.
@@ -1210,7 +1250,7 @@ impl Run {
             app.gates
                 .get(gate)
                 .is_some_and(|state| state.late().is_some())
-                && !self.broken_glass.iter().any(|glass| glass.what == *gate)
+                && self.glass_for(key, gate).is_none()
         };
         self.gates_after(key).into_iter().find(late)
     }
@@ -1226,14 +1266,22 @@ impl Run {
             app.is_some_and(|app| matches!(app.sync, Sync::Verified { .. }))
         });
         let measured = synced
-            .flat_map(|key| self.gates_after(key))
-            .filter(|name| !matches!(self.gates.get(name), Some(Gate::Manual(_))));
-        let (broken, sampled): (BTreeSet<String>, BTreeSet<String>) =
-            measured.partition(|name| self.broken_glass.iter().any(|g| g.what == *name));
-        let broken = broken
-            .iter()
-            .filter_map(|name| self.broken_glass.iter().rfind(|g| g.what == *name));
-        (sampled, broken.collect())
+            .flat_map(|key| {
+                self.gates_after(key)
+                    .into_iter()
+                    .map(move |name| (key, name))
+            })
+            .filter(|(_, name)| !matches!(self.gates.get(name), Some(Gate::Manual(_))));
+        let (mut sampled, mut broken) = (BTreeSet::new(), Vec::new());
+        for (key, name) in measured {
+            match self.glass_for(key, &name) {
+                Some(glass) => broken.push(glass),
+                None => {
+                    sampled.insert(name);
+                }
+            }
+        }
+        (sampled, broken)
     }
 
     /// Who has an Application that is left frozen on purpose, and until when.
@@ -1298,7 +1346,7 @@ impl Run {
             }
             for (gate, state) in &app.gates {
                 // A red gate that glass was broken for is owed as the review of that glass.
-                let glass = self.broken_glass.iter().any(|g| g.what == *gate);
+                let glass = self.glass_for(key, gate).is_some();
                 if let (Some(why), false) = (state.late(), glass) {
                     owed.push(Obligation {
                         id: format!("gate:{key}:{gate}"),
@@ -1550,6 +1598,37 @@ mod tests {
             assert!(!looks(600, 60, &events).held(), "{gap:?}");
             assert!(looks(600, 5, &events).held(), "{gap:?}");
         }
+    }
+
+    #[test]
+    fn glass_is_broken_for_one_gate_after_one_sync() {
+        let (auth, like) = (AppKey::new("argocd", "auth"), AppKey::new("argocd", "like"));
+        let synced = |op: &str| Sync::Verified {
+            op: OpId::from(op),
+            revision: Commit::from("0123456789012345678901234567890123456789"),
+            changes: Vec::new(),
+        };
+        let mut run = Run::default();
+        run.app(&auth).sync = synced("1");
+        run.app(&like).sync = synced("2");
+        let broken = |key: &AppKey, what: &str| Record {
+            seq: 1,
+            time: Timestamp::UNIX_EPOCH,
+            event: Event::GlassBroken {
+                application: Some(key.clone()),
+                what: what.into(),
+                reason: "known".into(),
+                by: "jo".into(),
+            },
+        };
+        run.apply(&broken(&auth, "healthy"));
+        assert!(run.glass_for(&auth, "healthy").is_some());
+        assert_eq!(run.glass_for(&like, "healthy"), None, "another sync");
+        assert!(!run.glass_for_sync(&auth), "a gate is no prediction");
+        run.app(&auth).sync = synced("3");
+        assert_eq!(run.glass_for(&auth, "healthy"), None, "synced again");
+        run.apply(&broken(&auth, &unpredicted(&auth)));
+        assert!(run.glass_for_sync(&auth) && !run.glass_for_sync(&like));
     }
 
     #[test]

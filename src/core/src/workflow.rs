@@ -618,10 +618,7 @@ fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit)
     }
     match &app.prediction {
         Some((at, prediction)) if at == revision => {
-            let glass = run
-                .broken_glass
-                .iter()
-                .any(|g| g.application.as_ref() == Some(key));
+            let glass = run.glass_for_sync(key);
             let only_unknown = prediction.unexpected.is_empty() && prediction.missing.is_empty();
             Some(if prediction.as_expected() || (only_unknown && glass) {
                 Next::Sync { application }
@@ -701,8 +698,7 @@ pub(crate) fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
                     continue;
                 }
                 if let Some(why) = state.and_then(|state| state.late()) {
-                    let glass = run.broken_glass.iter().any(|g| g.what == gate);
-                    if glass {
+                    if run.glass_for(key, &gate).is_some() {
                         continue;
                     }
                     return Some(Next::Stopped {

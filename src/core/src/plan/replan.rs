@@ -147,7 +147,7 @@ fn settled(run: &Run, key: &AppKey, gate: &str) -> Option<&'static str> {
         Some("it passed")
     } else if app.attested.contains_key(gate) {
         Some("it was attested")
-    } else if run.broken_glass.iter().any(|glass| glass.what == *gate) {
+    } else if run.glass_for(key, gate).is_some() {
         Some("glass was broken for it")
     } else {
         None

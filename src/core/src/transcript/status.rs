@@ -101,7 +101,7 @@ fn synced(run: &Run, key: &AppKey, app: &AppRun) -> bool {
         Some(Gate::Manual(_)) => app.attested.contains_key(name),
         _ => {
             let passed = app.gates.get(name).is_some_and(|g| g.passed.is_some());
-            passed || run.broken_glass.iter().any(|glass| glass.what == *name)
+            passed || run.glass_for(key, name).is_some()
         }
     };
     matches!(app.sync, Sync::Verified { .. }) && run.gates_after(key).iter().all(settled)

@@ -172,7 +172,7 @@ impl Engine {
         let run = self.run();
         for name in run.gates_after(application) {
             let spec = self.gate_spec(&name)?;
-            if matches!(spec, Gate::Manual(_)) || run.broken_glass.iter().any(|g| g.what == name) {
+            if matches!(spec, Gate::Manual(_)) || run.glass_for(application, &name).is_some() {
                 continue;
             }
             if matches!(&spec, Gate::Measured(measured) if measured.quiet.is_some()) {

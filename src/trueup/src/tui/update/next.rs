@@ -228,7 +228,7 @@ pub fn glass_to_break(model: &Model) -> Result<(Option<AppKey>, String, String),
             Some((_, p)) if !p.unknown.is_empty() => {
                 let what = application
                     .as_ref()
-                    .map(|key| format!("unpredicted sync of {key}"))
+                    .map(trueup_core::run::unpredicted)
                     .unwrap_or_default();
                 Ok((application.clone(), what, reason.clone()))
             }
