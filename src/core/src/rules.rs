@@ -198,7 +198,9 @@ fn freeze(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> 
             let of_note = |field: &str| app.note.as_ref()?.get(field)?.as_str();
             let by: Vec<String> = [
                 of_note("by").map(str::to_owned),
-                of_note("at").map(|at| format!("since {at}")),
+                of_note("at")
+                    .and_then(|at| at.parse::<jiff::Timestamp>().ok())
+                    .map(|at| format!("since {}", at.strftime("%Y-%m-%d %H:%MZ"))),
             ]
             .into_iter()
             .flatten()
