@@ -538,7 +538,7 @@ fn another_person_is_at_work() {
     assert!(transcript.contains("ann"), "{transcript}");
 }
 
-/// Git fails us: the branch moves before the push and during it, a push lands and nobody says so, and one hangs.
+/// Git fails us: the branch moves before the push and during it, and a push lands and nobody says so.
 #[test]
 fn git_moves_and_pushes_are_lost() {
     if !asked() {
