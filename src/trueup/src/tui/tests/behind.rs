@@ -81,6 +81,11 @@ fn what_a_closed_incident_owes_is_settled_by_a_command_to_copy() {
     for size in SIZES {
         let mut model = fixture::model(Point::Thaw, size);
         let owed = closed(&mut model);
+        let mut run = (*model.world.run).clone();
+        run.connection.kubeconfig = Some("/k/prod".into());
+        run.connection.context = Some("prod-eu-1".into());
+        run.connection.namespace = "argocd".into();
+        model.world.run = run.into();
         let like = model.derived.owed.iter().position(|o| *o == owed).unwrap();
         model.list_mut().cursor = like;
         let drawn = draw(&model);
@@ -89,7 +94,7 @@ fn what_a_closed_incident_owes_is_settled_by_a_command_to_copy() {
         assert!(drawn.contains("enter how it is settled"), "{drawn}");
         assert_eq!(press(&mut model, &["enter"]), []);
         let command = format!(
-            "trueup --incident {} --write cluster thaw {}",
+            "trueup --kubeconfig /k/prod --context prod-eu-1 --incident {} --write cluster thaw {}",
             model.run().id(),
             owed.application.unwrap().name
         );

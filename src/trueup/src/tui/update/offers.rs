@@ -350,10 +350,26 @@ fn settles_closed(model: &Model, owed: &trueup_core::event::Obligation) -> Optio
         true => key.name.clone(),
         false => key.to_string(),
     };
+    // A thaw by the note takes no connection from a closed journal: the command names the cluster itself.
+    let connection = &model.run().connection;
+    let shell = trueup_core::transcript::shell;
+    let option = |name: &str, value: &Option<String>| {
+        let value = value
+            .as_ref()
+            .map(|value| format!(" --{name} {}", shell(value)));
+        value.unwrap_or_default()
+    };
+    let namespace = match connection.namespace.as_str() {
+        "" | "argocd" => String::new(),
+        other => format!(" --namespace {}", shell(other)),
+    };
     Some(format!(
-        "{} --incident {} --write cluster thaw {name}",
+        "{}{}{}{namespace} --incident {} --write cluster thaw {}",
         model.program,
-        model.run().id()
+        option("kubeconfig", &connection.kubeconfig),
+        option("context", &connection.context),
+        model.run().id(),
+        shell(&name),
     ))
 }
 
