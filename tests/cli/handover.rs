@@ -276,3 +276,102 @@ fn an_incident_of_the_same_name_in_another_folder_is_another_one() {
     bench.forget("laptop-4");
     assert_ne!(one, named(&bench, "profile-service"));
 }
+
+/// What the incident chose to stand in the end is put in place where its journal tells it; a note alone knows what was found,
+/// and says that it knows no more.
+#[test]
+fn a_thaw_after_the_close_knows_what_was_chosen_or_says_that_it_does_not() {
+    if !have("kubectl") {
+        return;
+    }
+    let mut bench = Bench::new();
+    let plan = bench.plan("later.yaml", |text| {
+        text.replace("decisions:\n", "decisions:\n- {on: {kind: ConfigMap, name: auth-config, namespace: like}, fields: [\".data.*\"], take: {later: {how: stayFrozen, owner: ann, until: 2027-01-01}}, reason: hers}\n")
+            .replace("[healthy, no-401, traces]", "[healthy]")
+    });
+    bench.walk(0, &plan, &["--write", "all"]);
+    let thaw = ["thaw", "like-service"];
+    let armed = [&thaw[..], &WRITE].concat();
+    let refused = bench.ends(3, &armed).err;
+    for word in ["is OutOfSync", "--take-over INC-441", "EMPTY_FOLDER"] {
+        assert!(refused.contains(word), "{refused}");
+    }
+    let here = bench.state.clone();
+    bench.forget("empty");
+    let alone = bench.ends(3, &thaw).err;
+    for word in [
+        "take over from INC-441: freeze like-service",
+        "auto-sync off, as found: the note knows nothing else. What INC-441 chose",
+        "not armed",
+    ] {
+        assert!(alone.contains(word), "{alone}");
+    }
+    assert!(!bench.state.join("incidents").exists());
+    bench.state = here;
+    bench.foreign_push("deploy/like/auth-config.yaml", |text| {
+        text.replace("HS256", "RS256")
+    });
+    synced(&bench, "like-service");
+    let done = bench.document(0, "Thaw", &armed);
+    assert_eq!(
+        (&done["autoSync"], &done["target"], &done["note"]),
+        (&json!("on"), &json!("as declared in Git"), &Value::Null),
+        "{done}"
+    );
+    let app = bench.application("like-service");
+    assert_eq!(
+        app["spec"]["syncPolicy"]["automated"],
+        json!({"prune": true, "selfHeal": true})
+    );
+}
+
+/// Where the journal is elsewhere each way out is named, and who was at work on it.
+#[test]
+fn what_is_frozen_from_another_folder_names_the_ways_out() {
+    if !have("kubectl") {
+        return;
+    }
+    let mut bench = Bench::new();
+    let plan = bench.own_plan();
+    // After the last sync, before the thaw.
+    assert_eq!(bench.walk(4, &plan, &["--write", "all"])["stage"], "sync");
+    // Killed where it stood, it would have left its name in the Lease.
+    let mut lease = bench.get(&["lease", "trueup-inc-441", "-n", "argocd"]);
+    lease["spec"]["holderIdentity"] = json!("ann@laptop-9/0a1b2c#77");
+    lease["spec"]["renewTime"] = json!("2026-11-14T07:00:00.000000Z");
+    let file = bench.home.path().join("lease.json");
+    fs::write(&file, lease.to_string()).unwrap();
+    bench.kubectl(&["replace", "-f", &file.display().to_string()]);
+    bench.forget("elsewhere");
+    let again = bench.plan("again.yaml", |text| text);
+    let path = again.display().to_string();
+    let ways = |said: &str| {
+        for word in [
+            "is frozen by incident INC-441",
+            "last at work on it: ann@laptop-9/0a1b2c, seen 14 Nov 07:00:00 UTC",
+            "`trueup resume INC-441`",
+            "--take-over INC-441",
+            "`trueup thaw profile-service --state-dir EMPTY_FOLDER --write cluster`",
+        ] {
+            assert!(said.contains(word), "no {word} in {said}");
+        }
+    };
+    let run = bench.ends(3, &["run", &path, "--write", "all"]).err;
+    ways(&run.replace("auth-service", "profile-service"));
+    let freeze = ["freeze", "profile-service", "--incident", "B-1"];
+    ways(&bench.ends(3, &[&freeze[..], &WRITE].concat()).err);
+    let thaw = ["thaw", "profile-service", "--incident", "INC-441"];
+    let refused = bench.ends(3, &[&thaw[..], &WRITE].concat()).err;
+    assert!(
+        refused.contains("of another state folder already") && refused.contains("EMPTY_FOLDER"),
+        "{refused}"
+    );
+    bench.forget("empty");
+    let done = bench.ends(0, &[&thaw[..2], &WRITE].concat());
+    assert!(
+        done.out.contains(
+            "thawed as its note of INC-441 says: auto-sync OFF, as found before the freeze"
+        ),
+        "{done:?}"
+    );
+}

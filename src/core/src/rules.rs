@@ -1,7 +1,7 @@
 //! The rules that are never broken, asked before a command is shown as a sheet and again before it is done.
 
 use crate::{
-    now::Now,
+    now::{AppNow, Now},
     object::identity::{AppKey, ObjectRef},
     plan::{Action, Gate},
     run::{Freeze, Run, Sync},
@@ -190,44 +190,53 @@ fn freeze(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> 
     }
     for key in applications {
         known(run, key)?;
-        let foreign = now
+        if let Some(refusal) = now
             .apps
             .get(key)
-            .and_then(|app| Some((app, app.frozen_by_another(run, key)?)));
-        if let Some((app, incident)) = foreign {
-            let of_note = |field: &str| app.note.as_ref()?.get(field)?.as_str();
-            let by: Vec<String> = [
-                of_note("by").map(str::to_owned),
-                of_note("at")
-                    .and_then(|at| at.parse::<jiff::Timestamp>().ok())
-                    .map(|at| format!("since {}", at.strftime("%Y-%m-%d %H:%MZ"))),
-            ]
-            .into_iter()
-            .flatten()
-            .collect();
-            let by = match by.is_empty() {
-                true => String::new(),
-                false => format!(" ({})", by.join(", ")),
-            };
-            return Err(Refusal::new(
-                2,
-                text::line(&format!(
-                    "{key} is frozen by incident {} already{by}",
-                    run.tell_apart(incident)
-                )),
-                text::line(&format!(
-                    "{}; once nobody works on it any more: `trueup freeze {} --take-over {incident}`, or `O` on the screen",
-                    match incident == run.id() {
-                        true =>
-                            "this journal did not write that note: go on where the journal is that did (another --state-dir, another host)",
-                        false => "talk to its operator",
-                    },
-                    key.name
-                )),
-            ));
+            .and_then(|app| frozen_by_other(run, key, app))
+        {
+            return Err(refusal);
         }
     }
     Ok(())
+}
+
+/// Who froze an Application, where this journal did not, and the ways out of it in the order in which they are to be tried.
+pub fn frozen_by_other(run: &Run, key: &AppKey, app: &AppNow) -> Option<Refusal> {
+    let incident = app.frozen_by_another(run, key)?;
+    let of_note = |field: &str| app.note.as_ref()?.get(field)?.as_str();
+    let by: Vec<String> = [
+        of_note("by").map(str::to_owned),
+        of_note("at")
+            .and_then(|at| at.parse::<jiff::Timestamp>().ok())
+            .map(|at| format!("since {}", at.strftime("%Y-%m-%d %H:%MZ"))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let by = match by.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", by.join(", ")),
+    };
+    let first = match incident == run.id() {
+        true => format!(
+            "this journal did not write that note: go on where the journal is that did (`trueup resume {incident}` with its --state-dir, on its host)"
+        ),
+        false => format!(
+            "talk to its operator, or go on with it where its journal is (`trueup resume {incident}`)"
+        ),
+    };
+    let name = &key.name;
+    Some(Refusal::new(
+        2,
+        text::line(&format!(
+            "{key} is frozen by incident {} already{by}",
+            run.tell_apart(incident)
+        )),
+        text::line(&format!(
+            "{first}; once nobody works on it any more, take it over (`trueup freeze {name} --take-over {incident}`, or `O` on the screen), or put back what it found (`trueup thaw {name} --state-dir EMPTY_FOLDER --write cluster`)"
+        )),
+    ))
 }
 
 fn take_over(run: &Run, now: &Now, applications: &[AppKey], from: &str) -> Result<(), Refusal> {
@@ -558,11 +567,17 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
             ));
         }
         if !app.freeze.is_set() && !matches!(app.freeze, Freeze::Lost { .. }) {
-            return Err(Refusal::new(
-                0,
-                format!("{key} is not frozen by this incident"),
-                "there is nothing to thaw",
-            ));
+            let other = now
+                .apps
+                .get(key)
+                .and_then(|app| frozen_by_other(run, key, app));
+            return Err(other.unwrap_or_else(|| {
+                Refusal::new(
+                    0,
+                    format!("{key} is not frozen by this incident"),
+                    "there is nothing to thaw",
+                )
+            }));
         }
         if let Some((cell, _)) = run.to_delete(key).find(|(cell, _)| now.is_live(cell)) {
             return Err(Refusal::new(

@@ -4,7 +4,8 @@ use std::{io::Write, sync::Arc};
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::Armed, ids::IncidentId, object::identity::AppKey, sheet::Command, workflow::Next,
+    event::Armed, ids::IncidentId, object::identity::AppKey, run::Run, sheet::Command,
+    workflow::Next,
 };
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     app::{self, Opening},
     engine::{Engine, Trouble},
-    journal::{Boundaries, Journal},
+    journal::{self, Boundaries, Journal},
     settings::{Output, Settings},
 };
 
@@ -51,7 +52,7 @@ async fn do_freeze(
     if begun && done.is_err() && engine.run().op_order.is_empty() {
         engine.with_journal(Journal::discard)?;
     }
-    done.map_err(|trouble| mine_already(trouble, &engine, &args.apps.apps, &open))
+    done.map_err(|trouble| mine_already(settings, trouble, &engine, &args.apps.apps, &open))
 }
 
 /// The open incident that is meant, or a new one.
@@ -86,6 +87,7 @@ fn wanted(args: &FreezeArgs, engine: &Engine) -> Vec<AppKey> {
 
 /// Where an Application is frozen by another incident of this folder, that one is to be gone on with.
 fn mine_already(
+    settings: &Settings,
     trouble: Trouble,
     engine: &Engine,
     names: &[String],
@@ -97,9 +99,13 @@ fn mine_already(
     let here = engine.run().id().to_owned();
     let seen = engine.seen();
     let other = names.iter().find_map(|name| {
-        let app = seen.as_ref()?.1.apps.get(&key(engine, name))?;
+        let key = key(engine, name);
+        let app = seen.as_ref()?.1.apps.get(&key)?;
         let by = app.frozen_by().filter(|by| *by != here)?;
-        open.iter().find(|id| id.as_str() == by)
+        let other = open.iter().find(|id| id.as_str() == by)?;
+        let lines = journal::read(&settings.state_dir, other).ok()?;
+        let run = Run::fold(lines.iter().map(|line| &line.record));
+        app.bears_our_note(&run, &key).then_some(other)
     });
     if let (2, Some(other)) = (refusal.rule, other) {
         refusal.hint = format!(

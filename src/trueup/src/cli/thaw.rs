@@ -8,6 +8,7 @@ use trueup_core::{
     object::identity::AppKey,
     plan::Target,
     policy::{Note, Policy},
+    rules,
     run::Run,
     sheet::{Command, Refusal},
     text,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     adapters::clock::random_key,
     app::{self, Opening},
-    engine::{Engine, Trouble, read::application_ref},
+    engine::{Engine, Trouble, observe, read::application_ref},
     journal::{self, Boundaries},
     ports::no_log,
     settings::Settings,
@@ -62,6 +63,7 @@ async fn do_thaw(
 /// The Applications, each with a target: by itself a thaw puts back what was found.
 async fn targeted(args: &AppsArgs, engine: &Engine) -> Result<Vec<AppKey>, Trouble> {
     let applications: Vec<AppKey> = args.apps.iter().map(|name| key(engine, name)).collect();
+    not_of_others(engine, &applications).await?;
     for key in &applications {
         if engine
             .run()
@@ -73,6 +75,26 @@ async fn targeted(args: &AppsArgs, engine: &Engine) -> Result<Vec<AppKey>, Troub
         }
     }
     Ok(applications)
+}
+
+/// What another incident froze is nothing that this one thaws, be it in its scope or not.
+async fn not_of_others(engine: &Engine, applications: &[AppKey]) -> Result<(), Trouble> {
+    let run = engine.run();
+    let strange: Vec<AppKey> = applications
+        .iter()
+        .filter(|key| !run.scope.contains(key))
+        .cloned()
+        .collect();
+    if strange.is_empty() {
+        return Ok(());
+    }
+    engine.reader().must_exist(&strange).await?;
+    let (objects, _, _) = engine.reader().applications(Some(&strange)).await?;
+    let refused = objects.iter().find_map(|object| {
+        let key = AppKey::from_object(object).ok()?;
+        rules::frozen_by_other(&run, &key, &observe::application_now(object))
+    });
+    refused.map_or(Ok(()), |refusal| Err(refusal.into()))
 }
 
 fn command(engine: &Engine, applications: &[AppKey]) -> Command {
@@ -297,6 +319,7 @@ async fn restore_each(
         let seen = engine.refresh(key).await?;
         let wanted = Restored::of(settings, key, &seen);
         let on = wanted.policy.is_on();
+        let found = Note::of(&seen).map_or_else(|| Policy::new(None), |note| note.found_policy());
         restored.insert(key.clone(), wanted);
         let status = seen.pointer("/status/sync/status").and_then(Value::as_str);
         if on && status != Some("Synced") {
@@ -307,8 +330,15 @@ async fn restore_each(
                     status.unwrap_or("not compared")
                 )),
                 format!(
-                    "where its journal is, decide there; else `trueup freeze {} --take-over {from} --write cluster`, then look and decide: `trueup resume`",
-                    key.name
+                    "where its journal is open, decide there; else `trueup freeze {0} --take-over {from} --write cluster`, then look and decide: `trueup resume`{1}",
+                    key.name,
+                    match found.is_on() {
+                        true => String::new(),
+                        false => format!(
+                            "; or leave auto-sync off, as it was found: `trueup thaw {} --state-dir EMPTY_FOLDER --write cluster`",
+                            key.name
+                        ),
+                    }
                 ),
             )
             .into());

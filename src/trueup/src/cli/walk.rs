@@ -9,7 +9,7 @@ use trueup_core::{
     now::Now,
     object::{identity::AppKey, path::Pattern},
     plan::{ExpectSync, Plan, PlannedDecision},
-    run::Run,
+    run::{Freeze, Run},
     sheet::Command,
     text,
     workflow::{Next, Stage},
@@ -178,6 +178,18 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         return Ok(None);
     }
     let stage = next.stage();
+    // Before the plan is held against a world that somebody else is at work on.
+    if stage == Stage::Freeze {
+        let run = engine.run();
+        let untouched: Vec<AppKey> = run
+            .walking()
+            .filter(|(_, app)| app.freeze == Freeze::Not)
+            .map(|(key, _)| key.clone())
+            .collect();
+        if let Some(refusal) = engine.frozen_by_others(&untouched).await? {
+            return Err(refusal.into());
+        }
+    }
     let wait = |reason: String, hint: &str| Ok(Some(Ended::new(stage, 4, 0, reason, hint)));
     match next {
         Next::Closed => Ok(Some(Ended::new(Stage::Close, 0, 0, "", ""))),

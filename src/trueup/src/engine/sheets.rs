@@ -39,7 +39,9 @@ impl Engine {
     async fn sheet_of(&self, run: &Run, command: &Command) -> Result<Sheet, Trouble> {
         let (_, now) = self.seen_or_look().await?;
         self.permitted(&now, command)?;
-        rules::check(run, &now, command)?;
+        if let Err(refusal) = rules::check(run, &now, command) {
+            return Err(self.with_holder(&now, run, command, refusal).await.into());
+        }
         let sheet = match command {
             Command::Freeze { applications } => {
                 self.freeze_sheet(command, applications, None).await?
@@ -84,6 +86,46 @@ impl Engine {
             }
         };
         Ok(sealed(sheet))
+    }
+
+    /// A refusal over what another incident froze says who was at work on that last.
+    async fn with_holder(
+        &self,
+        now: &Now,
+        run: &Run,
+        command: &Command,
+        mut refusal: Refusal,
+    ) -> Refusal {
+        let (Command::Freeze { applications } | Command::Thaw { applications }) = command else {
+            return refusal;
+        };
+        let other = applications
+            .iter()
+            .find_map(|key| now.apps.get(key)?.frozen_by_another(run, key));
+        if let (2, Some(incident)) = (refusal.rule, other)
+            && let Some(holder) = self.last_holder(incident).await
+        {
+            refusal.reason = text::line(&format!("{}; {holder}", refusal.reason));
+        }
+        refusal
+    }
+
+    /// Why none of these can be frozen now: another incident, or this one from another state folder, has frozen one of them.
+    pub async fn frozen_by_others(
+        &self,
+        applications: &[AppKey],
+    ) -> Result<Option<Refusal>, Trouble> {
+        let (_, now) = self.seen_or_look().await?;
+        let run = self.run();
+        let Some(refusal) = applications
+            .iter()
+            .find_map(|key| rules::frozen_by_other(&run, key, now.apps.get(key)?))
+        else {
+            return Ok(None);
+        };
+        let applications = applications.to_vec();
+        let freeze = Command::Freeze { applications };
+        Ok(Some(self.with_holder(&now, &run, &freeze, refusal).await))
     }
 
     /// What this operator has no right to is said before anything is tried.

@@ -64,6 +64,30 @@ impl Engine {
         }
     }
 
+    /// Who held the Lease of an incident last, where it tells: whoever leaves gives it up and is not in it any more.
+    pub(in super::super) async fn last_holder(&self, incident: &str) -> Option<String> {
+        let lease = self
+            .ports
+            .cluster
+            .get(&self.lease_of(incident))
+            .await
+            .ok()??;
+        let of_spec = |field: &str| lease.pointer("/spec")?.get(field)?.as_str();
+        let identity = of_spec("holderIdentity").filter(|holder| !holder.is_empty())?;
+        let holder = identity
+            .rsplit_once('#')
+            .map_or(identity, |(holder, _)| holder);
+        let renewed: Timestamp = of_spec("renewTime")?.parse().ok()?;
+        let at_work = match self.held(&lease, "") {
+            Some(_) => "at work on it",
+            None => "last at work on it",
+        };
+        Some(text::line(&format!(
+            "{at_work}: {holder}, seen {}",
+            renewed.strftime("%-d %b %H:%M:%S UTC")
+        )))
+    }
+
     fn holder(&self) -> String {
         text::line(&format!(
             "{}@{}/{}",
