@@ -300,7 +300,7 @@ fn a_thaw_after_the_close_knows_what_was_chosen_or_says_that_it_does_not() {
     bench.forget("empty");
     let alone = bench.ends(3, &thaw).err;
     for word in [
-        "take over from INC-441: freeze like-service",
+        "take over 1 application from INC-441",
         "auto-sync off, as found: the note knows nothing else. What INC-441 chose",
         "not armed",
     ] {
