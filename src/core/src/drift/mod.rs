@@ -77,19 +77,49 @@ pub struct AppInput {
 
 /// Compares every Application of the input and asks what must be asked.
 pub fn report(input: &Input) -> DriftReport {
-    let mut errors = Vec::new();
-    let mut compared = Vec::new();
-    for app in &input.applications {
-        errors.extend(app.errors.iter().cloned());
+    put(compare(&input.applications, input.now))
+}
+
+/// Some Applications, compared. The parts of a look may be compared beside each other, and put together in their order.
+pub struct Part<'a> {
+    compared: Vec<compare::Compared<'a>>,
+    errors: Vec<ReportError>,
+}
+
+/// Compares Applications with what Git says. `now` only says how long ago something was.
+pub fn compare(applications: &[AppInput], now: Timestamp) -> Part<'_> {
+    let mut part = Part {
+        compared: Vec::with_capacity(applications.len()),
+        errors: Vec::new(),
+    };
+    for app in applications {
+        part.errors.extend(app.errors.iter().cloned());
         match AppKey::from_object(&app.application) {
-            Ok(key) => compared.push(compare::compare(key, app, input.now, &mut errors)),
-            Err(why) => errors.push(ReportError::new(
+            Ok(key) => {
+                let compared = compare::compare(key, app, now, &mut part.errors);
+                part.compared.push(compared);
+            }
+            Err(why) => part.errors.push(ReportError::new(
                 "read an Application",
                 why,
                 "leave it out of the scope, or repair the object",
             )),
         }
     }
+    part
+}
+
+impl<'a> Part<'a> {
+    /// Adds what comes after it.
+    pub fn append(&mut self, after: Part<'a>) {
+        self.compared.extend(after.compared);
+        self.errors.extend(after.errors);
+    }
+}
+
+/// Asks what must be asked of what was compared.
+pub fn put(part: Part<'_>) -> DriftReport {
+    let Part { compared, errors } = part;
     let questions = questions::ask(&compared);
     let mut differing: HashMap<(&str, &str), usize> = HashMap::new();
     for cell in questions.iter().flat_map(|question| &question.cells) {

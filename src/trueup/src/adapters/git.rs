@@ -214,6 +214,40 @@ impl GitRepo {
         }
     }
 
+    /// Asks one thing of several folders of a commit. That a folder is not there is told of it alone; a damaged mirror is made anew
+    /// and asked again for all.
+    async fn of_each<T: Send + 'static>(
+        &self,
+        sha: &str,
+        prefixes: &[String],
+        what: &str,
+        ask: Ask<T>,
+    ) -> Result<Vec<Result<T, GitError>>, GitError> {
+        let (id, folders, asked) = (sha.to_owned(), self.folders.clone(), prefixes.to_vec());
+        let answers = self
+            .read(
+                sha,
+                &format!("{what} folders at {sha}"),
+                move |repository| {
+                    asked
+                        .iter()
+                        .map(|prefix| match ask(repository, &folders, &id, prefix) {
+                            Err(trouble) if trouble.damaged => Err(trouble),
+                            answer => Ok(answer),
+                        })
+                        .collect::<Result<Vec<_>, _>>()
+                },
+            )
+            .await?;
+        let told = |(answer, prefix): (Result<T, objects::Trouble>, &String)| {
+            answer.map_err(|trouble| {
+                let what = format!("{what} {prefix:?} at {sha}");
+                self.error(trouble.failure, &what, trouble.why)
+            })
+        };
+        Ok(answers.into_iter().zip(prefixes).map(told).collect())
+    }
+
     /// Puts an empty mirror in the place of a damaged one. Nothing is lost by it: commits of ours are kept as bundles. The
     /// caller holds `network`.
     async fn renew(&self, why: &str) -> Result<(), GitError> {
@@ -321,6 +355,9 @@ impl GitRepo {
         }
     }
 }
+
+/// What is asked of a folder of a commit.
+type Ask<T> = fn(&git2::Repository, &objects::Folders, &str, &str) -> Result<T, objects::Trouble>;
 
 /// Whether git could not write into the state folder.
 fn no_room(stderr: &str) -> bool {
@@ -457,15 +494,12 @@ impl Repo for GitRepo {
         ))
     }
 
-    async fn files(&self, sha: &str, prefix: &str) -> Result<Vec<SourceFile>, GitError> {
-        let (id, folder) = (sha.to_owned(), prefix.to_owned());
-        let folders = self.folders.clone();
-        self.read(
-            sha,
-            &format!("read {prefix:?} at {sha}"),
-            move |repository| objects::files(repository, &folders, &id, &folder),
-        )
-        .await
+    async fn folders(
+        &self,
+        sha: &str,
+        prefixes: &[String],
+    ) -> Result<Vec<Result<Vec<SourceFile>, GitError>>, GitError> {
+        self.of_each(sha, prefixes, "read", objects::files).await
     }
 
     async fn manifests_with(
@@ -483,15 +517,12 @@ impl Repo for GitRepo {
         .await
     }
 
-    async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError> {
-        let (id, folder) = (sha.to_owned(), prefix.to_owned());
-        let folders = self.folders.clone();
-        self.read(
-            sha,
-            &format!("find {prefix:?} at {sha}"),
-            move |repository| objects::tree_id(repository, &folders, &id, &folder),
-        )
-        .await
+    async fn tree_ids(
+        &self,
+        sha: &str,
+        prefixes: &[String],
+    ) -> Result<Vec<Result<Option<String>, GitError>>, GitError> {
+        self.of_each(sha, prefixes, "find", objects::tree_id).await
     }
 
     async fn commit(

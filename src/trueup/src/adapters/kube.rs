@@ -7,6 +7,7 @@ mod page;
 mod reads;
 mod secrets;
 mod watch;
+mod whole;
 mod writes;
 
 use std::path::PathBuf;
@@ -69,6 +70,8 @@ struct Inner {
     context: String,
     options: ConnectOptions,
     discovery: discovery::Cache,
+    /// Whether a list without a limit is cheap for the server; unknown until it told its version.
+    caches: std::sync::OnceLock<bool>,
     /// When a probe beside a quiet watch was last answered; one answer does for all watches.
     probed: std::sync::Mutex<Option<std::time::Instant>>,
 }

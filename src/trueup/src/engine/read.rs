@@ -343,7 +343,7 @@ impl Reader {
                 .collect(),
             now: observed_at,
         };
-        let mut report = drift::report(&input);
+        let mut report = compare_all(&input);
         for (app, lent) in look.apps.values_mut().zip(input.applications) {
             give_back(app, lent);
         }
@@ -571,6 +571,37 @@ struct Look {
 fn trees(items: Vec<Arc<Live>>) -> Vec<Arc<Value>> {
     let tree = |item| Arc::new(Arc::<Live>::unwrap_or_clone(item).into_tree());
     items.into_iter().map(tree).collect()
+}
+
+/// Fewer Applications than this are compared sooner than a thread is there.
+const MANY: usize = 64;
+
+/// [`drift::report`] on all processors.
+fn compare_all(input: &Input) -> DriftReport {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let apps = &input.applications;
+    if threads == 1 || apps.len() < MANY {
+        return drift::report(input);
+    }
+    let mut parts = std::thread::scope(|scope| {
+        let compared: Vec<_> = apps
+            .chunks(apps.len().div_ceil(threads))
+            .map(|apps| scope.spawn(|| drift::compare(apps, input.now)))
+            .collect();
+        let mut parts = Vec::with_capacity(compared.len());
+        for part in compared {
+            match part.join() {
+                Ok(part) => parts.push(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        parts.into_iter()
+    });
+    let Some(mut all) = parts.next() else {
+        return drift::report(input);
+    };
+    parts.for_each(|part| all.append(part));
+    drift::put(all)
 }
 
 /// What is compared of an Application. Everything that was read is in there, so it is lent and not copied.

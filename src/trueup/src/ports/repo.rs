@@ -152,9 +152,18 @@ pub trait Repo: Send + Sync {
     async fn head(&self, revision: &str) -> Result<Head, GitError>;
     /// Brings every branch of the remote into the mirror.
     async fn fetch(&self) -> Result<(), GitError>;
-    /// The regular files below a folder at a commit; symlinks and submodules are left out. The commit is fetched when
-    /// the mirror lacks it.
-    async fn files(&self, sha: &str, prefix: &str) -> Result<Vec<SourceFile>, GitError>;
+    /// The regular files below each folder at a commit, in the order asked; symlinks and submodules are left out. The commit is
+    /// fetched when the mirror lacks it, and the outer error is that it cannot be had. A fleet has thousands of folders: asked one
+    /// by one, finding a thread for each costs more than reading it.
+    async fn folders(
+        &self,
+        sha: &str,
+        prefixes: &[String],
+    ) -> Result<Vec<Result<Vec<SourceFile>, GitError>>, GitError>;
+    /// The regular files below one folder.
+    async fn files(&self, sha: &str, prefix: &str) -> Result<Vec<SourceFile>, GitError> {
+        only(self.folders(sha, &[prefix.to_owned()]).await?)
+    }
     /// The YAML and JSON files of the whole tree at a commit that hold `needle`; for looking through a large repository
     /// without reading it into memory. Those below the folders of `beside`, which are in order, are left out.
     async fn manifests_with(
@@ -163,8 +172,16 @@ pub trait Repo: Send + Sync {
         needle: &str,
         beside: &[String],
     ) -> Result<Vec<SourceFile>, GitError>;
-    /// The id of the folder's tree at a commit; equal ids mean equal content. `None` when there is no such folder.
-    async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError>;
+    /// The ids of the folders' trees at a commit; equal ids mean equal content. `None` when there is no such folder.
+    async fn tree_ids(
+        &self,
+        sha: &str,
+        prefixes: &[String],
+    ) -> Result<Vec<Result<Option<String>, GitError>>, GitError>;
+    /// The id of one folder's tree.
+    async fn tree_id(&self, sha: &str, prefix: &str) -> Result<Option<String>, GitError> {
+        only(self.tree_ids(sha, &[prefix.to_owned()]).await?)
+    }
     /// A commit of the changes on top of `parent`, without a checkout. The same arguments give the same commit.
     async fn commit(
         &self,
@@ -190,6 +207,11 @@ pub trait Repo: Send + Sync {
     async fn log(&self, since: &str, until: &str, limit: usize) -> Result<Vec<LogEntry>, GitError>;
     /// The author that Git's own configuration names here; `None` when it names none.
     fn author(&self) -> Option<Author>;
+}
+
+/// The answer to one question.
+fn only<T>(mut answers: Vec<Result<T, GitError>>) -> Result<T, GitError> {
+    answers.pop().expect("one question has one answer")
 }
 
 /// The repositories that Applications name.

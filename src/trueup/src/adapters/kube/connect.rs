@@ -143,6 +143,7 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<KubeCluster, Read
             context,
             options,
             discovery: discovery::Cache::default(),
+            caches: std::sync::OnceLock::new(),
             probed: std::sync::Mutex::default(),
         }),
     })

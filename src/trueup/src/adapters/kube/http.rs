@@ -11,7 +11,7 @@ use super::connect::describe;
 use crate::ports::{ReadError, ReadFailure};
 
 /// More than any list page we ask for; a decompression bomb stops here.
-const MAX_ANSWER: usize = 256 << 20;
+pub(super) const MAX_ANSWER: usize = 256 << 20;
 
 /// A whole answer.
 pub(super) struct Answer {

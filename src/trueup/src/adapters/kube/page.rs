@@ -60,6 +60,8 @@ pub(super) fn items(
             kind: kind.kind.as_str().into(),
         },
         secret: kind.is_secret(),
+        // Every part of an Application is looked at, always.
+        whole: (&*kind.group, &*kind.kind) == ("argoproj.io", "Application"),
         secret_key,
     };
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -71,6 +73,7 @@ pub(super) fn items(
 struct Page<'k> {
     kind: ListKind,
     secret: bool,
+    whole: bool,
     secret_key: &'k [u8; 32],
 }
 
@@ -80,6 +83,9 @@ impl Page<'_> {
         if self.secret || may_hold_secret(text) {
             let tree = Live::tree_of(text, &self.kind)?;
             return Ok(admit(tree, self.secret_key).into());
+        }
+        if self.whole {
+            return Live::tree_of(text, &self.kind).map(Live::from);
         }
         Live::read(text, &self.kind)
     }

@@ -15,6 +15,7 @@ use super::discovery::group_path;
 use super::http::{Answer, Failure, encode, exchange, refusal, refused, request, unreachable};
 use super::page;
 use super::secrets::admit;
+use super::whole::Whole;
 use super::{KubeCluster, Timestamp};
 use crate::ports::{ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, Served};
 
@@ -40,6 +41,7 @@ impl KubeCluster {
             return Err(refused(&what, &refusal(&answer), false));
         }
         let version = parse(&what, &answer.body)?;
+        let _ = self.inner.caches.set(lists_from_cache(&version));
         let namespace = ObjectRef {
             group: String::new(),
             version: "v1".into(),
@@ -79,6 +81,11 @@ impl KubeCluster {
         let namespace = namespace.filter(|_| served.namespaced);
         let base = collection_path(kind, &served, namespace);
         let what = list_words(kind, &served, namespace);
+        if self.inner.caches.get() == Some(&true)
+            && let Some(listing) = self.at_once(kind, &base, &what, &served, namespace).await?
+        {
+            return Ok(listing);
+        }
         // A continue token that grew too old is answered with 410; the list is then taken again, once.
         for attempt in 0..2 {
             match self.pages(kind, &base, &what, &served, namespace).await? {
@@ -93,6 +100,41 @@ impl KubeCluster {
             why: "the list grew too old while it was being read, twice".into(),
             hint: "the server is slow or very busy: try again in a moment".into(),
         })
+    }
+
+    /// All of it in one answer; `None` when the server would rather give it in pages.
+    async fn at_once(
+        &self,
+        kind: &Kind,
+        base: &str,
+        what: &str,
+        served: &Served,
+        namespace: Option<&str>,
+    ) -> Result<Option<Listing>, ReadError> {
+        let started = Timestamp::now();
+        let answer = self.whole(kind, base).await;
+        let outcome = match &answer {
+            Ok(Whole::Listed { bytes, .. }) => format!("200, {bytes} bytes"),
+            Ok(Whole::Refused(answer)) => format!("{}, {} bytes", answer.status, answer.body.len()),
+            Ok(Whole::Malformed(_)) => "200, and not a list".to_owned(),
+            Err(Failure::NotSent(why)) => format!("not sent: {why}"),
+            Err(Failure::NoAnswer(why)) => why.clone(),
+        };
+        let typed = format!("{} --chunk-size=0", typed(kind, served, namespace));
+        self.log(started, what, self.kubectl(&typed), &outcome, false);
+        match answer.map_err(|failure| unreachable(what, &self.inner.server, &failure))? {
+            Whole::Listed { head, items, bytes } => Ok(Some(Listing {
+                items,
+                resource_version: head.version.unwrap_or_default(),
+                bytes,
+                requests: 1,
+            })),
+            Whole::Refused(answer) if matches!(answer.status, 408 | 429 | 500 | 503 | 504) => {
+                Ok(None)
+            }
+            Whole::Refused(answer) => Err(refused(what, &refusal(&answer), kind.is_secret())),
+            Whole::Malformed(error) => Err(malformed(what, &error)),
+        }
     }
 
     async fn pages(
@@ -113,13 +155,7 @@ impl KubeCluster {
                 uri.push_str("&continue=");
                 uri.push_str(&encode(&next));
             }
-            let scope = namespace.map_or("-A".to_owned(), |namespace| format!("-n {namespace}"));
-            let scope = if served.namespaced {
-                format!(" {scope}")
-            } else {
-                String::new()
-            };
-            let typed = format!("get {}{scope} -o json", resource_name(kind, served));
+            let typed = typed(kind, served, namespace);
             let answer = self.fetch(what, &uri, &typed, PAGE_DEADLINE).await?;
             match answer.status {
                 200 => {}
@@ -326,6 +362,29 @@ fn can_i(permission: &Permission) -> String {
         None => typed.push_str(" -A"),
     }
     typed
+}
+
+/// Whether a server answers a list without a limit from its cache: the feature `ConsistentListFromCache`, on since 1.31.
+fn lists_from_cache(version: &Value) -> bool {
+    let number = |name: &str| {
+        let text = version.get(name).and_then(Value::as_str)?;
+        // Some distributions write `31+`.
+        text.trim_end_matches('+').parse::<u32>().ok()
+    };
+    match (number("major"), number("minor")) {
+        (Some(1), Some(minor)) => minor >= 31,
+        (Some(major), Some(_)) => major > 1,
+        _ => false,
+    }
+}
+
+fn typed(kind: &Kind, served: &Served, namespace: Option<&str>) -> String {
+    let scope = match namespace {
+        Some(namespace) => format!(" -n {namespace}"),
+        None if served.namespaced => " -A".to_owned(),
+        None => String::new(),
+    };
+    format!("get {}{scope} -o json", resource_name(kind, served))
 }
 
 fn list_words(kind: &Kind, served: &Served, namespace: Option<&str>) -> String {

@@ -26,8 +26,7 @@ pub(super) struct Cache {
 struct FolderKey {
     url: String,
     tree: String,
-    /// Path, recursion and patterns, as text.
-    options: String,
+    options: DirectoryOptions,
     namespace: String,
 }
 
@@ -38,22 +37,28 @@ struct Folder {
     unsupported: Option<String>,
 }
 
+/// What is to be rendered: a folder of a commit, for a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Wanted {
+    url: String,
+    sha: String,
+    options: DirectoryOptions,
+    namespace: String,
+}
+
 /// What one Application's rendering needs.
 #[derive(Clone)]
 struct Job {
     key: AppKey,
-    url: String,
-    options: DirectoryOptions,
-    namespace: String,
-    head: String,
-    base: Option<String>,
+    head: Wanted,
+    base: Option<Wanted>,
 }
 
-struct Done {
-    key: AppKey,
-    head: Result<Arc<Folder>, GitError>,
-    base: Option<Result<Arc<Folder>, GitError>>,
-}
+/// What was rendered of each.
+type Renderings = BTreeMap<Wanted, Result<Arc<Folder>, GitError>>;
+
+/// Folders that are read and rendered in one go.
+const TOGETHER: usize = 16;
 
 /// Why an Application's source is not a plain directory; `None` when it may be one.
 pub(super) fn unsupported(application: &Value) -> Option<String> {
@@ -195,92 +200,114 @@ impl Reader {
                 exclude: pattern("exclude"),
                 path: folder_path(&app.path),
             };
-            jobs.push(Job {
-                key: app.key.clone(),
+            let head = Wanted {
                 url: app.repo_url.clone(),
+                sha: head,
                 options,
                 namespace: app.destination.namespace.clone(),
+            };
+            let base = app.base_revision.clone();
+            jobs.push(Job {
+                key: app.key.clone(),
+                base: base.map(|sha| Wanted {
+                    sha,
+                    ..head.clone()
+                }),
                 head,
-                base: app.base_revision.clone(),
             });
         }
-        self.prefetch(&jobs).await;
-        let done: Vec<Done> = futures::stream::iter(jobs.clone())
-            .map(|job| self.render(job))
-            .buffer_unordered(CONCURRENT)
-            .collect()
-            .await;
-        for done in done {
-            let Some(app) = look.apps.get_mut(&done.key) else {
-                continue;
-            };
-            self.take_rendering(app, done, &mut look.errors);
+        let renderings = self.render(&jobs).await;
+        for job in &jobs {
+            if let Some(app) = look.apps.get_mut(&job.key) {
+                self.take_rendering(app, job, &renderings, &mut look.errors);
+            }
         }
         self.find_declared(&jobs, look).await;
     }
 
-    /// Brings each head into its mirror once, so that the renderings beside each other find it there.
-    async fn prefetch(&self, jobs: &[Job]) {
-        let commits: BTreeSet<(&str, &str)> = jobs
-            .iter()
-            .map(|job| (job.url.as_str(), job.head.as_str()))
-            .collect();
-        futures::stream::iter(commits)
-            .for_each_concurrent(CONCURRENT, |(url, sha)| async move {
-                if let Ok(repo) = self.repos.open(url).await {
-                    // A failure comes back, with its reason, when the rendering asks again.
-                    let _ = repo.tree_id(sha, "").await;
-                }
-            })
+    /// Renders each folder of each commit once.
+    async fn render(&self, jobs: &[Job]) -> Renderings {
+        let mut commits: BTreeMap<(String, String), BTreeSet<Wanted>> = BTreeMap::new();
+        for wanted in jobs.iter().flat_map(Job::wanted) {
+            let commit = (wanted.url.clone(), wanted.sha.clone());
+            commits.entry(commit).or_default().insert(wanted.clone());
+        }
+        let commits = commits
+            .into_iter()
+            .map(|(commit, wanted)| self.render_commit(commit, Vec::from_iter(wanted)));
+        let done: Vec<_> = futures::stream::iter(commits)
+            .buffer_unordered(CONCURRENT)
+            .concat()
             .await;
+        done.into_iter().collect()
     }
 
-    async fn render(&self, job: Job) -> Done {
-        let head = self.folder(&job, &job.head).await;
-        let base = match &job.base {
-            Some(base) if *base == job.head => Some(head.clone()),
-            Some(base) => Some(self.folder(&job, base).await),
-            None => None,
+    async fn render_commit(
+        &self,
+        (url, sha): (String, String),
+        wanted: Vec<Wanted>,
+    ) -> Vec<(Wanted, Result<Arc<Folder>, GitError>)> {
+        let paths: Vec<String> = wanted.iter().map(|one| one.options.path.clone()).collect();
+        let found = async {
+            let repo = self.repos.open(&url).await?;
+            let trees = repo.tree_ids(&sha, &paths).await?;
+            Ok((repo, trees))
         };
-        Done {
-            key: job.key,
-            head,
-            base,
+        let (repo, trees) = match found.await {
+            Ok(found) => found,
+            Err(error) => return failed(wanted, &error),
+        };
+        let mut done = Vec::with_capacity(wanted.len());
+        let mut missing: Vec<(FolderKey, Wanted)> = Vec::new();
+        {
+            let cache = self.cache.lock().await;
+            for (tree, wanted) in trees.into_iter().zip(wanted) {
+                let tree = tree.and_then(|tree| tree.ok_or_else(|| no_folder(&wanted)));
+                match tree.map(|tree| wanted.key(tree)) {
+                    Ok(key) => match cache.folders.get(&key) {
+                        Some(folder) => done.push((wanted, Ok(folder.clone()))),
+                        None => missing.push((key, wanted)),
+                    },
+                    Err(error) => done.push((wanted, Err(error))),
+                }
+            }
         }
-    }
-
-    async fn folder(&self, job: &Job, sha: &str) -> Result<Arc<Folder>, GitError> {
-        let repo = self.repos.open(&job.url).await?;
-        let Some(tree) = repo.tree_id(sha, &job.options.path).await? else {
-            return Err(GitError {
-                failure: GitFailure::NoSuchRevision,
-                what: format!("read {:?} at {sha} ({})", job.options.path, job.url),
-                why: "there is no such folder at this commit".to_owned(),
-                hint: "check the Application's path".to_owned(),
-            });
-        };
-        let key = FolderKey {
-            url: job.url.clone(),
-            tree,
-            options: format!("{:?}", job.options),
-            namespace: job.namespace.clone(),
-        };
-        if let Some(folder) = self.cache.lock().await.folders.get(&key) {
-            return Ok(folder.clone());
+        let mut parts = Vec::new();
+        while !missing.is_empty() {
+            let part = missing.split_off(missing.len().saturating_sub(TOGETHER));
+            parts.push(read_folders(repo.clone(), sha.clone(), part));
         }
-        let folder = Arc::new(read_folder(repo.as_ref(), job, sha).await?);
-        self.cache.lock().await.folders.insert(key, folder.clone());
-        Ok(folder)
+        // As many at once as there are processors: the lists of what is live come in beside this, and must not wait.
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let read: Vec<_> = futures::stream::iter(parts)
+            .buffer_unordered(at_once)
+            .concat()
+            .await;
+        let mut cache = self.cache.lock().await;
+        for (key, wanted, folder) in read {
+            if let Ok(folder) = &folder {
+                cache.folders.insert(key, folder.clone());
+            }
+            done.push((wanted, folder));
+        }
+        done
     }
 
-    fn take_rendering(&self, app: &mut AppSeen, done: Done, errors: &mut Vec<ReportError>) {
-        let folder = match done.head {
-            Ok(folder) => folder,
-            Err(error) => {
+    fn take_rendering(
+        &self,
+        app: &mut AppSeen,
+        job: &Job,
+        renderings: &Renderings,
+        errors: &mut Vec<ReportError>,
+    ) {
+        let folder = match renderings.get(&job.head) {
+            Some(Ok(folder)) => folder,
+            Some(Err(error)) => {
                 app.complete = false;
-                errors.push(from_git(&error));
+                errors.push(from_git(error));
                 return;
             }
+            None => return,
         };
         let refused = errors.len();
         if let Some(why) = &folder.unsupported {
@@ -316,7 +343,7 @@ impl Reader {
         }
         app.rendering = Some(folder.rendering.clone());
         app.files = folder.files.clone();
-        match done.base {
+        match job.base.as_ref().and_then(|base| renderings.get(base)) {
             Some(Ok(base)) if base.unsupported.is_none() && base.rendering.errors.is_empty() => {
                 let objects = base
                     .rendering
@@ -350,16 +377,17 @@ impl Reader {
     async fn find_declared(&self, jobs: &[Job], look: &mut Look) {
         let commits: BTreeSet<(String, String)> = jobs
             .iter()
-            .map(|job| (job.url.clone(), job.head.clone()))
+            .map(|job| (job.head.url.clone(), job.head.sha.clone()))
             .collect();
         for (url, sha) in commits {
             let read: BTreeMap<String, Arc<Files>> = jobs
                 .iter()
-                .filter(|job| job.url == url && job.head == sha && !job.options.path.is_empty())
+                .filter(|job| job.head.url == url && job.head.sha == sha)
+                .filter(|job| !job.head.options.path.is_empty())
                 .filter_map(|job| {
                     let app = look.apps.get(&job.key)?;
                     app.rendering.as_ref()?;
-                    Some((job.options.path.clone(), app.files.clone()))
+                    Some((job.head.options.path.clone(), app.files.clone()))
                 })
                 .collect();
             match self.declared_in(&url, &sha, read).await {
@@ -418,14 +446,88 @@ fn folder_path(path: &str) -> String {
     parts.join("/")
 }
 
-async fn read_folder(repo: &dyn Repo, job: &Job, sha: &str) -> Result<Folder, GitError> {
-    let base = &job.options.path;
-    let files = repo.files(sha, base).await?;
+impl Job {
+    fn wanted(&self) -> impl Iterator<Item = &Wanted> {
+        std::iter::once(&self.head).chain(&self.base)
+    }
+}
+
+impl Wanted {
+    fn key(&self, tree: String) -> FolderKey {
+        FolderKey {
+            url: self.url.clone(),
+            tree,
+            options: self.options.clone(),
+            namespace: self.namespace.clone(),
+        }
+    }
+}
+
+fn no_folder(wanted: &Wanted) -> GitError {
+    GitError {
+        failure: GitFailure::NoSuchRevision,
+        what: format!(
+            "read {:?} at {} ({})",
+            wanted.options.path, wanted.sha, wanted.url
+        ),
+        why: "there is no such folder at this commit".to_owned(),
+        hint: "check the Application's path".to_owned(),
+    }
+}
+
+fn failed(wanted: Vec<Wanted>, error: &GitError) -> Vec<(Wanted, Result<Arc<Folder>, GitError>)> {
+    let with = |wanted| (wanted, Err(error.clone()));
+    wanted.into_iter().map(with).collect()
+}
+
+/// Reads folders of one commit and renders them.
+async fn read_folders(
+    repo: Arc<dyn Repo>,
+    sha: String,
+    wanted: Vec<(FolderKey, Wanted)>,
+) -> Vec<(FolderKey, Wanted, Result<Arc<Folder>, GitError>)> {
+    let of_all = |wanted: Vec<(FolderKey, Wanted)>, error: GitError| {
+        let with = |(key, wanted)| (key, wanted, Err(error.clone()));
+        wanted.into_iter().map(with).collect()
+    };
+    let paths: Vec<String> = wanted
+        .iter()
+        .map(|(_, wanted)| wanted.options.path.clone())
+        .collect();
+    let read = match repo.folders(&sha, &paths).await {
+        Ok(read) => read,
+        Err(error) => return of_all(wanted, error),
+    };
+    let work = wanted.clone();
+    // Parsing is work for a thread of its own.
+    let rendered = tokio::task::spawn_blocking(move || {
+        work.into_iter()
+            .zip(read)
+            .map(|((key, wanted), files)| {
+                let folder = files.map(|files| Arc::new(render_folder(&wanted, files)));
+                (key, wanted, folder)
+            })
+            .collect()
+    })
+    .await;
+    rendered.unwrap_or_else(|_| {
+        let error = GitError {
+            failure: GitFailure::Local,
+            what: format!("render {} at {sha} ({})", paths.join(", "), repo.url()),
+            why: "the work was interrupted".to_owned(),
+            hint: String::new(),
+        };
+        of_all(wanted, error)
+    })
+}
+
+fn render_folder(wanted: &Wanted, files: Vec<SourceFile>) -> Folder {
+    let base = wanted.options.path.as_str();
     let names: BTreeSet<&str> = files
         .iter()
         .map(|file| {
             file.path
-                .strip_prefix(base.as_str())
+                .strip_prefix(base)
                 .unwrap_or(&file.path)
                 .trim_start_matches('/')
         })
@@ -447,31 +549,15 @@ async fn read_folder(repo: &dyn Repo, job: &Job, sha: &str) -> Result<Folder, Gi
         .into_iter()
         .map(|file| (file.path, file.bytes))
         .collect();
-    if unsupported.is_some() {
-        return Ok(Folder {
-            rendering: Arc::default(),
-            files: Arc::new(files),
-            unsupported,
-        });
-    }
-    // Parsing is work for a thread of its own.
-    let (options, namespace) = (job.options.clone(), job.namespace.clone());
-    let rendered = tokio::task::spawn_blocking(move || {
-        let rendering = plain::render(&files, &options, &namespace);
-        (rendering, files)
-    })
-    .await;
-    let (rendering, files) = rendered.map_err(|_| GitError {
-        failure: GitFailure::Local,
-        what: format!("render {:?} at {sha} ({})", job.options.path, job.url),
-        why: "the work was interrupted".to_owned(),
-        hint: String::new(),
-    })?;
-    Ok(Folder {
+    let rendering = match unsupported {
+        Some(_) => Rendering::default(),
+        None => plain::render(&files, &wanted.options, &wanted.namespace),
+    };
+    Folder {
         rendering: Arc::new(rendering),
         files: Arc::new(files),
         unsupported,
-    })
+    }
 }
 
 #[cfg(test)]
