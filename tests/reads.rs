@@ -311,6 +311,7 @@ async fn a_look_gives_the_engine_what_it_needs_and_lists_each_kind_once() {
     .await
     .unwrap();
     let options = LookOptions {
+        report_only: false,
         pods: true,
         permissions: true,
         owners: true,

@@ -63,7 +63,11 @@ pub(super) async fn look(
         })?;
     let keys: Vec<_> = apps.iter().map(|name| wired.reader.app_key(name)).collect();
     let scope = (!keys.is_empty()).then_some(keys.as_slice());
-    let mut world = ManuallyDrop::new(wired.reader.look(scope, LookOptions::default()).await);
+    let options = LookOptions {
+        report_only: true,
+        ..LookOptions::default()
+    };
+    let mut world = ManuallyDrop::new(wired.reader.look(scope, options).await);
     // The process ends with this report: what it was made from is not taken to pieces first.
     std::mem::forget(wired);
     Ok(std::mem::replace(

@@ -79,6 +79,7 @@ impl Engine {
             permissions: first || self.unasked(run),
             owners: true,
             predictions: first && scope.is_some() && run.landed.is_empty(),
+            report_only: false,
             git_only: false,
             glance,
         };

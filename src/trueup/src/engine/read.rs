@@ -68,6 +68,8 @@ pub struct LookOptions {
     pub predictions: bool,
     /// Only what Git says: nothing deployed is read, and the report has no questions.
     pub git_only: bool,
+    /// Nothing but the report is wanted: of the files that it is made from only those are kept that it speaks of.
+    pub report_only: bool,
     /// Branches and the cluster's identity may be a few seconds old: a watch brought this look about, and only what it
     /// brought is new.
     pub glance: bool,
@@ -319,7 +321,7 @@ impl Reader {
         };
         let git = async {
             self.find_heads(&mut look, options.glance).await;
-            self.render_all(&mut look).await;
+            self.render_all(&mut look, !options.report_only).await;
         };
         let ((), early) = tokio::join!(git, live::list_early(hinted));
         if !options.git_only {
@@ -348,6 +350,10 @@ impl Reader {
             give_back(app, lent);
         }
         report.errors.extend(look.errors.iter().cloned());
+        if options.report_only {
+            self.read_again(&mut look.apps, &trace::asked(&report))
+                .await;
+        }
         trace::sharpen(&mut report, &look.apps);
         let permissions = if options.permissions {
             self.permissions(&look.apps, &report.questions).await

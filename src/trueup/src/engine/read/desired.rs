@@ -28,10 +28,13 @@ struct FolderKey {
     tree: String,
     options: DirectoryOptions,
     namespace: String,
+    /// Whether its files were kept.
+    files: bool,
 }
 
 struct Folder {
     rendering: Arc<Rendering>,
+    /// All of them, or those that may declare an Application.
     files: Arc<Files>,
     /// Why this is no plain directory.
     unsupported: Option<String>,
@@ -165,7 +168,7 @@ pub(super) fn base_revision(application: &Value) -> Option<String> {
 
 impl Reader {
     /// Renders every Application of the look, at its head and at its base.
-    pub(super) async fn render_all(&self, look: &mut Look) {
+    pub(super) async fn render_all(&self, look: &mut Look, keep: bool) {
         let mut jobs = Vec::new();
         for app in look.apps.values_mut() {
             if let Some(why) = unsupported(&app.object) {
@@ -216,7 +219,7 @@ impl Reader {
                 head,
             });
         }
-        let renderings = self.render(&jobs).await;
+        let renderings = self.render(&jobs, keep).await;
         for job in &jobs {
             if let Some(app) = look.apps.get_mut(&job.key) {
                 self.take_rendering(app, job, &renderings, &mut look.errors);
@@ -226,7 +229,7 @@ impl Reader {
     }
 
     /// Renders each folder of each commit once.
-    async fn render(&self, jobs: &[Job]) -> Renderings {
+    async fn render(&self, jobs: &[Job], keep: bool) -> Renderings {
         let mut commits: BTreeMap<(String, String), BTreeSet<Wanted>> = BTreeMap::new();
         for wanted in jobs.iter().flat_map(Job::wanted) {
             let commit = (wanted.url.clone(), wanted.sha.clone());
@@ -234,7 +237,7 @@ impl Reader {
         }
         let commits = commits
             .into_iter()
-            .map(|(commit, wanted)| self.render_commit(commit, Vec::from_iter(wanted)));
+            .map(|(commit, wanted)| self.render_commit(commit, Vec::from_iter(wanted), keep));
         let done: Vec<_> = futures::stream::iter(commits)
             .buffer_unordered(CONCURRENT)
             .concat()
@@ -246,6 +249,7 @@ impl Reader {
         &self,
         (url, sha): (String, String),
         wanted: Vec<Wanted>,
+        keep: bool,
     ) -> Vec<(Wanted, Result<Arc<Folder>, GitError>)> {
         let paths: Vec<String> = wanted.iter().map(|one| one.options.path.clone()).collect();
         let found = async {
@@ -263,7 +267,7 @@ impl Reader {
             let cache = self.cache.lock().await;
             for (tree, wanted) in trees.into_iter().zip(wanted) {
                 let tree = tree.and_then(|tree| tree.ok_or_else(|| no_folder(&wanted)));
-                match tree.map(|tree| wanted.key(tree)) {
+                match tree.map(|tree| wanted.key(tree, keep)) {
                     Ok(key) => match cache.folders.get(&key) {
                         Some(folder) => done.push((wanted, Ok(folder.clone()))),
                         None => missing.push((key, wanted)),
@@ -373,6 +377,26 @@ impl Reader {
         }
     }
 
+    /// Reads the files of some Applications after they were let go. What cannot be read again is not there, as before.
+    pub(super) async fn read_again(
+        &self,
+        apps: &mut BTreeMap<AppKey, AppSeen>,
+        wanted: &BTreeSet<AppKey>,
+    ) {
+        for key in wanted {
+            let Some(app) = apps.get_mut(key) else {
+                continue;
+            };
+            let (Some(head), Ok(repo)) = (&app.head, self.repos.open(&app.repo_url).await) else {
+                continue;
+            };
+            if let Ok(files) = repo.files(head, &folder_path(&app.path)).await {
+                let files = files.into_iter().map(|file| (file.path, file.bytes));
+                app.files = Arc::new(files.collect());
+            }
+        }
+    }
+
     /// Looks for the Applications' own manifests in the repositories that they are rendered from.
     async fn find_declared(&self, jobs: &[Job], look: &mut Look) {
         let commits: BTreeSet<(String, String)> = jobs
@@ -453,12 +477,13 @@ impl Job {
 }
 
 impl Wanted {
-    fn key(&self, tree: String) -> FolderKey {
+    fn key(&self, tree: String, files: bool) -> FolderKey {
         FolderKey {
             url: self.url.clone(),
             tree,
             options: self.options.clone(),
             namespace: self.namespace.clone(),
+            files,
         }
     }
 }
@@ -504,7 +529,7 @@ async fn read_folders(
         work.into_iter()
             .zip(read)
             .map(|((key, wanted), files)| {
-                let folder = files.map(|files| Arc::new(render_folder(&wanted, files)));
+                let folder = files.map(|files| Arc::new(render_folder(&wanted, files, key.files)));
                 (key, wanted, folder)
             })
             .collect()
@@ -521,7 +546,7 @@ async fn read_folders(
     })
 }
 
-fn render_folder(wanted: &Wanted, files: Vec<SourceFile>) -> Folder {
+fn render_folder(wanted: &Wanted, files: Vec<SourceFile>, keep: bool) -> Folder {
     let base = wanted.options.path.as_str();
     let names: BTreeSet<&str> = files
         .iter()
@@ -545,7 +570,7 @@ fn render_folder(wanted: &Wanted, files: Vec<SourceFile>) -> Folder {
             .find(|name| name.starts_with(".argocd-source") && !name.contains('/'))
             .map(|file| format!("the file {file} overrides the Application's source, which is not supported here"))
     };
-    let files: Files = files
+    let mut files: Files = files
         .into_iter()
         .map(|file| (file.path, file.bytes))
         .collect();
@@ -553,6 +578,10 @@ fn render_folder(wanted: &Wanted, files: Vec<SourceFile>) -> Folder {
         Some(_) => Rendering::default(),
         None => plain::render(&files, &wanted.options, &wanted.namespace),
     };
+    if !keep {
+        files.retain(|(_, bytes)| holds(bytes, declared::NEEDLE.as_bytes()));
+        files.shrink_to_fit();
+    }
     Folder {
         rendering: Arc::new(rendering),
         files: Arc::new(files),

@@ -118,21 +118,23 @@ fn file_of<'a>(app: &'a AppSeen, path: &str) -> Option<&'a [u8]> {
         .map(|(_, bytes)| bytes.as_slice())
 }
 
-/// Points every cell of the report at its field's own line, where the field stands in Git.
-pub(super) fn sharpen(report: &mut DriftReport, apps: &BTreeMap<AppKey, AppSeen>) {
-    let mut rendered: BTreeMap<(&AppKey, ObjectKey), &Rendered> = BTreeMap::new();
-    let asked: BTreeSet<AppKey> = report
-        .questions
-        .iter()
-        .flat_map(|question| &question.cells)
+/// The Applications that the report has a question about.
+pub(super) fn asked(report: &DriftReport) -> BTreeSet<AppKey> {
+    let cells = report.questions.iter().flat_map(|question| &question.cells);
+    cells
         .map(|cell| {
             AppKey::new(
                 cell.application_namespace.as_str(),
                 cell.application.as_str(),
             )
         })
-        .collect();
-    for app in asked.iter().filter_map(|key| apps.get(key)) {
+        .collect()
+}
+
+/// Points every cell of the report at its field's own line, where the field stands in Git.
+pub(super) fn sharpen(report: &mut DriftReport, apps: &BTreeMap<AppKey, AppSeen>) {
+    let mut rendered: BTreeMap<(&AppKey, ObjectKey), &Rendered> = BTreeMap::new();
+    for app in asked(report).iter().filter_map(|key| apps.get(key)) {
         for one in app
             .rendering
             .iter()
