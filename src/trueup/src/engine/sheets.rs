@@ -110,7 +110,8 @@ impl Engine {
         refusal
     }
 
-    /// Why none of these can be frozen now: another incident, or this one from another state folder, has frozen one of them.
+    /// Why none of these can be frozen now: another incident, or this one from another state folder, has frozen one of them. The error
+    /// is that somebody is at work on this one.
     pub async fn frozen_by_others(
         &self,
         applications: &[AppKey],
@@ -123,6 +124,11 @@ impl Engine {
         else {
             return Ok(None);
         };
+        let same = |key: &AppKey| now.apps.get(key)?.frozen_by_another(&run, key);
+        if applications.iter().any(|key| same(key) == Some(run.id())) {
+            // Whoever is at work on this very incident is waited for.
+            self.nobody_works_on(run.id()).await?;
+        }
         let applications = applications.to_vec();
         let freeze = Command::Freeze { applications };
         Ok(Some(self.with_holder(&now, &run, &freeze, refusal).await))

@@ -241,6 +241,15 @@ impl Engine {
                 .map(|object| (object.key(), object));
             objects.entry(context).or_default().extend(named);
         }
+        // What an Application itself says is looked at too, and it lives where Argo CD does.
+        let hub = objects.entry(self.ports.cluster.context()).or_default();
+        let applications = world.applications.values();
+        hub.extend(
+            applications
+                .filter(|app| only.is_none_or(|only| *only == app.key))
+                .filter_map(|app| ObjectRef::from_object(&app.object).ok())
+                .map(|object| (object.key(), object)),
+        );
         for (context, objects) in objects {
             if let Some(mirror) = self.mirrors.by_context.get(context) {
                 let objects: Vec<ObjectRef> = objects.into_values().collect();

@@ -214,8 +214,8 @@ impl Engine {
                 })
                 .await?;
             Self::must_be_done(&format!("change what {key} ignores"), outcome)?;
+            self.look_confirmed(key).await?;
         }
-        self.look().await?;
         Ok(())
     }
 }
