@@ -5,6 +5,7 @@ mod choices;
 mod cli;
 mod crash;
 mod facts;
+mod lists;
 mod rbac;
 mod reads;
 mod real;

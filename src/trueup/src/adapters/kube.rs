@@ -71,7 +71,7 @@ struct Inner {
     options: ConnectOptions,
     discovery: discovery::Cache,
     /// Whether a list without a limit is cheap for the server; unknown until it told its version.
-    caches: std::sync::OnceLock<bool>,
+    caches: tokio::sync::OnceCell<bool>,
     /// When a probe beside a quiet watch was last answered; one answer does for all watches.
     probed: std::sync::Mutex<Option<std::time::Instant>>,
 }

@@ -143,7 +143,7 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<KubeCluster, Read
             context,
             options,
             discovery: discovery::Cache::default(),
-            caches: std::sync::OnceLock::new(),
+            caches: tokio::sync::OnceCell::new(),
             probed: std::sync::Mutex::default(),
         }),
     })

@@ -28,19 +28,7 @@ const PAGE_DEADLINE: Duration = Duration::from_secs(30);
 
 impl KubeCluster {
     pub(super) async fn read_pin(&self) -> Result<ClusterPin, ReadError> {
-        let what = format!("ask {} for its version", self.inner.server);
-        let answer = self
-            .fetch(
-                &what,
-                "/version",
-                "version",
-                self.inner.options.read_deadline,
-            )
-            .await?;
-        if answer.status != 200 {
-            return Err(refused(&what, &refusal(&answer), false));
-        }
-        let version = parse(&what, &answer.body)?;
+        let version = self.version().await?;
         let _ = self.inner.caches.set(lists_from_cache(&version));
         let namespace = ObjectRef {
             group: String::new(),
@@ -72,6 +60,25 @@ impl KubeCluster {
         })
     }
 
+    async fn version(&self) -> Result<Value, ReadError> {
+        let what = format!("ask {} for its version", self.inner.server);
+        let deadline = self.inner.options.read_deadline;
+        let answer = self.fetch(&what, "/version", "version", deadline).await?;
+        if answer.status != 200 {
+            return Err(refused(&what, &refusal(&answer), false));
+        }
+        parse(&what, &answer.body)
+    }
+
+    /// Whether a list is to be asked for whole. A server that does not tell its version is asked for pages.
+    async fn caches(&self) -> bool {
+        let asked = self
+            .inner
+            .caches
+            .get_or_try_init(|| async { self.version().await.map(|it| lists_from_cache(&it)) });
+        asked.await.is_ok_and(|caches| *caches)
+    }
+
     pub(super) async fn read_list(
         &self,
         kind: &Kind,
@@ -81,7 +88,7 @@ impl KubeCluster {
         let namespace = namespace.filter(|_| served.namespaced);
         let base = collection_path(kind, &served, namespace);
         let what = list_words(kind, &served, namespace);
-        if self.inner.caches.get() == Some(&true)
+        if self.caches().await
             && let Some(listing) = self.at_once(kind, &base, &what, &served, namespace).await?
         {
             return Ok(listing);

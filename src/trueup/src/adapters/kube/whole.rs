@@ -57,9 +57,10 @@ impl KubeCluster {
     }
 
     async fn taken_apart(&self, kind: &Kind, uri: &str) -> Result<Whole, Failure> {
+        // Once: a server for which it is too much is asked for pages, and those may be asked for again.
         let asked = self
             .inner
-            .reads
+            .effects
             .send(request(Method::GET, uri, None, Vec::new()).map(Body::from));
         let answer = in_time(asked).await?.map_err(|error| classify(&error))?;
         let status = answer.status().as_u16();
