@@ -277,6 +277,59 @@ fn an_incident_of_the_same_name_in_another_folder_is_another_one() {
     assert_ne!(one, named(&bench, "profile-service"));
 }
 
+fn annotated(bench: &Bench, app: &str) -> Value {
+    bench.application(app)["metadata"]["annotations"]["trueup.dev/frozen"].clone()
+}
+
+fn unannotate(bench: &Bench, app: &str) {
+    let note = "trueup.dev/frozen-";
+    bench.kubectl(&["-n", "argocd", "annotate", "application", app, note]);
+}
+
+/// Somebody takes the note away, and the Application is frozen again: what our own freeze left was not found.
+#[test]
+fn freezing_again_keeps_the_way_back_of_a_note_that_is_gone() {
+    if !have("kubectl") {
+        return;
+    }
+    let mut bench = Bench::new();
+    let found = json!({"prune": true});
+    automated(&bench, "profile-service", &found);
+    synced(&bench, "profile-service");
+    let freeze = ["freeze", "profile-service", "--incident", "H3"];
+    bench.ends(0, &[&freeze[..], &WRITE].concat());
+    unannotate(&bench, "profile-service");
+    let closed = bench.ends(3, &["close", "H3"]);
+    let again = "trueup freeze argocd/profile-service --incident H3 --write cluster";
+    assert!(closed.err.contains(again), "{closed:?}");
+    let sheet = bench.ends(3, &freeze);
+    for word in [
+        "an earlier freeze switched auto-sync off already, and its way back is kept",
+        r#"{"spec":{"syncPolicy":{"automated":{"enabled":null}}},"metadata""#,
+    ] {
+        assert!(
+            (sheet.out.clone() + &sheet.err).contains(word),
+            "{word}\n{sheet:?}"
+        );
+    }
+    // Auto-sync was changed meanwhile by somebody else: both are said, and what was found first stays the way back.
+    automated(&bench, "profile-service", &json!({"prune": false}));
+    let sheet = bench.ends(3, &freeze);
+    let said = sheet.out + &sheet.err;
+    assert!(said.contains("somebody changed its syncPolicy"), "{said}");
+    automated(&bench, "profile-service", &found);
+    bench.ends(0, &[&freeze[..], &WRITE].concat());
+    let note: Value =
+        serde_json::from_str(annotated(&bench, "profile-service").as_str().unwrap()).unwrap();
+    assert_eq!(note["found"]["automated"], found, "{note}");
+    bench.forget("empty");
+    let thaw = [&["thaw", "profile-service"][..], &WRITE].concat();
+    let thawed = bench.ends(0, &thaw);
+    assert!(thawed.out.contains("auto-sync on (prune)"), "{thawed:?}");
+    let app = bench.application("profile-service");
+    assert_eq!(app["spec"]["syncPolicy"]["automated"], found);
+}
+
 /// What the incident chose to stand in the end is put in place where its journal tells it; a note alone knows what was found,
 /// and says that it knows no more.
 #[test]

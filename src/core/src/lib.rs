@@ -8,6 +8,7 @@ pub mod decision;
 pub mod drift;
 pub mod event;
 pub mod forge;
+mod freezes;
 pub mod gate;
 pub mod health;
 pub mod ids;

@@ -307,6 +307,20 @@ impl Note {
         serde_json::from_str(text).ok()
     }
 
+    /// The note that a JSON Patch puts there.
+    pub fn in_patch(patch: &Value) -> Option<Self> {
+        let (note, all) = (note_pointer(), "/metadata/annotations");
+        let text = patch.as_array()?.iter().find_map(|op| {
+            let value = op.get("value")?;
+            match op.get("path")?.as_str()? {
+                path if path == note => value.as_str(),
+                path if path == all => value.get(NOTE)?.as_str(),
+                _ => None,
+            }
+        });
+        serde_json::from_str(text?).ok()
+    }
+
     pub fn found_policy(&self) -> Policy {
         Policy::new(Some(self.found.clone()))
     }

@@ -197,6 +197,7 @@ impl Engine {
                 found,
                 patch,
                 restore,
+                but,
             } = self.freeze_patch(
                 key,
                 &application,
@@ -207,6 +208,7 @@ impl Engine {
             if let Some(warning) = self.set_leaves_it(key, &application, has_enabled).await? {
                 sheet.warnings.push(warning);
             }
+            sheet.warnings.extend(but);
             let how = match mechanism {
                 Mechanism::NoteOnly if Policy::new(Some(found.clone())).is_on() => {
                     "only a note: an earlier freeze switched auto-sync off already, and its way back is kept"

@@ -9,7 +9,7 @@ use trueup_core::{
     policy::{Freeze, Note, Policy, freeze_how, freeze_ops, leave_alone, taken_back},
     run,
     sheet::{Refusal, Sheet},
-    workflow,
+    text, workflow,
 };
 
 use super::super::{
@@ -61,6 +61,8 @@ pub(in super::super) struct Freezing {
     pub patch: Value,
     /// The merge patch that undoes it.
     pub restore: Value,
+    /// What else could be the way back, in words: somebody changed the policy since it was frozen first.
+    pub but: Option<String>,
 }
 
 impl Engine {
@@ -84,16 +86,61 @@ impl Engine {
             self.ports.clock.now(),
         )
         .with_op(op.as_str());
-        // The way back of what is taken over is kept as if it were our own.
-        let older = Note::of(application)
-            .filter(|older| from == Some(&older.incident) || self.is_our_note(key, older));
+        let (older, but) = self.found_before(key, application, from);
         let note = note.keeping(older, application, how);
         Freezing {
             mechanism: mechanism(how),
             found: note.found.clone(),
             patch: Value::Array(freeze_ops(application, how, &note)),
             restore: note.restore,
+            but,
         }
+    }
+
+    /// The note whose way back a freeze keeps, and what contradicts it. Where our note is gone the journal has it: what we
+    /// ourselves had put there was not found. The way back of what is taken over is kept as if it were our own, unless it
+    /// is no more than what our freeze had left.
+    fn found_before(
+        &self,
+        key: &AppKey,
+        application: &Value,
+        from: Option<&str>,
+    ) -> (Option<Note>, Option<String>) {
+        let there = Note::of(application);
+        let taken =
+            there.filter(|note| from == Some(&note.incident) || self.is_our_note(key, note));
+        let ours = self.run().way_back(key);
+        let Some(ours) = ours.filter(|_| !taken.as_ref().is_some_and(|n| self.is_our_note(key, n)))
+        else {
+            return (taken, None);
+        };
+        let kept = ours.found_policy();
+        let since = match &taken {
+            Some(note) => note.found_policy(),
+            None => Policy::of(application),
+        };
+        if since == kept && taken.is_some() {
+            return (taken, None);
+        }
+        if since.is_left_of(&kept) {
+            return (Some(ours), None);
+        }
+        let whole = |policy: &Policy| policy.value().map_or("none".to_owned(), text::value);
+        let (kept, other) = match &taken {
+            Some(_) => (whole(&since), whole(&kept)),
+            None => (whole(&kept), whole(&since)),
+        };
+        let but = match &taken {
+            Some(note) => format!(
+                "{}: {} found the syncPolicy {kept}, and that stays the way back; this incident had found {other} before, and somebody changed it in between",
+                key.name, note.incident
+            ),
+            None => format!(
+                "{}: somebody changed its syncPolicy since this incident froze it first, to {other}; the way back stays what was found then, {kept}: to have the other in the end choose a target policy",
+                key.name
+            ),
+        };
+        (taken.or(Some(ours)), Some(text::line(&but)))
     }
 
     /// Whether the journal holds the write that put this note there.

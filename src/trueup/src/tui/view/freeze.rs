@@ -72,8 +72,12 @@ fn how(model: &Model, key: &AppKey, app: &AppRun) -> (String, String) {
         Some(Mechanism::NoteOnly) => app.found.as_ref().is_some_and(found_on),
         Some(_) => false,
         None => now.is_some_and(|now| {
-            let found = now.note.as_ref().and_then(|note| note.get("found"));
-            !now.auto_sync && now.bears_our_note(model.run(), key) && found.is_some_and(found_on)
+            let of_note = || now.note.as_ref()?.get("found").cloned();
+            let found = match now.bears_our_note(model.run(), key) {
+                true => of_note(),
+                false => model.run().way_back(key).map(|note| note.found),
+            };
+            !now.auto_sync && found.as_ref().is_some_and(found_on)
         }),
     };
     match (mechanism, now) {
