@@ -147,6 +147,9 @@ pub struct Decision {
     pub reason: String,
     pub by: String,
     pub at: Timestamp,
+    /// The tracked branch had it as wanted since: whoever takes it back there changes what was decided. Folded, never journaled.
+    #[serde(skip)]
+    pub pushed: bool,
 }
 
 /// Why a choice cannot be made for a cell.
@@ -285,9 +288,10 @@ impl LiveOf {
 }
 
 impl Decision {
-    /// Whether the decision still stands: each side is as it was seen, or already as wanted.
+    /// Whether the decision still stands: each side is as it was seen, or already as wanted. Once it was pushed, Git is as wanted or
+    /// somebody took it back.
     pub fn stands(&self, now: &Sides) -> bool {
-        let git = now.git == self.seen.git || self.git_met(now);
+        let git = !self.pushed && now.git == self.seen.git || self.git_met(now);
         let live = now.live == self.seen.live || self.live_met(now);
         git && live
     }
@@ -369,6 +373,7 @@ mod tests {
             reason: String::new(),
             by: String::new(),
             at: Timestamp::UNIX_EPOCH,
+            pushed: false,
         }
     }
 
@@ -503,6 +508,15 @@ mod tests {
         assert!(
             !decision.stands(&sides("c", "b")),
             "somebody pushed another value"
+        );
+        let pushed = Decision {
+            pushed: true,
+            ..decision
+        };
+        assert!(pushed.stands(&sides("b", "b")));
+        assert!(
+            !pushed.stands(&sides("a", "b")),
+            "somebody took our commit back"
         );
     }
 }

@@ -587,6 +587,10 @@ pub enum Event {
         revision: Commit,
         how: String,
     },
+    /// A look at the repository that began after our push had landed: whoever takes back what was pushed does it from here on.
+    InGit {
+        repository: String,
+    },
     OrderSet {
         order: Vec<AppKey>,
         by: String,

@@ -6,7 +6,7 @@ use crate::{
     ids::Commit,
     object::identity::{AppKey, ObjectKey},
     policy::Policy,
-    run::{Run, Thaw},
+    run::{Run, Thaw, Touched},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -368,6 +368,16 @@ impl Now {
                 .map(|(key, _)| run.act_owed(key)),
         );
         owed
+    }
+
+    /// Decisions that are open again, each with what was done to it and by whom, as far as the journal knows.
+    pub fn open_again<'a>(
+        &'a self,
+        run: &'a Run,
+    ) -> impl Iterator<Item = (&'a CellKey, Option<&'a Touched>)> {
+        self.undecided(run)
+            .filter(|(key, _)| run.decisions.contains_key(*key))
+            .map(|(key, _)| (key, run.shaken.get(key)))
     }
 
     /// Cells of open questions that have no standing decision.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    decision::{CellKey, Decision, Wanted},
+    decision::{CellKey, Decision, Sides, Wanted},
     now::{Now, QuestionNow},
     run::Run,
     text,
@@ -73,16 +73,15 @@ pub fn ask_again(run: &Run, now: &mut Now) {
         }
         question.cells.sort();
         for (key, decision) in overtaken {
-            question.evidence.push(overtook(
-                key,
-                decision,
-                now.cells.get(key).and_then(|cell| cell.sides.live.as_ref()),
-            ));
+            let sides = now.cells.get(key).map(|cell| cell.sides.clone());
+            question
+                .evidence
+                .push(overtook(key, decision, &sides.unwrap_or_default()));
         }
     }
 }
 
-fn overtook(key: &CellKey, decision: &Decision, live: Option<&serde_json::Value>) -> String {
+fn overtook(key: &CellKey, decision: &Decision, sides: &Sides) -> String {
     let shown = |value: Option<&serde_json::Value>| {
         value.map_or_else(|| "(absent)".to_owned(), text::value)
     };
@@ -91,11 +90,18 @@ fn overtook(key: &CellKey, decision: &Decision, live: Option<&serde_json::Value>
         Wanted::Absent => shown(None),
         Wanted::AsIs => shown(decision.seen.git.as_ref()),
     };
+    if decision.pushed && !decision.git_met(sides) {
+        return text::line(&format!(
+            "{}: {decided} was decided and pushed, and somebody set Git to {} since; nothing differs there now",
+            key.application.name,
+            shown(sides.git.as_ref()),
+        ));
+    }
     text::line(&format!(
         "{}: {decided} was decided for Git, and live went from {} to {} since; nothing differs there now (`e` types a value)",
         key.application.name,
         shown(decision.seen.live.as_ref()),
-        shown(live),
+        shown(sides.live.as_ref()),
     ))
 }
 
@@ -103,7 +109,7 @@ fn overtook(key: &CellKey, decision: &Decision, live: Option<&serde_json::Value>
 mod tests {
     use super::*;
     use crate::{
-        decision::{LiveOf, Sides, Take},
+        decision::{LiveOf, Take},
         now::CellNow,
         object::identity::{AppKey, ObjectRef},
     };
@@ -143,6 +149,7 @@ mod tests {
                     reason: String::new(),
                     by: "jo".into(),
                     at: jiff::Timestamp::UNIX_EPOCH,
+                    pushed: false,
                 },
             );
         }
@@ -166,6 +173,23 @@ mod tests {
         // Everything that is undecided is on the board.
         let undecided: Vec<_> = now.undecided(&run).map(|(key, _)| key.clone()).collect();
         assert_eq!(undecided, [auth]);
+        // What somebody took back from Git is asked again where the cluster never had it.
+        let mut taken_back = Now::default();
+        run.decisions.get_mut(&like).unwrap().pushed = true;
+        let sides = sides("old", "old");
+        run.decisions.get_mut(&like).unwrap().seen = sides.clone();
+        taken_back.cells.insert(
+            like.clone(),
+            CellNow {
+                sides,
+                ..CellNow::default()
+            },
+        );
+        ask_again(&run, &mut taken_back);
+        let evidence = &taken_back.questions[0].evidence[0];
+        assert!(evidence.contains("set Git to"), "{evidence}");
+        let decision = run.decisions.get_mut(&like).unwrap();
+        (decision.pushed, decision.seen) = (false, self::sides("old", "new"));
         // A decision that stands asks nothing.
         let mut quiet_now = Now::default();
         quiet_now.cells.insert(like.clone(), quiet("new"));

@@ -62,14 +62,31 @@ pub struct Run {
     pub unfrozen: Option<String>,
     /// What somebody else did meanwhile, as it was recorded.
     pub adopted: Vec<(Option<AppKey>, String)>,
-    /// Decided cells that somebody touched since, which are open again.
-    pub shaken: BTreeSet<CellKey>,
+    /// Decided cells that somebody touched since, which are open again: what was done, and by whom.
+    pub shaken: BTreeMap<CellKey, Touched>,
+    /// What was pushed and not looked for in Git since, by repository.
+    pub pushed: BTreeMap<String, Pushed>,
     /// Those of them that were open again when the plan was taken, and were not touched since: the plan foresaw it.
     pub reopened: BTreeSet<CellKey>,
     pub exported: Vec<String>,
     pub closed: Option<(String, Timestamp)>,
     /// Sequence number and time of the last record.
     pub last: Option<(u64, Timestamp)>,
+}
+
+/// What somebody did to a decided cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Touched {
+    pub what: String,
+    pub who: String,
+}
+
+/// The decided cells that were pushed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pushed {
+    pub cells: BTreeSet<CellKey>,
+    /// Whether it is on the tracked branch.
+    pub landed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -555,6 +572,7 @@ impl Run {
                 self.decided
                     .push(decisions.iter().map(|d| d.cell.clone()).collect());
                 for decision in decisions {
+                    self.not_pushed(&decision.cell);
                     self.shaken.remove(&decision.cell);
                     self.reopened.remove(&decision.cell);
                     self.decisions
@@ -564,6 +582,7 @@ impl Run {
             }
             Event::DecisionWithdrawn { cells, .. } => {
                 for cell in cells {
+                    self.not_pushed(cell);
                     self.shaken.remove(cell);
                     self.reopened.remove(cell);
                     self.decisions.remove(cell);
@@ -670,9 +689,20 @@ impl Run {
                         how: how.clone(),
                     },
                 );
+                if let Some(pushed) = self.pushed.get_mut(repository) {
+                    pushed.landed = true;
+                }
                 self.proposal = None;
                 for app in self.apps.values_mut() {
                     app.forget_prediction();
+                }
+            }
+            Event::InGit { repository } => {
+                let pushed = self.pushed.remove(repository).unwrap_or_default();
+                for cell in &pushed.cells {
+                    if let Some(decision) = self.decisions.get_mut(cell) {
+                        decision.pushed = true;
+                    }
                 }
             }
             Event::OrderSet { order, .. } => self.order.clone_from(order),
@@ -847,13 +877,14 @@ impl Run {
             Event::Adopted {
                 application,
                 what,
+                who,
                 cell,
-                ..
             } => {
                 if let Some(cell) = cell {
                     self.reopened.remove(cell);
+                    let (what, who) = (what.clone(), who.clone());
+                    self.shaken.insert(cell.clone(), Touched { what, who });
                 }
-                self.shaken.extend(cell.clone());
                 self.adopted.push((application.clone(), what.clone()));
                 if let Some(application) = application {
                     self.app(application).forget_prediction();
@@ -942,7 +973,7 @@ impl Run {
             self.pull_request = plan.commit.pull_request;
             self.proposal = None;
         }
-        self.reopened.clone_from(&self.shaken);
+        self.reopened = self.shaken.keys().cloned().collect();
         self.plan = Some(Box::new(plan.clone()));
     }
 
@@ -957,6 +988,13 @@ impl Run {
         self.scope = scope.to_vec();
         for key in scope {
             self.apps.entry(key.clone()).or_default();
+        }
+    }
+
+    /// What is decided now is another thing than what was pushed.
+    fn not_pushed(&mut self, cell: &CellKey) {
+        for pushed in self.pushed.values_mut() {
+            pushed.cells.remove(cell);
         }
     }
 
@@ -1023,7 +1061,19 @@ impl Run {
             }
             // What a sync would do is another thing now.
             Effect::Ignore { application, .. } => self.app(&application).prediction = None,
-            Effect::Push { .. } => self.commits += 1,
+            Effect::Push {
+                repository,
+                commit,
+                tracked,
+                ..
+            } => {
+                self.commits += 1;
+                let ours = self.proposal.iter().filter(|built| built.commit == commit);
+                let cells = ours.flat_map(|built| &built.cells).cloned();
+                let pushed = self.pushed.entry(repository).or_default();
+                pushed.cells.extend(cells);
+                pushed.landed |= tracked;
+            }
         }
     }
 

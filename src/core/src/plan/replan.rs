@@ -49,7 +49,7 @@ pub fn contradictions(run: &Run, plan: &Plan) -> Vec<String> {
         }
     }
     for (cell, decision) in &run.decisions {
-        if run.shaken.contains(cell) || !run.scope.contains(&cell.application) {
+        if run.shaken.contains_key(cell) || !run.scope.contains(&cell.application) {
             continue;
         }
         let Some(wanted) = plan.take(cell) else {

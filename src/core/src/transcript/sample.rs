@@ -319,6 +319,7 @@ fn decide(pen: &mut Pen) {
             reason: "post-rotation hotfix is the truth".into(),
             by: OPERATOR.into(),
             at: pen.now,
+            pushed: false,
         })
         .collect();
     pen.write(Event::Decided { decisions });

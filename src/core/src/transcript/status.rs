@@ -122,7 +122,7 @@ fn open(run: &Run) -> usize {
             let (application, namespace) = (text(cell, "application"), text(cell, "namespace"));
             !run.decisions
                 .keys()
-                .filter(|key| !run.shaken.contains(key))
+                .filter(|key| !run.shaken.contains_key(key))
                 .any(|key| {
                     key.object.kind == text(question, "kind")
                         && key.object.name == text(question, "name")

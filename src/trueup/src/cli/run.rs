@@ -320,6 +320,16 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
     }
     match &run.plan {
         None if run.closed.is_none() => Ok(Known::Unplanned),
+        // The same decisions once more, of what somebody changed since.
+        Some(opened)
+            if mended
+                && opened.digest() == plan.digest()
+                && run.closed.is_none()
+                && !run.shaken.is_empty() =>
+        {
+            contradicts(&run, plan)?;
+            Ok(Known::Mended)
+        }
         Some(opened) if opened.digest() == plan.digest() => Ok(if run.closed.is_some() {
             Known::Closed
         } else {

@@ -130,6 +130,19 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         _ => None,
     };
     let undecided = now.as_ref().map(|now| now.undecided(&run).count());
+    let open_again: Vec<Value> = now
+        .iter()
+        .flat_map(|now| now.open_again(&run))
+        .map(|(key, touched)| {
+            json!({
+                "application": key.application,
+                "object": key.object.to_string(),
+                "field": key.field,
+                "what": touched.map(|touched| &touched.what),
+                "who": touched.map(|touched| &touched.who),
+            })
+        })
+        .collect();
     let frozen: Vec<Value> = run
         .apps
         .iter()
@@ -183,6 +196,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "applications": run.scope,
             "frozen": frozen,
             "undecided": undecided,
+            "openAgain": open_again,
             "gatesNotGreen": red,
             "noSymptomGate": run.no_symptom_gate(),
             "owed": owed,
@@ -226,6 +240,17 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         &["APPLICATION", "FREEZE", "SYNC", "HEALTH", ""],
         &rows,
     );
+    for (key, touched) in now.iter().flat_map(|now| now.open_again(&run)) {
+        let said = match touched {
+            Some(touched) => format!("{} (by {})", touched.what, touched.who),
+            None => format!(
+                "{} {}: Git or live is not as it was decided on, nor as decided",
+                key.object, key.field
+            ),
+        };
+        let said = format!("open again: {}: {said}", key.application.name);
+        let _ = writeln!(out, "{}", text::line(&said));
+    }
     for owed in owed {
         let with = match (&owed.owner, &owed.until) {
             (Some(owner), Some(until)) => format!(", with {owner} until {until}"),

@@ -457,20 +457,24 @@ fn touched(cells: &[CellKey], run: &Run, now: &Now) -> Option<Ended> {
     let is = is.map_or_else(String::new, |sides| {
         format!(": Git {}, live {} now", side(&sides.git), side(&sides.live))
     });
+    let by = run
+        .shaken
+        .get(*first)
+        .map_or_else(String::new, |touched| format!("; by {}", touched.who));
     Some(Ended::new(
         Stage::Decide,
         4,
         0,
         format!(
-            "open again, since somebody changed what was decided on: {}, the first {} {} of {}{is}",
+            "open again, since somebody changed what was decided on: {}, the first {} {} of {}{is}{by}",
             text::count(decided.len(), "decision"),
             first.object,
             first.field,
             first.application.name
         ),
         format!(
-            "decide anew on the screen (`trueup resume`) or in the plan, and {GO_ON}; or see to it that the value is put \
-             back: then the decision stands"
+            "ask them; then decide anew on the screen (`trueup resume`), or in the plan, this one for the same once more, and \
+             {GO_ON}; or see to it that the value is put back: then the decision stands"
         ),
     ))
 }

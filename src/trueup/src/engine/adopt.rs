@@ -2,13 +2,16 @@
 //!
 //! Only the decisions that it touched are open again (see `Decision::stands`); a freeze that it undid is lost.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Decision, Sides, Wanted},
     event::{Effect, Event},
+    ids::Commit,
     now::{CellNow, Now},
     object::identity::AppKey,
-    run::{Run, Sync},
+    run::{Pushed, Run, Sync},
     text,
 };
 
@@ -21,24 +24,65 @@ use super::{
 
 impl Engine {
     /// Compares a look with what the journal knows and records what is not ours.
-    pub(super) fn adopt(&self, world: &World, now: &Now) -> Result<(), Trouble> {
-        let run = self.run();
+    pub(super) async fn adopt(
+        &self,
+        world: &World,
+        now: &Now,
+        glance: bool,
+    ) -> Result<(), Trouble> {
+        let mut run = self.run();
         if run.closed.is_some() || run.open_ops().next().is_some() {
             return Ok(());
         }
-        for (application, what, who, cell) in foreign(&run, world, now) {
-            let known = run
-                .adopted
-                .iter()
-                .any(|(key, said)| *key == application && *said == what);
-            if !known {
-                self.record(Event::Adopted {
-                    application,
-                    what,
-                    who,
-                    cell,
-                })?;
+        // A glance may go by a head that was read before the push.
+        let landed = |(repository, pushed): &(&String, &Pushed)| {
+            pushed.landed && !glance && now.heads.contains_key(*repository)
+        };
+        let looked_for: Vec<String> = run
+            .pushed
+            .iter()
+            .filter(landed)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for repository in looked_for {
+            run = self.record(Event::InGit { repository })?;
+        }
+        let mut pushers = BTreeMap::new();
+        for Foreign {
+            application,
+            what,
+            mut who,
+            cell,
+            in_git,
+        } in foreign(&run, world, now)
+        {
+            // Once it was decided anew, the same once more is another act.
+            let known = match &cell {
+                Some(cell) => run.shaken.get(cell).is_some_and(|known| known.what == what),
+                None => run
+                    .adopted
+                    .iter()
+                    .any(|(key, said)| *key == application && *said == what),
+            };
+            if known {
+                continue;
             }
+            let seen = application.as_ref().and_then(|key| now.apps.get(key));
+            if let Some(repository) = seen.map(|app| &app.repository).filter(|_| in_git) {
+                if !pushers.contains_key(repository) {
+                    let by = self.pushed_since(&run, repository, now).await;
+                    pushers.insert(repository.clone(), by);
+                }
+                if let Some(Some(by)) = pushers.get(repository) {
+                    who = who.replacen(A_PUSH, by, 1);
+                }
+            }
+            self.record(Event::Adopted {
+                application,
+                what,
+                who,
+                cell,
+            })?;
         }
         for (application, why) in now.policies_moved(&run) {
             self.record(Event::PolicyMoved { application, why })?;
@@ -51,9 +95,55 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// The commits on the tracked branch that came after what the journal knows of it, with their authors; none where the
+    /// repository does not tell.
+    async fn pushed_since(&self, run: &Run, repository: &str, now: &Now) -> Option<String> {
+        let head = now.heads.get(repository)?;
+        let landed = run.landed.get(repository).map(|landed| &landed.revision);
+        let parent = run.proposal.iter().filter(|p| p.repository == repository);
+        let since = landed.or(parent.map(|p| &p.parent).next())?;
+        let repo = self.ports.repos.open(repository).await.ok()?;
+        let log = repo
+            .log(since.as_str(), head.as_str(), COMMITS + 1)
+            .await
+            .ok()?;
+        let named: Vec<String> = log
+            .iter()
+            .take(COMMITS)
+            .map(|commit| {
+                format!(
+                    "{} <{}> with {} \u{201c}{}\u{201d}",
+                    commit.author.name,
+                    commit.author.email,
+                    Commit(commit.sha.clone()).short(),
+                    text::shorten(&commit.subject, 60),
+                )
+            })
+            .collect();
+        let more = if log.len() > COMMITS {
+            " and others"
+        } else {
+            ""
+        };
+        (!named.is_empty()).then(|| text::line(&format!("{}{more}", named.join("; "))))
+    }
 }
 
-type Foreign = (Option<AppKey>, String, String, Option<CellKey>);
+/// Who changed Git, as long as nobody looked at the log.
+const A_PUSH: &str = "a push to Git";
+/// So many commits are named.
+const COMMITS: usize = 3;
+
+/// What is not ours.
+struct Foreign {
+    application: Option<AppKey>,
+    what: String,
+    who: String,
+    cell: Option<CellKey>,
+    /// Whether Git moved.
+    in_git: bool,
+}
 
 fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
     let mut found = Vec::new();
@@ -65,17 +155,18 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
             continue;
         }
         let seen = before_others(run, decision, &cell.sides);
-        found.push((
-            Some(key.application.clone()),
-            text::line(&format!(
+        found.push(Foreign {
+            application: Some(key.application.clone()),
+            what: text::line(&format!(
                 "{} {}: {}",
                 key.object,
                 key.field,
                 moved(&seen, cell)
             )),
-            author(&seen, cell),
-            Some(key.clone()),
-        ));
+            who: author(&seen, cell),
+            cell: Some(key.clone()),
+            in_git: seen.git != cell.sides.git,
+        });
     }
     for key in &run.scope {
         let Some(app) = world.applications.get(key) else {
@@ -145,8 +236,8 @@ fn author(seen: &Sides, cell: &CellNow) -> String {
         writer => writer,
     };
     match (seen.git != cell.sides.git, seen.live != cell.sides.live) {
-        (true, false) => "a push to Git".into(),
-        (true, true) => format!("a push to Git, live: {live}"),
+        (true, false) => A_PUSH.into(),
+        (true, true) => format!("{A_PUSH}, live: {live}"),
         _ => live.into(),
     }
 }
@@ -175,12 +266,13 @@ fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
         .pointer("/sync/revision")
         .and_then(Value::as_str)
         .unwrap_or("the head");
-    Some((
-        Some(key.clone()),
-        text::line(&format!("a sync of {key} to {revision} began at {started}")),
-        text::line(who.unwrap_or(if automated { "auto-sync" } else { "unknown" })),
-        None,
-    ))
+    Some(Foreign {
+        application: Some(key.clone()),
+        what: text::line(&format!("a sync of {key} to {revision} began at {started}")),
+        who: text::line(who.unwrap_or(if automated { "auto-sync" } else { "unknown" })),
+        cell: None,
+        in_git: false,
+    })
 }
 
 /// Freezes that somebody undid, and what Argo CD did since, as far as it shows already.
@@ -196,7 +288,7 @@ fn lost(run: &Run, world: &World, now: &Now) -> Vec<(AppKey, String)> {
                 .and_then(|app| operation(run, key, &app.object));
             let why = match synced {
                 None => why.to_owned(),
-                Some((_, what, who, _)) => format!("{why}, and {what} (by {who})"),
+                Some(Foreign { what, who, .. }) => format!("{why}, and {what} (by {who})"),
             };
             Some((key.clone(), why))
         })

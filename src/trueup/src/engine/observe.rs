@@ -62,7 +62,7 @@ impl Engine {
             self.hear();
             self.carry_over(&mut world);
             let now = now(&world, &now_run, &self.setting.namespace);
-            self.adopt(&world, &now)?;
+            self.adopt(&world, &now, glance).await?;
             self.note_right(&now)?;
             self.watch_for(&world, &now);
             let (world, now) = (Arc::new(world), Arc::new(now));

@@ -133,6 +133,20 @@ impl Engine {
             (_, true) => format!("trueup/{}", run.id()),
             (_, false) => tracked.clone(),
         };
+        let cells = run
+            .decisions
+            .iter()
+            .filter(|(_, d)| d.changes_git() || d.take == Take::Ignore)
+            .filter(|(key, _)| {
+                let app = world.applications.get(&key.application);
+                let parked = run
+                    .apps
+                    .get(&key.application)
+                    .is_some_and(|app| app.parked.is_some());
+                !parked && app.is_none_or(|app| app.repo_url == repository)
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
         let proposal = Proposal {
             repository,
             branch,
@@ -155,12 +169,7 @@ impl Engine {
                     fields: change.edits.len() + change.manifests,
                 })
                 .collect(),
-            cells: run
-                .decisions
-                .iter()
-                .filter(|(_, d)| d.changes_git() || d.take == Take::Ignore)
-                .map(|(key, _)| key.clone())
-                .collect(),
+            cells,
             proof,
         };
         let unproven = proposal

@@ -86,6 +86,7 @@ impl Engine {
             reason: text::line(reason),
             by: self.setting.operator.clone(),
             at: self.ports.clock.now(),
+            pushed: false,
         })
     }
 }

@@ -434,5 +434,12 @@ fn decisions(model: &Model, question: &QuestionNow, doc: &mut Doc) {
                 decision.by
             ),
         );
+        if let Some(touched) = model.run().shaken.get(cell).filter(|_| !stands) {
+            doc.indented(
+                6,
+                Role::Bad,
+                format!("{} (by {})", touched.what, touched.who),
+            );
+        }
     }
 }
