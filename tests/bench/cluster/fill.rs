@@ -15,6 +15,8 @@ pub const OBJECTS: usize = 20;
 /// Every so manieth Application has one value that was changed by hand.
 pub const CHANGED: usize = 100;
 const AT_ONCE: usize = 16;
+/// Applications that are left when the first round is over.
+const FEW: usize = 20;
 const BRANCH: &str = "main";
 
 /// The name of an Application, of its folder and of its namespace.
@@ -234,16 +236,29 @@ pub async fn grow(
     .await?;
     loop {
         let seen = cluster.list(&Gvk::application(), "argocd").await?;
-        let waiting = seen
+        let waiting: Vec<&str> = seen
             .iter()
             .filter(|app| {
                 let status = app.pointer("/status/sync/status").and_then(Value::as_str);
                 status.is_none_or(|status| status == "Unknown")
             })
-            .count();
-        if waiting == 0 {
+            .filter_map(|app| app.pointer("/metadata/name")?.as_str())
+            .collect();
+        if waiting.is_empty() {
             return Ok(());
         }
+        // What failed for once is not compared again by itself: this Argo CD has no resync.
+        if waiting.len() < FEW {
+            let refresh =
+                json!({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}});
+            for name in &waiting {
+                let target = Ref::new(Gvk::application(), "argocd", name);
+                cluster
+                    .patch(&target, "", PatchKind::Merge, &refresh)
+                    .await?;
+            }
+        }
+        let waiting = waiting.len();
         eprintln!("Argo CD has yet to compare {waiting} applications");
         tokio::time::sleep(Duration::from_secs(3)).await;
     }

@@ -81,6 +81,7 @@ pub fn report(input: &Input) -> DriftReport {
 }
 
 /// Some Applications, compared. The parts of a look may be compared beside each other, and put together in their order.
+#[derive(Default)]
 pub struct Part<'a> {
     compared: Vec<compare::Compared<'a>>,
     errors: Vec<ReportError>,

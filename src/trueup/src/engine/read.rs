@@ -3,6 +3,7 @@
 //! `desired` renders what Git says at the head and at the last synced revision, `live` lists each kind once per cluster,
 //! `declared` finds the Applications' own manifests, `scope` adds owners and pods, `needs` what the operator may do.
 
+mod beside;
 mod declared;
 mod desired;
 mod live;
@@ -579,34 +580,13 @@ fn trees(items: Vec<Arc<Live>>) -> Vec<Arc<Value>> {
     items.into_iter().map(tree).collect()
 }
 
-/// Fewer Applications than this are compared sooner than a thread is there.
-const MANY: usize = 64;
-
 /// [`drift::report`] on all processors.
 fn compare_all(input: &Input) -> DriftReport {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let apps = &input.applications;
-    if threads == 1 || apps.len() < MANY {
-        return drift::report(input);
-    }
-    let mut parts = std::thread::scope(|scope| {
-        let compared: Vec<_> = apps
-            .chunks(apps.len().div_ceil(threads))
-            .map(|apps| scope.spawn(|| drift::compare(apps, input.now)))
-            .collect();
-        let mut parts = Vec::with_capacity(compared.len());
-        for part in compared {
-            match part.join() {
-                Ok(part) => parts.push(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        parts.into_iter()
-    });
-    let Some(mut all) = parts.next() else {
-        return drift::report(input);
-    };
-    parts.for_each(|part| all.append(part));
+    let parts = apps.chunks(beside::part_of(apps.len()));
+    let mut compared = beside::each(parts, |apps| drift::compare(apps, input.now)).into_iter();
+    let mut all = compared.next().unwrap_or_default();
+    compared.for_each(|part| all.append(part));
     drift::put(all)
 }
 

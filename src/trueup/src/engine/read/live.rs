@@ -11,7 +11,7 @@ use trueup_core::object::identity::{AppKey, ObjectKey, ObjectRef};
 use trueup_core::object::live::Live;
 
 use super::desired::unsupported;
-use super::{CONCURRENT, Look, Reader, from_read, scope};
+use super::{CONCURRENT, Look, Reader, beside, from_read, scope};
 use crate::ports::{Cluster, Kind, Listing, ReadError, ReadFailure, Served};
 
 /// Argo CD's mark on the objects that it manages.
@@ -166,20 +166,28 @@ impl Reader {
             look.errors.extend(state.errors.iter().cloned());
             states.insert(context, state);
         }
-        for app in look.apps.values_mut() {
-            let context = app.destination.context.as_ref();
-            let Some(state) = context.and_then(|context| states.get(context)) else {
-                continue;
-            };
-            if app.rendering.is_none() {
-                continue;
-            }
-            let instance = app.key.instance(&self.namespace);
-            deal_out(app, state, &instance);
-            if pods {
-                let here = state.pods_in(&app.destination.namespace);
-                app.pods = scope::pods_of(&app.live, here);
-            }
+        let mut apps: Vec<_> = look.apps.values_mut().collect();
+        let parts = beside::part_of(apps.len());
+        beside::each(apps.chunks_mut(parts), |apps| {
+            apps.iter_mut()
+                .for_each(|app| self.give(app, &states, pods));
+        });
+    }
+
+    /// Gives an Application what is its own of what its cluster gave.
+    fn give(&self, app: &mut super::AppSeen, states: &BTreeMap<String, ClusterState>, pods: bool) {
+        let context = app.destination.context.as_ref();
+        let Some(state) = context.and_then(|context| states.get(context)) else {
+            return;
+        };
+        if app.rendering.is_none() {
+            return;
+        }
+        let instance = app.key.instance(&self.namespace);
+        deal_out(app, state, &instance);
+        if pods {
+            let here = state.pods_in(&app.destination.namespace);
+            app.pods = scope::pods_of(&app.live, here);
         }
     }
 
