@@ -186,28 +186,30 @@ impl Engine {
 
     fn lease_body(&self, lease: &ObjectRef, held: Option<&Value>) -> (WriteKind, Value) {
         let now = format!("{:.6}", self.ports.clock.now());
+        let holder = format!("{}#{}", self.holder(), std::process::id());
+        let of_held = |field: &str| held?.get("spec")?.get(field);
+        // As the client library of Kubernetes does: only another holder acquires it.
+        let acquired = of_held("acquireTime")
+            .filter(|_| of_held("holderIdentity").and_then(Value::as_str) == Some(&holder));
         let spec = json!({
-            "holderIdentity": format!("{}#{}", self.holder(), std::process::id()),
+            "holderIdentity": holder,
             "leaseDurationSeconds": GOOD_FOR,
+            "acquireTime": acquired.unwrap_or(&Value::from(now.as_str())),
             "renewTime": now,
         });
-        match held {
+        let (kind, mut body) = match held {
             None => {
-                let mut body = json!({
+                let body = json!({
                     "apiVersion": "coordination.k8s.io/v1",
                     "kind": "Lease",
                     "metadata": {"name": lease.name, "namespace": lease.namespace},
-                    "spec": spec,
                 });
-                body["spec"]["acquireTime"] = Value::from(now);
                 (WriteKind::Create, body)
             }
-            Some(held) => {
-                let mut body = held.clone();
-                body["spec"] = spec;
-                (WriteKind::Replace, body)
-            }
-        }
+            Some(held) => (WriteKind::Replace, held.clone()),
+        };
+        body["spec"] = spec;
+        (kind, body)
     }
 
     async fn write_lease(
