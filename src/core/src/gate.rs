@@ -1,5 +1,6 @@
 //! Gates: samples of a value, the verdict on each, and the streak they make.
 
+mod doubt;
 mod judge;
 
 pub use judge::{

@@ -325,6 +325,26 @@ impl Now {
         moved.collect()
     }
 
+    /// Fields that a live action set, that are decided for that and not pushed, and that somebody put back since: to what Git has,
+    /// or to what stood before the action. With it in words.
+    pub fn put_back<'a>(
+        &'a self,
+        run: &'a Run,
+    ) -> impl Iterator<Item = (&'a CellKey, &'static str)> {
+        run.acted_and_not_pushed().filter_map(|decision| {
+            let sides = &self.cells.get(&decision.cell)?.sides;
+            let put_back = match decision.stands(sides) {
+                true => return None,
+                false if sides.live == sides.git => "the field is as Git has it",
+                false if run.as_before_acts(&decision.cell, sides.live.as_ref()) => {
+                    "the field is as it was before the live action"
+                }
+                false => return None,
+            };
+            Some((&decision.cell, put_back))
+        })
+    }
+
     /// What is owed before the incident can end: what the journal says, and what only a look can tell.
     pub fn owed(&self, run: &Run) -> Vec<Obligation> {
         let mut owed = run.obligations();
@@ -341,6 +361,12 @@ impl Now {
             });
             return owed;
         }
+        // What was put back by hand is no debt of the action any more, whether that is journaled yet or not.
+        let put_back: std::collections::BTreeSet<String> = self
+            .put_back(run)
+            .map(|(key, _)| run.act_owed(key).id)
+            .collect();
+        owed.retain(|owed| !put_back.contains(&owed.id));
         owed.extend(self.frozen_elsewhere(run).map(|key| Obligation {
             id: format!("elsewhere:{key}"),
             what: format!(
@@ -365,6 +391,7 @@ impl Now {
                 .iter()
                 .filter(|(key, cell)| cell.differs && !run.decisions.contains_key(*key))
                 .filter(|(key, _)| acted(key))
+                .filter(|(key, cell)| !run.as_before_acts(key, cell.sides.live.as_ref()))
                 .map(|(key, _)| run.act_owed(key)),
         );
         owed

@@ -951,7 +951,7 @@ impl Run {
 
     /// The first plan, or a mended one in its place: where that says what the one before it said, what was chosen on the
     /// screen since stays.
-    fn take_plan(&mut self, plan: &Plan) {
+    pub(crate) fn take_plan(&mut self, plan: &Plan) {
         let before = self.plan.take();
         let before = before.as_deref();
         let had = |name: &str| before.and_then(|before| before.gates.get(name));
@@ -1184,6 +1184,31 @@ impl Run {
         })
     }
 
+    /// Whether a plan names steps, and none for this Application: it is synced after them.
+    fn unlisted(&self, app: &AppKey) -> bool {
+        let steps = self.plan.iter().flat_map(|plan| &plan.sync);
+        let mut named = steps.map(|step| self.named(&step.application)).peekable();
+        self.order.is_empty() && named.peek().is_some() && named.all(|step| step != Some(app))
+    }
+
+    /// What is to be said of Applications that no step of the plan names.
+    pub fn synced_unasked(&self) -> Option<String> {
+        let names: Vec<String> = self
+            .walking()
+            .filter(|(key, _)| self.unlisted(key))
+            .map(|(key, _)| key.name.clone())
+            .collect();
+        let (are, stand) = match names.len() {
+            0 => return None,
+            1 => ("is", "stands"),
+            _ => ("are", "stand"),
+        };
+        Some(crate::text::line(&format!(
+            "{} {stand} in the scope and in no step of `sync`: {are} synced after the steps, with no gate but healthy",
+            names.join(", ")
+        )))
+    }
+
     /// The gates that follow the sync of an Application.
     pub fn gates_after(&self, app: &AppKey) -> Vec<String> {
         let planned = self
@@ -1196,6 +1221,8 @@ impl Run {
                 let asked = |name: &&String| !self.removed_gates.contains_key(*name);
                 step.then.iter().filter(asked).cloned().collect()
             }
+            // The gates of the steps of a plan are theirs, and what somebody saw after them is said of them.
+            None if self.unlisted(app) => vec!["healthy".to_owned()],
             _ => {
                 let mut gates = vec!["healthy".to_owned()];
                 if self.sync_order().last() == Some(app) {
@@ -1505,8 +1532,20 @@ impl Run {
         })
     }
 
+    /// Whether a field stands as it stood before the first live action on it.
+    pub fn as_before_acts(&self, key: &CellKey, live: Option<&serde_json::Value>) -> bool {
+        let mut done = self.op_order.iter().filter_map(|id| self.ops.get(id));
+        let first = done.find(|op| {
+            let on = |effect: &Effect| matches!(effect, Effect::Act { cell: Some(cell), .. } if cell.is_same(key));
+            op.done() && on(&op.effect)
+        });
+        // A field that was not there has null in the guard.
+        let before = first.and_then(|op| op.guard.facts.get(&key.field.to_string()));
+        before.is_some_and(|before| live.unwrap_or(&serde_json::Value::Null) == before)
+    }
+
     /// What a live action set and no push has taken to Git since.
-    fn acted_and_not_pushed(&self) -> impl Iterator<Item = &Decision> {
+    pub fn acted_and_not_pushed(&self) -> impl Iterator<Item = &Decision> {
         let done = || self.ops.values().filter(|op| op.done());
         self.decisions.values().filter(move |decision| {
             let acted = self.acted().any(|cell| cell.is_same(&decision.cell));

@@ -90,6 +90,22 @@ pub fn value(value: &serde_json::Value) -> String {
     }
 }
 
+/// JSON that is inert and still means the same: what could act or hide is an escape of JSON.
+pub fn json(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    for c in value.to_string().chars() {
+        match suspicious(c) {
+            true => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            false => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +117,12 @@ mod tests {
         assert!(!shown.chars().any(suspicious), "{shown:?}");
         assert_eq!(line("plain ✓ ü"), "plain ✓ ü");
         assert_eq!(block("a\n\tb"), "a\n    b");
+        let given = serde_json::json!({"value": format!("{hostile}\u{e0001}")});
+        let shown = json(&given);
+        assert!(!shown.chars().any(suspicious), "{shown:?}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            given
+        );
     }
 }

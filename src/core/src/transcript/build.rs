@@ -74,6 +74,7 @@ impl Transcript {
                 })
                 .collect(),
             no_symptom_gate: run.no_symptom_gate(),
+            gates_in_doubt: run.doubts(),
             shortened: run
                 .shortened
                 .iter()

@@ -97,6 +97,9 @@ fn summary(t: &Transcript, out: &mut String) {
     if let Some(said) = t.no_symptom_gate {
         let _ = writeln!(out, "**{}.**\n", prose(said));
     }
+    for said in &t.gates_in_doubt {
+        let _ = writeln!(out, "**{}.**\n", prose(said));
+    }
 }
 
 fn found(t: &Transcript, out: &mut String) {

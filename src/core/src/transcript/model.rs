@@ -37,6 +37,9 @@ pub struct Transcript {
     /// Said where no gate looked at what the incident was about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_symptom_gate: Option<&'static str>,
+    /// What is said of gates that were green, or could not be asked, before the first change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates_in_doubt: Vec<String>,
     pub shortened: Vec<Shortened>,
     pub owed: Vec<Owed>,
     /// A shell script that does the same with kubectl and git.

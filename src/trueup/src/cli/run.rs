@@ -133,7 +133,10 @@ async fn go(
     if let (Known::Mended, Some(why)) = (&known, &args.replan) {
         take_mended(&engine, &answers.plan, why).await?;
     }
-    if let Some(said) = engine.run().no_symptom_gate() {
+    let doubts = engine.run().doubts();
+    let no_symptom = engine.run().no_symptom_gate().map(str::to_owned);
+    let unasked = engine.run().synced_unasked();
+    for said in no_symptom.into_iter().chain(doubts).chain(unasked) {
         super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));
     }
     let ended = tokio::select! {

@@ -199,6 +199,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "openAgain": open_again,
             "gatesNotGreen": red,
             "noSymptomGate": run.no_symptom_gate(),
+            "gatesInDoubt": run.doubts(),
             "owed": owed,
             "stopped": stopped,
             "next": next.as_ref().map(next_document),
@@ -216,6 +217,9 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         let _ = writeln!(out, "next: {}{}", next.waits_for(), how(&next));
     }
     if let Some(said) = run.no_symptom_gate() {
+        let _ = writeln!(out, "{said}");
+    }
+    for said in run.doubts() {
         let _ = writeln!(out, "{said}");
     }
     let rows: Vec<Vec<String>> = run

@@ -172,9 +172,23 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         if let Some(ended) = not_of_the_plan(&engine.run(), answers) {
             return Ok(Some(ended));
         }
+        if let Some((gate, tried)) = engine.run().misasked_gate() {
+            return Ok(Some(Ended::new(
+                next.stage(),
+                4,
+                10,
+                format!("gate {gate} cannot be asked: {}", tried.why),
+                "it would never be green: mend its query in the plan and go on with --replan 'why'",
+            )));
+        }
     }
     if next.observes() {
         engine.observe(next).await?;
+        if let Next::TryGate { gate } = next
+            && let Some(said) = engine.run().doubt_of(gate)
+        {
+            super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));
+        }
         return Ok(None);
     }
     let stage = next.stage();

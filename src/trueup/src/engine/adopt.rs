@@ -84,6 +84,13 @@ impl Engine {
                 cell,
             })?;
         }
+        for (cell, why) in now.put_back(&run) {
+            self.record(Event::DecisionWithdrawn {
+                cells: vec![cell.clone()],
+                why: format!("{why}: somebody put it back, and nothing of it is owed"),
+                by: self.setting.operator.clone(),
+            })?;
+        }
         for (application, why) in now.policies_moved(&run) {
             self.record(Event::PolicyMoved { application, why })?;
         }

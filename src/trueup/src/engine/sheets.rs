@@ -533,7 +533,7 @@ impl Engine {
                 "kubectl -n {namespace} patch {} {} --type json -p '{}'",
                 worked.object.kind.to_lowercase(),
                 worked.object.name,
-                patch.to_string().replace('\'', r"'\''")
+                text::json(patch).replace('\'', r"'\''")
             ))
         };
         let without_test: Value = worked

@@ -39,6 +39,8 @@ pub(in super::super) struct Worked {
     pub new: Option<String>,
     /// What is written.
     field: FieldPath,
+    /// The patch without its guard, which does not hold any more once it is written.
+    change: Value,
 }
 
 /// How long a request may still be under way after its process died: the deadline of a write.
@@ -230,6 +232,7 @@ impl Engine {
         Ok(Worked {
             will: format!("{object} {field}: {} → {}", shown(&from), shown(&to)),
             patch: guarded(&live, &changed),
+            change: json_diff(&live, &changed),
             inverse: json_diff(&changed, &live),
             guard: Guard {
                 resource_version: resource_version(&live),
@@ -277,6 +280,16 @@ impl Engine {
         };
         let live = self.destination(key).await?.get(&object).await?;
         let is = live.as_ref().and_then(|live| field.get(live)).cloned();
+        if is == from {
+            return Err(Refusal::new(
+                0,
+                text::line(&format!(
+                    "{object} {field} is as it was before the live action"
+                )),
+                "there is nothing to take back, and nothing of it is owed",
+            )
+            .into());
+        }
         if is != to {
             let shown = |value: &Option<Value>| {
                 value
@@ -354,6 +367,9 @@ impl Engine {
                         subresource: None,
                     };
                     match cluster.write(&request).await {
+                        Ok(answer) if not_taken(&fresh, &answer) => Outcome::NotDone {
+                            why: dropped(&fresh, &answer),
+                        },
                         Ok(object) => Outcome::Done {
                             resource_version: resource_version(&object),
                             found: false,
@@ -362,6 +378,16 @@ impl Engine {
                     }
                 })
                 .await?;
+            if let Outcome::NotDone { why } = &outcome
+                && why.starts_with(DROPPED)
+            {
+                return Err(Refusal::new(
+                    0,
+                    text::line(&format!("{} was not changed: {why}", fresh.object)),
+                    "nothing is owed of it; name a field that the object can have",
+                )
+                .into());
+            }
             Self::must_be_done(&format!("act on {}", fresh.object), outcome)?;
             let reason = match &sheet.command {
                 Command::Act { reason, .. } => reason.as_str(),
@@ -568,6 +594,31 @@ fn last_set(
         }
     }
     standing.pop()
+}
+
+/// Whether a write that the server took left the field as it was.
+fn not_taken(worked: &Worked, answer: &Value) -> bool {
+    let before = worked.guard.facts.get(&worked.field.to_string());
+    let before = before.filter(|value| !value.is_null());
+    !patch_stands(&worked.change, answer) && worked.field.get(answer) == before
+}
+
+/// How an outcome begins that says so.
+const DROPPED: &str = "the server dropped it";
+
+/// Why a write that the server took changed nothing.
+fn dropped(worked: &Worked, answer: &Value) -> String {
+    let Worked { object, field, .. } = worked;
+    text::line(&match field.get(answer) {
+        None => format!(
+            "{DROPPED}: a {} has no {field} by its schema, or something that admits writes took it out",
+            object.kind
+        ),
+        Some(is) => format!(
+            "{DROPPED}: it answered that {field} is {} still, by a default of the field or by something that admits writes",
+            text::value(is)
+        ),
+    })
 }
 
 /// The fields beside one that an object does not have: the one that is spelt most like it first.

@@ -111,15 +111,16 @@ pub fn info<'a>(operation: &'a Value, name: &str) -> Option<&'a str> {
 
 /// A shell-quoted `kubectl patch` that does the same; guards on versions are left out, since they are of this moment.
 pub fn by_hand(key: &AppKey, patch: &Value) -> String {
-    let ops: Vec<&Value> = patch
+    let ops: Value = patch
         .as_array()
         .map(|ops| {
             ops.iter()
                 .filter(|op| op.get("op").and_then(Value::as_str) != Some("test"))
+                .cloned()
                 .collect()
         })
-        .unwrap_or_default();
-    let json = serde_json::to_string(&ops).unwrap_or_default();
+        .unwrap_or_else(|| json!([]));
+    let json = text::json(&ops);
     text::line(&format!(
         "kubectl -n {} patch application {} --type json -p '{}'",
         key.namespace,
@@ -134,7 +135,7 @@ pub fn merged_by_hand(key: &AppKey, patch: &Value) -> String {
         "kubectl -n {} patch application {} --type merge -p '{}'",
         key.namespace,
         key.name,
-        patch.to_string().replace('\'', r"'\''")
+        text::json(patch).replace('\'', r"'\''")
     ))
 }
 

@@ -1,5 +1,6 @@
 //! What lies over a screen and has the keys: the action sheet, prompts, choices, help, palette, log, pages.
 
+use super::value;
 use crate::{
     engine::handle::Revealed,
     tui::{theme::Role, widgets::doc::Doc},
@@ -212,6 +213,8 @@ pub struct Field {
     pub many_lines: bool,
     /// May be left empty.
     pub optional: bool,
+    /// Holds a value: as it is, line breaks and blanks at its ends included (`model/value.rs`).
+    pub value: bool,
 }
 
 impl Field {
@@ -224,6 +227,7 @@ impl Field {
             text: area,
             many_lines: false,
             optional: false,
+            value: false,
         }
     }
 
@@ -237,7 +241,44 @@ impl Field {
             text: area,
             many_lines: true,
             optional: false,
+            value: false,
         }
+    }
+
+    /// A value, and what stands there now: selected, so that what is typed or pasted takes its place. Empty where that
+    /// cannot stand in a field unchanged.
+    pub fn value(label: &'static str, stands: &str) -> Self {
+        let mut text = TextArea::new(vec![value::shown(stands).unwrap_or_default()]);
+        if !text.lines()[0].is_empty() {
+            text.select_all();
+        }
+        Self {
+            label,
+            text,
+            many_lines: false,
+            optional: false,
+            value: true,
+        }
+    }
+
+    /// What stands in it is replaced by the next key or paste.
+    pub fn replaces(&self) -> bool {
+        self.value && self.text.is_selecting()
+    }
+
+    /// Puts a pasted text in. `Err`: why not; nothing has changed then.
+    pub fn paste(&mut self, text: &str) -> Result<(), String> {
+        let text = if self.value {
+            value::shown(text)?
+        } else {
+            let clean = trueup_core::text::block(text);
+            match self.many_lines {
+                true => clean,
+                false => clean.trim_end().replace(['\n', '\t'], " "),
+            }
+        };
+        self.text.insert_str(text);
+        Ok(())
     }
 
     pub fn optional(mut self) -> Self {
@@ -246,6 +287,9 @@ impl Field {
     }
 
     pub fn content(&self) -> String {
+        if self.value {
+            return value::meant(&self.text.lines().join("⏎"));
+        }
         self.text.lines().join("\n").trim().to_owned()
     }
 }

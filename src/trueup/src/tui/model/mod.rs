@@ -5,6 +5,7 @@ pub mod derived;
 pub mod dialog;
 pub mod facts;
 pub mod hold;
+pub mod value;
 
 use super::theme::Theme;
 use crate::engine::handle::{Held, Waiting};

@@ -204,3 +204,100 @@ fn a_field_that_was_put_off_is_handed_over_and_nothing_is_parked() {
         matches!(take, Take::Later(later) if later.owner == "kim" && later.how == How::KeepLive)
     );
 }
+
+/// The value of the form that is open, as it would be written.
+fn value(model: &Model) -> String {
+    let Some(Dialog::Prompt(prompt)) = model.dialogs.last() else {
+        panic!("no form: {:?}", model.dialogs);
+    };
+    prompt.get("value")
+}
+
+const PEM: &str = "-----BEGIN KEY-----\nMIIB\tAg==\nAQAB\n-----END KEY-----\n";
+
+#[test]
+fn a_value_of_many_lines_is_taken_as_it_is() {
+    use trueup_core::{decision::Take, plan::Action};
+    for sent in [
+        PEM.replace('\n', "\r"),
+        PEM.replace('\n', "\r\n"),
+        PEM.into(),
+    ] {
+        let mut model = fixture::model(Point::Decide, (80, 24));
+        press(&mut model, &["j", "e"]);
+        assert!(draw(&model).contains("typing or pasting replaces it"));
+        update(&mut model, Msg::Paste(sent.clone()));
+        assert_eq!(value(&model), PEM, "it takes the place of what stood there");
+        let drawn = draw(&model);
+        assert!(drawn.contains("4 lines, the last ends with ⏎"), "{drawn}");
+        assert!(drawn.contains("-----END KEY-----⏎"), "{drawn}");
+        model.settles_at = None;
+        press(&mut model, &["enter"]);
+        let drawn = draw(&model);
+        assert!(
+            drawn.contains("4 lines") && drawn.contains("END KEY"),
+            "{drawn}"
+        );
+        let commands = asked(press(&mut model, &["text:a new key", "enter"]));
+        let [
+            Command::Decide {
+                take: Take::Value(taken),
+                ..
+            },
+        ] = commands.as_slice()
+        else {
+            panic!("{commands:?}\n{}", draw(&model));
+        };
+        assert_eq!(taken, PEM);
+
+        let mut model = fixture::model(Point::Decide, (80, 24));
+        press(&mut model, &["j", "x", "enter"]);
+        update(&mut model, Msg::Paste(sent));
+        model.settles_at = None;
+        let commands = asked(press(&mut model, &["enter", "text:a new key", "enter"]));
+        let [
+            Command::Act {
+                action: Action::Patch { value, .. },
+                ..
+            },
+        ] = commands.as_slice()
+        else {
+            panic!("{commands:?}\n{}", draw(&model));
+        };
+        assert_eq!(value, PEM);
+    }
+}
+
+#[test]
+fn a_paste_that_a_field_cannot_hold_leaves_it_as_it_was() {
+    let mut model = fixture::model(Point::Decide, (80, 24));
+    press(&mut model, &["j", "e"]);
+    let before = value(&model);
+    for odd in ["a\u{1b}[31m", "a\u{200b}b", "a⏎b"] {
+        update(&mut model, Msg::Paste(odd.into()));
+        assert_eq!(value(&model), before);
+        assert!(
+            draw(&model).contains("the paste was not taken: it holds U+"),
+            "{}",
+            draw(&model)
+        );
+    }
+}
+
+#[test]
+fn what_stands_in_a_value_is_replaced_by_a_key_and_edited_after_an_arrow() {
+    let mut model = fixture::model(Point::Decide, (80, 24));
+    press(&mut model, &["j", "e"]);
+    let before = value(&model);
+    assert!(!before.is_empty());
+    press(&mut model, &["left", "right", "text: x "]);
+    assert_eq!(
+        value(&model),
+        format!("{before} x "),
+        "blanks are part of a value"
+    );
+    press(&mut model, &["esc", "e", "text:other"]);
+    assert_eq!(value(&model), "other");
+    press(&mut model, &["esc", "e", "backspace"]);
+    assert_eq!(value(&model), "");
+}

@@ -4,6 +4,7 @@ use super::super::{
     model::{
         Model, ToastKind,
         dialog::{ActKind, Ask, Choice, Choose, Dialog, Field, Pick, Prompt},
+        value,
     },
     msg::Effect,
     theme::Role,
@@ -72,6 +73,7 @@ pub fn restore(model: &mut Model) {
         .map(|moved| {
             let kept = moved.kept.as_ref().map(trueup_core::text::value);
             let live = moved.live.as_ref().map(trueup_core::text::value);
+            let raw = moved.kept.as_ref().map(value::text).unwrap_or_default();
             let words = |value: Option<String>| value.unwrap_or_else(|| "(absent)".into());
             let kind = if kept.is_some() {
                 ActKind::Patch
@@ -86,16 +88,15 @@ pub fn restore(model: &mut Model) {
                     application: moved.application.to_string(),
                     object: moved.object.clone(),
                     field: moved.field.clone(),
-                    value: kept.unwrap_or_default(),
+                    value: raw.clone(),
                 }),
             )
-            .off_if(
-                moved
-                    .kept
-                    .as_ref()
-                    .filter(|value| trueup_core::decision::is_secret(value))
-                    .map(|_| "a secret is not kept (rule 7)".into()),
-            )
+            .off_if(match &moved.kept {
+                Some(value) if trueup_core::decision::is_secret(value) => {
+                    Some("a secret is not kept (rule 7)".into())
+                }
+                _ => value::shown(&raw).err(),
+            })
         })
         .collect();
     model.dialogs.push(Dialog::Choose(
@@ -119,7 +120,7 @@ pub fn form(
     match kind {
         ActKind::Patch => {
             fields.push(Field::new("field", field));
-            fields.push(Field::new("value", value));
+            fields.push(Field::value("value", value));
         }
         ActKind::Remove => fields.push(Field::new("field", field)),
         ActKind::Scale => fields.push(Field::new("replicas", value)),

@@ -7,6 +7,7 @@ use super::super::{
         decide::{Given, Seen, group_id, take_words},
         dialog::{Ask, Choice, Choose, Dialog, Field, Pick, Prompt},
         hold::SETTLE,
+        value,
     },
     msg::Effect,
     theme::Role,
@@ -231,19 +232,25 @@ fn value(model: &mut Model, cells: Vec<CellKey>) {
         .and_then(|key| model.now().cells.get(key))
         .and_then(|cell| cell.sides.live.clone().or(cell.sides.git.clone()))
         .filter(|value| !trueup_core::decision::is_secret(value))
-        .map(|value| trueup_core::text::value(&value))
+        .map(|value| value::text(&value))
         .unwrap_or_default();
+    let lost = value::shown(&text).err();
+    let mut form = Prompt::new(
+        Ask::Value {
+            cells: cells.clone(),
+        },
+        "another value",
+        vec![Field::value("value", &text)],
+    );
+    if let Some(why) = lost {
+        form = form.note(
+            Role::Warn,
+            format!("what stands there is not brought in: {why}"),
+        );
+    }
     prompt(
         model,
-        Prompt::new(
-            Ask::Value {
-                cells: cells.clone(),
-            },
-            "another value",
-            vec![Field::new("value", &text)],
-        )
-        .note(Role::Text, cells_words(&cells))
-        .note(
+        form.note(Role::Text, cells_words(&cells)).note(
             Role::Dim,
             "text stays text where the field holds text; else it is read as JSON",
         ),
@@ -439,11 +446,27 @@ pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
             cells: cells.clone(),
             take: take.clone(),
         },
-        format!("take {}", take_words(&take)),
+        match &take {
+            // Its end is in the note, whole or cut in the middle.
+            Take::Value(value) => format!(
+                "take value {}",
+                words::fit_middle(&trueup_core::text::value(value), 40)
+            ),
+            take => format!("take {}", take_words(take)),
+        },
         vec![Field::new("reason", &said.unwrap_or_default())],
-    )
-    .note(Role::Text, cells_words(&cells))
-    .note(Role::Info, implied.words.clone());
+    );
+    if let Take::Value(value) = &take {
+        let raw = value::text(value);
+        let size = value::size(&raw)
+            .map(|size| format!(" ({size})"))
+            .unwrap_or_default();
+        let ends = words::fit_middle(&trueup_core::text::value(value), 120);
+        form = form.note(Role::Strong, format!("value{size}: {ends}"));
+    }
+    form = form
+        .note(Role::Text, cells_words(&cells))
+        .note(Role::Info, implied.words.clone());
     for (role, line) in implied.losses() {
         form = form.note(role, line);
     }
@@ -521,5 +544,5 @@ pub fn typed_value(model: &Model, cells: &[CellKey], text: &str) -> serde_json::
     if is_text {
         return serde_json::Value::String(text.to_owned());
     }
-    serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))
+    trueup_core::strict::json(text).unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))
 }

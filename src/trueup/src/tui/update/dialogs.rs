@@ -151,7 +151,6 @@ fn rubbed_out(text: &mut String, name: &str) -> bool {
 pub fn pasted(model: &mut Model, text: &str) {
     // A terminal sends a line's end as a return.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let clean = trueup_core::text::block(&text);
     match model.dialogs.last_mut() {
         Some(Dialog::Sheet(sheet)) => {
             // What was typed before it stands: over a slow line many keys come at once.
@@ -167,21 +166,18 @@ pub fn pasted(model: &mut Model, text: &str) {
         }
         Some(Dialog::Prompt(prompt)) => {
             prompt.wrong = None;
-            if let Some(field) = prompt.fields.get_mut(prompt.at) {
-                let text = if field.many_lines {
-                    clean
-                } else {
-                    clean.trim_end().replace(['\n', '\t'], " ")
-                };
-                field.text.insert_str(text);
+            if let Some(field) = prompt.fields.get_mut(prompt.at)
+                && let Err(why) = field.paste(&text)
+            {
+                prompt.wrong = Some(format!("the paste was not taken: {why}"));
             }
             // More of it may come, and what ends it is no key.
             model.settles_at = Some(model.time + SETTLE);
         }
         Some(Dialog::Help(search) | Dialog::Palette(search) | Dialog::Log(search)) => {
-            search
-                .typed
-                .push_str(clean.lines().next().unwrap_or_default());
+            search.typed.push_str(&trueup_core::text::line(
+                text.lines().next().unwrap_or_default(),
+            ));
             search.cursor = 0;
         }
         _ => {

@@ -71,6 +71,9 @@ fn below(model: &Model) -> Doc {
     if let Some(said) = model.run().no_symptom_gate() {
         doc.indented(2, Role::Warn, format!("! {said}"));
     }
+    for said in model.run().doubts() {
+        doc.indented(2, Role::Warn, format!("! {said}"));
+    }
     let owed = model.cursor().and_then(|at| model.derived.owed.get(at));
     if let Some(owed) = owed {
         doc.indented(2, Role::Text, &owed.what);

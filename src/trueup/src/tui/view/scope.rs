@@ -111,6 +111,9 @@ fn below(model: &Model) -> Doc {
     if let Some(said) = model.run().no_symptom_gate() {
         doc.indented(2, Role::Warn, format!("! {said}"));
     }
+    for said in model.run().doubts() {
+        doc.indented(2, Role::Warn, format!("! {said}"));
+    }
     if model.now().may.is_empty() {
         doc.text(Role::Dim, "what you may do is not known yet");
     }

@@ -104,6 +104,10 @@ fn gates_known(model: &Model) -> Doc {
     if let Some(said) = model.run().no_symptom_gate() {
         doc.indented(2, Role::Warn, format!("! {said}"));
     }
+    let unasked = model.run().synced_unasked();
+    for said in model.run().doubts().into_iter().chain(unasked) {
+        doc.indented(2, Role::Warn, format!("! {said}"));
+    }
     doc
 }
 

@@ -2,7 +2,10 @@
 
 use super::{boxed, doc::Doc, over, table, words};
 use crate::tui::{
-    model::dialog::{Choose, Prompt},
+    model::{
+        dialog::{Choose, Prompt},
+        value,
+    },
     theme::{Role, Theme},
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style, widgets::Widget};
@@ -70,15 +73,22 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt, settlin
         }
         let here = i == prompt.at;
         let mark = if here { "▸ " } else { "  " };
-        let optional = if field.optional {
-            " (may be empty)"
-        } else {
-            ""
-        };
+        let mut label = format!("{mark}{}", field.label);
+        if field.optional {
+            label.push_str(" (may be empty)");
+        }
+        if field.value {
+            if let Some(size) = value::size(&field.content()) {
+                label.push_str(&format!(" · {size}"));
+            }
+            if here && field.replaces() {
+                label.push_str(" · typing or pasting replaces it, ←→ edit it");
+            }
+        }
         buf.set_stringn(
             inner.x,
             y,
-            format!("{mark}{}{optional}", field.label),
+            label,
             usize::from(inner.width),
             theme.style(if here { Role::Focus } else { Role::Dim }),
         );
@@ -97,6 +107,7 @@ pub fn form(buf: &mut Buffer, area: Rect, theme: Theme, prompt: &Prompt, settlin
         } else {
             Style::new()
         });
+        text.set_selection_style(theme.style(Role::Here));
         text.set_style(theme.style(if here { Role::Strong } else { Role::Text }));
         if area.width > 1 {
             (&text).render(area, buf);

@@ -1,0 +1,113 @@
+//! Gates that may not tell whether the incident is over, by how they were before anything was changed.
+
+use super::{Sample, Verdict};
+use crate::{
+    plan::{Gate, MeasuredGate},
+    run::Run,
+    text,
+};
+
+impl Run {
+    /// What is to be said of a gate, by what it said before the first change. `None`: nothing, or it was not tried out.
+    pub fn doubt_of(&self, name: &str) -> Option<String> {
+        let (Some(Gate::Measured(gate)), Some(tried)) =
+            (self.gates.get(name), self.baselines.get(name))
+        else {
+            return None;
+        };
+        let why = &tried.why;
+        let said = match tried.verdict {
+            _ if misasked(tried) => format!("gate {name} cannot be asked: {why}"),
+            Verdict::Green if of_a_symptom(gate) => format!(
+                "gate {name} was green before anything was changed ({why}): it may not look at the symptom"
+            ),
+            _ => return None,
+        };
+        Some(text::line(&said))
+    }
+
+    /// The same of all gates.
+    pub fn doubts(&self) -> Vec<String> {
+        let names = self.gates.keys();
+        names.filter_map(|name| self.doubt_of(name)).collect()
+    }
+
+    /// The first gate whose query the server could not read: it is green never, whatever is done.
+    pub fn misasked_gate(&self) -> Option<(&String, &Sample)> {
+        self.baselines
+            .iter()
+            .find(|(name, tried)| self.gates.contains_key(*name) && misasked(tried))
+    }
+}
+
+/// `bad_data` is what Prometheus answers where a query cannot be read.
+fn misasked(tried: &Sample) -> bool {
+    tried.verdict == Verdict::Inconclusive && tried.why.contains(": bad_data: ")
+}
+
+/// Whether it should have been red while the incident was on. That pods are ready, nobody writes, or something is no worse than it
+/// was, is green from the start where all is well with it.
+fn of_a_symptom(gate: &MeasuredGate) -> bool {
+    let relative = |is: &str| is.contains("baseline");
+    let metric = gate.prometheus.as_ref();
+    metric.is_some_and(|metric| !relative(&metric.is))
+        || gate.http.is_some()
+        || gate.command.is_some()
+        || gate.field.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{gate, plan::Plan};
+
+    #[test]
+    fn a_gate_that_never_saw_the_symptom_is_said() {
+        let reading = |n| gate::Reading::Value(n);
+        let bad = gate::Reading::Unusable("bad_data: parse error".into());
+        let down = gate::Reading::Unusable("no answer".into());
+        for (is, value, said) in [
+            (
+                "== 0",
+                gate::Reading::Empty,
+                Some(
+                    "was green before anything was changed (0 (no such series, but there is traffic), is == 0)",
+                ),
+            ),
+            ("== 0", reading(0.0), Some("may not look at the symptom")),
+            ("== 0", reading(0.3), None),
+            ("<= baseline * 1.1", reading(0.3), None),
+            (
+                "== 0",
+                bad,
+                Some("gate no-401 cannot be asked: no usable value: bad_data: parse error"),
+            ),
+            ("== 0", down, None),
+        ] {
+            let plan = format!(
+                "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [a]\ngates:\n  no-401: {{prometheus: {{value: x, traffic: y, is: '{is}'}}}}\n"
+            );
+            let mut run = Run::default();
+            run.take_plan(&Plan::parse(&plan).unwrap());
+            assert_eq!(run.doubts(), [""; 0], "not tried yet");
+            let judged = gate::judge_metric(
+                is.parse().unwrap(),
+                &value,
+                Some(&reading(5.0)),
+                None,
+                Some(0.3),
+            );
+            run.baselines
+                .insert("no-401".into(), judged.sample(jiff::Timestamp::UNIX_EPOCH));
+            let doubts = run.doubts();
+            match said {
+                Some(said) => assert!(doubts.len() == 1 && doubts[0].contains(said), "{doubts:?}"),
+                None => assert_eq!(doubts, [""; 0], "{is} {value:?}"),
+            }
+            assert_eq!(
+                run.misasked_gate().is_some(),
+                said.is_some_and(|s| s.contains("asked"))
+            );
+        }
+    }
+}
