@@ -100,6 +100,11 @@ pub fn ignored_keys(json: &str) -> Vec<String> {
 /// a field path as `drift` and `trace` print it.
 pub fn parse_ops(json: &str) -> Result<Vec<Edit>, OpsError> {
     let value = crate::strict::json(json).map_err(|e| OpsError(e.to_string()))?;
+    if let Some((given, kept)) = altered_number(json) {
+        return Err(OpsError(format!(
+            "the number {given} would be written as {kept}: write it so, or as text: \"{given}\""
+        )));
+    }
     let Value::Object(top) = &value else {
         return Err(OpsError("an object is wanted".to_owned()));
     };
@@ -117,6 +122,43 @@ pub fn parse_ops(json: &str) -> Result<Vec<Edit>, OpsError> {
             .collect(),
         Some(_) => Err(OpsError("\"ops\" must be a list".to_owned())),
     }
+}
+
+/// The first number of a JSON text whose digits would not be kept, and what would stand instead: more digits than a number of 64
+/// bits has, an exponent, noughts at the end of a fraction.
+fn altered_number(json: &str) -> Option<(&str, String)> {
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let of_number = |b: &u8| b"+-.eE0123456789".contains(b);
+                let len = bytes[at..].iter().take_while(|b| of_number(b)).count();
+                let given = &json[at..at + len];
+                let kept = match serde_json::from_str::<Value>(given) {
+                    // As Kubernetes and the files have it: 1.0 is the number 1.
+                    Ok(Value::Number(n)) => {
+                        let text = n.to_string();
+                        text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+                    }
+                    _ => return Some((given, "no number".to_owned())),
+                };
+                if kept != given {
+                    return Some((given, kept));
+                }
+                at += len;
+            }
+            _ => at += 1,
+        }
+    }
+    None
 }
 
 fn parse_edit(edit: &Map<String, Value>) -> Result<Edit, String> {
@@ -243,6 +285,39 @@ mod tests {
         assert_eq!(edit(".").unwrap()[0].path, Vec::new());
         for bad in ["", "data", ".data[", r#".finalizers[="x"]"#] {
             assert!(edit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_with_its_digits_or_not_at_all() {
+        let edit = |value: &str| {
+            let text = format!(
+                r#"{{"path": ["a"], "op": "set", "value": {{"1.0 \\" 2.50": [{value}]}}}}"#
+            );
+            parse_ops(&text).map_err(|e| e.to_string())
+        };
+        for kept in [
+            "5",
+            "-3",
+            "0.1",
+            "2.5",
+            "18446744073709551615",
+            "-9223372036854775808",
+            r#""1.0""#,
+        ] {
+            assert!(edit(kept).is_ok(), "{kept}: {:?}", edit(kept));
+        }
+        for (altered, to) in [
+            ("1.0", "1"),
+            ("2.50", "2.5"),
+            ("1e3", "1000"),
+            ("12345678901234567890123", "1.2345678901234568e+22"),
+        ] {
+            let why = edit(altered).unwrap_err();
+            assert!(
+                why.contains(&format!("{altered} would be written as {to}:")),
+                "{why}"
+            );
         }
     }
 
