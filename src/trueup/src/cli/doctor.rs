@@ -130,7 +130,7 @@ pub async fn run(
         }
         Ok(wired) => {
             let world = look(&wired, args).await;
-            cluster(&mut checks, &wired, &world).await;
+            cluster(&mut checks, settings, &wired, &world).await;
             if world.pin.is_some() {
                 author(&mut checks, &wired, &world, settings).await;
                 for (need, grant) in &world.permissions {
@@ -295,7 +295,32 @@ fn state_folder(settings: &Settings) -> Check {
     }
 }
 
-async fn cluster(checks: &mut Vec<Check>, wired: &Wired, world: &World) {
+/// Open incidents that were opened with another context than the one that is examined: their commands use it.
+fn other_contexts(settings: &Settings, context: &str) -> Vec<Check> {
+    if settings.context.is_some() {
+        return Vec::new();
+    }
+    let ids = crate::journal::list(&settings.state_dir).unwrap_or_default();
+    ids.into_iter()
+        .filter_map(|id| crate::journal::read(&settings.state_dir, &id).ok())
+        .map(|lines| trueup_core::run::Run::fold(lines.iter().map(|line| &line.record)))
+        .filter(|run| run.closed.is_none())
+        .filter_map(|run| {
+            let opened = run.connection.context.clone().filter(|opened| opened != context)?;
+            let check = Check::new(
+                format!("context of {}", run.id()),
+                Status::Limited,
+                format!(
+                    "{} was opened with context {opened}, and its commands use that; what is said here of rights is of {context}",
+                    run.id()
+                ),
+            );
+            Some(check.hint(format!("`trueup doctor --context {opened}` examines that one; --context {context} makes a command use this one")))
+        })
+        .collect()
+}
+
+async fn cluster(checks: &mut Vec<Check>, settings: &Settings, wired: &Wired, world: &World) {
     let context = wired.hub.context();
     let Some(pin) = &world.pin else {
         checks.push(
@@ -316,6 +341,7 @@ async fn cluster(checks: &mut Vec<Check>, wired: &Wired, world: &World) {
         Status::Ok,
         format!("{} at {}", pin.version, pin.server),
     ));
+    checks.extend(other_contexts(settings, context));
     let kind = Kind::new("argoproj.io", "v1alpha1", "Application");
     match wired
         .hub

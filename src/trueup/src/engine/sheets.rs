@@ -152,13 +152,16 @@ impl Engine {
         match missing {
             None => Ok(()),
             Some(missing) if *command == Command::Push => Err(Trouble::Waiting(format!(
-                "no right to {}: without a freeze nothing goes to the tracked branch; commit to a branch of its own for somebody else to merge (on the screen, or with `commit: {{branch: trueup/{}, pullRequest: true}}` in the plan and `trueup run PLAN.yaml --replan 'why'`), or hand the incident over",
+                "no right to {}: without a freeze nothing goes to the tracked branch; commit to a branch of its own for somebody else to merge (on the screen, or with `commit: {{branch: trueup/{}, pullRequest: true}}` in the plan and `trueup run PLAN.yaml --replan 'why'`), or hand the incident over ({})",
                 missing.what,
-                run.id()
+                run.id(),
+                self.as_whom()
             ))),
             Some(missing) => Err(Trouble::Waiting(format!(
-                "no right to {} (needed for {}): ask for it, or hand the incident over to somebody who has it",
-                missing.what, missing.needed_for
+                "no right to {} (needed for {}): ask for it, or hand the incident over to somebody who has it ({})",
+                missing.what,
+                missing.needed_for,
+                self.as_whom()
             ))),
         }
     }

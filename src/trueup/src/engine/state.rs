@@ -318,7 +318,27 @@ impl Engine {
     /// Where the cluster's sheets say that they write.
     pub(super) fn place(&self) -> String {
         let run = self.run();
-        text::line(&format!("{} ({}, pinned)", run.pin.context, run.pin.server))
+        let context = self.ports.cluster.context();
+        let opened = match context == run.pin.context {
+            true => String::new(),
+            false => format!(", opened as {}", run.pin.context),
+        };
+        text::line(&format!("{context} ({}, pinned{opened})", run.pin.server))
+    }
+
+    /// As which context the API server is asked, and why that one: who has no right may have it as another.
+    pub(super) fn as_whom(&self) -> String {
+        let run = self.run();
+        let (context, id) = (self.ports.cluster.context(), run.id());
+        text::line(&match context == run.pin.context {
+            true => format!(
+                "asked as context {context}, with which {id} was opened; --context NAME asks as another"
+            ),
+            false => format!(
+                "asked as context {context}; {id} was opened with {}",
+                run.pin.context
+            ),
+        })
     }
 
     pub(super) fn op_id(&self) -> OpId {

@@ -214,7 +214,8 @@ impl Engine {
             Err(WriteError::Refused {
                 code: 403, message, ..
             }) => Err(Trouble::Waiting(format!(
-                "no right to ask Argo CD to compare {key}: {message}; ask for it, or hand the incident over"
+                "no right to ask Argo CD to compare {key}: {message}; ask for it, or hand the incident over ({})",
+                self.as_whom()
             ))),
             Err(error) => Err(Trouble::failed(
                 format!("ask Argo CD to compare {key}"),
