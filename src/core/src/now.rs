@@ -1,7 +1,7 @@
 //! What one look at the world says, reduced to what the walk depends on.
 
 use crate::{
-    decision::{CellKey, Decision, Sides, Take},
+    decision::{CellKey, Decision, LiveOf, Sides, Take, Wanted},
     event::{Obligation, Prediction},
     ids::Commit,
     object::identity::{AppKey, ObjectKey},
@@ -395,6 +395,58 @@ impl Now {
                 .map(|(key, _)| run.act_owed(key)),
         );
         owed
+    }
+
+    /// Copies of one field that were decided as one and will differ: the field, and who gets what.
+    pub fn copies_apart(&self, run: &Run) -> Vec<String> {
+        let mut fields: BTreeMap<_, Vec<&Decision>> = BTreeMap::new();
+        for (key, decision) in &run.decisions {
+            let of = (&key.object.kind, &key.object.name, &key.field);
+            fields.entry(of).or_default().push(decision);
+        }
+        let apart = fields
+            .into_iter()
+            .filter_map(|((kind, name, field), copies)| {
+                let taken = copies
+                    .iter()
+                    .any(|d| matches!(&d.take, Take::Live(of) if *of != LiveOf::default()));
+                let grouped = || {
+                    self.questions.iter().any(|q| {
+                        q.group.is_some()
+                            && q.kind == *kind
+                            && q.name == *name
+                            && q.field == field.to_string()
+                    })
+                };
+                let mut values: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+                for decision in copies {
+                    let value = match &decision.live {
+                        Wanted::Value(value) => {
+                            crate::text::shorten(&crate::text::value(value), 40)
+                        }
+                        Wanted::Absent => "(absent)".into(),
+                        Wanted::AsIs => continue,
+                    };
+                    let key = &decision.cell;
+                    let place = key
+                        .object
+                        .namespace
+                        .as_ref()
+                        .unwrap_or(&key.application.name);
+                    values.entry(value).or_default().push(place);
+                }
+                if values.len() < 2 || field.is_root() || !(taken || grouped()) {
+                    return None;
+                }
+                let each = values
+                    .iter()
+                    .map(|(value, places)| format!("{} {value}", places.join(", ")));
+                let each = each.collect::<Vec<_>>().join("; ");
+                Some(crate::text::line(&format!(
+                    "the copies of {field} of {kind} {name} will differ: {each}"
+                )))
+            });
+        apart.collect()
     }
 
     /// Decisions that are open again, each with what was done to it and by whom, as far as the journal knows.

@@ -142,7 +142,10 @@ mod tests {
                 key.clone(),
                 Decision {
                     cell: key.clone(),
-                    take: Take::Live(LiveOf::default()),
+                    take: Take::Live(LiveOf {
+                        namespace: Some("auth".into()),
+                        application: None,
+                    }),
                     seen: sides("old", "new"),
                     git: Wanted::Value(json!("new")),
                     live: Wanted::Value(json!("new")),
@@ -172,7 +175,14 @@ mod tests {
         );
         // Everything that is undecided is on the board.
         let undecided: Vec<_> = now.undecided(&run).map(|(key, _)| key.clone()).collect();
-        assert_eq!(undecided, [auth]);
+        assert_eq!(undecided, [auth.clone()]);
+        // Decided anew for one copy alone, they would differ.
+        assert_eq!(now.copies_apart(&run), Vec::<String>::new());
+        let mut apart = run.clone();
+        apart.decisions.get_mut(&auth).unwrap().live = Wanted::Value(json!("newer"));
+        let said =
+            "the copies of .data.KEY of ConfigMap auth-config will differ: like new; auth newer";
+        assert_eq!(now.copies_apart(&apart), [said]);
         // What somebody took back from Git is asked again where the cluster never had it.
         let mut taken_back = Now::default();
         run.decisions.get_mut(&like).unwrap().pushed = true;

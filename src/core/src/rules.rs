@@ -1,6 +1,7 @@
 //! The rules that are never broken, asked before a command is shown as a sheet and again before it is done.
 
 use crate::{
+    decision::{CellKey, Sides, Take},
     now::{AppNow, Now},
     object::identity::{AppKey, ObjectRef},
     plan::{Action, Gate},
@@ -77,6 +78,44 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
         Command::Attest { gate, .. } => attest(run, gate),
         _ => Ok(()),
     }
+}
+
+/// A decision is made on what was looked at: what moved while it was being chosen is looked at again.
+pub fn as_chosen(now: &Now, take: &Take, seen: &[(CellKey, Sides)]) -> Result<(), Refusal> {
+    let shown = |value: &Option<serde_json::Value>| {
+        let value = value.as_ref().map_or("(absent)".to_owned(), text::value);
+        text::shorten(&value, 60)
+    };
+    for (key, was) in seen {
+        let Some(is) = now.cells.get(key).map(|cell| &cell.sides) else {
+            continue;
+        };
+        let base = (*take == Take::LastSynced).then_some((
+            "the last sync",
+            &was.last_synced,
+            &is.last_synced,
+        ));
+        let sides = [("live", &was.live, &is.live), ("Git", &was.git, &is.git)];
+        if let Some((side, was, is)) = sides.into_iter().chain(base).find(|(_, was, is)| was != is)
+        {
+            let place = key
+                .object
+                .namespace
+                .as_ref()
+                .unwrap_or(&key.application.name);
+            return Err(Refusal::new(
+                0,
+                text::line(&format!(
+                    "nothing is decided: {side} of {place} ({}) moved from {} to {} while you were choosing",
+                    key.field,
+                    shown(was),
+                    shown(is)
+                )),
+                "look at it, and choose again",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A wait that goes on is not begun again, and what passed stays passed.
@@ -760,6 +799,91 @@ mod tests {
             ),
             Ok(())
         );
+    }
+
+    #[test]
+    fn what_moved_while_it_was_chosen_is_not_decided() {
+        let key = |application: &str| {
+            CellKey {
+            application: AppKey::new("argocd", application),
+            object: ObjectRef::from_object(&serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": application}})).unwrap(),
+            field: ".data.K".parse().unwrap(),
+        }
+        };
+        let side = |value: &str| Some(serde_json::json!(value));
+        let was = Sides {
+            git: side("old"),
+            last_synced: side("old"),
+            live: side("A"),
+        };
+        // The copy that is taken is not decided itself.
+        let seen = [(key("like"), was.clone()), (key("auth"), was.clone())];
+        let live = Take::Live(crate::decision::LiveOf::default());
+        let with = |sides: &Sides| {
+            let mut now = Now::default();
+            for (key, is) in [(key("like"), &was), (key("auth"), sides)] {
+                let sides = is.clone();
+                now.cells.insert(
+                    key,
+                    crate::now::CellNow {
+                        sides,
+                        ..Default::default()
+                    },
+                );
+            }
+            now
+        };
+        assert_eq!(as_chosen(&with(&was), &live, &seen), Ok(()));
+        for (moved, take, what) in [
+            (
+                Sides {
+                    live: side("B"),
+                    ..was.clone()
+                },
+                &live,
+                Some("live of auth (.data.K) moved from A to B"),
+            ),
+            (
+                Sides {
+                    git: side("B"),
+                    ..was.clone()
+                },
+                &Take::Git,
+                Some("Git of auth (.data.K) moved from old to B"),
+            ),
+            (
+                Sides {
+                    live: None,
+                    ..was.clone()
+                },
+                &Take::Git,
+                Some("moved from A to (absent)"),
+            ),
+            (
+                Sides {
+                    last_synced: side("B"),
+                    ..was.clone()
+                },
+                &Take::LastSynced,
+                Some("the last sync of auth"),
+            ),
+            (
+                Sides {
+                    last_synced: side("B"),
+                    ..was.clone()
+                },
+                &live,
+                None,
+            ),
+        ] {
+            let refused = as_chosen(&with(&moved), take, &seen)
+                .err()
+                .map(|refusal| refusal.reason);
+            match what {
+                Some(what) => assert!(refused.is_some_and(|why| why.contains(what)), "{what}"),
+                None => assert_eq!(refused, None),
+            }
+        }
     }
 
     #[test]

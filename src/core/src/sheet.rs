@@ -1,7 +1,7 @@
 //! The action sheet: everything the operator has to see before a write, and how it is confirmed.
 
 use crate::{
-    decision::{CellKey, Take},
+    decision::{CellKey, Sides, Take},
     event::Effect,
     ids::Digest,
     object::identity::{AppKey, ObjectRef},
@@ -33,6 +33,9 @@ pub enum Command {
         cells: Vec<CellKey>,
         take: Take,
         reason: String,
+        /// What stood in these cells, and in the copy that is taken, when the value was chosen; none where nobody looked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        seen: Vec<(CellKey, Sides)>,
     },
     Withdraw {
         cells: Vec<CellKey>,

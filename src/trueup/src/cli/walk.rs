@@ -423,6 +423,7 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
                 cells: mine.clone(),
                 take: planned.take.clone(),
                 reason: planned.reason.clone(),
+                seen: Vec::new(),
             })
             .await?;
         if let Some(ended) = came_out(planned, &mine, &engine.run().decisions) {

@@ -329,6 +329,9 @@ impl Engine {
             proposal.commit,
             shell(&proposal.branch)
         ))];
+        if let Some((_, now)) = self.seen() {
+            sheet.warnings.extend(now.copies_apart(&run));
+        }
         if proposal.branch != proposal.tracked {
             let now = self.seen().map(|(_, now)| now);
             sheet

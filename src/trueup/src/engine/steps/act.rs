@@ -546,7 +546,7 @@ impl Engine {
         } else {
             reason
         };
-        self.decide(&cells, &Take::Live(LiveOf::default()), why)
+        self.decide(&cells, &Take::Live(LiveOf::default()), why, &[])
             .await
     }
 }

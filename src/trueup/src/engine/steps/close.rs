@@ -36,7 +36,8 @@ impl Engine {
                 cells,
                 take,
                 reason,
-            } => self.decide(cells, take, reason).await,
+                seen,
+            } => self.decide(cells, take, reason, seen).await,
             Command::Withdraw { cells, why } => {
                 self.record(Event::DecisionWithdrawn {
                     cells: cells.clone(),

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use trueup_core::{
-    decision::{CellKey, Decision, LiveOf, Take, resolve},
+    decision::{CellKey, Decision, LiveOf, Sides, Take, resolve},
     event::Event,
     now::Now,
+    rules,
     sheet::Refusal,
     text, until,
 };
@@ -20,6 +21,7 @@ impl Engine {
         cells: &[CellKey],
         take: &Take,
         reason: &str,
+        seen: &[(CellKey, Sides)],
     ) -> Result<(), Trouble> {
         let (world, now) = self.seen_or_look().await?;
         if cells.is_empty() {
@@ -28,6 +30,7 @@ impl Engine {
         if let Take::Later(later) = take {
             handed_over(&later.owner, &later.until, self.ports.clock.now())?;
         }
+        rules::as_chosen(&now, take, seen)?;
         let decisions = cells
             .iter()
             .map(|key| self.weigh(&world, &now, key, take, reason))

@@ -45,6 +45,8 @@ pub struct DecideState {
     pub copy: usize,
     /// Numbers stay with their side once shown; new ones come last.
     pub columns: BTreeMap<String, Vec<Side>>,
+    /// What the cells held when the operator began to choose.
+    pub choosing: Option<Seen>,
     /// The reason given last for each group.
     pub reasons: BTreeMap<String, Given>,
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use trueup_core::{
-    decision::{CellKey, Take},
+    decision::{CellKey, Sides, Take},
     event::Armed,
     object::identity::AppKey,
     sheet::{Command, Sheet},
@@ -124,6 +124,8 @@ pub enum Ask {
     Reason {
         cells: Vec<CellKey>,
         take: Take,
+        /// What stood there when the value was chosen.
+        seen: Vec<(CellKey, Sides)>,
     },
     Value {
         cells: Vec<CellKey>,

@@ -187,3 +187,26 @@ fn a_proof_that_holds_no_more_is_marked_as_of_then() {
         assert!(!drawn.contains("✓ auth-service"), "{drawn}");
     }
 }
+
+#[test]
+fn what_the_gates_said_of_the_sync_before_is_not_said_of_the_one_that_is_due() {
+    let mut model = fixture::model(Point::Gate, (140, 45));
+    let rows = |model: &Model| {
+        let drawn = draw(model);
+        let row = drawn.lines().find(|line| {
+            line.contains("like-service") && line.contains("/1")
+                || line.contains("like-service") && line.contains("✓ 1")
+        });
+        row.map(str::to_owned).unwrap_or(drawn)
+    };
+    assert!(rows(&model).contains("✓ 1"), "{}", rows(&model));
+    let repository = model.now().apps.values().next().unwrap().repository.clone();
+    let landed = trueup_core::event::Event::Landed {
+        repository,
+        branch: "main".into(),
+        revision: "0123456789abcdef0123456789abcdef01234567".into(),
+        how: "pushed".into(),
+    };
+    super::ahead::happens(&mut model, landed);
+    assert!(rows(&model).contains("0/1"), "{}", rows(&model));
+}

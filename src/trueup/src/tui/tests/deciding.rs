@@ -99,6 +99,45 @@ fn a_reason_is_one_for_what_was_seen_then() {
     assert_eq!(press(&mut model, &["enter"]), [], "nothing is signed");
 }
 
+/// Somebody patches the copy that is taken, while the list, the cells or the reason are being asked for.
+#[test]
+fn what_is_decided_is_what_was_looked_at() {
+    let moves = |model: &mut Model| {
+        let mut now = (*model.world.now).clone();
+        let moved = now.cells.get_mut(&fixture::cell("auth", 1)).unwrap();
+        moved.sides.live = Some(json!("key-of-somebody"));
+        fixture::tell(model, Update::Seen(Arc::new(now)));
+    };
+    for keys in [&["n", "3"][..], &["n", "3", "enter"]] {
+        let mut model = fixture::model(Point::Decide, (120, 40));
+        press(&mut model, keys);
+        moves(&mut model);
+        for _ in keys.len()..4 {
+            press(&mut model, &["enter"]);
+        }
+        let drawn = draw(&model);
+        assert!(model.dialogs.is_empty(), "{keys:?} {drawn}");
+        assert!(
+            drawn.contains("moved from key-2024-11-rot to"),
+            "{keys:?} {drawn}"
+        );
+    }
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    press(&mut model, &["n", "3", "enter", "enter"]);
+    assert!(
+        draw(&model).contains("take live of auth: RS256 / key-2024-11-rot"),
+        "{}",
+        draw(&model)
+    );
+    moves(&mut model);
+    let commands = asked(press(&mut model, &["text:why", "enter"]));
+    let [Command::Decide { take, seen, .. }] = commands.as_slice() else {
+        panic!("{commands:?}");
+    };
+    let refused = trueup_core::rules::as_chosen(model.now(), take, seen).unwrap_err();
+    assert!(refused.reason.contains("live of auth"), "{refused:?}");
+}
+
 #[test]
 fn what_leaves_git_by_the_choice_is_named() {
     for size in SIZES {

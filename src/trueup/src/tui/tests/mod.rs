@@ -326,6 +326,7 @@ fn n_and_enter_and_text_lead_through_the_walk() {
             cells,
             take,
             reason,
+            ..
         },
     ] = commands.as_slice()
     else {

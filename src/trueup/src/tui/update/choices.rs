@@ -11,7 +11,7 @@ use super::super::{
     theme::Role,
     widgets::words,
 };
-use super::decide::{cells_words, chosen};
+use super::decide::{begin, cells_words, chosen};
 use trueup_core::{decision::Take, now::QuestionNow};
 
 /// The list that `n` and enter offer: every side with its value, then the other ways.
@@ -20,6 +20,7 @@ pub fn choose(model: &mut Model) {
         model.toast(ToastKind::Said, "there is no divergence to decide");
         return;
     };
+    begin(model);
     let alone = question.cells.len() == 1;
     let mut choices = Vec::new();
     for (i, side) in model.sides_here().iter().enumerate() {

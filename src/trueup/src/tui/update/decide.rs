@@ -14,7 +14,7 @@ use super::super::{
     widgets::words::{self, count},
 };
 use super::{implied, keys::prompt};
-use trueup_core::decision::{CellKey, How, Later, Take};
+use trueup_core::decision::{CellKey, How, Later, Sides, Take};
 
 /// Moves the cursor among the copies of the question.
 pub fn copy(model: &mut Model, by: isize) {
@@ -57,6 +57,7 @@ pub fn fold(model: &mut Model, group: usize) {
 
 /// `A`: the switch, and the offer to spread a decision that was made for one copy only.
 pub fn every_copy(model: &mut Model) {
+    begin(model);
     let here = model.cell_here();
     let decided = here
         .as_ref()
@@ -185,6 +186,7 @@ pub fn pick(model: &mut Model, number: usize) -> Vec<Effect> {
     let Some(here) = model.cell_here() else {
         return Vec::new();
     };
+    begin(model);
     let alone = model.question_here().is_some_and(|q| q.cells.len() == 1);
     let take = match model.take_of(&side, &here, alone) {
         Ok(take) => take,
@@ -211,6 +213,7 @@ pub fn pick(model: &mut Model, number: usize) -> Vec<Effect> {
 pub fn other(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
     // Its form names the field.
     onto_the_field(model);
+    begin(model);
     let cells = model.cells_for_choice(model.decide.every_copy, model.decide.together);
     match cmd {
         Cmd::Ignore => chosen(model, cells, Take::Ignore),
@@ -280,6 +283,7 @@ fn later(model: &mut Model, cells: Vec<CellKey>) {
 
 /// The form of a field that was put off, for somebody else to have it.
 pub fn hand_over(model: &mut Model, cell: CellKey, later: &Later) {
+    model.decide.choosing = None;
     let how = match later.how {
         How::KeepLive => "keepLive",
         How::GitNow => "gitNow",
@@ -345,6 +349,7 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
     if otherwise.is_empty() || otherwise.len() == cells.len() {
         return reason(model, cells, take);
     }
+    let follow = take.clone();
     let rest: Vec<CellKey> = cells
         .iter()
         .filter(|cell| !otherwise.contains(cell))
@@ -375,6 +380,14 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
             ),
         ],
     );
+    // The copy that they follow moved: they go along.
+    let follows = |cell: &CellKey| {
+        let decision = model.run().decisions.get(cell);
+        decision.is_some_and(|decision| decision.take == follow && matches!(follow, Take::Live(_)))
+    };
+    if otherwise.iter().all(follows) {
+        list.cursor = Some(1);
+    }
     for cell in otherwise.iter().take(5) {
         list = list.note(Role::Warn, decided_words(model, cell));
     }
@@ -393,7 +406,10 @@ fn decided_words(model: &Model, cell: &CellKey) -> String {
     match model.run().decisions.get(cell) {
         Some(decision) => format!(
             "{field} in {place} is decided: {} ({})",
-            take_words(&decision.take),
+            match &decision.take {
+                Take::Value(_) => take_words(&decision.take),
+                _ => super::super::model::decide::decided_words(decision),
+            },
             decision.reason
         ),
         None => format!("{field} in {place}"),
@@ -413,6 +429,39 @@ pub fn group_sides(model: &Model) -> Seen {
         .collect()
 }
 
+/// From here on the operator chooses among what is shown now.
+pub fn begin(model: &mut Model) {
+    let mut seen = group_sides(model);
+    let together = model
+        .question_here()
+        .map(|question| model.together(question));
+    for key in together.into_iter().flatten().flat_map(|q| &q.cells) {
+        if let Some(cell) = model.now().cells.get(key) {
+            seen.insert(key.clone(), cell.sides.clone());
+        }
+    }
+    model.decide.choosing = Some(seen);
+}
+
+/// What stood in the cells, and in the copy that is taken for them, when the operator began to choose.
+fn seen(model: &Model, cells: &[CellKey], take: &Take) -> Vec<(CellKey, Sides)> {
+    let from = |key: &CellKey| match take {
+        Take::Live(of) if *of != Default::default() => {
+            cells.iter().any(|cell| implied::is_copy(key, cell, of))
+        }
+        _ => false,
+    };
+    let now = &model.now().cells;
+    let chosen = model.decide.choosing.as_ref();
+    now.iter()
+        .filter(|(key, _)| cells.contains(key) || from(key))
+        .map(|(key, cell)| {
+            let sides = chosen.and_then(|seen| seen.get(key)).unwrap_or(&cell.sides);
+            (key.clone(), sides.clone())
+        })
+        .collect()
+}
+
 /// The form for the reason. It is there for every decision, so that what is typed has a place; what was said before stands
 /// in it when it was said for this choice, of these values.
 pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect> {
@@ -423,6 +472,14 @@ pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
             return Vec::new();
         }
     };
+    let seen = seen(model, &cells, &take);
+    if let Err(moved) = trueup_core::rules::as_chosen(model.now(), &take, &seen) {
+        model.toast(
+            ToastKind::Refused,
+            format!("{}: {}", moved.reason, moved.hint),
+        );
+        return Vec::new();
+    }
     let group = model.question_here().map(group_id).unwrap_or_default();
     let decided = cells
         .iter()
@@ -445,6 +502,7 @@ pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
         Ask::Reason {
             cells: cells.clone(),
             take: take.clone(),
+            seen,
         },
         match &take {
             // Its end is in the note, whole or cut in the middle.
@@ -452,7 +510,7 @@ pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
                 "take value {}",
                 words::fit_middle(&trueup_core::text::value(value), 40)
             ),
-            take => format!("take {}", take_words(take)),
+            take => format!("take {}{}", take_words(take), implied.value_words(take)),
         },
         vec![Field::new("reason", &said.unwrap_or_default())],
     );

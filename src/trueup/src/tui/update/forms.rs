@@ -64,7 +64,7 @@ pub fn done(model: &mut Model) -> Vec<Effect> {
 fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
     let get = |label: &str| prompt.get(label);
     let command = match &prompt.ask {
-        Ask::Reason { cells, take } => {
+        Ask::Reason { cells, take, seen } => {
             let reason = get("reason");
             if let Some(question) = model.question_here() {
                 let group = super::super::model::decide::group_id(question);
@@ -79,6 +79,7 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
                 cells: cells.clone(),
                 take: take.clone(),
                 reason,
+                seen: seen.clone(),
             }
         }
         Ask::Value { cells } => {

@@ -3,7 +3,7 @@
 use super::super::{model::Model, theme::Role, widgets::words::count};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use trueup_core::{
-    decision::{CellKey, Take, Wanted, resolve},
+    decision::{CellKey, LiveOf, Take, Wanted, resolve},
     text,
 };
 
@@ -13,6 +13,8 @@ const NAMED: usize = 8;
 /// See the module.
 pub struct Implied {
     pub words: String,
+    /// The different values that it comes to.
+    values: Vec<String>,
     /// Live values that it replaces and that no commit of Git's head holds, before or after.
     lost: Vec<String>,
     /// Values that Git holds now and, with this and all that is decided, no more.
@@ -22,6 +24,17 @@ pub struct Implied {
 }
 
 impl Implied {
+    /// The value that is taken from a side, after the side's name.
+    pub fn value_words(&self, take: &Take) -> String {
+        let named = matches!(take, Take::Live(_) | Take::Git | Take::LastSynced);
+        match self.values.as_slice() {
+            values if named && (1..=3).contains(&values.len()) => {
+                format!(": {}", values.join(" / "))
+            }
+            _ => String::new(),
+        }
+    }
+
     /// The lines that say what is lost.
     pub fn losses(&self) -> impl Iterator<Item = (Role, String)> {
         let stands = |values: &[String]| {
@@ -59,6 +72,7 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
     let (mut replaced, mut otherwise) = (Vec::new(), Vec::new());
     let mut wanted: HashMap<&CellKey, Wanted> = HashMap::new();
     let mut files = BTreeSet::new();
+    let mut values = Vec::new();
     for key in cells {
         let Some(cell) = model.now().cells.get(key) else {
             continue;
@@ -87,6 +101,15 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
         });
         if differs {
             otherwise.push(key.clone());
+        }
+        if !key.field.is_root() {
+            let value = match &wanted_live {
+                Wanted::Value(value) => text::shorten(&text::value(value), 40),
+                _ => "(absent)".into(),
+            };
+            if !values.contains(&value) {
+                values.push(value);
+            }
         }
         wanted.insert(key, wanted_git);
     }
@@ -125,6 +148,7 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
     };
     Ok(Implied {
         words,
+        values,
         lost: gone(false),
         leaves_git: gone(true),
         otherwise,
@@ -137,18 +161,20 @@ fn copy_of(model: &Model, key: &CellKey, take: &Take) -> Option<Option<serde_jso
     if *of == Default::default() {
         return None;
     }
-    let named = |other: &CellKey| {
-        other.field == key.field
-            && other.object.name == key.object.name
-            && other.object.kind == key.object.kind
-            && (of.namespace.is_none() || other.object.namespace == of.namespace)
-            && of.application.as_ref().is_none_or(|app| {
-                other.application.name == *app || other.application.to_string() == *app
-            })
-    };
     let mut cells = model.now().cells.iter();
-    let (_, copy) = cells.find(|(other, _)| named(other))?;
+    let (_, copy) = cells.find(|(other, _)| is_copy(other, key, of))?;
     Some(copy.sides.live.clone())
+}
+
+/// Whether a cell is the copy of another one that a take names.
+pub fn is_copy(other: &CellKey, key: &CellKey, of: &LiveOf) -> bool {
+    other.field == key.field
+        && other.object.name == key.object.name
+        && other.object.kind == key.object.kind
+        && (of.namespace.is_none() || other.object.namespace == of.namespace)
+        && of.application.as_ref().is_none_or(|app| {
+            other.application.name == *app || other.application.to_string() == *app
+        })
 }
 
 /// The values that Git holds once this choice and all that is decided is committed, as JSON.

@@ -6,7 +6,7 @@ mod decide;
 mod dialogs;
 mod engine;
 mod forms;
-mod implied;
+pub(super) mod implied;
 mod keys;
 mod next;
 mod offers;

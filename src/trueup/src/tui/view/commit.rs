@@ -115,6 +115,9 @@ fn outdated(model: &Model, proposal: &Proposal) -> Option<String> {
 
 fn proof(model: &Model, proposal: &Proposal) -> Doc {
     let mut doc = Doc::new();
+    for line in model.now().copies_apart(model.run()) {
+        doc.text(Role::Warn, format!("! {line}"));
+    }
     let outdated = outdated(model, proposal);
     if let Some(why) = &outdated {
         let made = model.world.records.iter().rev();

@@ -8,6 +8,7 @@ use crate::tui::{
         decide::{DecideRow, Side, decided_words, take_words},
     },
     theme::Role,
+    update::implied,
     widgets::{
         doc::Doc,
         table::{fixed, grows},
@@ -16,7 +17,7 @@ use crate::tui::{
 };
 use serde_json::Value;
 use trueup_core::{
-    decision::{CellKey, Decision},
+    decision::{CellKey, Decision, Take},
     now::QuestionNow,
     text,
 };
@@ -73,6 +74,7 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
             };
             let decisions: Vec<String> = decided(model, question);
             let verdict = match (open, decisions.len()) {
+                (0, 2..) => format!("mixed: {}", decisions.join(" / ")),
                 (0, _) => decisions.join(" / "),
                 (_, 0) => question.class.clone(),
                 (n, _) => format!("{} · {n} open", decisions.join(" / ")),
@@ -124,6 +126,9 @@ fn below(model: &Model) -> Doc {
                 }
             ),
         );
+    }
+    for line in model.now().copies_apart(model.run()) {
+        doc.text(Role::Warn, format!("! {line}"));
     }
     let noise: usize = model
         .now()
@@ -398,6 +403,23 @@ fn half_made(model: &Model, question: &QuestionNow) -> Vec<String> {
         .collect()
 }
 
+/// When the copy was looked at that a decision took its value from, where that copy moved since.
+fn as_of(model: &Model, decision: &Decision) -> String {
+    let Take::Live(of) = &decision.take else {
+        return String::new();
+    };
+    let named = *of != Default::default();
+    let moved = model.now().cells.iter().any(|(key, cell)| {
+        named
+            && implied::is_copy(key, &decision.cell, of)
+            && !decision.live.met_by(&cell.sides.live)
+    });
+    match moved {
+        true => format!(" as of {} UTC", decision.at.strftime("%H:%M")),
+        false => String::new(),
+    }
+}
+
 fn decisions(model: &Model, question: &QuestionNow, doc: &mut Doc) {
     let made: Vec<(&CellKey, &Decision)> = question
         .cells
@@ -428,8 +450,9 @@ fn decisions(model: &Model, question: &QuestionNow, doc: &mut Doc) {
             4,
             role,
             format!(
-                "{mark} {place}: {} · {} ({})",
+                "{mark} {place}: {}{} · {} ({})",
                 decided_words(decision),
+                as_of(model, decision),
                 decision.reason,
                 decision.by
             ),

@@ -62,8 +62,11 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
         (role, state) = (Role::Dim, format!("parked: {}", parked.owner));
     }
     let gates = model.run().gates_after(key);
+    // What was said of the sync before says nothing of the one that is due.
+    let before = of_the_sync_before(model, key, app);
     let passed = gates
         .iter()
+        .filter(|_| !before)
         .filter(|name| {
             app.gates.get(*name).is_some_and(|g| g.passed.is_some())
                 || app.attested.contains_key(*name)
@@ -72,7 +75,7 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
     let red = app
         .gates
         .values()
-        .any(|g| g.passed.is_none() && g.timed_out.is_some());
+        .any(|g| !before && g.passed.is_none() && g.timed_out.is_some());
     let gate_words = match (passed, gates.len(), red) {
         (_, _, true) => (Role::Bad, "! red".into()),
         (p, n, _) if p == n && n > 0 => (Role::Good, format!("✓ {n}")),
@@ -84,6 +87,13 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
         (role, state),
         gate_words,
     ]
+}
+
+/// Whether the gates of an Application were asked after a sync that another one has to follow.
+fn of_the_sync_before(model: &Model, key: &AppKey, app: &AppRun) -> bool {
+    matches!(app.sync, Sync::Verified { .. })
+        && app.freeze.is_set()
+        && !trueup_core::rules::synced(model.run(), model.now(), key)
 }
 
 fn gates_known(model: &Model) -> Doc {
@@ -232,7 +242,11 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
             changed(surprises, Role::Bad, &mut doc);
         }
     }
-    for name in model.run().gates_after(key) {
+    let gates = model.run().gates_after(key);
+    if of_the_sync_before(model, key, app) && !gates.is_empty() {
+        doc.rule("of the sync before; the next one asks them anew");
+    }
+    for name in gates {
         gate(model, app, &name, cells, &mut doc);
     }
     doc
