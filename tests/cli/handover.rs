@@ -242,6 +242,7 @@ fn an_incident_of_the_same_name_in_another_folder_is_another_one() {
     bench.forget("laptop-2");
     let refused = bench.document(3, "Error", &[&freeze[..], &WRITE].concat());
     let said = refused["reason"].as_str().unwrap();
+    assert!(!said.contains("at work on it"), "that is who asks: {said}");
     assert!(
         refused["rule"] == 2 && said.contains("INC-7 of another state folder already (jo"),
         "{refused}"
@@ -328,6 +329,152 @@ fn freezing_again_keeps_the_way_back_of_a_note_that_is_gone() {
     assert!(thawed.out.contains("auto-sync on (prune)"), "{thawed:?}");
     let app = bench.application("profile-service");
     assert_eq!(app["spec"]["syncPolicy"]["automated"], found);
+}
+
+/// Who goes on with what was begun is there while only waiting, too.
+#[test]
+fn a_run_that_is_taken_up_again_into_a_wait_holds_its_lease() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.plan("pr.yaml", |text| {
+        text.replace("branch: main", "branch: trueup/INC-441, pullRequest: true")
+    });
+    let plan = plan.display().to_string();
+    let pushed = || {
+        !bench
+            .lab
+            .git(&["branch", "--list", "trueup/INC-441"])
+            .is_empty()
+    };
+    let lease = ["lease", "trueup-inc-441", "-n", "argocd"];
+    let holder = || bench.get(&lease)["spec"]["holderIdentity"].clone();
+    let walks = || Running::start(bench.command(&["--write", "all", "run", &plan]));
+    let first = walks();
+    crate::support::until("a branch to be merged", pushed);
+    signal(&first, "-TERM");
+    first.end();
+    assert_eq!(holder(), "", "given up when it left");
+    let again = walks();
+    crate::support::until("the Lease is held in the wait", || holder() != "");
+    signal(&again, "-TERM");
+    again.end();
+    assert_eq!(holder(), "");
+    // Who may not write holds nothing, and waits for nobody.
+    let lines = || fs::read_to_string(bench.state.join("incidents/INC-441/journal.jsonl")).unwrap();
+    let before = lines().matches(" taken by trueup").count();
+    let resumed = lines().matches("\"type\":\"resumed\"").count();
+    let unarmed = Running::start(bench.command(&["run", &plan]));
+    crate::support::until("it is taken up", || {
+        lines().matches("\"type\":\"resumed\"").count() > resumed
+    });
+    signal(&unarmed, "-TERM");
+    unarmed.end();
+    assert_eq!(lines().matches(" taken by trueup").count(), before);
+    assert_eq!(holder(), "");
+}
+
+/// Somebody takes one of two Applications over: the other one goes on, it is taken back without a circle, and what the
+/// close prints works.
+#[test]
+fn what_another_incident_took_over_blocks_nothing_and_is_taken_back() {
+    if !have("kubectl") {
+        return;
+    }
+    let mut bench = Bench::new();
+    for app in ["auth-service", "profile-service"] {
+        automated(&bench, app, &json!({"prune": true}));
+    }
+    synced(&bench, "profile-service");
+    let on = |bench: &Bench, arguments: &[&str]| bench.ends(0, &[arguments, &WRITE].concat());
+    let both = ["freeze", "auth-service", "profile-service"];
+    on(&bench, &[&both[..], &["--incident", "J1"]].concat());
+    let first = bench.state.clone();
+    bench.forget("other");
+    let taken = [
+        "freeze",
+        "auth-service",
+        "--incident",
+        "J2",
+        "--take-over",
+        "J1",
+    ];
+    on(&bench, &taken);
+    bench.state = first;
+    let thaw = ["thaw", "profile-service"];
+    let undecided = bench.document(3, "Error", &[&thaw[..], &WRITE].concat());
+    assert_eq!(
+        undecided["rule"], 3,
+        "its own question, and no freeze: {undecided}"
+    );
+    let refused = bench.ends(3, &[&["thaw", "auth-service"][..], &WRITE].concat());
+    assert!(refused.err.contains("--take-over J2"), "{refused:?}");
+    on(&bench, &["freeze", "auth-service", "--take-over", "J2"]);
+    let note: Value =
+        serde_json::from_str(annotated(&bench, "auth-service").as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&note["incident"], &note["found"]["automated"]),
+        (&json!("J1"), &json!({"prune": true}))
+    );
+    bench.ends(3, &["close", "J1"]);
+    let park = [
+        "park",
+        "auth-service",
+        "profile-service",
+        "--owner",
+        "ann",
+        "--reason",
+        "hers",
+    ];
+    let until = |day| [&park[..], &["--until", day]].concat();
+    bench.ends(3, &until("2020-01-01"));
+    bench.ends(0, &until("2027-01-01"));
+    bench.ends(0, &["unpark", "auth-service"]);
+    bench.ends(0, &until("2027-01-01"));
+    bench.ends(0, &["close", "J1"]);
+}
+
+/// Whoever freezes by hand as the sheet says leaves a note that says so, and the incident goes on from it.
+#[test]
+fn what_was_frozen_by_hand_as_the_sheet_says_is_gone_on_with() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let found = json!({"prune": true});
+    automated(&bench, "profile-service", &found);
+    synced(&bench, "profile-service");
+    let freeze = ["freeze", "profile-service", "--incident", "K1"];
+    let sheet = bench.ends(3, &freeze);
+    let said = sheet.out + &sheet.err;
+    let line = said
+        .lines()
+        .find(|line| line.contains("kubectl") && line.contains("--type json"));
+    let patch = line
+        .unwrap()
+        .split_once("-p '")
+        .unwrap()
+        .1
+        .rsplit_once('\'')
+        .unwrap()
+        .0;
+    bench.kubectl(&[
+        "-n",
+        "argocd",
+        "patch",
+        "application",
+        "profile-service",
+        "--type",
+        "json",
+        "-p",
+        patch,
+    ]);
+    bench.ends(0, &[&freeze[..], &WRITE].concat());
+    let note: Value =
+        serde_json::from_str(annotated(&bench, "profile-service").as_str().unwrap()).unwrap();
+    assert_eq!(note["found"]["automated"], found, "{note}");
+    assert_ne!(note["op"], "by hand");
 }
 
 /// What the incident chose to stand in the end is put in place where its journal tells it; a note alone knows what was found,

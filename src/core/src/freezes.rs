@@ -2,9 +2,10 @@
 
 use crate::{
     event::Effect,
+    now::Now,
     object::identity::AppKey,
     policy::{Note, Policy},
-    run::Run,
+    run::{Freeze, Run},
 };
 
 impl Run {
@@ -21,6 +22,20 @@ impl Run {
             _ => None,
         })
         .flatten()
+    }
+}
+
+impl Now {
+    /// Who took a freeze of ours over: the note of another incident is there, and auto-sync is off. The Application is
+    /// held elsewhere: nothing syncs it by itself, and it is no more ours to write to than in our way.
+    pub fn taken_over_by<'n>(&'n self, run: &Run, application: &AppKey) -> Option<&'n str> {
+        let app = run.apps.get(application)?;
+        let lost = matches!(app.freeze, Freeze::Lost { .. });
+        let seen = self
+            .apps
+            .get(application)
+            .filter(|seen| lost && !seen.auto_sync)?;
+        seen.frozen_by_another(run, application)
     }
 }
 
@@ -49,7 +64,10 @@ mod tests {
     use crate::{
         event::{Event, Guard, Mechanism, Outcome, Record},
         ids::OpId,
-        policy::{Freeze, NOTE, freeze_ops, thaw_ops},
+        now::AppNow,
+        policy::{self, NOTE, freeze_ops, thaw_ops},
+        rules,
+        sheet::Command,
     };
     use jiff::Timestamp;
     use serde_json::{Value, json};
@@ -80,7 +98,7 @@ mod tests {
         let application = json!({"metadata": {"name": "like", "resourceVersion": "1"}, "spec": {"syncPolicy": found}});
         let note = Note::new(
             &application,
-            Freeze::Disable,
+            policy::Freeze::Disable,
             "H3",
             "ann",
             Timestamp::UNIX_EPOCH,
@@ -92,7 +110,7 @@ mod tests {
                 application: key.clone(),
                 mechanism: Mechanism::Disable,
                 found: found.clone(),
-                patch: freeze_ops(&application, Freeze::Disable, &note).into(),
+                patch: freeze_ops(&application, policy::Freeze::Disable, &note).into(),
                 from: None,
             }
         };
@@ -158,5 +176,127 @@ mod tests {
         }
         assert!(policy(Value::Null).is_left_of(&policy(json!({"automated": {}}))));
         assert!(policy(Value::Null).is_left_of(&policy(Value::Null)));
+    }
+
+    /// Two Applications of one incident, the second of which bears the note of another one.
+    fn one_is_taken_over() -> (Run, Now, [AppKey; 2]) {
+        let keys = ["auth", "like"].map(|name| AppKey::new("argocd", name));
+        let mut run = Run {
+            incident: "H3".parse().ok(),
+            scope: keys.to_vec(),
+            armed: crate::event::Armed::All,
+            ..Run::default()
+        };
+        let frozen = Effect::Freeze {
+            application: keys[0].clone(),
+            mechanism: Mechanism::Disable,
+            found: Value::Null,
+            patch: Value::Null,
+            from: None,
+        };
+        let why = String::new();
+        write(&mut run, "1", frozen, Outcome::NotDone { why });
+        let mut now = Now::default();
+        for (key, freeze, note) in [
+            (&keys[0], proven(), json!({"incident": "H3", "op": "1"})),
+            (
+                &keys[1],
+                Freeze::Lost {
+                    why: "H4 took it over".into(),
+                },
+                json!({"incident": "H4", "op": "2"}),
+            ),
+        ] {
+            let app = run.apps.entry(key.clone()).or_default();
+            app.freeze = freeze;
+            let target = crate::plan::Target {
+                policy: Some(crate::plan::TargetKind::Found),
+                automated: None,
+                reason: None,
+            };
+            app.target = Some((target, Value::Null, String::new()));
+            let seen = AppNow {
+                sync: "Synced".into(),
+                note: Some(note),
+                ..AppNow::default()
+            };
+            now.apps.insert(key.clone(), seen);
+        }
+        (run, now, keys)
+    }
+
+    fn proven() -> Freeze {
+        Freeze::Proven {
+            op: OpId("1".into()),
+            at: Timestamp::UNIX_EPOCH,
+            mechanism: Mechanism::Disable,
+            since: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn what_another_incident_took_over_is_in_nobodys_way() {
+        let (run, mut now, [auth, like]) = one_is_taken_over();
+        let thaw = |key: &AppKey| Command::Thaw {
+            applications: vec![key.clone()],
+        };
+        assert_eq!(rules::check(&run, &now, &thaw(&auth)), Ok(()));
+        // It is the other incident's: its note is not taken away from here.
+        let refused = rules::check(&run, &now, &thaw(&like)).unwrap_err();
+        assert!(
+            refused.rule == 2 && refused.hint.contains("--take-over H4"),
+            "{refused:?}"
+        );
+        let back = Command::TakeOver {
+            applications: vec![like.clone()],
+            from: "H4".into(),
+        };
+        assert_eq!(rules::check(&run, &now, &back), Ok(()), "no circle");
+        let owed: Vec<String> = now.owed(&run).into_iter().map(|owed| owed.id).collect();
+        assert_eq!(
+            owed,
+            ["frozen:argocd/auth"],
+            "what is held elsewhere is owed there"
+        );
+        // Auto-sync is on: whoever holds it, it is lost and stops every write.
+        now.apps.get_mut(&like).unwrap().auto_sync = true;
+        let refused = rules::check(&run, &now, &thaw(&auth)).unwrap_err();
+        assert!(
+            refused.rule == 4 && refused.reason.contains("like"),
+            "{refused:?}"
+        );
+        assert_eq!(rules::check(&run, &now, &back), Ok(()));
+        assert_eq!(now.owed(&run).len(), 2);
+        // Nobody's note, and nobody knows why.
+        let app = now.apps.get_mut(&like).unwrap();
+        (app.auto_sync, app.note) = (false, None);
+        assert!(rules::check(&run, &now, &thaw(&auth)).is_err());
+    }
+
+    #[test]
+    fn what_was_frozen_by_hand_for_this_incident_is_gone_on_with_and_for_another_is_not() {
+        let (mut run, mut now, [_, like]) = one_is_taken_over();
+        run.apps.get_mut(&like).unwrap().freeze = Freeze::Not;
+        let freeze = Command::Freeze {
+            applications: vec![like.clone()],
+        };
+        for (incident, op, goes_on) in [
+            ("H3", policy::BY_HAND, true),
+            ("H4", policy::BY_HAND, false),
+            ("H3", "of another folder", false),
+        ] {
+            now.apps.get_mut(&like).unwrap().note = Some(json!({"incident": incident, "op": op}));
+            let checked = rules::check(&run, &now, &freeze);
+            assert_eq!(checked.is_ok(), goes_on, "{incident} {op}: {checked:?}");
+            let here = now
+                .owed(&run)
+                .iter()
+                .any(|owed| owed.id == "elsewhere:argocd/like");
+            assert_eq!(
+                here,
+                incident == "H3",
+                "it is owed until it is gone on with"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     event::{Obligation, Prediction},
     ids::Commit,
     object::identity::{AppKey, ObjectKey},
-    policy::Policy,
+    policy::{BY_HAND, Policy},
     run::{Run, Thaw, Touched},
 };
 use jiff::Timestamp;
@@ -141,9 +141,16 @@ impl AppNow {
     }
 
     /// The incident whose note is on it, where this journal did not write it: another one, or one of the same name in
-    /// another state folder.
+    /// another state folder. What a person froze for this incident, as its sheet says, is nobody else's.
     pub fn frozen_by_another(&self, run: &Run, key: &AppKey) -> Option<&str> {
-        self.frozen_by().filter(|_| !self.bears_our_note(run, key))
+        self.frozen_by()
+            .filter(|_| !self.bears_our_note(run, key) && !self.frozen_by_hand(run))
+    }
+
+    /// Whether a person froze it for this incident, as its sheet says.
+    pub fn frozen_by_hand(&self, run: &Run) -> bool {
+        let op = self.note.as_ref().and_then(|note| note.get("op")?.as_str());
+        op == Some(BY_HAND) && run.incident.is_some() && self.frozen_by() == Some(run.id())
     }
 }
 
@@ -230,7 +237,7 @@ impl Now {
 
     /// Why a freeze that the journal has is gone; `None` where it stands, where it was not looked at, and where a write
     /// of ours that ends it is under way.
-    pub fn lost_freeze(&self, run: &Run, key: &AppKey) -> Option<&'static str> {
+    pub fn lost_freeze(&self, run: &Run, key: &AppKey) -> Option<String> {
         let app = run.apps.get(key)?;
         if !app.freeze.is_set() || app.thaw != Thaw::Not || run.closed.is_some() {
             return None;
@@ -242,11 +249,14 @@ impl Now {
         if writing {
             None
         } else if seen.auto_sync {
-            Some("somebody switched auto-sync on")
-        } else if seen.frozen_by_another(run, key).is_some() {
-            Some("the note on the Application is of another freeze, and ours is gone")
+            Some("somebody switched auto-sync on".into())
+        } else if let Some(other) = seen.frozen_by_another(run, key) {
+            let other = run.tell_apart(other);
+            Some(format!(
+                "the note on the Application is of {other}, and ours is gone"
+            ))
         } else if !seen.bears_our_note(run, key) {
-            Some("our note is gone from the Application")
+            Some("our note is gone from the Application".into())
         } else {
             None
         }
@@ -367,6 +377,25 @@ impl Now {
             .map(|(key, _)| run.act_owed(key).id)
             .collect();
         owed.retain(|owed| !put_back.contains(&owed.id));
+        // What another incident took over is for that one to thaw.
+        owed.retain(|owed| {
+            let key = owed.application.as_ref();
+            !owed.id.starts_with("frozen:")
+                || key.is_none_or(|key| self.taken_over_by(run, key).is_none())
+        });
+        let by_hand = self.apps.iter().filter(|(_, app)| app.frozen_by_hand(run));
+        owed.extend(by_hand.map(|(key, _)| Obligation {
+            id: format!("elsewhere:{key}"),
+            what: format!(
+                "{key} was frozen by hand for {}: freezing it goes on from what its note found",
+                run.id()
+            ),
+            application: Some(key.clone()),
+            owner: None,
+            until: None,
+            blocks_close: true,
+            settle: "freeze".into(),
+        }));
         owed.extend(self.frozen_elsewhere(run).map(|key| Obligation {
             id: format!("elsewhere:{key}"),
             what: format!(
@@ -472,6 +501,7 @@ impl Now {
                 .is_some_and(|app| app.parked.is_some());
             let decision = run.decisions.get(key);
             !parked
+                && self.taken_over_by(run, &key.application).is_none()
                 && !one_sided.has(key)
                 && match decision {
                     None => cell.question.is_some(),

@@ -16,6 +16,8 @@ use crate::object::redact::LAST_APPLIED;
 
 /// The annotation in which a frozen Application carries the way back.
 pub const NOTE: &str = "trueup.dev/frozen";
+/// What the note of a freeze names as its write that a person made as a sheet says.
+pub const BY_HAND: &str = "by hand";
 /// The field manager of our own writes.
 pub const FIELD_MANAGER: &str = "trueup";
 

@@ -37,12 +37,17 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             application,
             action,
             ..
-        } => act(run, application, action),
+        } => act(run, now, application, action),
         Command::Delete {
             application,
             object,
         } => delete(run, now, application, object),
         Command::Close => close(run, now),
+        Command::Park { application, .. } | Command::Unpark { application }
+            if !run.scope.contains(application) =>
+        {
+            known(run, application).map(drop)
+        }
         Command::Park { owner, until, .. }
             if owner.trim().is_empty() || until.trim().is_empty() =>
         {
@@ -282,12 +287,13 @@ fn take_over(run: &Run, now: &Now, applications: &[AppKey], from: &str) -> Resul
     for key in applications {
         known(run, key)?;
         let app = now.apps.get(key);
-        let bears = app.and_then(|app| app.frozen_by_another(run, key));
+        let ours = |app: &AppNow| app.bears_our_note(run, key);
+        let bears = app.filter(|app| !ours(app)).and_then(AppNow::frozen_by);
         if bears != Some(from) {
             return Err(Refusal::new(
                 2,
                 text::line(&match bears {
-                    None if app.is_some_and(|app| app.bears_our_note(run, key)) => {
+                    None if app.is_some_and(ours) => {
                         format!("{key} is frozen by this incident")
                     }
                     None => {
@@ -302,7 +308,7 @@ fn take_over(run: &Run, now: &Now, applications: &[AppKey], from: &str) -> Resul
             ));
         }
     }
-    none_lost(run)
+    Ok(())
 }
 
 /// Only what moves nothing: an operator who knows no more than the note decides nothing.
@@ -380,9 +386,10 @@ fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
 }
 
 /// One freeze that somebody undid stops every write of the walk: what the others were predicted from may move.
-fn none_lost(run: &Run) -> Result<(), Refusal> {
+/// What another incident holds by its own freeze is not lost: auto-sync stays off there.
+fn none_lost(run: &Run, now: &Now) -> Result<(), Refusal> {
     let lost = run.walking().find_map(|(key, app)| match &app.freeze {
-        Freeze::Lost { why } => Some((key, why)),
+        Freeze::Lost { why } if now.taken_over_by(run, key).is_none() => Some((key, why)),
         _ => None,
     });
     match lost {
@@ -390,7 +397,10 @@ fn none_lost(run: &Run) -> Result<(), Refusal> {
         Some((key, why)) => Err(Refusal::new(
             4,
             text::line(&format!("the freeze of {key} is lost: {why}")),
-            format!("freeze {key} again, or park it: until then nothing else is written"),
+            format!(
+                "freeze {key} again (`trueup freeze {key} --incident {0} --write cluster`), or park it (`trueup park {key} --incident {0} --owner WHO --until DATE --reason WHY`): until then nothing else is written",
+                run.id()
+            ),
         )),
     }
 }
@@ -442,7 +452,7 @@ fn push(run: &Run, now: &Now) -> Result<(), Refusal> {
 
 fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let app = known(run, key)?;
-    none_lost(run)?;
+    none_lost(run, now)?;
     undecided(run, now)?;
     if !app.freeze.proven() {
         return Err(Refusal::new(
@@ -546,7 +556,7 @@ pub fn synced(run: &Run, now: &Now, key: &AppKey) -> bool {
 
 fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let app = known(run, key)?;
-    none_lost(run)?;
+    none_lost(run, now)?;
     undecided(run, now)?;
     if !app.freeze.proven() {
         return Err(Refusal::new(
@@ -574,7 +584,7 @@ fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
 
 fn delete(run: &Run, now: &Now, key: &AppKey, object: &ObjectRef) -> Result<(), Refusal> {
     let app = known(run, key)?;
-    none_lost(run)?;
+    none_lost(run, now)?;
     undecided(run, now)?;
     if !app.freeze.proven() {
         return Err(Refusal::new(
@@ -594,7 +604,15 @@ fn delete(run: &Run, now: &Now, key: &AppKey, object: &ObjectRef) -> Result<(), 
 }
 
 fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
-    none_lost(run)?;
+    // Its note is another incident's way back, which no thaw of ours takes away.
+    let held = applications.iter().find_map(|key| {
+        now.taken_over_by(run, key)?;
+        frozen_by_other(run, key, now.apps.get(key)?)
+    });
+    if let Some(refusal) = held {
+        return Err(refusal);
+    }
+    none_lost(run, now)?;
     undecided(run, now)?;
     for key in applications {
         let app = known(run, key)?;
@@ -675,9 +693,9 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn act(run: &Run, key: &AppKey, action: &Action) -> Result<(), Refusal> {
+fn act(run: &Run, now: &Now, key: &AppKey, action: &Action) -> Result<(), Refusal> {
     let app = known(run, key)?;
-    none_lost(run)?;
+    none_lost(run, now)?;
     if !app.freeze.proven() {
         return Err(Refusal::new(
             4,
@@ -709,6 +727,7 @@ fn close(run: &Run, now: &Now) -> Result<(), Refusal> {
             let unfinished = run
                 .walking()
                 .filter(|(key, _)| run.stays_frozen(key).is_none())
+                .filter(|(key, _)| now.taken_over_by(run, key).is_none())
                 .find(|(_, app)| app.freeze != Freeze::Thawed && app.freeze != Freeze::Not);
             match unfinished {
                 None => Ok(()),

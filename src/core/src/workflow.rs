@@ -297,7 +297,7 @@ fn walk(run: &Run, now: &Now) -> Next {
     before_the_freeze(run)
         .or_else(|| {
             if unfrozen(run, now).is_none() {
-                freeze(run)
+                freeze(run, now)
             } else {
                 None
             }
@@ -334,9 +334,10 @@ fn before_the_freeze(run: &Run) -> Option<Next> {
         })
 }
 
-fn freeze(run: &Run) -> Option<Next> {
+fn freeze(run: &Run, now: &Now) -> Option<Next> {
     let lost = run.walking().find_map(|(key, app)| match &app.freeze {
-        Freeze::Lost { why } => Some(Next::Refreeze {
+        // What another incident took over is neither lost nor ours to freeze.
+        Freeze::Lost { why } if now.taken_over_by(run, key).is_none() => Some(Next::Refreeze {
             application: key.clone(),
             why: why.clone(),
         }),
@@ -442,7 +443,7 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
         let head = now.heads.get(repository)?;
         match run.landed.get(repository) {
             Some(landed) if landed.revision == *head => None,
-            Some(_) | None if everything_thawed(run) => None,
+            Some(_) | None if everything_thawed(run, now) => None,
             _ => Some(Next::TakeHead {
                 repository: repository.clone(),
                 revision: head.clone(),
@@ -462,7 +463,7 @@ fn unfrozen(run: &Run, now: &Now) -> Option<String> {
 /// Git says what was decided, and the rest writes to the Applications.
 fn handed_over(run: &Run, now: &Now) -> Option<Next> {
     let missing = unfrozen(run, now)?;
-    if everything_thawed(run) {
+    if everything_thawed(run, now) {
         return None;
     }
     let frozen = run.walking().any(|(_, app)| app.freeze.is_set());
@@ -502,9 +503,12 @@ fn unmerged(run: &Run) -> Option<(String, String, Commit)> {
     (!run.landed.contains_key(&pushed.0)).then_some(pushed)
 }
 
-fn everything_thawed(run: &Run) -> bool {
-    run.walking()
-        .all(|(key, app)| app.freeze == Freeze::Thawed || run.stays_frozen(key).is_some())
+fn everything_thawed(run: &Run, now: &Now) -> bool {
+    run.walking().all(|(key, app)| {
+        app.freeze == Freeze::Thawed
+            || run.stays_frozen(key).is_some()
+            || now.taken_over_by(run, key).is_some()
+    })
 }
 
 /// The revision that an Application is to be synced to: what landed in its repository.
@@ -528,7 +532,8 @@ fn sync(run: &Run, now: &Now) -> Option<Next> {
         let Some(app) = run.apps.get(&key).filter(|app| app.parked.is_none()) else {
             continue;
         };
-        if app.freeze == Freeze::Thawed || run.stays_frozen(&key).is_some() {
+        let elsewhere = run.stays_frozen(&key).is_some() || now.taken_over_by(run, &key).is_some();
+        if app.freeze == Freeze::Thawed || elsewhere {
             continue;
         }
         if ignored_too_little(run, now, &key) {

@@ -57,6 +57,10 @@ pub enum Command {
     Sync(AppsArgs),
     /// A live action: shown, guarded, with its way back
     Act(act::ActArgs),
+    /// Hand Applications over to somebody, and go on without them; only the journal is written
+    Park(ParkArgs),
+    /// Take parked Applications up again
+    Unpark(AppsArgs),
     /// Close an incident; refused while something is owed, with what settles it
     Close(CloseArgs),
     /// Where an incident stands, what is frozen, what is owed
@@ -187,6 +191,21 @@ pub struct FreezeArgs {
     /// Take them over from the incident whose note they bear, once nobody works on it any more
     #[arg(long, value_name = "ID")]
     pub take_over: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ParkArgs {
+    #[command(flatten)]
+    pub apps: AppsArgs,
+    /// Who has them from now on
+    #[arg(long, value_name = "WHO")]
+    pub owner: String,
+    /// Until when
+    #[arg(long, value_name = "DATE")]
+    pub until: String,
+    /// Why
+    #[arg(long, value_name = "WHY")]
+    pub reason: String,
 }
 
 #[derive(Debug, Args)]

@@ -232,6 +232,7 @@ async fn freeze_each(
             .run()
             .apps
             .iter()
+            .filter(|(key, _)| wanted.contains(key))
             .find_map(|(key, app)| match &app.freeze {
                 trueup_core::run::Freeze::Lost { why } => Some((key.clone(), why.clone())),
                 _ => None,

@@ -12,6 +12,7 @@ mod incidents;
 mod lab;
 mod mended;
 pub mod output;
+mod park;
 mod plan;
 mod planned;
 mod roles;
@@ -109,6 +110,8 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
         Some(Command::Thaw(args)) => thaw::run(&settings, &args, boundaries).await,
         Some(Command::Sync(args)) => sync::run(&settings, &args, boundaries).await,
         Some(Command::Act(args)) => act::run(&settings, &args, boundaries).await,
+        Some(Command::Park(args)) => park::park(&settings, &args, boundaries).await,
+        Some(Command::Unpark(args)) => park::unpark(&settings, &args, boundaries).await,
         Some(Command::Close(args)) => close::run(&settings, &args, boundaries).await,
         Some(Command::Incidents) => incidents::run(&settings).await,
         Some(Command::Status(args)) => status::run(&settings, &args).await,

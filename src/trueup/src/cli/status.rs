@@ -332,7 +332,7 @@ pub(super) async fn looked(
     // Another process may have written meanwhile: a freeze is lost only if it is so before the look and after it.
     let mut run = fold()?;
     if let Ok(now) = &now {
-        let gone: Vec<(AppKey, &str)> = run
+        let gone: Vec<(AppKey, String)> = run
             .apps
             .keys()
             .filter(|key| now.lost_freeze(&before, key).is_some())
@@ -340,7 +340,7 @@ pub(super) async fn looked(
             .collect();
         for (key, why) in gone {
             if let Some(app) = run.apps.get_mut(&key) {
-                app.freeze = Freeze::Lost { why: why.into() };
+                app.freeze = Freeze::Lost { why };
             }
         }
     }

@@ -90,6 +90,9 @@ pub struct Answers {
 /// Walks until the incident is closed or a person is needed.
 pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     let mut failures = 0;
+    if let Err(trouble) = arm_again(engine, answers).await {
+        return Ended::of(Stage::Scope, &trouble);
+    }
     // A gate that an earlier process waited for in vain is waited for once more: the world has gone on since.
     let mut in_vain: BTreeSet<(AppKey, String)> = late_gates(&engine.run()).collect();
     loop {
@@ -144,6 +147,45 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     }
 }
 
+/// Whoever goes on with what was begun is there from the first moment, be it only to wait.
+async fn arm_again(engine: &Engine, answers: &Answers) -> Result<(), Trouble> {
+    let begun = !engine.run().op_order.is_empty() && engine.run().closed.is_none();
+    if !begun || answers.write == Armed::Nothing {
+        return Ok(());
+    }
+    let write = answers.write;
+    let mut failures = 0;
+    loop {
+        match engine.say(&Command::Arm { write }).await {
+            Err(trouble) if failures < READ_ATTEMPTS && may_pass(&trouble) => {
+                failures += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(500) * failures).await;
+            }
+            armed => return armed,
+        }
+    }
+}
+
+/// An Application of the plan that another incident took over: whether the others go on without it is for a person to say.
+fn taken_over(engine: &Engine) -> Option<Ended> {
+    let run = engine.run();
+    let (_, now) = engine.seen()?;
+    let (key, other) = run
+        .walking()
+        .find_map(|(key, _)| Some((key, now.taken_over_by(&run, key)?)))?;
+    let other = run.tell_apart(other);
+    Some(Ended::new(
+        Stage::Freeze,
+        3,
+        4,
+        format!("{key} was taken over by {other}: its freeze is not of this incident any more"),
+        text::line(&format!(
+            "talk to its operator; then go on without it (`trueup park {key} --incident {0} --owner WHO --until DATE --reason WHY`), or take it back (`trueup freeze {key} --incident {0} --take-over {other} --write cluster`)",
+            run.id()
+        )),
+    ))
+}
+
 /// The gates that were not green in time.
 pub(super) fn late_gates(run: &Run) -> impl Iterator<Item = (AppKey, String)> {
     let late = |(key, _)| Some((AppKey::clone(key), run.late_gate(key)?));
@@ -190,6 +232,9 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));
         }
         return Ok(None);
+    }
+    if let Some(ended) = taken_over(engine) {
+        return Ok(Some(ended));
     }
     let stage = next.stage();
     // Before the plan is held against a world that somebody else is at work on.

@@ -294,7 +294,7 @@ fn lost(run: &Run, world: &World, now: &Now) -> Vec<(AppKey, String)> {
                 .get(key)
                 .and_then(|app| operation(run, key, &app.object));
             let why = match synced {
-                None => why.to_owned(),
+                None => why,
                 Some(Foreign { what, who, .. }) => format!("{why}, and {what} (by {who})"),
             };
             Some((key.clone(), why))

@@ -8,7 +8,7 @@ use trueup_core::{
     now::Now,
     object::identity::AppKey,
     plan::Action,
-    policy::{Note, Policy, thaw_ops},
+    policy::{BY_HAND, Note, Policy, thaw_ops},
     rules,
     run::Run,
     sheet::{Command, Confirm, Refusal, Sheet},
@@ -204,7 +204,8 @@ impl Engine {
             } = self.freeze_patch(
                 key,
                 &application,
-                &OpId("preview".into()),
+                // Whoever does it by hand leaves a note that says so.
+                &OpId(BY_HAND.into()),
                 has_enabled,
                 from,
             );

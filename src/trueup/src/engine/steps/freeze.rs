@@ -6,7 +6,7 @@ use serde_json::Value;
 use trueup_core::{
     event::{Effect, Event, Guard, HoldSample, Mechanism},
     object::identity::{AppKey, ObjectRef},
-    policy::{Freeze, Note, Policy, freeze_how, freeze_ops, leave_alone, taken_back},
+    policy::{BY_HAND, Freeze, Note, Policy, freeze_how, freeze_ops, leave_alone, taken_back},
     run,
     sheet::{Refusal, Sheet},
     text, workflow,
@@ -107,8 +107,10 @@ impl Engine {
         from: Option<&str>,
     ) -> (Option<Note>, Option<String>) {
         let there = Note::of(application);
-        let taken =
-            there.filter(|note| from == Some(&note.incident) || self.is_our_note(key, note));
+        let by_hand = |note: &Note| note.op == BY_HAND && note.incident == self.run().id();
+        let taken = there.filter(|note| {
+            from == Some(&note.incident) || by_hand(note) || self.is_our_note(key, note)
+        });
         let ours = self.run().way_back(key);
         let Some(ours) = ours.filter(|_| !taken.as_ref().is_some_and(|n| self.is_our_note(key, n)))
         else {

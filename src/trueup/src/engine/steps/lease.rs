@@ -77,6 +77,10 @@ impl Engine {
         let holder = identity
             .rsplit_once('#')
             .map_or(identity, |(holder, _)| holder);
+        // Two incidents of one name have one Lease, which we have taken before anything is refused.
+        if holder == self.holder() {
+            return None;
+        }
         let renewed: Timestamp = of_spec("renewTime")?.parse().ok()?;
         let at_work = match self.held(&lease, "") {
             Some(_) => "at work on it",

@@ -77,6 +77,9 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
         {
             offers::held_elsewhere(model, &applications);
         }
+        Next::Refreeze { application, .. } if model.held_by(&application).is_some() => {
+            offers::held_elsewhere(model, &[application]);
+        }
         Next::Attest { gate, asks, .. } => attest_prompt(model, gate, asks),
         Next::Settle { obligation, .. } => {
             if let Some(at) = model.derived.owed.iter().position(|o| o.id == obligation) {

@@ -128,7 +128,8 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
     let mut holds = facts::holds(app, model.run().waits.freeze_hold.0, model.time);
     let mut how = (Role::Text, how);
     if let Some(held) = facts::held_elsewhere(model, key) {
-        if !matches!(app.freeze, Freeze::Lost { .. }) {
+        let lost = matches!(app.freeze, Freeze::Lost { .. });
+        if !lost || model.now().taken_over_by(model.run(), key).is_some() {
             holds = (Role::Warn, "held elsewhere".into());
         }
         how = (Role::Warn, held);
@@ -159,8 +160,14 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
     let mut doc = Doc::new();
     let run = model.run();
     for (other, app) in &run.apps {
-        if let Freeze::Lost { why } = &app.freeze {
-            let said = format!("{}: {why}; n freezes again", other.name);
+        if let Freeze::Lost { why } = &app.freeze
+            && model.now().taken_over_by(run, other).is_none()
+        {
+            let way = match model.held_by(other) {
+                Some(_) => "O takes it over",
+                None => "n freezes again",
+            };
+            let said = format!("{}: {why}; {way}", other.name);
             doc.pair("! lost", Role::Bad, said);
         }
     }

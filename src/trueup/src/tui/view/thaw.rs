@@ -78,7 +78,7 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
         ),
         None => {
             let lost = model.now().lost_freeze(model.run(), key);
-            facts::thaw_state(app, lost, model.time)
+            facts::thaw_state(app, lost.as_deref(), model.time)
         }
     };
     vec![

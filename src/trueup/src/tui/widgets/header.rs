@@ -36,12 +36,16 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
     } else {
         "undecided"
     };
-    let freezes = run.apps.values().map(|app| &app.freeze);
-    let lost = freezes.filter(|f| matches!(f, Freeze::Lost { .. })).count();
+    let freezes = run.apps.iter().map(|(key, app)| (key, &app.freeze));
+    let (elsewhere, lost): (Vec<_>, Vec<_>) = freezes
+        .filter(|(_, freeze)| matches!(freeze, Freeze::Lost { .. }))
+        .partition(|(key, _)| model.now().taken_over_by(run, key).is_some());
+    let (elsewhere, lost) = (elsewhere.len(), lost.len());
     // The first ones go last.
     let mut counts: Vec<(Role, String)> = [
         (Role::Bad, lost, "freeze LOST"),
         (Role::Warn, model.derived.frozen, "frozen"),
+        (Role::Warn, elsewhere, "held elsewhere"),
         (Role::Warn, model.derived.owed.len(), "owed"),
         (Role::Warn, model.derived.undecided_questions, undecided),
     ]
