@@ -71,12 +71,21 @@ fn what_is_frozen_is_the_last_thing_to_leave_the_header() {
     model.world.run = run.clone().into();
     model.derive_run();
     assert!(head(&model).contains("3 frozen"), "{}", head(&model));
+    let mut now = (*model.world.now).clone();
     for key in ["like", "auth"] {
-        let app = run.apps.get_mut(&trueup_core::transcript::sample::app(key));
+        let key = trueup_core::transcript::sample::app(key);
+        let app = run.apps.get_mut(&key);
         app.unwrap().freeze = trueup_core::run::Freeze::Lost { why: "x".into() };
+        now.apps.get_mut(&key).unwrap().note = None;
     }
     model.world.run = run.into();
     model.derive_run();
+    let elsewhere = head(&model);
+    assert!(
+        elsewhere.contains("2 held elsewhere") && !elsewhere.contains("LOST"),
+        "the notes of another incident are on them: {elsewhere}"
+    );
+    model.world.now = now.into();
     fixture::tell(&mut model, Update::Freshness(Duration::from_secs(4000)));
     let head = head(&model);
     for part in ["2 freeze LOST", "1 frozen", "ARMED", "STALE", "INC-", "gke"] {
