@@ -291,9 +291,8 @@ mod tests {
     #[test]
     fn a_number_is_written_with_its_digits_or_not_at_all() {
         let edit = |value: &str| {
-            let text = format!(
-                r#"{{"path": ["a"], "op": "set", "value": {{"1.0 \\" 2.50": [{value}]}}}}"#
-            );
+            let text =
+                format!(r#"{{"path": ["a"], "op": "set", "value": {{"1.0 \" 2.50": [{value}]}}}}"#);
             parse_ops(&text).map_err(|e| e.to_string())
         };
         for kept in [
