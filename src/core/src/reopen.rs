@@ -175,7 +175,7 @@ mod tests {
         );
         // Everything that is undecided is on the board.
         let undecided: Vec<_> = now.undecided(&run).map(|(key, _)| key.clone()).collect();
-        assert_eq!(undecided, [auth.clone()]);
+        assert_eq!(undecided, std::slice::from_ref(&auth));
         // Decided anew for one copy alone, they would differ.
         assert_eq!(now.copies_apart(&run), Vec::<String>::new());
         let mut apart = run.clone();
