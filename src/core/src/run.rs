@@ -1062,17 +1062,13 @@ impl Run {
             // What a sync would do is another thing now.
             Effect::Ignore { application, .. } => self.app(&application).prediction = None,
             Effect::Push {
-                repository,
-                commit,
-                tracked,
-                ..
+                repository, commit, ..
             } => {
                 self.commits += 1;
                 let ours = self.proposal.iter().filter(|built| built.commit == commit);
                 let cells = ours.flat_map(|built| &built.cells).cloned();
                 let pushed = self.pushed.entry(repository).or_default();
                 pushed.cells.extend(cells);
-                pushed.landed |= tracked;
             }
         }
     }
