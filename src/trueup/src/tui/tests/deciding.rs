@@ -136,6 +136,16 @@ fn what_is_decided_is_what_was_looked_at() {
     };
     let refused = trueup_core::rules::as_chosen(model.now(), take, seen).unwrap_err();
     assert!(refused.reason.contains("live of auth"), "{refused:?}");
+    fixture::tell(&mut model, Update::Refused(refused));
+    fixture::tell(&mut model, Update::Answered);
+    let drawn = draw(&model);
+    assert!(
+        model.dialogs.is_empty() && drawn.contains("choose again"),
+        "{drawn}"
+    );
+    // Chosen again, it is of what stands now.
+    press(&mut model, &["3", "enter", "enter"]);
+    assert!(draw(&model).contains("key-of-somebody"), "{}", draw(&model));
 }
 
 #[test]

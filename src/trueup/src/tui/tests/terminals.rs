@@ -113,6 +113,24 @@ fn what_was_refused_goes_once_it_is_settled() {
     assert_eq!(said(&model), None);
 }
 
+/// A refusal that four rows do not hold is read on a page, to its last word.
+#[test]
+fn a_long_refusal_is_readable_to_its_end() {
+    let long = |at: (u16, u16)| {
+        let mut model = fixture::model(Point::Decide, at);
+        let reason = "one two three four five six seven ".repeat(14);
+        let refusal = trueup_core::sheet::Refusal::new(3, reason, "the way out is this one");
+        fixture::tell(&mut model, Update::Refused(refusal));
+        draw(&model)
+    };
+    let low = long((80, 24));
+    assert!(
+        low.contains("the way out is") && low.contains("this one"),
+        "{low}"
+    );
+    assert_eq!(low.matches("seven").count(), 14, "{low}");
+}
+
 #[test]
 fn no_size_panics() {
     let models: Vec<Model> = Point::ALL

@@ -3,14 +3,17 @@
 use super::super::{
     model::{
         Model, ToastKind,
-        dialog::{Dialog, SheetDialog},
+        dialog::{Ask, Dialog, SheetDialog},
     },
     msg::Effect,
+    theme::Role,
+    widgets::{bars, doc::Doc},
 };
-use super::secret;
+use super::{keys, secret};
 use crate::engine::handle::{Request, Update};
 use trueup_core::{
     event::Event,
+    rules,
     sheet::Sheet,
     workflow::{Next, Stage},
 };
@@ -186,10 +189,21 @@ fn on_screen(hint: &str) -> String {
 
 /// Says why something was not done: on the form that it came from, which is open again, else in a message.
 fn not_taken(model: &mut Model, kind: ToastKind, said: String) {
-    match model.form_of_answer() {
+    // A form that was filled in on values that moved since is no form for the values of now.
+    let form = model.form_of_answer().filter(|form| match &form.ask {
+        Ask::Reason { take, seen, .. } => rules::as_chosen(model.now(), take, seen).is_ok(),
+        _ => true,
+    });
+    match form {
         Some(mut form) => {
             form.wrong = Some(trueup_core::text::line(&said));
             model.dialogs.push(Dialog::Prompt(form));
+        }
+        // Said once, in answer to what somebody asked for: it must be readable to its end.
+        None if kind == ToastKind::Refused && !bars::message_fits(&said, model.size.0) => {
+            let mut doc = Doc::new();
+            doc.text(Role::Warn, trueup_core::text::line(&said));
+            keys::page(model, "refused".into(), doc);
         }
         None => model.toast(kind, said),
     }

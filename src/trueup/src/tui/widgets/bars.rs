@@ -402,8 +402,20 @@ fn stands_still(model: &Model, area: Rect, buf: &mut Buffer) {
 /// On a screen this low messages have rows of their own: nothing is covered.
 const LOW: u16 = 30;
 
-fn toast_lines(model: &Model, width: u16, each: usize) -> Vec<(Role, Vec<String>)> {
-    let room = usize::from(width.saturating_sub(6)).min(96);
+/// Rows of one message.
+const EACH: usize = 4;
+
+fn message_room(width: u16) -> usize {
+    usize::from(width.saturating_sub(6)).clamp(10, 96)
+}
+
+/// Whether a message is shown whole on a screen this wide.
+pub fn message_fits(text: &str, width: u16) -> bool {
+    words::wrap(&format!("! {text}"), message_room(width)).len() <= EACH
+}
+
+fn toast_lines(model: &Model, width: u16) -> Vec<(Role, Vec<String>)> {
+    let room = message_room(width);
     model
         .toasts
         .iter()
@@ -414,13 +426,13 @@ fn toast_lines(model: &Model, width: u16, each: usize) -> Vec<(Role, Vec<String>
                 ToastKind::Mind | ToastKind::Refused => (Role::Warn, "!"),
                 ToastKind::Failed => (Role::Bad, "✗"),
             };
-            let mut lines = words::wrap(&format!("{mark} {}", toast.text), room.max(10));
+            let mut lines = words::wrap(&format!("{mark} {}", toast.text), room);
             // What happened stands at the beginning, what to do at the end.
-            let mut cells = room.max(10) * each;
-            while lines.len() > each && cells > 16 {
+            let mut cells = room * EACH;
+            while lines.len() > EACH && cells > 16 {
                 cells -= 4;
                 let text = words::fit_middle(&toast.text, cells);
-                lines = words::wrap(&format!("{mark} {text}"), room.max(10));
+                lines = words::wrap(&format!("{mark} {text}"), room);
             }
             (role, lines)
         })
@@ -432,10 +444,7 @@ pub fn toast_rows(model: &Model, width: u16, height: u16) -> u16 {
     if height >= LOW {
         return 0;
     }
-    let lines: usize = toast_lines(model, width, 4)
-        .iter()
-        .map(|(_, l)| l.len())
-        .sum();
+    let lines: usize = toast_lines(model, width).iter().map(|(_, l)| l.len()).sum();
     u16::try_from(lines.min(5)).unwrap_or(5)
 }
 
@@ -443,7 +452,7 @@ pub fn toast_rows(model: &Model, width: u16, height: u16) -> u16 {
 pub fn toasts(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = model.theme;
     let mut y = area.bottom();
-    for (role, lines) in toast_lines(model, area.width, 4).iter().rev() {
+    for (role, lines) in toast_lines(model, area.width).iter().rev() {
         let height = u16::try_from(lines.len()).unwrap_or(1);
         if area.width < 16 || y < area.y + height {
             return;
