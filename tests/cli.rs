@@ -5,6 +5,7 @@ mod handover;
 mod printing;
 mod shown;
 mod stages;
+mod taken_back;
 mod waiting;
 
 use std::{
@@ -1294,45 +1295,6 @@ fn what_others_do_is_adopted() {
             bench.assert_recovered();
         });
     });
-}
-
-/// A colleague takes back on the tracked branch what was pushed: no plan undoes that by itself.
-#[test]
-fn what_was_pushed_and_taken_back_is_asked_again() {
-    if !have("kubectl") {
-        return;
-    }
-    let bench = Bench::new();
-    let plan = bench.own_plan();
-    let on = ["--write", "all", "--attest", SEEN];
-    bench.walk(4, &plan, &["--write", "all"]);
-    let clone = bench.somebody("reverts");
-    bench.git(&clone, &["revert", "--no-edit", "HEAD"]);
-    bench.git(&clone, &["push", "-q", "origin", "main"]);
-    let head = bench.lab.git(&["rev-parse", "main"]);
-    let head = head.trim();
-    for _ in 0..2 {
-        let open = bench.walk(4, &plan, &on);
-        let reason = open["reason"].as_str().unwrap();
-        assert_eq!(open["stage"], "decide", "{open}");
-        assert!(
-            reason.contains("ann <ann@example.org> with ")
-                && reason.contains(&head[..7])
-                && reason.contains("Revert"),
-            "{reason}"
-        );
-        assert_eq!(bench.lab.git(&["rev-parse", "main"]).trim(), head);
-    }
-    assert!(bench.document(1, "Status", &["status"])["undecided"].as_u64() > Some(0));
-    let told = bench.ends(1, &["status"]).out;
-    assert!(told.contains("ann <ann@example.org>"), "{told}");
-    let transcript = bench.ends(0, &["export", "INC-441"]).out;
-    assert!(transcript.contains("ann <ann@example.org>"), "{transcript}");
-    // Who says so has the same once more.
-    let mut again = vec!["--replan", "agreed with ann: the hotfix stays"];
-    again.extend(on);
-    bench.walk(0, &plan, &again);
-    bench.assert_recovered();
 }
 
 /// The functions of the script by hand, with a gate, in a terminal and without one.

@@ -575,3 +575,52 @@ fn what_is_frozen_from_another_folder_names_the_ways_out() {
         "{done:?}"
     );
 }
+
+/// Somebody edited the note: what it found is lost, and nothing pretends that there is none.
+#[test]
+fn a_note_that_cannot_be_read_is_said_and_written_over_by_nobody() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let note = |value: &str| {
+        bench.kubectl(&[
+            "annotate",
+            "application",
+            "like-service",
+            "-n",
+            "argocd",
+            "--overwrite",
+            value,
+        ]);
+    };
+    note("trueup.dev/frozen=garbage");
+    let status = bench.document(1, "Status", &["status"]);
+    assert_eq!(
+        status["frozen"][0]["application"], "argocd/like-service",
+        "{status}"
+    );
+    assert!(
+        status["frozen"][0]["unreadable"]
+            .as_str()
+            .unwrap()
+            .contains("garbage"),
+        "{status}"
+    );
+    let table = bench.ends(1, &["status"]).out;
+    assert!(table.contains("its note cannot be read"), "{table}");
+    for arguments in [
+        &["freeze", "like-service", "--write", "cluster"][..],
+        &["thaw", "like-service", "--write", "cluster"],
+    ] {
+        let refused = bench.ends(3, arguments);
+        assert!(
+            refused.err.contains("cannot be read") && refused.err.contains("kubectl annotate"),
+            "{refused:?}"
+        );
+    }
+    let annotations = bench.application("like-service")["metadata"]["annotations"].clone();
+    assert_eq!(annotations["trueup.dev/frozen"], "garbage");
+    note("trueup.dev/frozen-");
+    bench.ends(0, &["freeze", "like-service", "--write", "cluster"]);
+}

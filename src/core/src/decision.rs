@@ -150,6 +150,10 @@ pub struct Decision {
     /// The tracked branch had it as wanted since: whoever takes it back there changes what was decided. Folded, never journaled.
     #[serde(skip)]
     pub pushed: bool,
+    /// The cluster held it as wanted after a sync that was to bring it: whoever puts it back there changes what was decided. Folded,
+    /// never journaled.
+    #[serde(skip)]
+    pub applied: bool,
 }
 
 /// Why a choice cannot be made for a cell.
@@ -288,11 +292,11 @@ impl LiveOf {
 }
 
 impl Decision {
-    /// Whether the decision still stands: each side is as it was seen, or already as wanted. Once it was pushed, Git is as wanted or
-    /// somebody took it back.
+    /// Whether the decision still stands: each side is as it was seen, or already as wanted. A side that was brought there is as
+    /// wanted, or somebody took it back. What is ignored shows in no value: see `CellNow::upholds`.
     pub fn stands(&self, now: &Sides) -> bool {
         let git = !self.pushed && now.git == self.seen.git || self.git_met(now);
-        let live = now.live == self.seen.live || self.live_met(now);
+        let live = !self.applied && now.live == self.seen.live || self.live_met(now);
         git && live
     }
 
@@ -374,6 +378,7 @@ mod tests {
             by: String::new(),
             at: Timestamp::UNIX_EPOCH,
             pushed: false,
+            applied: false,
         }
     }
 

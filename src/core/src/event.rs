@@ -591,6 +591,10 @@ pub enum Event {
     InGit {
         repository: String,
     },
+    /// A look after a sync saw the cluster as decided: whoever puts these cells back does it from here on.
+    InCluster {
+        cells: Vec<CellKey>,
+    },
     OrderSet {
         order: Vec<AppKey>,
         by: String,

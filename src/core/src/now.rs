@@ -55,6 +55,16 @@ pub struct CellNow {
 }
 
 impl CellNow {
+    /// Whether the decision still stands.
+    pub fn upholds(&self, decision: &Decision) -> bool {
+        decision.stands(&self.sides) && !self.rule_gone(decision)
+    }
+
+    /// Whether somebody took back from Git the rule by which the field is ignored.
+    pub fn rule_gone(&self, decision: &Decision) -> bool {
+        decision.take == Take::Ignore && decision.pushed && !self.ignored_in_git
+    }
+
     /// Whether Git says what was decided.
     pub fn git_as_decided(&self, decision: &Decision) -> bool {
         decision.git_met(&self.sides) && (decision.take != Take::Ignore || self.ignored_in_git)
@@ -132,6 +142,11 @@ impl AppNow {
     /// The incident whose note is on it.
     pub fn frozen_by(&self) -> Option<&str> {
         self.note.as_ref()?.get("incident")?.as_str()
+    }
+
+    /// Whether a note is on it that names no incident: nobody knows what it found.
+    pub fn note_unreadable(&self) -> bool {
+        self.note.is_some() && self.frozen_by().is_none()
     }
 
     /// Whether the note on it is of this journal.
@@ -291,7 +306,7 @@ impl Now {
                     && decision.take != Take::Ignore
                     && !decision.deletes()
                     && self.cells.get(&decision.cell).is_some_and(|cell| {
-                        decision.stands(&cell.sides)
+                        cell.upholds(decision)
                             && cell.git_as_decided(decision)
                             && !decision.live_met(&cell.sides)
                     })
@@ -342,8 +357,9 @@ impl Now {
         run: &'a Run,
     ) -> impl Iterator<Item = (&'a CellKey, &'static str)> {
         run.acted_and_not_pushed().filter_map(|decision| {
-            let sides = &self.cells.get(&decision.cell)?.sides;
-            let put_back = match decision.stands(sides) {
+            let cell = self.cells.get(&decision.cell)?;
+            let sides = &cell.sides;
+            let put_back = match cell.upholds(decision) {
                 true => return None,
                 false if sides.live == sides.git => "the field is as Git has it",
                 false if run.as_before_acts(&decision.cell, sides.live.as_ref()) => {
@@ -353,6 +369,18 @@ impl Now {
             };
             Some((&decision.cell, put_back))
         })
+    }
+
+    /// Decided cells that our sync was to change and that hold what was decided now.
+    pub fn brought(&self, run: &Run) -> Vec<CellKey> {
+        let brought = run.decisions.values().filter(|decision| {
+            let as_decided = |cell: &CellNow| decision.live_met(&cell.sides);
+            !decision.applied
+                && decision.changes_live()
+                && self.cells.get(&decision.cell).is_some_and(as_decided)
+                && run.synced_since(decision)
+        });
+        brought.map(|decision| decision.cell.clone()).collect()
     }
 
     /// What is owed before the incident can end: what the journal says, and what only a look can tell.
@@ -505,7 +533,7 @@ impl Now {
                 && !one_sided.has(key)
                 && match decision {
                     None => cell.question.is_some(),
-                    Some(decision) => !decision.stands(&cell.sides),
+                    Some(decision) => !cell.upholds(decision),
                 }
         })
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use crate::object::redact::LAST_APPLIED;
+use crate::{object::redact::LAST_APPLIED, text};
 
 /// The annotation in which a frozen Application carries the way back.
 pub const NOTE: &str = "trueup.dev/frozen";
@@ -68,7 +68,7 @@ impl Policy {
             .collect();
         match on.is_empty() {
             true => "on".into(),
-            false => crate::text::line(&on.join(", ")),
+            false => text::line(&on.join(", ")),
         }
     }
 
@@ -299,14 +299,21 @@ impl Note {
         self
     }
 
+    fn carried(application: &Value) -> Option<&str> {
+        let annotations = application.get("metadata")?.get("annotations")?;
+        annotations.get(NOTE)?.as_str()
+    }
+
     /// The note that an Application carries; none when there is none or it cannot be read.
     pub fn of(application: &Value) -> Option<Self> {
-        let text = application
-            .get("metadata")?
-            .get("annotations")?
-            .get(NOTE)?
-            .as_str()?;
-        serde_json::from_str(text).ok()
+        serde_json::from_str(Self::carried(application)?).ok()
+    }
+
+    /// Why the note that an Application carries says nothing: somebody edited it, or another program wrote it.
+    pub fn unreadable(application: &Value) -> Option<String> {
+        let note = Self::carried(application)?;
+        let why = serde_json::from_str::<Self>(note).err()?;
+        Some(text::line(&format!("{why}: {}", text::shorten(note, 60))))
     }
 
     /// The note that a JSON Patch puts there.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    decision::{CellKey, Decision, Sides, Wanted},
+    decision::{CellKey, Decision, Sides, Take, Wanted},
     now::{Now, QuestionNow},
     run::Run,
     text,
@@ -25,7 +25,7 @@ pub fn ask_again(run: &Run, now: &mut Now) {
         let overtaken = now
             .cells
             .get(key)
-            .is_some_and(|cell| cell.question.is_none() && !decision.stands(&cell.sides));
+            .is_some_and(|cell| cell.question.is_none() && !cell.upholds(decision));
         if overtaken && parked.is_none() {
             let name = text::line(&key.object.name);
             let of = (key.object.kind.clone(), name, key.field.to_string());
@@ -90,6 +90,12 @@ fn overtook(key: &CellKey, decision: &Decision, sides: &Sides) -> String {
         Wanted::Absent => shown(None),
         Wanted::AsIs => shown(decision.seen.git.as_ref()),
     };
+    if decision.take == Take::Ignore {
+        return text::line(&format!(
+            "{}: it was decided that the Application ignores it, and somebody took the rule back from Git since",
+            key.application.name,
+        ));
+    }
     if decision.pushed && !decision.git_met(sides) {
         return text::line(&format!(
             "{}: {decided} was decided and pushed, and somebody set Git to {} since; nothing differs there now",
@@ -109,7 +115,7 @@ fn overtook(key: &CellKey, decision: &Decision, sides: &Sides) -> String {
 mod tests {
     use super::*;
     use crate::{
-        decision::{LiveOf, Take},
+        decision::LiveOf,
         now::CellNow,
         object::identity::{AppKey, ObjectRef},
     };
@@ -153,6 +159,7 @@ mod tests {
                     by: "jo".into(),
                     at: jiff::Timestamp::UNIX_EPOCH,
                     pushed: false,
+                    applied: false,
                 },
             );
         }

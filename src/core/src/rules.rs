@@ -5,6 +5,7 @@ use crate::{
     now::{AppNow, Now},
     object::identity::{AppKey, ObjectRef},
     plan::{Action, Gate},
+    policy::NOTE,
     run::{Freeze, Run, Sync},
     sheet::{Command, Refusal},
     text,
@@ -241,8 +242,27 @@ fn freeze(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> 
         {
             return Err(refusal);
         }
+        let found = run.apps.get(key).and_then(|app| app.found.as_ref());
+        let unreadable = now.apps.get(key).is_some_and(AppNow::note_unreadable);
+        if unreadable && found.is_none() {
+            return Err(unreadable_note(key));
+        }
     }
     Ok(())
+}
+
+/// A note that says nothing is written over by nobody: what it found may be the only way back.
+pub fn unreadable_note(key: &AppKey) -> Refusal {
+    let (name, namespace) = (&key.name, &key.namespace);
+    Refusal::new(
+        2,
+        text::line(&format!(
+            "{key} carries a note of a freeze ({NOTE}) that cannot be read: what it found is not known"
+        )),
+        text::line(&format!(
+            "read it (`kubectl get application {name} -n {namespace} -o yaml`), put back by hand the auto-sync that is meant to stand, and take the note away (`kubectl annotate application {name} -n {namespace} {NOTE}-`)"
+        )),
+    )
 }
 
 /// Who froze an Application, where this journal did not, and the ways out of it in the order in which they are to be tried.

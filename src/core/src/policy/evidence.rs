@@ -188,7 +188,8 @@ fn upper_end(auto: &mut AutoSync, application: &Value, standing: &[StandingChang
     let touched = managed
         .entries
         .iter()
-        .filter(|e| e.manager != FIELD_MANAGER)
+        // A freeze whose note is gone left the switch behind; what else trueup writes says nothing of it.
+        .filter(|e| e.manager != FIELD_MANAGER || e.owns(&switch))
         .filter_map(|e| e.time.map(|t| (t, e)))
         .filter(|(t, _)| not_before.is_none_or(|n| *t > n));
     let entry = touched

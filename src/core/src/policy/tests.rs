@@ -161,6 +161,45 @@ fn never_seen_on_is_absent_and_rolling_sync_is_no_proof() {
     assert_eq!(auto.off_not_before, None);
 }
 
+/// The note of a freeze is gone, and the switch that it set is there.
+#[test]
+fn the_switch_that_trueup_set_says_by_when_it_was_off() {
+    let mut app = application(Some(json!({"automated": {"enabled": false}})));
+    let entry = |fields: Value| {
+        json!({"manager": super::FIELD_MANAGER, "operation": "Update", "time": "2026-11-20T03:00:00Z",
+            "fieldsType": "FieldsV1", "fieldsV1": fields})
+    };
+    app["metadata"]["managedFields"] = json!([entry(
+        json!({"f:spec": {"f:syncPolicy": {"f:automated": {"f:enabled": {}}}}})
+    )]);
+    let by = Some("2026-11-20T03:00:00Z".parse().unwrap());
+    assert_eq!(auto_sync(&app, None, &[]).off_not_after, by);
+    app["metadata"]["managedFields"] =
+        json!([entry(json!({"f:metadata": {"f:annotations": {"f:a": {}}}}))]);
+    assert_eq!(auto_sync(&app, None, &[]).off_not_after, None);
+}
+
+#[test]
+fn a_note_that_cannot_be_read_is_told_from_none() {
+    let mut app = application(None);
+    assert_eq!(Note::unreadable(&app), None);
+    app["metadata"]["annotations"] = json!({NOTE: "garbage\u{1b}[2J"});
+    let why = Note::unreadable(&app).unwrap();
+    assert!(
+        why.contains("garbage") && !why.contains('\u{1b}'),
+        "{why:?}"
+    );
+    let note = Note::new(
+        &app,
+        Freeze::NoteOnly,
+        "INC-1",
+        "ann",
+        Timestamp::UNIX_EPOCH,
+    );
+    app["metadata"]["annotations"][NOTE] = json!(serde_json::to_string(&note).unwrap());
+    assert_eq!(Note::unreadable(&app), None);
+}
+
 #[test]
 fn targets_read_as_plans_write_them() {
     for (text, want) in [

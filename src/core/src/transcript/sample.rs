@@ -320,6 +320,7 @@ fn decide(pen: &mut Pen) {
             by: OPERATOR.into(),
             at: pen.now,
             pushed: false,
+            applied: false,
         })
         .collect();
     pen.write(Event::Decided { decisions });

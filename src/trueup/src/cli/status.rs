@@ -427,6 +427,7 @@ async fn foreign_note(settings: &Settings) -> bool {
         note.as_ref()
             .zip(key.as_ref())
             .is_some_and(|both| !ours(both))
+            || Note::unreadable(object).is_some()
     };
     found.is_ok_and(|(all, _, _)| all.iter().any(|object| foreign(object)))
 }
@@ -442,6 +443,14 @@ async fn from_cluster(settings: &Settings, line: bool, named: Option<&str>) -> i
         Ok(found) => found,
         Err(error) => return give_up(settings, &error.into()),
     };
+    let unreadable: Vec<(String, String)> = applications
+        .iter()
+        .filter_map(|object| {
+            let key = AppKey::from_object(object).ok()?;
+            Some((key.to_string(), Note::unreadable(object)?))
+        })
+        .filter(|_| named.is_none())
+        .collect();
     let notes: Vec<(String, Note)> = applications
         .iter()
         .filter_map(|object| {
@@ -462,34 +471,39 @@ async fn from_cluster(settings: &Settings, line: bool, named: Option<&str>) -> i
         );
     }
     if settings.output == Output::Json {
-        let frozen: Vec<Value> = notes
+        let readable = notes
             .iter()
-            .map(|(key, note)| json!({"application": key, "incident": note.incident, "by": note.by, "since": note.at, "found": note.found, "restore": note.restore}))
-            .collect();
+            .map(|(key, note)| json!({"application": key, "incident": note.incident, "by": note.by, "since": note.at, "found": note.found, "restore": note.restore}));
+        let unreadable = unreadable
+            .iter()
+            .map(|(key, why)| json!({"application": key, "unreadable": why}));
+        let frozen: Vec<Value> = readable.chain(unreadable).collect();
         print_json(&json!({
             "apiVersion": trueup_core::API_VERSION, "kind": "Status", "incident": named, "stage": null, "frozen": frozen,
         }));
-    } else if notes.is_empty() {
+    } else if notes.is_empty() && unreadable.is_empty() {
         let _ = writeln!(
             output::stdout(),
             "no incident in {} and no frozen Application on the cluster",
             settings.state_dir.display()
         );
     } else if line {
-        let _ = writeln!(output::stdout(), "{}", notes_line(&notes));
+        let _ = writeln!(output::stdout(), "{}", notes_line(&notes, &unreadable));
     } else {
-        let rows: Vec<Vec<String>> = notes
-            .iter()
-            .map(|(key, note)| {
-                vec![
-                    key.clone(),
-                    note.incident.clone(),
-                    note.by.clone(),
-                    note.at.to_string(),
-                    note.restore.to_string(),
-                ]
-            })
-            .collect();
+        let readable = notes.iter().map(|(key, note)| {
+            vec![
+                key.clone(),
+                note.incident.clone(),
+                note.by.clone(),
+                note.at.to_string(),
+                note.restore.to_string(),
+            ]
+        });
+        let unreadable = unreadable.iter().map(|(key, why)| {
+            let why = format!("its note cannot be read: {why}");
+            vec![key.clone(), "?".into(), "?".into(), "?".into(), why]
+        });
+        let rows: Vec<Vec<String>> = readable.chain(unreadable).collect();
         output::table(
             &mut output::stdout(),
             0,
@@ -497,21 +511,26 @@ async fn from_cluster(settings: &Settings, line: bool, named: Option<&str>) -> i
             &rows,
         );
     }
-    i32::from(!notes.is_empty())
+    i32::from(!notes.is_empty() || !unreadable.is_empty())
 }
 
 /// What the notes say, in one line for the channel.
-fn notes_line(notes: &[(String, Note)]) -> String {
+fn notes_line(notes: &[(String, Note)], unreadable: &[(String, String)]) -> String {
     let mut incidents: Vec<&str> = notes.iter().map(|(_, n)| n.incident.as_str()).collect();
     incidents.sort_unstable();
     incidents.dedup();
     let names: Vec<&str> = notes.iter().map(|(key, _)| key.as_str()).collect();
-    text::line(&format!(
-        "{} · {} frozen: {} · known from their notes alone",
-        incidents.join(", "),
-        notes.len(),
-        names.join(", ")
-    ))
+    let mut parts = Vec::new();
+    if !notes.is_empty() {
+        parts.push(incidents.join(", "));
+        parts.push(format!("{} frozen: {}", notes.len(), names.join(", ")));
+    }
+    if !unreadable.is_empty() {
+        let names: Vec<&str> = unreadable.iter().map(|(key, _)| key.as_str()).collect();
+        parts.push(format!("note not readable: {}", names.join(", ")));
+    }
+    parts.push("known from their notes alone".into());
+    text::line(&parts.join(" · "))
 }
 
 #[cfg(test)]

@@ -292,6 +292,9 @@ async fn noted(
             );
         };
         let Some(note) = Note::of(&application) else {
+            if Note::unreadable(&application).is_some() {
+                return Err(rules::unreadable_note(&key).into());
+            }
             return Err(Refusal::new(
                 5,
                 format!("{key} carries no note of a freeze"),

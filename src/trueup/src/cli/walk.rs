@@ -6,7 +6,7 @@ use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Decision, LiveOf, Take},
     event::{Armed, Effect},
-    now::Now,
+    now::{CellNow, Now},
     object::{identity::AppKey, path::Pattern},
     plan::{ExpectSync, Plan, PlannedDecision},
     run::{Freeze, Run},
@@ -513,10 +513,16 @@ fn touched(cells: &[CellKey], run: &Run, now: &Now) -> Option<Ended> {
             .as_ref()
             .map_or_else(|| "(absent)".to_owned(), text::value)
     };
-    let is = now.cells.get(*first).map(|cell| &cell.sides);
-    let is = is.map_or_else(String::new, |sides| {
-        format!(": Git {}, live {} now", side(&sides.git), side(&sides.live))
-    });
+    let decision = run.decisions.get(*first);
+    let is = match now.cells.get(*first) {
+        None => String::new(),
+        Some(cell) if decision.is_some_and(|decision| cell.rule_gone(decision)) => {
+            ": the rule that ignores it is gone from Git".into()
+        }
+        Some(CellNow { sides, .. }) => {
+            format!(": Git {}, live {} now", side(&sides.git), side(&sides.live))
+        }
+    };
     let by = run
         .shaken
         .get(*first)

@@ -47,6 +47,10 @@ impl Engine {
         for repository in looked_for {
             run = self.record(Event::InGit { repository })?;
         }
+        let cells = now.brought(&run);
+        if !cells.is_empty() {
+            run = self.record(Event::InCluster { cells })?;
+        }
         let mut pushers = BTreeMap::new();
         for Foreign {
             application,
@@ -158,21 +162,23 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
         let Some(cell) = now.cells.get(key) else {
             continue;
         };
-        if decision.stands(&cell.sides) {
+        if cell.upholds(decision) {
             continue;
         }
         let seen = before_others(run, decision, &cell.sides);
+        let rule_gone = cell.rule_gone(decision);
+        let (what, who) = if rule_gone {
+            let what = "the rule that ignores it is gone from Git".to_owned();
+            (what, A_PUSH.to_owned())
+        } else {
+            (moved(&seen, cell), author(&seen, cell))
+        };
         found.push(Foreign {
             application: Some(key.application.clone()),
-            what: text::line(&format!(
-                "{} {}: {}",
-                key.object,
-                key.field,
-                moved(&seen, cell)
-            )),
-            who: author(&seen, cell),
+            what: text::line(&format!("{} {}: {}", key.object, key.field, what)),
+            who,
             cell: Some(key.clone()),
-            in_git: seen.git != cell.sides.git,
+            in_git: rule_gone || seen.git != cell.sides.git,
         });
     }
     for key in &run.scope {
@@ -195,18 +201,11 @@ fn before_others(run: &Run, decision: &Decision, now: &Sides) -> Sides {
     let pushed = run.ops.values().any(|op| {
         op.done() && matches!(op.effect, Effect::Push { .. }) && op.intended_at >= decision.at
     });
-    let synced = run.apps.get(&decision.cell.application).is_some_and(|app| {
-        let Sync::Verified { op, .. } = &app.sync else {
-            return false;
-        };
-        let op = run.ops.get(op);
-        op.is_some_and(|op| op.intended_at >= decision.at)
-    });
     let mut seen = decision.seen.clone();
     if pushed || decision.git_met(now) {
         seen.git = wanted(&decision.git, &seen.git);
     }
-    if synced {
+    if run.synced_since(decision) {
         seen.live = wanted(&decision.live, &seen.live);
     }
     seen

@@ -90,6 +90,7 @@ impl Engine {
             by: self.setting.operator.clone(),
             at: self.ports.clock.now(),
             pushed: false,
+            applied: false,
         })
     }
 }

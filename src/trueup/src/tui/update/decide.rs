@@ -35,9 +35,9 @@ pub fn first_open_copy(model: &Model) -> usize {
         .cells
         .iter()
         .position(|cell| {
-            let sides = model.now().cells.get(cell).map(|c| &c.sides);
-            match (model.run().decisions.get(cell), sides) {
-                (Some(decision), Some(sides)) => !decision.stands(sides),
+            let now = model.now().cells.get(cell);
+            match (model.run().decisions.get(cell), now) {
+                (Some(decision), Some(now)) => !now.upholds(decision),
                 (decision, _) => decision.is_none(),
             }
         })
@@ -560,7 +560,7 @@ fn withdrawn_by_world(model: &Model, cell: &CellKey) -> bool {
     let now = model.now().cells.get(cell);
     let decision = model.run().decisions.get(cell);
     now.zip(decision)
-        .is_some_and(|(now, decision)| !decision.stands(&now.sides))
+        .is_some_and(|(now, decision)| !now.upholds(decision))
 }
 
 /// Fields that were written together and are about to be decided apart.

@@ -97,7 +97,7 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
             let put_off = |take: &Take| matches!(take, Take::Later(_) | Take::Ignore);
             let other =
                 !same || (put_off(take) || put_off(&decision.take)) && decision.take != *take;
-            other && decision.stands(&cell.sides)
+            other && cell.upholds(decision)
         });
         if differs {
             otherwise.push(key.clone());
@@ -182,7 +182,7 @@ fn git_after(model: &Model, chosen: &HashMap<&CellKey, Wanted>) -> HashSet<Strin
     let after = model.now().cells.iter().filter_map(|(key, cell)| {
         let decided = || {
             let decision = model.run().decisions.get(key)?;
-            decision.stands(&cell.sides).then_some(&decision.git)
+            cell.upholds(decision).then_some(&decision.git)
         };
         match chosen.get(key).or_else(decided) {
             Some(Wanted::Value(value)) => Some(value.to_string()),

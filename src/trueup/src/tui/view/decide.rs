@@ -440,7 +440,7 @@ fn decisions(model: &Model, question: &QuestionNow, doc: &mut Doc) {
             .now()
             .cells
             .get(cell)
-            .is_none_or(|now| decision.stands(&now.sides));
+            .is_none_or(|now| now.upholds(decision));
         let (role, mark) = if stands {
             (Role::Good, "✓")
         } else {

@@ -1,0 +1,224 @@
+//! What is owed before an incident can end, as far as its journal tells.
+
+use super::*;
+
+impl Run {
+    /// Who has an Application that is left frozen on purpose, and until when.
+    pub fn stays_frozen(&self, key: &AppKey) -> Option<&Later> {
+        self.decisions
+            .values()
+            .filter(|decision| decision.cell.application == *key)
+            .find_map(|decision| match &decision.take {
+                Take::Later(later) if later.how == How::StayFrozen => Some(later),
+                _ => None,
+            })
+    }
+
+    /// Whether something is owed that somebody else can settle without this journal: a look tells ([`crate::now::Now::owed`]).
+    pub fn owes_a_thaw(&self) -> bool {
+        let mut owed = self.obligations().into_iter();
+        self.closed.is_some() && owed.any(|owed| owed.id.starts_with("frozen:"))
+    }
+
+    /// What we still owe, derived from what was done.
+    pub fn obligations(&self) -> Vec<Obligation> {
+        let mut owed = Vec::new();
+        for (key, app) in &self.apps {
+            if app.freeze.is_set() || matches!(app.freeze, Freeze::Lost { .. }) {
+                let parked = app.parked.as_ref().map(|p| (&p.owner, &p.until));
+                let handed = parked.or_else(|| {
+                    let later = self.stays_frozen(key)?;
+                    Some((&later.owner, &later.until))
+                });
+                owed.push(Obligation {
+                    id: format!("frozen:{key}"),
+                    what: match &app.freeze {
+                        Freeze::Lost { why } => format!("the freeze of {key} is lost: {why}"),
+                        freeze => format!("{key} is frozen ({})", freeze.word()),
+                    },
+                    application: Some(key.clone()),
+                    owner: handed.map(|(owner, _)| owner.clone()),
+                    until: handed.map(|(_, until)| until.clone()),
+                    blocks_close: handed.is_none(),
+                    settle: match (parked, handed) {
+                        (Some(_), _) if self.closed.is_none() => Obligation::TAKE_UP,
+                        (None, Some(_)) if self.closed.is_none() => Obligation::DECIDE,
+                        _ => "thaw",
+                    }
+                    .into(),
+                });
+            }
+            let broken = match &app.thaw {
+                Thaw::Broken { why, .. } => Some(format!("{key} did not stay as thawed: {why}")),
+                _ => app.policy_moved.as_ref().map(|why| format!("{key} {why}")),
+            };
+            if let Some(what) = broken {
+                owed.push(Obligation {
+                    id: format!("thaw:{key}"),
+                    what,
+                    application: Some(key.clone()),
+                    owner: None,
+                    until: None,
+                    blocks_close: true,
+                    settle: "freeze".into(),
+                });
+            }
+            for (gate, state) in &app.gates {
+                // A red gate that glass was broken for is owed as the review of that glass.
+                let glass = self.glass_for(key, gate).is_some();
+                if let (Some(why), false) = (state.late(), glass) {
+                    owed.push(Obligation {
+                        id: format!("gate:{key}:{gate}"),
+                        what: format!("gate {gate} after {key} did not become green: {why}"),
+                        application: Some(key.clone()),
+                        owner: None,
+                        until: None,
+                        blocks_close: true,
+                        settle: Obligation::GATE.into(),
+                    });
+                }
+            }
+        }
+        for (id, op) in self.open_ops() {
+            owed.push(Obligation {
+                id: format!("open:{id}"),
+                what: format!(
+                    "it is not known whether this {} happened (op {id})",
+                    op.effect.verb()
+                ),
+                application: op.effect.application().cloned(),
+                owner: None,
+                until: None,
+                blocks_close: true,
+                settle: "look".into(),
+            });
+        }
+        if self.pushed_unmerged() {
+            owed.push(Obligation {
+                id: "unmerged".into(),
+                what: "the change is pushed to a branch of its own and not merged".into(),
+                application: None,
+                owner: None,
+                until: None,
+                blocks_close: true,
+                settle: "merge".into(),
+            });
+        }
+        for glass in self.broken_glass.iter().filter(|g| g.reviewed.is_none()) {
+            owed.push(Obligation {
+                id: format!("glass:{}", glass.what),
+                what: format!("glass was broken and not reviewed: {}", glass.what),
+                application: glass.application.clone(),
+                owner: None,
+                until: None,
+                blocks_close: true,
+                settle: "review".into(),
+            });
+        }
+        for decision in self.acted_and_not_pushed() {
+            owed.push(self.act_owed(&decision.cell));
+        }
+        for decision in self.decisions.values() {
+            if let Take::Later(later) = &decision.take {
+                let how = match later.how {
+                    How::KeepLive => "kept live for now, to be removed from Git",
+                    How::GitNow => "Git won for now, to be followed up",
+                    How::StayFrozen => "undecided, stays frozen",
+                };
+                owed.push(Obligation {
+                    id: format!("later:{}:{}", decision.cell.object, decision.cell.field),
+                    what: format!("{} {}: {how}", decision.cell.object, decision.cell.field),
+                    application: Some(decision.cell.application.clone()),
+                    owner: Some(later.owner.clone()),
+                    until: Some(later.until.clone()),
+                    blocks_close: false,
+                    settle: "hand over".into(),
+                });
+            }
+        }
+        owed
+    }
+
+    /// Whether an Application was frozen by another incident, and nothing of it was decided here.
+    pub fn only_taken_over(&self, key: &AppKey) -> bool {
+        let taken = |op: &Op| matches!(&op.effect, Effect::Freeze { application, from: Some(_), .. } if application == key);
+        self.ops.values().any(|op| op.done() && taken(op))
+            && !self.decisions.keys().any(|cell| cell.application == *key)
+    }
+
+    /// The debt of a live action. Who took over the Application took it over too.
+    pub(crate) fn act_owed(&self, cell: &CellKey) -> Obligation {
+        let app = self.apps.get(&cell.application);
+        let parked = app.and_then(|app| app.parked.as_ref());
+        Obligation {
+            id: format!("act:{}:{}", cell.object, cell.field),
+            what: format!(
+                "{} {} was set by a live action and is not in Git",
+                cell.object, cell.field
+            ),
+            application: Some(cell.application.clone()),
+            owner: parked.map(|parked| parked.owner.clone()),
+            until: parked.map(|parked| parked.until.clone()),
+            blocks_close: parked.is_none(),
+            settle: "push it, or put it back".into(),
+        }
+    }
+
+    /// Fields that a live action set.
+    pub fn acted(&self) -> impl Iterator<Item = &CellKey> {
+        self.ops.values().filter(|op| op.done()).filter_map(|op| {
+            let Effect::Act { cell, .. } = &op.effect else {
+                return None;
+            };
+            cell.as_ref()
+        })
+    }
+
+    /// Whether a field stands as it stood before the first live action on it.
+    pub fn as_before_acts(&self, key: &CellKey, live: Option<&serde_json::Value>) -> bool {
+        let mut done = self.op_order.iter().filter_map(|id| self.ops.get(id));
+        let first = done.find(|op| {
+            let on = |effect: &Effect| matches!(effect, Effect::Act { cell: Some(cell), .. } if cell.is_same(key));
+            op.done() && on(&op.effect)
+        });
+        // A field that was not there has null in the guard.
+        let before = first.and_then(|op| op.guard.facts.get(&key.field.to_string()));
+        before.is_some_and(|before| live.unwrap_or(&serde_json::Value::Null) == before)
+    }
+
+    /// What a live action set and no push has taken to Git since.
+    pub fn acted_and_not_pushed(&self) -> impl Iterator<Item = &Decision> {
+        let done = || self.ops.values().filter(|op| op.done());
+        self.decisions.values().filter(move |decision| {
+            let acted = self.acted().any(|cell| cell.is_same(&decision.cell));
+            let pushed = done().any(|op| {
+                matches!(op.effect, Effect::Push { .. }) && op.intended_at >= decision.at
+            });
+            acted && decision.changes_git() && !pushed
+        })
+    }
+
+    /// A push to a branch of our own whose merge has not been seen.
+    pub fn pushed_unmerged(&self) -> bool {
+        let pushed = self
+            .op_order
+            .iter()
+            .rev()
+            .filter_map(|id| self.ops.get(id))
+            .find(|op| op.done() && matches!(op.effect, Effect::Push { .. }));
+        match pushed.map(|op| (&op.effect, &op.outcome)) {
+            Some((
+                Effect::Push {
+                    tracked: false,
+                    repository,
+                    ..
+                },
+                Some((_, at)),
+            )) => {
+                let _ = at;
+                !self.landed.contains_key(repository)
+            }
+            _ => false,
+        }
+    }
+}

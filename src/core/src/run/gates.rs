@@ -1,0 +1,280 @@
+//! The gates after each sync: what was sampled of them, for how long, and what is still to pass.
+
+use super::*;
+
+/// The samples of one gate after one sync.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GateRun {
+    pub spec: Option<Gate>,
+    pub hold: Span,
+    pub every: Span,
+    pub within: Span,
+    pub started_at: Option<Timestamp>,
+    pub samples: Vec<Sample>,
+    /// First sample of the unbroken green streak.
+    pub green_since: Option<Timestamp>,
+    pub streak: u32,
+    pub passed: Option<Timestamp>,
+    pub timed_out: Option<String>,
+    /// How long it was looked at: what `within` counts. While nobody looked, nothing was waited for.
+    pub waited: Duration,
+    /// Up to when that is counted.
+    pub counted_to: Option<Timestamp>,
+    /// When nobody looked, each as long as a few samples at least.
+    pub away: Vec<Away>,
+}
+
+/// A time in which a gate was waited for by nobody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Away {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// The process was gone; otherwise the machine slept, or the walk stood still at something else.
+    pub gone: bool,
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lasted = self.to.duration_since(self.from).as_secs().max(0);
+        let why = match self.gone {
+            true => "trueup was not running",
+            false => "no sample was taken",
+        };
+        write!(
+            f,
+            "looked away for {} ({why})",
+            Span::seconds(lasted.unsigned_abs())
+        )
+    }
+}
+
+/// An answer is not waited for longer than this: what comes later was not asked in time.
+const ANSWER: Duration = Duration::from_secs(60);
+
+impl GateRun {
+    /// Counts the time up to `at` as waited, or as time in which nobody looked.
+    pub(super) fn count_to(&mut self, at: Timestamp, gone: bool) {
+        let Some(from) = self.counted_to.or(self.started_at) else {
+            return;
+        };
+        self.counted_to = Some(at);
+        let Ok(lasted) = Duration::try_from(at.duration_since(from)) else {
+            return;
+        };
+        let few = self.every.0 * 2 + Duration::from_secs(1);
+        if gone || lasted > few + ANSWER {
+            if lasted > few {
+                self.away.push(Away { from, to: at, gone });
+            }
+        } else {
+            self.waited += lasted;
+        }
+    }
+
+    /// Since when it would have been waited for, had nobody ever looked away.
+    pub fn waits_since(&self) -> Option<Timestamp> {
+        let counted = self.counted_to.or(self.started_at)?;
+        counted.checked_sub(self.waited).ok()
+    }
+
+    pub(super) fn take(&mut self, sample: &Sample, at: Timestamp) {
+        self.count_to(at, false);
+        let gap = self.samples.last().is_some_and(|last| {
+            let limit = self.every.0.as_secs_f64() * 2.0 + 1.0;
+            sample.at.duration_since(last.at).as_secs_f64() > limit
+        });
+        if gap || sample.verdict != Verdict::Green {
+            self.break_streak();
+        }
+        if sample.verdict == Verdict::Green {
+            self.green_since.get_or_insert(sample.at);
+            self.streak += 1;
+        }
+        self.samples.push(sample.clone());
+    }
+
+    /// Whether it asks that nobody writes, and so rests on a watch without gaps.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(&self.spec, Some(Gate::Measured(gate)) if gate.quiet.is_some())
+    }
+
+    pub(super) fn break_streak(&mut self) {
+        if self.passed.is_none() {
+            self.green_since = None;
+            self.streak = 0;
+        }
+    }
+
+    /// Why it was not green in time, and when that was seen; `None` while it is waited for, and once it passed.
+    pub fn late(&self) -> Option<String> {
+        let why = self.timed_out.as_ref().filter(|_| self.passed.is_none())?;
+        Some(match self.samples.last() {
+            Some(last) => format!("{why} (seen {} UTC)", last.at.strftime("%-d %b %H:%M:%S")),
+            None => why.clone(),
+        })
+    }
+
+    /// Green for as long as asked, seen at least twice.
+    pub fn held(&self) -> bool {
+        match (self.green_since, self.samples.last()) {
+            (Some(since), Some(last)) => {
+                self.streak >= 2 && last.at.duration_since(since).unsigned_abs() >= self.hold.0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Run {
+    /// The gates that follow the sync of an Application.
+    pub fn gates_after(&self, app: &AppKey) -> Vec<String> {
+        let planned = self
+            .plan
+            .iter()
+            .flat_map(|plan| &plan.sync)
+            .find(|step| self.named(&step.application) == Some(app));
+        match planned {
+            Some(step) if self.order.is_empty() => {
+                let asked = |name: &&String| !self.removed_gates.contains_key(*name);
+                step.then.iter().filter(asked).cloned().collect()
+            }
+            // The gates of the steps of a plan are theirs, and what somebody saw after them is said of them.
+            None if self.unlisted(app) => vec!["healthy".to_owned()],
+            _ => {
+                let mut gates = vec!["healthy".to_owned()];
+                if self.sync_order().last() == Some(app) {
+                    gates.extend(self.gates.keys().filter(|name| *name != "healthy").cloned());
+                }
+                gates
+            }
+        }
+    }
+
+    /// The Applications after whose sync a person is asked for this gate now: synced as shown, every measured gate settled,
+    /// and nobody has said yet what they saw.
+    pub fn to_attest(&self, gate: &str) -> Vec<AppKey> {
+        let asked = |key: &&AppKey| {
+            self.gates_after(key).iter().any(|name| name == gate)
+                && self.gate_to_pass(key).is_none()
+                && self.apps.get(*key).is_some_and(|app| {
+                    matches!(app.sync, Sync::Verified { .. }) && !app.attested.contains_key(gate)
+                })
+        };
+        self.scope.iter().filter(asked).cloned().collect()
+    }
+
+    /// What was not looked at up to this moment: a line for each gate that was waited for.
+    pub fn looked_away(&self, until: Timestamp) -> Vec<String> {
+        let gates = |(key, app): (&'_ AppKey, &'_ AppRun)| {
+            let ended = |(gate, state): (&String, &GateRun)| {
+                let away = state.away.iter().find(|away| away.to == until)?;
+                Some(format!("gate {gate} after {}: {away}", key.name))
+            };
+            app.gates.iter().filter_map(ended).collect::<Vec<_>>()
+        };
+        self.apps.iter().flat_map(gates).collect()
+    }
+
+    /// What is to be said where no gate looks at what the incident is about: that pods are ready, and that nobody writes,
+    /// says nothing of it.
+    pub fn no_symptom_gate(&self) -> Option<&'static str> {
+        let looks = |name: &String| match self.gates.get(name) {
+            Some(Gate::Manual(_)) => true,
+            Some(Gate::Measured(gate)) => {
+                gate.prometheus.is_some()
+                    || gate.http.is_some()
+                    || gate.command.is_some()
+                    || gate.field.is_some()
+            }
+            None => false,
+        };
+        let mut gates = self.scope.iter().flat_map(|key| self.gates_after(key));
+        let said = match self.closed.is_some() {
+            true => {
+                "no gate looked at the symptom, only at health: whether it is over, nothing here tells"
+            }
+            false => {
+                "no gate looks at the symptom, only at health: add one (`gates` in the plan, `a` on the Sync screen), or look by hand"
+            }
+        };
+        (!self.scope.is_empty() && !gates.any(|name| looks(&name))).then_some(said)
+    }
+
+    /// Whether a gate was begun and neither passed nor ran out of time.
+    pub fn waits_for_a_gate(&self) -> bool {
+        let gates = self.walking().flat_map(|(_, app)| app.gates.values());
+        gates.into_iter().any(|state| {
+            state.started_at.is_some() && state.passed.is_none() && state.timed_out.is_none()
+        })
+    }
+
+    /// The first gate after the sync of an Application that is measured, did not pass, and that no glass was broken for.
+    pub fn gate_to_pass(&self, key: &AppKey) -> Option<String> {
+        let app = self.apps.get(key)?;
+        self.gates_after(key).into_iter().find(|gate| {
+            !matches!(self.gates.get(gate), Some(Gate::Manual(_)))
+                && app
+                    .gates
+                    .get(gate)
+                    .is_none_or(|state| state.passed.is_none())
+                && self.glass_for(key, gate).is_none()
+        })
+    }
+
+    /// The glass that was broken for a gate after the sync of this Application that was made last.
+    pub fn glass_for(&self, key: &AppKey, gate: &str) -> Option<&BrokenGlass> {
+        let sync = self.apps.get(key).and_then(|app| app.sync.op());
+        self.broken_glass.iter().rfind(|glass| {
+            glass.what == gate
+                && (glass.application.is_none()
+                    || glass.application.as_ref() == Some(key) && glass.after.as_ref() == sync)
+        })
+    }
+
+    /// Whether glass was broken for a sync whose effect cannot be predicted; glass for a gate is none for that.
+    pub fn glass_for_sync(&self, key: &AppKey) -> bool {
+        let what = unpredicted(key);
+        self.broken_glass.iter().any(|glass| glass.what == what)
+    }
+
+    /// The gate that the walk stands still at after the sync of an Application: it was not green in time.
+    pub fn late_gate(&self, key: &AppKey) -> Option<String> {
+        let app = self.apps.get(key)?;
+        let late = |gate: &String| {
+            app.gates
+                .get(gate)
+                .is_some_and(|state| state.late().is_some())
+                && self.glass_for(key, gate).is_none()
+        };
+        self.gates_after(key).into_iter().find(late)
+    }
+
+    /// The gates of which one fresh sample is taken before these are thawed, and those that are not sampled because glass
+    /// was broken for them. Gates follow a sync: what was not synced has none.
+    pub fn gates_before_thaw<'a>(
+        &'a self,
+        applications: &[AppKey],
+    ) -> (BTreeSet<String>, Vec<&'a BrokenGlass>) {
+        let synced = applications.iter().filter(|key| {
+            let app = self.apps.get(*key);
+            app.is_some_and(|app| matches!(app.sync, Sync::Verified { .. }))
+        });
+        let measured = synced
+            .flat_map(|key| {
+                self.gates_after(key)
+                    .into_iter()
+                    .map(move |name| (key, name))
+            })
+            .filter(|(_, name)| !matches!(self.gates.get(name), Some(Gate::Manual(_))));
+        let (mut sampled, mut broken) = (BTreeSet::new(), Vec::new());
+        for (key, name) in measured {
+            match self.glass_for(key, &name) {
+                Some(glass) => broken.push(glass),
+                None => {
+                    sampled.insert(name);
+                }
+            }
+        }
+        (sampled, broken)
+    }
+}

@@ -1,0 +1,142 @@
+//! What the walk brought about and somebody takes back: in Git, in the cluster, as a rule. It is asked again, and nothing does it
+//! once more by itself.
+
+use super::*;
+
+/// A colleague takes back on the tracked branch what was pushed: no plan undoes that by itself.
+#[test]
+fn what_was_pushed_and_taken_back_is_asked_again() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan();
+    let on = ["--write", "all", "--attest", SEEN];
+    bench.walk(4, &plan, &["--write", "all"]);
+    let clone = bench.somebody("reverts");
+    bench.git(&clone, &["revert", "--no-edit", "HEAD"]);
+    bench.git(&clone, &["push", "-q", "origin", "main"]);
+    let head = bench.lab.git(&["rev-parse", "main"]);
+    let head = head.trim();
+    for _ in 0..2 {
+        let open = bench.walk(4, &plan, &on);
+        let reason = open["reason"].as_str().unwrap();
+        assert_eq!(open["stage"], "decide", "{open}");
+        assert!(
+            reason.contains("ann <ann@example.org> with ")
+                && reason.contains(&head[..7])
+                && reason.contains("Revert"),
+            "{reason}"
+        );
+        assert_eq!(bench.lab.git(&["rev-parse", "main"]).trim(), head);
+    }
+    assert!(bench.document(1, "Status", &["status"])["undecided"].as_u64() > Some(0));
+    let told = bench.ends(1, &["status"]).out;
+    assert!(told.contains("ann <ann@example.org>"), "{told}");
+    let transcript = bench.ends(0, &["export", "INC-441"]).out;
+    assert!(transcript.contains("ann <ann@example.org>"), "{transcript}");
+    // Who says so has the same once more.
+    let mut again = vec!["--replan", "agreed with ann: the hotfix stays"];
+    again.extend(on);
+    bench.walk(0, &plan, &again);
+    bench.assert_recovered();
+}
+
+/// A colleague takes back in the cluster what a sync of ours brought: what stood when it was decided stands again, and it is asked
+/// all the same.
+#[test]
+fn what_was_synced_and_taken_back_is_asked_again() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan();
+    let on = ["--write", "all", "--attest", SEEN];
+    bench.walk(4, &plan, &["--write", "all"]);
+    let algorithm =
+        || bench.get(&["configmap", "auth-config", "-n", "like"])["data"]["JWT_ALGORITHM"].clone();
+    assert_eq!(algorithm(), "RS256");
+    let patch = r#"{"data": {"JWT_ALGORITHM": "HS256"}}"#;
+    bench.kubectl(&[
+        "patch",
+        "configmap",
+        "auth-config",
+        "-n",
+        "like",
+        "--type",
+        "merge",
+        "-p",
+        patch,
+    ]);
+    let synced = bench.application("like-service")["status"]["operationState"]["startedAt"].clone();
+    for _ in 0..2 {
+        let open = bench.walk(4, &plan, &on);
+        assert_eq!(open["stage"], "decide", "{open}");
+        let reason = open["reason"].as_str().unwrap();
+        assert!(
+            reason.contains("Git RS256, live HS256 now; by kubectl-patch"),
+            "{reason}"
+        );
+        assert_eq!(algorithm(), "HS256");
+    }
+    let state = &bench.application("like-service")["status"]["operationState"];
+    assert_eq!(state["startedAt"], synced, "nothing was synced again");
+    assert_eq!(bench.document(1, "Status", &["status"])["undecided"], 1);
+    let mut again = vec!["--replan", "agreed: the hotfix stays"];
+    again.extend(on);
+    bench.walk(0, &plan, &again);
+    bench.assert_recovered();
+}
+
+/// A colleague takes back in Git the rule by which an Application ignores a field.
+#[test]
+fn a_rule_that_was_pushed_and_taken_back_is_asked_again() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let own = fs::read_to_string(bench.own_plan()).unwrap();
+    let ignore = "decisions:
+- on: {kind: ConfigMap, name: auth-config, namespace: like}
+  fields: [\".data.*\"]
+  take: ignore
+  reason: like sets its own
+";
+    let text = own
+        .replace("decisions:\n", ignore)
+        .replace("like-service, then", "like-service, expect: no-change, then")
+        .replace("  expect: {\".data.JWT_ALGORITHM\": RS256, \".data.JWT_PUBLIC_KEY_ID\": key-2024-11-rot}\n", "");
+    assert!(
+        text.contains("ignore") && !text.contains("expect: {\""),
+        "{text}"
+    );
+    let plan = bench.home.path().join("ignore.yaml");
+    fs::write(&plan, text).unwrap();
+    let on = ["--write", "all", "--attest", SEEN];
+    bench.walk(4, &plan, &["--write", "all"]);
+    let clone = bench.somebody("takes the rule back");
+    bench.git(
+        &clone,
+        &["checkout", "-q", "HEAD~1", "--", "argocd/applications.yaml"],
+    );
+    bench.git(&clone, &["commit", "-qm", "no such rule"]);
+    bench.git(&clone, &["push", "-q", "origin", "main"]);
+    let head = bench.lab.git(&["rev-parse", "main"]);
+    for _ in 0..2 {
+        let open = bench.walk(4, &plan, &on);
+        assert_eq!(open["stage"], "decide", "{open}");
+        let reason = open["reason"].as_str().unwrap();
+        assert!(
+            reason.contains("rule that ignores it is gone from Git")
+                && reason.contains("ann <ann@example.org>")
+                && reason.contains("no such rule"),
+            "{reason}"
+        );
+        assert_eq!(bench.lab.git(&["rev-parse", "main"]), head);
+    }
+    let mut again = vec!["--replan", "agreed: like goes on by itself"];
+    again.extend(on);
+    bench.walk(0, &plan, &again);
+    let declared = bench.lab.git(&["show", "main:argocd/applications.yaml"]);
+    assert!(declared.contains("ignoreDifferences"), "{declared}");
+}
