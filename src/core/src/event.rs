@@ -591,10 +591,6 @@ pub enum Event {
     InGit {
         repository: String,
     },
-    /// A look after a sync saw the cluster as decided: whoever puts these cells back does it from here on.
-    InCluster {
-        cells: Vec<CellKey>,
-    },
     OrderSet {
         order: Vec<AppKey>,
         by: String,
@@ -634,6 +630,9 @@ pub enum Event {
         changes: Vec<Changed>,
         /// Changes that were not predicted; the walk stops while there are any.
         surprises: Vec<Changed>,
+        /// Decided cells that it was to change and that hold what was decided: whoever puts one back does it from here on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        brought: Vec<CellKey>,
     },
     GateStarted {
         application: AppKey,

@@ -3,7 +3,7 @@
 use crate::{
     decision::{CellKey, Decision, LiveOf, Sides, Take, Wanted},
     event::{Obligation, Prediction},
-    ids::Commit,
+    ids::{Commit, OpId},
     object::identity::{AppKey, ObjectKey},
     policy::{BY_HAND, Policy},
     run::{Run, Thaw, Touched},
@@ -371,14 +371,15 @@ impl Now {
         })
     }
 
-    /// Decided cells that our sync was to change and that hold what was decided now.
-    pub fn brought(&self, run: &Run) -> Vec<CellKey> {
+    /// Cells of an Application that a sync was to change and that hold what was decided now.
+    pub fn brought(&self, run: &Run, application: &AppKey, sync: &OpId) -> Vec<CellKey> {
+        let asked = run.ops.get(sync).map(|op| op.intended_at);
         let brought = run.decisions.values().filter(|decision| {
             let as_decided = |cell: &CellNow| decision.live_met(&cell.sides);
-            !decision.applied
+            decision.cell.application == *application
                 && decision.changes_live()
+                && asked.is_some_and(|at| at >= decision.at)
                 && self.cells.get(&decision.cell).is_some_and(as_decided)
-                && run.synced_since(decision)
         });
         brought.map(|decision| decision.cell.clone()).collect()
     }

@@ -347,16 +347,6 @@ impl Run {
         })
     }
 
-    /// Whether a sync that was asked for after the decision is verified.
-    pub fn synced_since(&self, decision: &Decision) -> bool {
-        let app = self.apps.get(&decision.cell.application);
-        let Some(Sync::Verified { op, .. }) = app.map(|app| &app.sync) else {
-            return false;
-        };
-        let op = self.ops.get(op);
-        op.is_some_and(|op| op.intended_at >= decision.at)
-    }
-
     /// Writes of which it is not certain whether they happened.
     pub fn open_ops(&self) -> impl Iterator<Item = (&OpId, &Op)> {
         self.op_order
@@ -465,7 +455,7 @@ impl Run {
     }
 
     /// Whether a plan names steps, and none for this Application: it is synced after them.
-    fn unlisted(&self, app: &AppKey) -> bool {
+    pub fn unlisted(&self, app: &AppKey) -> bool {
         let steps = self.plan.iter().flat_map(|plan| &plan.sync);
         let mut named = steps.map(|step| self.named(&step.application)).peekable();
         self.order.is_empty() && named.peek().is_some() && named.all(|step| step != Some(app))

@@ -244,13 +244,6 @@ impl Run {
                     }
                 }
             }
-            Event::InCluster { cells } => {
-                for cell in cells {
-                    if let Some(decision) = self.decisions.get_mut(cell) {
-                        decision.applied = true;
-                    }
-                }
-            }
             Event::OrderSet { order, .. } => self.order.clone_from(order),
             Event::GateAdded { gate, spec, .. } => {
                 let before = self.gates.insert(gate.clone(), spec.clone());
@@ -301,7 +294,13 @@ impl Run {
                 op,
                 changes,
                 surprises,
+                brought,
             } => {
+                for cell in brought {
+                    if let Some(decision) = self.decisions.get_mut(cell) {
+                        decision.applied = true;
+                    }
+                }
                 let app = self.app(application);
                 if let Sync::Finished { revision, .. } = &app.sync {
                     let revision = revision.clone();

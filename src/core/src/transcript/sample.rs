@@ -457,6 +457,7 @@ fn sync(pen: &mut Pen, name: &str) {
         op: OpId(op),
         changes,
         surprises: Vec::new(),
+        brought: Vec::new(),
     });
     let gates: &[&str] = match name {
         "auth" => &[],

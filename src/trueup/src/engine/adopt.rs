@@ -47,10 +47,6 @@ impl Engine {
         for repository in looked_for {
             run = self.record(Event::InGit { repository })?;
         }
-        let cells = now.brought(&run);
-        if !cells.is_empty() {
-            run = self.record(Event::InCluster { cells })?;
-        }
         let mut pushers = BTreeMap::new();
         for Foreign {
             application,
@@ -205,7 +201,7 @@ fn before_others(run: &Run, decision: &Decision, now: &Sides) -> Sides {
     if pushed || decision.git_met(now) {
         seen.git = wanted(&decision.git, &seen.git);
     }
-    if run.synced_since(decision) {
+    if decision.applied {
         seen.live = wanted(&decision.live, &seen.live);
     }
     seen

@@ -333,6 +333,7 @@ impl Engine {
         if let Some((_, now)) = self.seen() {
             sheet.warnings.extend(now.copies_apart(&run));
         }
+        sheet.warnings.extend(run.doubts());
         if proposal.branch != proposal.tracked {
             let now = self.seen().map(|(_, now)| now);
             sheet
@@ -407,6 +408,11 @@ impl Engine {
                 .iter()
                 .map(|hook| format!("run the hook {hook}")),
         );
+        if run.unlisted(key) {
+            sheet
+                .warnings
+                .push("no step of the plan's `sync` names it: no gate but healthy follows".into());
+        }
         let lost = now.lost_by(&prediction);
         sheet
             .warnings

@@ -84,18 +84,15 @@ impl KubeCluster {
         kind: &Kind,
         namespace: Option<&str>,
     ) -> Result<Listing, ReadError> {
-        let served = self.resolve(kind).await?;
-        let namespace = namespace.filter(|_| served.namespaced);
-        let base = collection_path(kind, &served, namespace);
-        let what = list_words(kind, &served, namespace);
+        let collection = Collection::of(kind, &self.resolve(kind).await?, namespace);
         if self.caches().await
-            && let Some(listing) = self.at_once(kind, &base, &what, &served, namespace).await?
+            && let Some(listing) = self.at_once(&collection).await?
         {
             return Ok(listing);
         }
         // A continue token that grew too old is answered with 410; the list is then taken again, once.
         for attempt in 0..2 {
-            match self.pages(kind, &base, &what, &served, namespace).await? {
+            match self.pages(&collection).await? {
                 Some(listing) => return Ok(listing),
                 None if attempt == 0 => {}
                 None => break,
@@ -103,23 +100,17 @@ impl KubeCluster {
         }
         Err(ReadError {
             failure: ReadFailure::Refused,
-            what,
+            what: collection.what,
             why: "the list grew too old while it was being read, twice".into(),
             hint: "the server is slow or very busy: try again in a moment".into(),
         })
     }
 
     /// All of it in one answer; `None` when the server would rather give it in pages.
-    async fn at_once(
-        &self,
-        kind: &Kind,
-        base: &str,
-        what: &str,
-        served: &Served,
-        namespace: Option<&str>,
-    ) -> Result<Option<Listing>, ReadError> {
+    async fn at_once(&self, of: &Collection<'_>) -> Result<Option<Listing>, ReadError> {
+        let Collection { kind, what, .. } = of;
         let started = Timestamp::now();
-        let answer = self.whole(kind, base).await;
+        let answer = self.whole(kind, &of.path).await;
         let outcome = match &answer {
             Ok(Whole::Listed { bytes, .. }) => format!("200, {bytes} bytes"),
             Ok(Whole::Refused(answer)) => format!("{}, {} bytes", answer.status, answer.body.len()),
@@ -127,7 +118,7 @@ impl KubeCluster {
             Err(Failure::NotSent(why)) => format!("not sent: {why}"),
             Err(Failure::NoAnswer(why)) => why.clone(),
         };
-        let typed = format!("{} --chunk-size=0", typed(kind, served, namespace));
+        let typed = format!("{} --chunk-size=0", of.typed);
         self.log(started, what, self.kubectl(&typed), &outcome, false);
         match answer.map_err(|failure| unreachable(what, &self.inner.server, &failure))? {
             Whole::Listed { head, items, bytes } => Ok(Some(Listing {
@@ -144,26 +135,19 @@ impl KubeCluster {
         }
     }
 
-    async fn pages(
-        &self,
-        kind: &Kind,
-        base: &str,
-        what: &str,
-        served: &Served,
-        namespace: Option<&str>,
-    ) -> Result<Option<Listing>, ReadError> {
+    async fn pages(&self, of: &Collection<'_>) -> Result<Option<Listing>, ReadError> {
+        let Collection { kind, what, .. } = of;
         let mut listing = Listing::default();
         let mut next = String::new();
         // A page is decoded while the server makes the next one.
         let mut decoding: Option<JoinHandle<serde_json::Result<Vec<Arc<Live>>>>> = None;
         loop {
-            let mut uri = format!("{base}?limit={PAGE}");
+            let mut uri = format!("{}?limit={PAGE}", of.path);
             if !next.is_empty() {
                 uri.push_str("&continue=");
                 uri.push_str(&encode(&next));
             }
-            let typed = typed(kind, served, namespace);
-            let answer = self.fetch(what, &uri, &typed, PAGE_DEADLINE).await?;
+            let answer = self.fetch(what, &uri, &of.typed, PAGE_DEADLINE).await?;
             match answer.status {
                 200 => {}
                 410 => return Ok(None),
@@ -173,7 +157,7 @@ impl KubeCluster {
             listing.requests += 1;
             let head = page::head(&answer.body);
             listing.resource_version = head.version.unwrap_or_default();
-            let (kind, key) = (kind.clone(), self.inner.options.secret_key);
+            let (kind, key) = (Kind::clone(kind), self.inner.options.secret_key);
             let decode =
                 tokio::task::spawn_blocking(move || page::items(&answer.body, &kind, &key));
             if let Some(earlier) = decoding.replace(decode) {
@@ -385,21 +369,31 @@ fn lists_from_cache(version: &Value) -> bool {
     }
 }
 
-fn typed(kind: &Kind, served: &Served, namespace: Option<&str>) -> String {
-    let scope = match namespace {
-        Some(namespace) => format!(" -n {namespace}"),
-        None if served.namespaced => " -A".to_owned(),
-        None => String::new(),
-    };
-    format!("get {}{scope} -o json", resource_name(kind, served))
+/// What a list is of.
+struct Collection<'a> {
+    kind: &'a Kind,
+    path: String,
+    /// In words, for errors and the log.
+    what: String,
+    /// The arguments of kubectl that would read the same.
+    typed: String,
 }
 
-fn list_words(kind: &Kind, served: &Served, namespace: Option<&str>) -> String {
-    let resource = resource_name(kind, served);
-    match namespace {
-        Some(namespace) => format!("list {resource} in {namespace}"),
-        None if served.namespaced => format!("list {resource} in all namespaces"),
-        None => format!("list {resource}"),
+impl<'a> Collection<'a> {
+    fn of(kind: &'a Kind, served: &Served, namespace: Option<&str>) -> Self {
+        let namespace = namespace.filter(|_| served.namespaced);
+        let (words, scope) = match namespace {
+            Some(namespace) => (format!(" in {namespace}"), format!(" -n {namespace}")),
+            None if served.namespaced => (" in all namespaces".to_owned(), " -A".to_owned()),
+            None => (String::new(), String::new()),
+        };
+        let resource = resource_name(kind, served);
+        Self {
+            kind,
+            path: collection_path(kind, served, namespace),
+            what: format!("list {resource}{words}"),
+            typed: format!("get {resource}{scope} -o json"),
+        }
     }
 }
 

@@ -338,7 +338,7 @@ impl Engine {
         key: &AppKey,
         op: &OpId,
     ) -> Result<(), Trouble> {
-        let (world, _) = self.look_confirmed(key).await?;
+        let (world, now) = self.look_confirmed(key).await?;
         let run = self.run();
         let predicted = run
             .apps
@@ -377,6 +377,7 @@ impl Engine {
             op: op.clone(),
             changes,
             surprises,
+            brought: now.brought(&run, key, op),
         })?;
         Ok(())
     }
