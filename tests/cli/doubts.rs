@@ -128,3 +128,65 @@ fn a_live_action_that_was_taken_back_by_hand_owes_nothing() {
     bench.ends(0, &[&["thaw"][..], &on].concat());
     bench.ends(0, &["close", "INC-7"]);
 }
+
+#[test]
+fn nothing_is_pushed_that_no_gate_can_judge() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let head = bench.lab.git(&["rev-parse", "main"]);
+    let plan = bench.lab.text("plan");
+    let mut known = bench.lab.options();
+    let at = known
+        .iter()
+        .position(|word| word == "--prometheus")
+        .unwrap();
+    known.drain(at..at + 2);
+    let asks = |prometheus: &[&str], arguments: &[&str]| {
+        let mut command = command(&trueup(), bench.home.path());
+        command.args(&known).args(prometheus).arg("--state-dir");
+        command.arg(&bench.state).arg("run").arg(&plan);
+        run({
+            command.args(arguments);
+            command
+        })
+    };
+    let unknown = "gate no-401 cannot be asked: no Prometheus is known: pass --prometheus URL";
+    let read = asks(&[], &[]);
+    assert_eq!(read.code, Some(3), "{read:#?}");
+    assert!(
+        read.err.contains(&format!("warning: {unknown}")),
+        "{read:#?}"
+    );
+    let armed = asks(&[], &["--write", "all", "--attest", SEEN]);
+    assert_eq!(armed.code, Some(4), "{armed:#?}");
+    assert!(
+        armed
+            .err
+            .contains(&format!("stopped in stage commit (rule 10): {unknown}")),
+        "{armed:#?}"
+    );
+    // Named, and nobody answers there: what one process found out is not what the next one goes by.
+    let silent = asks(
+        &["--prometheus", "http://127.0.0.1:9"],
+        &["--write", "all", "--attest", SEEN],
+    );
+    assert_eq!(silent.code, Some(4), "{silent:#?}");
+    let silent = silent.err;
+    assert!(
+        silent.contains("cannot be asked: http://127.0.0.1:9 gave no answer")
+            && !silent.contains(unknown),
+        "{silent}"
+    );
+    let hint = "the same command goes on once it can be asked";
+    assert!(
+        silent.contains(hint) && silent.contains("--replan"),
+        "{silent}"
+    );
+    assert_eq!(bench.lab.git(&["rev-parse", "main"]), head);
+    bench.walk(0, &bench.own_plan(), &["--write", "all", "--attest", SEEN]);
+    bench.assert_recovered();
+    let export = bench.ends(0, &["export", "INC-441"]).out;
+    assert!(!export.contains("cannot be asked"), "{export}");
+}

@@ -25,6 +25,9 @@ pub struct Sample {
     /// What was seen or what is missing, in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// Nobody could be asked, by what this process had to ask with or because nobody answered: another look may be better.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
 }
 
 /// Neither missing data nor a broken source is ever green.
@@ -43,8 +46,10 @@ pub enum Reading {
     Value(f64),
     /// The source answered and had no such series.
     Empty,
-    /// No usable answer: NaN, stale, several series, unreachable.
+    /// No usable answer: NaN, stale, several series.
     Unusable(String),
+    /// No answer at all: no source is known, or it cannot be reached.
+    Unasked(String),
 }
 
 /// `== 0`, `<= 0.05`, `< baseline`, `<= baseline * 1.1`.

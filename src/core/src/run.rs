@@ -524,6 +524,7 @@ mod tests {
                         traffic: None,
                         verdict: *verdict,
                         why: String::new(),
+                        unasked: false,
                     },
                 },
                 None => Event::Resumed {
@@ -658,6 +659,7 @@ mod tests {
             traffic: None,
             verdict: Verdict::Green,
             why: String::new(),
+            unasked: false,
         };
         let quiet = Gate::Measured(crate::plan::MeasuredGate {
             quiet: Some(crate::plan::QuietGate::default()),

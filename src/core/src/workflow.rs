@@ -318,8 +318,7 @@ fn before_the_freeze(run: &Run) -> Option<Next> {
     if run.snapshots == 0 {
         return Some(Next::SnapshotZero);
     }
-    let changed = run.ops.values().any(|op| op.done());
-    if !changed {
+    if !run.cure_begun() {
         let untried = run.gates.iter().find(|(name, gate)| {
             matches!(gate, Gate::Measured(_)) && !run.baselines.contains_key(*name)
         });

@@ -14,7 +14,7 @@ pub use cluster::{
     Cluster, ClusterPin, Grant, Kind, Listing, Permission, ReadError, ReadFailure, STARTING,
     Served, Watch, WatchEvent, WatchHealth, WriteError, WriteKind, WriteRequest,
 };
-pub use probe::Probe;
+pub use probe::{NoExit, Probe};
 pub use repo::{
     Author, Commit, FileChange, GitError, GitFailure, Head, Landed, LogEntry, PushError, Repo,
     Repos, SourceFile, holds,

@@ -32,17 +32,27 @@ impl Run {
         names.filter_map(|name| self.doubt_of(name)).collect()
     }
 
-    /// The first gate whose query the server could not read: it is green never, whatever is done.
+    /// The first gate that could not be asked, since the server could not read its query or there was nobody to ask: as
+    /// things are it is never green, whatever is done.
     pub fn misasked_gate(&self) -> Option<(&String, &Sample)> {
         self.baselines
             .iter()
             .find(|(name, tried)| self.gates.contains_key(*name) && misasked(tried))
     }
+
+    /// The gates that nobody could be asked about when they were tried out: another try may do better.
+    pub fn unasked_gates(&self) -> Vec<String> {
+        let unasked = self.baselines.iter().filter(|(_, tried)| tried.unasked);
+        unasked
+            .map(|(name, _)| name.clone())
+            .filter(|name| self.gates.contains_key(name))
+            .collect()
+    }
 }
 
 /// `bad_data` is what Prometheus answers where a query cannot be read.
 fn misasked(tried: &Sample) -> bool {
-    tried.verdict == Verdict::Inconclusive && tried.why.contains(": bad_data: ")
+    tried.verdict == Verdict::Inconclusive && (tried.unasked || tried.why.contains(": bad_data: "))
 }
 
 /// Whether it should have been red while the incident was on. That pods are ready, nobody writes, or something is no worse than it
@@ -65,7 +75,8 @@ mod tests {
     fn a_gate_that_never_saw_the_symptom_is_said() {
         let reading = |n| gate::Reading::Value(n);
         let bad = gate::Reading::Unusable("bad_data: parse error".into());
-        let down = gate::Reading::Unusable("no answer".into());
+        let thin = gate::Reading::Unusable("2 series where one is needed".into());
+        let down = gate::Reading::Unasked("no Prometheus is known".into());
         for (is, value, said) in [
             (
                 "== 0",
@@ -82,7 +93,12 @@ mod tests {
                 bad,
                 Some("gate no-401 cannot be asked: no usable value: bad_data: parse error"),
             ),
-            ("== 0", down, None),
+            (
+                "== 0",
+                down,
+                Some("gate no-401 cannot be asked: no Prometheus is known"),
+            ),
+            ("== 0", thin, None),
         ] {
             let plan = format!(
                 "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [a]\ngates:\n  no-401: {{prometheus: {{value: x, traffic: y, is: '{is}'}}}}\n"

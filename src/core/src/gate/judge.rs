@@ -21,6 +21,8 @@ pub struct Judged {
     pub why: String,
     pub value: Option<f64>,
     pub traffic: Option<f64>,
+    /// Nobody could be asked.
+    pub unasked: bool,
 }
 
 impl Judged {
@@ -30,6 +32,15 @@ impl Judged {
             why: text::line(why.as_ref()),
             value: None,
             traffic: None,
+            unasked: false,
+        }
+    }
+
+    /// There was nobody to ask.
+    pub fn unasked(why: impl AsRef<str>) -> Self {
+        Self {
+            unasked: true,
+            ..Self::new(Verdict::Inconclusive, why)
         }
     }
 
@@ -46,6 +57,7 @@ impl Judged {
             traffic: self.traffic,
             verdict: self.verdict,
             why: self.why,
+            unasked: self.unasked,
         }
     }
 }
@@ -70,6 +82,9 @@ pub fn judge_metric(
         Some(Reading::Value(n)) if n.is_finite() => Some(*n),
         _ => None,
     };
+    if let (Some(Reading::Unasked(why)), _) | (_, Reading::Unasked(why)) = (traffic, value) {
+        return Judged::unasked(why);
+    }
     let unclear = |why: String| Judged {
         value: seen,
         traffic: flow,
@@ -79,7 +94,9 @@ pub fn judge_metric(
         let floor = floor.unwrap_or(0.0);
         match traffic {
             Reading::Empty => return unclear("no traffic data: the series is absent".into()),
-            Reading::Unusable(why) => return unclear(format!("no usable traffic data: {why}")),
+            Reading::Unusable(why) | Reading::Unasked(why) => {
+                return unclear(format!("no usable traffic data: {why}"));
+            }
             Reading::Value(n) if !n.is_finite() => return unclear(format!("traffic is {n}")),
             Reading::Value(n) if *n > floor => {}
             Reading::Value(n) => {
@@ -94,7 +111,9 @@ pub fn judge_metric(
     let (number, from) = match value {
         Reading::Value(n) if n.is_finite() => (*n, String::new()),
         Reading::Value(n) => return unclear(format!("the value is {n}")),
-        Reading::Unusable(why) => return unclear(format!("no usable value: {why}")),
+        Reading::Unusable(why) | Reading::Unasked(why) => {
+            return unclear(format!("no usable value: {why}"));
+        }
         Reading::Empty if flow.is_some() => (0.0, " (no such series, but there is traffic)".into()),
         Reading::Empty => {
             return unclear("no data: the series is absent, and no traffic says it is 0".into());
@@ -164,7 +183,8 @@ pub fn judge_http(gate: &HttpGate, answer: Result<(u16, &str), &str>) -> Judged 
     }
 }
 
-/// Judges how a command ended: its exit code, or why there is none (not started, killed, timed out).
+/// Judges how a command ended: its exit code, or why there is none (killed, timed out). One that could not be started
+/// is [`Judged::unasked`].
 pub fn judge_command(end: Result<i32, &str>) -> Judged {
     match end {
         Ok(code) => Judged::of(code == 0, format!("ended with {code}")),

@@ -71,6 +71,10 @@ impl Run {
                 self.operator.clone_from(operator);
                 // Arming is a consent given to a process, and that process is gone.
                 self.armed = Armed::Nothing;
+                // What one process could not ask about, the next one may.
+                if !self.cure_begun() {
+                    self.baselines.retain(|_, tried| !tried.unasked);
+                }
                 for app in self.apps.values_mut() {
                     for gate in app.gates.values_mut() {
                         gate.break_streak();

@@ -200,6 +200,13 @@ impl Run {
         (!self.scope.is_empty() && !gates.any(|name| looks(&name))).then_some(said)
     }
 
+    /// Whether anything was done that a gate can see: a freeze is nothing of the kind.
+    pub fn cure_begun(&self) -> bool {
+        self.ops
+            .values()
+            .any(|op| op.done() && !matches!(op.effect, crate::event::Effect::Freeze { .. }))
+    }
+
     /// Whether a gate was begun and neither passed nor ran out of time.
     pub fn waits_for_a_gate(&self) -> bool {
         let gates = self.walking().flat_map(|(_, app)| app.gates.values());

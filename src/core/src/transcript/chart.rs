@@ -125,6 +125,7 @@ mod tests {
             traffic: None,
             verdict,
             why: String::new(),
+            unasked: false,
         }
     }
 

@@ -410,6 +410,7 @@ fn sample(at: Timestamp, value: f64, verdict: Verdict) -> Sample {
         } else {
             format!("{value}, is not == 0")
         },
+        unasked: false,
     }
 }
 
@@ -511,6 +512,7 @@ fn gate(pen: &mut Pen, name: &str, gate: &str) {
                 traffic: None,
                 verdict: Verdict::Green,
                 why: "Healthy".into(),
+                unasked: false,
             },
         };
         pen.write(Event::GateSampled {

@@ -8,7 +8,7 @@ use trueup_core::gate::Reading;
 
 use super::exec;
 use super::prometheus::Prometheus;
-use crate::ports::{CommandLine, CommandLog, Probe};
+use crate::ports::{CommandLine, CommandLog, NoExit, Probe};
 
 /// For one answer, redirects included.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -92,7 +92,7 @@ impl Probe for Probes {
     async fn metric(&self, query: &str) -> Reading {
         match &self.prometheus {
             Some(prometheus) => prometheus.instant(query).await,
-            None => Reading::Unusable("no Prometheus is known: pass --prometheus URL".to_owned()),
+            None => Reading::Unasked("no Prometheus is known: pass --prometheus URL".to_owned()),
         }
     }
 
@@ -118,12 +118,12 @@ impl Probe for Probes {
         result
     }
 
-    async fn command(&self, argv: &[String], deadline: Duration) -> Result<i32, String> {
+    async fn command(&self, argv: &[String], deadline: Duration) -> Result<i32, NoExit> {
         let started = jiff::Timestamp::now();
         let result = exec::run(argv, deadline).await;
         let outcome = match &result {
             Ok(code) => format!("ended with {code}"),
-            Err(why) => why.clone(),
+            Err(why) => why.to_string(),
         };
         log(&self.log, started, "run a check", argv.join(" "), outcome);
         result
@@ -188,6 +188,8 @@ mod tests {
             vector(r#"{"metric":{},"value":[1,"NaN"]}"#),
             vector(r#"{"metric":{"a":"1"},"value":[1,"1"]},{"metric":{"a":"2"},"value":[1,"2"]}"#),
             r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#,
+            r#"{"status":"error","errorType":"unavailable","error":"starting"}"#,
+            r#"{"message":"log in first"}"#,
             r#"{"status":"success","data":{"resultType":"scalar","result":[1,"3"]}}"#,
             "<html>",
         ])
@@ -198,10 +200,16 @@ mod tests {
         for _ in 0..3 {
             assert!(matches!(probes.metric("up").await, Reading::Unusable(_)));
         }
+        // What is no answer to the question is told from an answer that is of no use.
+        for _ in 0..2 {
+            assert!(matches!(probes.metric("up").await, Reading::Unasked(_)));
+        }
         assert_eq!(probes.metric("up").await, Reading::Value(3.0));
-        assert!(matches!(probes.metric("up").await, Reading::Unusable(_)));
+        assert!(matches!(probes.metric("up").await, Reading::Unasked(_)));
         // Nobody answers any more.
-        assert!(matches!(probes.metric("up").await, Reading::Unusable(_)));
+        assert!(matches!(probes.metric("up").await, Reading::Unasked(_)));
+        let none = Probes::new(None, crate::ports::no_log()).unwrap();
+        assert!(matches!(none.metric("up").await, Reading::Unasked(_)));
     }
 
     #[tokio::test]
@@ -226,18 +234,11 @@ mod tests {
                 .await,
             Ok(3)
         );
-        assert!(
-            probes
-                .command(&argv(&["sleep", "60"]), second / 10)
-                .await
-                .is_err()
-        );
-        assert!(
-            probes
-                .command(&argv(&["no-such-program-here"]), second)
-                .await
-                .is_err()
-        );
-        assert!(probes.command(&[], second).await.is_err());
+        let late = probes.command(&argv(&["sleep", "60"]), second / 10).await;
+        assert!(matches!(late, Err(NoExit::NotEnded(_))), "{late:?}");
+        for nothing in [&["no-such-program-here"][..], &[]] {
+            let none = probes.command(&argv(nothing), second).await;
+            assert!(matches!(none, Err(NoExit::NotStarted(_))), "{none:?}");
+        }
     }
 }

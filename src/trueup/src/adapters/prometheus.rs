@@ -33,12 +33,12 @@ impl Prometheus {
         let started = jiff::Timestamp::now();
         let reading = match self.ask(query).await {
             Ok(answer) => read(&answer),
-            Err(why) => Reading::Unusable(why),
+            Err(why) => Reading::Unasked(why),
         };
         let outcome = match &reading {
             Reading::Value(number) => number.to_string(),
             Reading::Empty => "no such series".to_owned(),
-            Reading::Unusable(why) => why.clone(),
+            Reading::Unusable(why) | Reading::Unasked(why) => why.clone(),
         };
         let shown = super::git::without_credentials(&self.base);
         let by_hand = format!("curl -G '{shown}/api/v1/query' --data-urlencode 'query={query}'");
@@ -51,7 +51,7 @@ impl Prometheus {
         match self.instant("vector(1)").await {
             Reading::Value(_) => Ok(()),
             Reading::Empty => Err("it answered nothing to vector(1)".to_owned()),
-            Reading::Unusable(why) => Err(why),
+            Reading::Unusable(why) | Reading::Unasked(why) => Err(why),
         }
     }
 
@@ -60,16 +60,26 @@ impl Prometheus {
             .client
             .get(format!("{}/api/v1/query", self.base))
             .query(&[("query", query)]);
-        let answer = request.send().await.map_err(words)?;
-        let status = answer.status();
+        let silent = |error| {
+            let shown = self.base_shown();
+            format!("{shown} gave no answer: {}", words(error))
+        };
+        let answer = request.send().await.map_err(silent)?;
+        let code = answer.status();
         let text = body(answer, MAX_ANSWER).await?;
         // A refused query is answered with 400 or 422 and says why in its body.
-        serde_json::from_str(&text).map_err(|_| {
-            format!(
-                "{} answered {status}, not as Prometheus does",
-                self.base_shown()
-            )
-        })
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let said = |key: &str| answer.get(key).and_then(Value::as_str);
+        let shown = self.base_shown();
+        match (said("status"), said("errorType")) {
+            // It is there and cannot answer anything now.
+            (Some("error"), Some(why @ ("unavailable" | "timeout" | "internal"))) => Err(format!(
+                "{shown} gave no answer: {why}: {}",
+                said("error").unwrap_or_default()
+            )),
+            (Some("success" | "error"), _) => Ok(answer),
+            _ => Err(format!("{shown} answered {code}, not as Prometheus does")),
+        }
     }
 
     fn base_shown(&self) -> String {

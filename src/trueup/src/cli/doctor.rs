@@ -500,7 +500,8 @@ async fn metrics(checks: &mut Vec<Check>, settings: &Settings) {
                 return;
             }
             trueup_core::gate::Reading::Empty => "it answered nothing to vector(1)".to_owned(),
-            trueup_core::gate::Reading::Unusable(why) => why,
+            trueup_core::gate::Reading::Unusable(why)
+            | trueup_core::gate::Reading::Unasked(why) => why,
         },
     };
     checks.push(Check::new(name, Status::Missing, why).needed_for("gates on metrics"));

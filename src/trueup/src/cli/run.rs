@@ -497,6 +497,7 @@ mod tests {
                         traffic: None,
                         verdict,
                         why: String::new(),
+                        unasked: false,
                     },
                 },
             })

@@ -203,6 +203,7 @@ fn may_pass(trouble: &Trouble) -> bool {
 
 async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<Ended>, Trouble> {
     if matches!(next, Next::Propose | Next::TakeHead { .. } | Next::Push) {
+        engine.try_unasked_again().await?;
         match live_actions(engine, answers).await? {
             Done::Nothing => {}
             Done::Something => return Ok(None),
@@ -215,12 +216,22 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             return Ok(Some(ended));
         }
         if let Some((gate, tried)) = engine.run().misasked_gate() {
+            let hint = match tried.unasked {
+                true => {
+                    "nothing is pushed that no gate can judge: the same command goes on once it can be asked (a Prometheus is \
+                     named with --prometheus URL); or mend the gate in the plan, or take it out, and go on with --replan 'why'; \
+                     on the screen (`trueup resume`) it is taken away with a reason"
+                }
+                false => {
+                    "it would never be green: mend its query in the plan and go on with --replan 'why'"
+                }
+            };
             return Ok(Some(Ended::new(
                 next.stage(),
                 4,
                 10,
                 format!("gate {gate} cannot be asked: {}", tried.why),
-                "it would never be green: mend its query in the plan and go on with --replan 'why'",
+                hint,
             )));
         }
     }

@@ -262,6 +262,10 @@ impl Engine {
     }
 
     async fn push_sheet(&self, command: &Command) -> Result<Sheet, Trouble> {
+        // Whether a gate can be asked is of now, not of when it was tried out.
+        if self.run().proposal.is_some() {
+            self.try_unasked_again().await?;
+        }
         let run = self.run();
         let Some(proposal) = &run.proposal else {
             return Err(Refusal::new(

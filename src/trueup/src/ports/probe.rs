@@ -12,7 +12,16 @@ pub trait Probe: Send + Sync {
     async fn metric(&self, query: &str) -> Reading;
     /// Status and body (its first MiB) of a GET; the error is why there was no answer.
     async fn http(&self, url: &str) -> Result<(u16, String), String>;
-    /// Exit code of a program run without a shell, in an empty folder, with no environment but `PATH`; the error is
-    /// why it did not end.
-    async fn command(&self, argv: &[String], deadline: Duration) -> Result<i32, String>;
+    /// Exit code of a program run without a shell, in an empty folder, with no environment but `PATH`.
+    async fn command(&self, argv: &[String], deadline: Duration) -> Result<i32, NoExit>;
+}
+
+/// Why a program has no exit code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoExit {
+    /// There is nothing to run.
+    #[error("{0}")]
+    NotStarted(String),
+    #[error("{0}")]
+    NotEnded(String),
 }

@@ -12,7 +12,7 @@ use trueup_core::{
 
 use super::super::{state::Engine, trouble::Trouble};
 use super::application;
-use crate::ports::{ReadError, ReadFailure};
+use crate::ports::{NoExit, ReadError, ReadFailure};
 
 /// How long it has to be quiet once more before a thaw.
 const QUIET_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -49,6 +49,14 @@ impl Engine {
             gate: name.to_owned(),
             sample,
         })?;
+        Ok(())
+    }
+
+    /// Tries out once more what could not be asked when it was tried out: it may be answered by now.
+    pub async fn try_unasked_again(&self) -> Result<(), Trouble> {
+        for name in self.run().unasked_gates() {
+            self.take_baseline(&name).await?;
+        }
         Ok(())
     }
 
@@ -249,8 +257,11 @@ impl Engine {
                 .probe
                 .command(&command.argv, COMMAND_DEADLINE)
                 .await;
-            let end = end.as_ref().copied().map_err(String::as_str);
-            return Ok(gate::judge_command(end));
+            return Ok(match end {
+                Ok(code) => gate::judge_command(Ok(code)),
+                Err(NoExit::NotStarted(why)) => gate::Judged::unasked(why),
+                Err(NoExit::NotEnded(why)) => gate::judge_command(Err(&why)),
+            });
         }
         if let Some(field) = &measured.field {
             return self.judge_field(field).await;
@@ -295,6 +306,9 @@ impl Engine {
             Ok(Some(live)) => gate::judge_field(field, Ok(path.get(&live))),
             Ok(None) => gate::judge_field(field, Err("the object does not exist")),
             Err(error) if logged_out(&error) => return Err(error.into()),
+            Err(error) if error.failure == ReadFailure::Forbidden => {
+                gate::Judged::unasked(error.to_string())
+            }
             Err(error) => gate::judge_field(field, Err(&error.to_string())),
         })
     }

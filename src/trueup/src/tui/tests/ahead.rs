@@ -330,6 +330,7 @@ fn glass_can_be_broken_for_a_gate_that_is_red_and_still_waited_for() {
         traffic: None,
         verdict: trueup_core::gate::Verdict::Red,
         why: "0.3 is not 0".into(),
+        unasked: false,
     };
     happens(
         &mut model,
