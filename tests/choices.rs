@@ -6,7 +6,11 @@ use std::{fs, path::PathBuf};
 use crate::support::{FAST, Lab, Ran, command, run, trueup};
 use serde_json::{Value, json};
 use trueup::ports::{Cluster, WriteKind, WriteRequest};
-use trueup_core::{event::Effect, object::identity::ObjectRef, run::Run};
+use trueup_core::{
+    event::{Effect, Event},
+    object::identity::ObjectRef,
+    run::Run,
+};
 
 /// The incident's other copies take what auth runs with; `{}` is what the test decides beside that.
 fn plan(decisions: &str, expect: &str) -> String {
@@ -210,6 +214,31 @@ fn a_field_that_is_ignored_from_now_on_is_declared_and_no_sync_writes_it() {
             "thaw"
         ]
     );
+
+    // Each thaw was watched for as long as auto-sync takes to act, and the next one came after that.
+    let incident = "INC-441".parse().unwrap();
+    let mut thawed = None;
+    let mut watched = 0;
+    for line in trueup::journal::read(&walk.state(), &incident).unwrap() {
+        let at = line.record.time;
+        match &line.record.event {
+            Event::Intended {
+                effect: Effect::Thaw { .. },
+                ..
+            } => assert_eq!(
+                thawed.replace(at),
+                None,
+                "the one before it is watched still"
+            ),
+            Event::ThawWatched { round: 2, .. } => {
+                let held = at.duration_since(thawed.take().unwrap());
+                assert!(held.as_millis() >= 400, "{held}");
+                watched += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(watched, 3);
 
     // The note of the freeze says in the same patch what holds from then on, and what stood before.
     let patch = run.ops.values().find_map(|op| match &op.effect {

@@ -36,6 +36,7 @@ gate_within = \"60s\"
 refresh_deadline = \"20s\"
 sync_deadline = \"60s\"
 health_deadline = \"60s\"
+thaw_hold = \"400ms\"
 thaw_rounds_timeout = \"30s\"
 ";
 

@@ -73,7 +73,10 @@ pub struct Waits {
     pub refresh_deadline: Span,
     pub sync_deadline: Span,
     pub health_deadline: Span,
-    /// For the two reconcile rounds after a thaw.
+    /// Between a thaw and the last of the two reconcile rounds that are watched after it: self-heal acts after 5 s
+    /// (`--self-heal-timeout-seconds`).
+    pub thaw_hold: Span,
+    /// For each of those rounds.
     pub thaw_deadline: Span,
     pub merge_deadline: Span,
 }
@@ -88,6 +91,7 @@ impl Default for Waits {
             refresh_deadline: Span::seconds(60),
             sync_deadline: Span::seconds(600),
             health_deadline: Span::seconds(600),
+            thaw_hold: Span::seconds(15),
             thaw_deadline: Span::seconds(180),
             merge_deadline: Span::seconds(3600),
         }

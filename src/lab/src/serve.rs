@@ -352,6 +352,7 @@ gate_within = \"3m\"
 refresh_deadline = \"20s\"
 sync_deadline = \"60s\"
 health_deadline = \"60s\"
+thaw_hold = \"1s\"
 thaw_rounds_timeout = \"30s\"
 ";
 

@@ -369,7 +369,11 @@ async fn build(
 /// Says once which waits are shorter than usual, on resume where a crash came in between.
 fn note_shortened(engine: &Engine) -> Result<(), Trouble> {
     let (run, usual) = (engine.run(), Waits::default());
-    for (name, from, to) in [("freeze hold", usual.freeze_hold, run.waits.freeze_hold)] {
+    let waits = &run.waits;
+    for (name, from, to) in [
+        ("freeze hold", usual.freeze_hold, waits.freeze_hold),
+        ("thaw hold", usual.thaw_hold, waits.thaw_hold),
+    ] {
         if to < from && !run.shortened.iter().any(|(said, _, _)| said == name) {
             engine.record(Event::WaitShortened {
                 wait: name.into(),

@@ -148,6 +148,7 @@ struct FileWaits {
     refresh_deadline: Option<Span>,
     sync_deadline: Option<Span>,
     health_deadline: Option<Span>,
+    thaw_hold: Option<Span>,
     thaw_rounds_timeout: Option<Span>,
     merge_deadline: Option<Span>,
 }
@@ -242,6 +243,7 @@ impl FileWaits {
             (&mut waits.refresh_deadline, self.refresh_deadline),
             (&mut waits.sync_deadline, self.sync_deadline),
             (&mut waits.health_deadline, self.health_deadline),
+            (&mut waits.thaw_hold, self.thaw_hold),
             (&mut waits.thaw_deadline, self.thaw_rounds_timeout),
             (&mut waits.merge_deadline, self.merge_deadline),
         ] {

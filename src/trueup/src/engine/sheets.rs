@@ -526,9 +526,10 @@ impl Engine {
             "freeze again: `trueup freeze {} --write cluster`",
             names.join(" ")
         )];
-        sheet
-            .warnings
-            .push("each is watched for two reconcile rounds before the next".into());
+        sheet.warnings.push(format!(
+            "each is watched for two reconcile rounds and {} at least before the next",
+            run.waits.thaw_hold
+        ));
         Ok(sheet)
     }
 

@@ -1,5 +1,6 @@
 //! The engine's state and its two doors: events in through the journal, effects out through a recorded intent.
 
+use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -283,6 +284,24 @@ impl Engine {
                 hint: "look again; if it stays so, see what Argo CD's controller says".into(),
             })
         })
+    }
+
+    /// Shows what is waited for, and lets what is left of `hold` pass.
+    pub(super) async fn hold(&self, what: &str, hold: Duration, left: Duration) {
+        self.tell(Update::Waiting(Some(Waiting {
+            what: what.into(),
+            since: self.ports.clock.now() - (hold.saturating_sub(left)),
+            limit: hold,
+            cancellable: true,
+        })));
+        self.pause(left).await;
+        self.tell(Update::Waiting(None));
+    }
+
+    /// How much of `span` is left since `at`.
+    pub(super) fn left_since(&self, at: Timestamp, span: Duration) -> Duration {
+        let passed = self.ports.clock.now().duration_since(at).unsigned_abs();
+        span.saturating_sub(passed)
     }
 
     pub(super) async fn pause(&self, span: Duration) {

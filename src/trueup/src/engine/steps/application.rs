@@ -146,6 +146,15 @@ impl Engine {
     /// with its annotation; `reconciledAt` tells, and it is asked again.
     pub async fn refresh(&self, key: &AppKey) -> Result<Value, Trouble> {
         let limit = self.run().waits.refresh_deadline.0;
+        self.refresh_within(key, limit).await
+    }
+
+    /// The same with another limit.
+    pub(in super::super) async fn refresh_within(
+        &self,
+        key: &AppKey,
+        limit: Duration,
+    ) -> Result<Value, Trouble> {
         let what = format!("Argo CD to compare {key}");
         self.waiting(what, limit, self.refresh_until_consumed(key))
             .await

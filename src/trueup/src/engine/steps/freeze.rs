@@ -12,12 +12,7 @@ use trueup_core::{
     text, workflow,
 };
 
-use super::super::{
-    handle::{Update, Waiting},
-    observe,
-    state::Engine,
-    trouble::Trouble,
-};
+use super::super::{observe, state::Engine, trouble::Trouble};
 use super::application;
 
 pub fn mechanism(how: Freeze) -> Mechanism {
@@ -201,14 +196,8 @@ impl Engine {
                 break;
             }
             let hold = self.run().waits.freeze_hold.0;
-            self.tell(Update::Waiting(Some(Waiting {
-                what: "the freeze to be seen a second time".into(),
-                since: self.ports.clock.now() - (hold.saturating_sub(left)),
-                limit: hold,
-                cancellable: true,
-            })));
-            self.pause(left).await;
-            self.tell(Update::Waiting(None));
+            self.hold("the freeze to be seen a second time", hold, left)
+                .await;
         }
         for key in applications {
             self.record(Event::FreezeProven {
@@ -224,13 +213,7 @@ impl Engine {
         let run = self.run();
         match run.apps.get(key).map(|app| &app.freeze) {
             Some(run::Freeze::Holding { first, .. }) => {
-                let held = self
-                    .ports
-                    .clock
-                    .now()
-                    .duration_since(first.at)
-                    .unsigned_abs();
-                run.waits.freeze_hold.0.saturating_sub(held)
+                self.left_since(first.at, run.waits.freeze_hold.0)
             }
             _ => run.waits.freeze_hold.0,
         }

@@ -142,7 +142,8 @@ impl Engine {
         .into())
     }
 
-    /// One reconcile round: a refresh that we ask for, consumed, a newer comparison, and nothing running.
+    /// One reconcile round: a refresh that we ask for, consumed, a newer comparison, and nothing running. The last one is not
+    /// before the time in which auto-sync would have acted.
     pub(in super::super) async fn watch_thaw(&self, key: &AppKey) -> Result<(), Trouble> {
         let run = self.run();
         let Some(Thaw::Restored { op, at, rounds }) = run.apps.get(key).map(|app| app.thaw.clone())
@@ -155,8 +156,14 @@ impl Engine {
             } => operation_before.clone(),
             _ => None,
         });
-        let seen = self.refresh(key).await?;
-        let wanted = self.target_policy(key)?;
+        let (wanted, waits) = (self.target_policy(key)?, &run.waits);
+        // What auto-sync or self-heal does, it does some seconds after it may.
+        let left = self.left_since(at, waits.thaw_hold.0);
+        if rounds > 0 && wanted.is_on() && !left.is_zero() {
+            let what = format!("{key} to stay as thawed");
+            self.hold(&what, waits.thaw_hold.0, left).await;
+        }
+        let seen = self.refresh_within(key, waits.thaw_deadline.0).await?;
         let verdict = thaw_verdict(&seen, &wanted, at, before.as_deref());
         self.record(Event::ThawWatched {
             application: key.clone(),

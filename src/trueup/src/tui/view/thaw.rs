@@ -192,7 +192,10 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
     doc.indented(
         2,
         Role::Dim,
-        "two reconcile rounds are watched: a refresh that we ask for, consumed, with a newer comparison, and no operation but as shown. The note goes with the same patch.",
+        format!(
+            "two reconcile rounds are watched, the last one {} after the thaw or later: a refresh that we ask for, consumed, with a newer comparison, and no operation but as shown. The note goes with the same patch.",
+            model.run().waits.thaw_hold
+        ),
     );
     doc
 }
