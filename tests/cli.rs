@@ -1314,6 +1314,7 @@ fn the_script_by_hand_waits_at_a_gate_where_somebody_can_answer() {
         (Some(0), "gate traces: it\\ns so\nwent on\n"),
         "{ran:?}"
     );
+    assert!(ran.err.contains("nobody was asked"), "{ran:?}");
     let arguments = ["-c".to_owned(), script];
     let mut terminal = Screen::start(sh, &arguments, home.path(), 80, 24);
     let asked = terminal.wait_for("the gate", |shot| shot.has("press enter"));
@@ -1759,6 +1760,10 @@ fn a_repository_that_went_away_stops_before_any_decision() {
         format!("{before}decisions:\n- {{on: {{kind: ConfigMap, name: auth-config, namespace: \"*\"}}, fields: [\".data.*\"], take: git}}\ncommit:{after}")
     });
     let ended = bench.walk(2, &git, &["--write", "all"]);
+    let drift = bench.document(2, "DriftReport", &["drift"]);
+    for app in drift["applications"].as_array().unwrap() {
+        assert_eq!(app["divergences"], Value::Null, "nothing could be compared");
+    }
     let url = here.display().to_string();
     assert!(ended["reason"].as_str().unwrap().contains(&url), "{ended}");
     // Given a plan already, and taken up with another state of the repository: there, but not readable.

@@ -68,6 +68,8 @@ gate() { # WHAT: a person looks, and goes on with enter
       echo 'stopped at the gate' >&2
       exit 1
     }
+  else
+    echo 'standard input is no terminal: nobody was asked whether it is so, going on' >&2
   fi
 }
 identity() { # FOLDER: commits need a name

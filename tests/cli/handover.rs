@@ -623,4 +623,47 @@ fn a_note_that_cannot_be_read_is_said_and_written_over_by_nobody() {
     assert_eq!(annotations["trueup.dev/frozen"], "garbage");
     note("trueup.dev/frozen-");
     bench.ends(0, &["freeze", "like-service", "--write", "cluster"]);
+
+    // In the incident's own folder: a policy that somebody set since, and a note that they edited, are both on the sheet.
+    let policy = r#"{"spec": {"syncPolicy": {"automated": {"prune": true}}}}"#;
+    bench.kubectl(&[
+        "patch",
+        "application",
+        "like-service",
+        "-n",
+        "argocd",
+        "--type",
+        "merge",
+        "-p",
+        policy,
+    ]);
+    let freeze = ["freeze", "like-service"];
+    let sheet = bench.ends(3, &freeze);
+    let said = sheet.out + &sheet.err;
+    assert!(
+        said.contains("somebody changed its syncPolicy since this incident froze it first, to")
+            && said.contains("\"prune\":true"),
+        "{said}"
+    );
+    let policy = r#"{"spec": {"syncPolicy": {"automated": null}}}"#;
+    bench.kubectl(&[
+        "patch",
+        "application",
+        "like-service",
+        "-n",
+        "argocd",
+        "--type",
+        "merge",
+        "-p",
+        policy,
+    ]);
+    note("trueup.dev/frozen={garbled");
+    let said = bench.ends(1, &["status"]).out;
+    assert!(said.contains("cannot be read any more"), "{said}");
+    let sheet = bench.ends(3, &freeze);
+    let said = sheet.out + &sheet.err;
+    assert!(
+        said.contains("cannot be read and is replaced by this one") && said.contains("{garbled"),
+        "{said}"
+    );
 }

@@ -82,6 +82,10 @@ fn what_was_synced_and_taken_back_is_asked_again() {
     let state = &bench.application("like-service")["status"]["operationState"];
     assert_eq!(state["startedAt"], synced, "nothing was synced again");
     assert_eq!(bench.document(1, "Status", &["status"])["undecided"], 1);
+    let line = bench.ends(1, &["status", "--line"]).out;
+    let whole = bench.ends(1, &["status"]).out;
+    assert_eq!(line.trim(), whole.lines().next().unwrap());
+    assert!(line.contains("1 open"), "{line}");
     let mut again = vec!["--replan", "agreed: the hotfix stays"];
     again.extend(on);
     bench.walk(0, &plan, &again);

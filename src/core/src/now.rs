@@ -270,6 +270,8 @@ impl Now {
             Some(format!(
                 "the note on the Application is of {other}, and ours is gone"
             ))
+        } else if seen.note_unreadable() {
+            Some("the note on the Application cannot be read any more: somebody changed it".into())
         } else if !seen.bears_our_note(run, key) {
             Some("our note is gone from the Application".into())
         } else {

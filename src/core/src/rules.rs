@@ -316,6 +316,9 @@ fn take_over(run: &Run, now: &Now, applications: &[AppKey], from: &str) -> Resul
                     None if app.is_some_and(ours) => {
                         format!("{key} is frozen by this incident")
                     }
+                    None if app.is_some_and(AppNow::note_unreadable) => {
+                        return Err(unreadable_note(key));
+                    }
                     None => {
                         format!("{key} bears no note of a freeze: there is nothing to take over")
                     }

@@ -72,6 +72,8 @@ pub struct AppInput {
     /// objects, which would repeat whatever is there.
     pub server_defaults: Option<Vec<Value>>,
     pub reverted: Vec<Reverted>,
+    /// Not all of it could be read: that no difference is found means nothing.
+    pub incomplete: bool,
     pub errors: Vec<ReportError>,
 }
 
@@ -138,10 +140,12 @@ pub fn put(part: Part<'_>) -> DriftReport {
             sync: app.status("/status/sync/status"),
             health: app.status("/status/health/status"),
             auto_sync: app.auto_sync(),
-            divergences: differing
-                .get(&(app.key.namespace.as_str(), app.key.name.as_str()))
-                .copied()
-                .unwrap_or_default(),
+            divergences: (!app.input.incomplete).then(|| {
+                differing
+                    .get(&(app.key.namespace.as_str(), app.key.name.as_str()))
+                    .copied()
+                    .unwrap_or_default()
+            }),
             noise: app.noise(),
         })
         .collect();

@@ -234,8 +234,8 @@ pub struct AppReport {
     pub sync: String,
     pub health: String,
     pub auto_sync: AutoSync,
-    /// Cells of this Application whose live differs from its own Git.
-    pub divergences: usize,
+    /// Cells of this Application whose live differs from its own Git; none where not all of it could be read.
+    pub divergences: Option<usize>,
     pub noise: Vec<Noise>,
 }
 

@@ -171,7 +171,8 @@ fn print(out: &mut (dyn Write + Send), report: &DriftReport, now: Timestamp) {
                 app.sync.clone(),
                 app.health.clone(),
                 output::auto_sync(app, now),
-                app.divergences.to_string(),
+                app.divergences
+                    .map_or_else(|| "?".to_owned(), |count| count.to_string()),
                 noise.join(", "),
             ]
         })

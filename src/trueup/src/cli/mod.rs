@@ -52,8 +52,14 @@ async fn parsed(boundaries: Arc<dyn Boundaries>) -> i32 {
             if error.use_stderr() {
                 if wants_json(std::env::args_os()) {
                     let text = error.to_string();
-                    let first = text.lines().next().unwrap_or_default();
-                    unusable(first.trim_start_matches("error: "), "see `trueup --help`");
+                    // What is missing or unknown stands in the lines below; usage comes after an empty one.
+                    let said: Vec<&str> = text
+                        .lines()
+                        .map(str::trim)
+                        .take_while(|line| !line.is_empty())
+                        .collect();
+                    let said = said.join(" ");
+                    unusable(said.trim_start_matches("error: "), "see `trueup --help`");
                 }
                 return 2;
             }

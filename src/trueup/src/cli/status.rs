@@ -61,7 +61,8 @@ pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
 
 async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trouble> {
     let incident = chosen(settings, args.id.as_deref())?;
-    let Looked { run, now } = looked(settings, &incident, args.line).await?;
+    let closed = folded(settings, &incident)?.closed.is_some();
+    let Looked { run, now } = looked(settings, &incident, args.line && closed).await?;
     let mut owed = run.obligations();
     let mut out = output::stdout();
     let line = match &now {
@@ -72,15 +73,11 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
                 journaled(&run)
             )
         }
-        // For one line only the Applications were read: enough for what a closed incident still owes.
-        now => {
-            let enough = |_: &&Now| !args.line || run.closed.is_some();
-            transcript::status_line(&run, now.as_ref().ok().filter(enough))
-        }
+        now => transcript::status_line(&run, now.as_ref().ok()),
     };
     let others = others(settings, &incident)?;
     if args.line {
-        if let Some(now) = now.as_ref().ok().filter(|_| run.closed.is_some()) {
+        if let Ok(now) = &now {
             owed = now.owed(&run);
         }
         let mut lines = vec![line];
@@ -303,6 +300,11 @@ fn others(settings: &Settings, shown: &IncidentId) -> Result<Vec<Run>, Trouble> 
         .collect())
 }
 
+fn folded(settings: &Settings, incident: &IncidentId) -> Result<Run, Trouble> {
+    let lines = journal::read(&settings.state_dir, incident)?;
+    Ok(Run::fold(lines.iter().map(|line| &line.record)))
+}
+
 /// An incident as its journal has it, its freezes as the cluster has them.
 pub(super) struct Looked {
     pub run: Run,
@@ -315,11 +317,7 @@ pub(super) async fn looked(
     incident: &IncidentId,
     applications_alone: bool,
 ) -> Result<Looked, Trouble> {
-    let fold = || -> Result<Run, Trouble> {
-        let lines = journal::read(&settings.state_dir, incident)?;
-        Ok(Run::fold(lines.iter().map(|line| &line.record)))
-    };
-    let before = fold()?;
+    let before = folded(settings, incident)?;
     if applications_alone && before.closed.is_some() && !before.owes_a_thaw() {
         let now = Err("the incident is closed".to_owned());
         return Ok(Looked { run: before, now });
@@ -330,7 +328,7 @@ pub(super) async fn looked(
         Err(_) => Err("the cluster did not answer in time".to_owned()),
     };
     // Another process may have written meanwhile: a freeze is lost only if it is so before the look and after it.
-    let mut run = fold()?;
+    let mut run = folded(settings, incident)?;
     if let Ok(now) = &now {
         let gone: Vec<(AppKey, String)> = run
             .apps
@@ -347,7 +345,7 @@ pub(super) async fn looked(
     Ok(Looked { run, now })
 }
 
-/// Looks at the cluster of the incident; for one line the Applications are enough.
+/// Looks at the world of the incident; for what is still frozen the Applications are enough.
 async fn look(settings: &Settings, run: &Run, applications_alone: bool) -> Result<Now, Trouble> {
     let settings = app::reconnect(settings, &run.connection);
     let wired = wire(&settings, random_key(), no_log()).await?;

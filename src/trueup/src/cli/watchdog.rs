@@ -113,7 +113,7 @@ mod tests {
                 off_not_after: after.map(|text| text.parse().unwrap()),
                 evidence: Vec::new(),
             },
-            divergences: 0,
+            divergences: Some(0),
             noise: Vec::new(),
         };
         let (week, hour) = (Some("2026-01-01T00:00:00Z"), Some("2026-01-07T23:00:00Z"));

@@ -372,7 +372,7 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
             .iter()
             .map(|e| text::line(e))
             .collect();
-        now.divergences = entry.divergences;
+        now.divergences = entry.divergences.unwrap_or_default();
         now.noise = entry
             .noise
             .iter()

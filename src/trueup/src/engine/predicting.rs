@@ -154,7 +154,7 @@ fn differs(world: &World, app: &AppSeen) -> bool {
     let seen = report
         .iter()
         .find(|seen| seen.name == app.key.name && seen.namespace == app.key.namespace);
-    !synced || seen.is_none_or(|seen| seen.divergences > 0)
+    !synced || seen.is_none_or(|seen| seen.divergences != Some(0))
 }
 
 fn same_objects(old: &[Arc<Live>], new: &[Arc<Live>]) -> bool {

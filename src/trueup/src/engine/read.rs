@@ -601,6 +601,7 @@ fn lend(app: &mut AppSeen) -> AppInput {
             .declared
             .as_ref()
             .map(|declared| declared.object.clone()),
+        incomplete: !app.complete,
         ..AppInput::default()
     }
 }

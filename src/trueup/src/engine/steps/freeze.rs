@@ -56,8 +56,8 @@ pub(in super::super) struct Freezing {
     pub patch: Value,
     /// The merge patch that undoes it.
     pub restore: Value,
-    /// What else could be the way back, in words: somebody changed the policy since it was frozen first.
-    pub but: Option<String>,
+    /// What somebody put there since it was frozen first, and what becomes of it.
+    pub but: Vec<String>,
 }
 
 impl Engine {
@@ -81,14 +81,20 @@ impl Engine {
             self.ports.clock.now(),
         )
         .with_op(op.as_str());
-        let (older, but) = self.found_before(key, application, from);
+        let (older, changed) = self.found_before(key, application, from);
+        let garbled = Note::unreadable(application).map(|why| {
+            text::line(&format!(
+                "{}: the note that is there cannot be read and is replaced by this one ({why})",
+                key.name
+            ))
+        });
         let note = note.keeping(older, application, how);
         Freezing {
             mechanism: mechanism(how),
             found: note.found.clone(),
             patch: Value::Array(freeze_ops(application, how, &note)),
             restore: note.restore,
-            but,
+            but: garbled.into_iter().chain(changed).collect(),
         }
     }
 
@@ -107,14 +113,28 @@ impl Engine {
             from == Some(&note.incident) || by_hand(note) || self.is_our_note(key, note)
         });
         let ours = self.run().way_back(key);
-        let Some(ours) = ours.filter(|_| !taken.as_ref().is_some_and(|n| self.is_our_note(key, n)))
-        else {
+        let whole = |policy: &Policy| policy.value().map_or("none".to_owned(), text::value);
+        let changed = |since: &Policy, kept: &Policy| {
+            text::line(&format!(
+                "{}: somebody changed its syncPolicy since this incident froze it first, to {}; the way back stays what was found then, {}: to have the other in the end choose a target policy",
+                key.name,
+                whole(since),
+                whole(kept)
+            ))
+        };
+        let stands = Policy::of(application);
+        if let Some(note) = taken.as_ref().filter(|note| self.is_our_note(key, note)) {
+            let kept = note.found_policy();
+            let but = (!stands.is_left_of(&kept)).then(|| changed(&stands, &kept));
+            return (taken, but);
+        }
+        let Some(ours) = ours else {
             return (taken, None);
         };
         let kept = ours.found_policy();
         let since = match &taken {
             Some(note) => note.found_policy(),
-            None => Policy::of(application),
+            None => stands,
         };
         if since == kept && taken.is_some() {
             return (taken, None);
@@ -122,22 +142,17 @@ impl Engine {
         if since.is_left_of(&kept) {
             return (Some(ours), None);
         }
-        let whole = |policy: &Policy| policy.value().map_or("none".to_owned(), text::value);
-        let (kept, other) = match &taken {
-            Some(_) => (whole(&since), whole(&kept)),
-            None => (whole(&kept), whole(&since)),
-        };
         let but = match &taken {
-            Some(note) => format!(
-                "{}: {} found the syncPolicy {kept}, and that stays the way back; this incident had found {other} before, and somebody changed it in between",
-                key.name, note.incident
-            ),
-            None => format!(
-                "{}: somebody changed its syncPolicy since this incident froze it first, to {other}; the way back stays what was found then, {kept}: to have the other in the end choose a target policy",
-                key.name
-            ),
+            Some(note) => text::line(&format!(
+                "{}: {} found the syncPolicy {}, and that stays the way back; this incident had found {} before, and somebody changed it in between",
+                key.name,
+                note.incident,
+                whole(&since),
+                whole(&kept)
+            )),
+            None => changed(&since, &kept),
         };
-        (taken.or(Some(ours)), Some(text::line(&but)))
+        (taken.or(Some(ours)), Some(but))
     }
 
     /// Whether the journal holds the write that put this note there.

@@ -65,6 +65,7 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
     let sync = now.map_or("?", |app| app.sync.as_str());
     let health = now.map_or("?", |app| app.health.as_str());
     let drift = match now.map_or(0, |app| app.divergences) {
+        _ if now.is_some_and(|app| app.incomplete) => "?".to_owned(),
         0 => "–".to_owned(),
         n => n.to_string(),
     };
