@@ -38,8 +38,19 @@ fn what_was_pushed_and_taken_back_is_asked_again() {
     // Who says so has the same once more.
     let mut again = vec!["--replan", "agreed with ann: the hotfix stays"];
     again.extend(on);
-    bench.walk(0, &plan, &again);
+    let plan = plan.display().to_string();
+    let ran = bench.ends(0, &[&["run", &plan], &again[..]].concat());
     bench.assert_recovered();
+    // Whose work that undid is said before the push, and stays in the transcript.
+    let said = "undoes what ann <ann@example.org> did with ";
+    let undoes = format!("! {said}{}", &head[..7]);
+    let told = ran.out + &ran.err;
+    assert!(
+        told.contains(&undoes) && told.contains("Git went from RS256 to HS256"),
+        "{told}"
+    );
+    let transcript = bench.ends(0, &["export", "INC-441"]).out;
+    assert!(transcript.contains("undoes what ann"), "{transcript}");
 }
 
 /// A colleague takes back in the cluster what a sync of ours brought: what stood when it was decided stands again, and it is asked

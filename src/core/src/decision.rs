@@ -295,9 +295,17 @@ impl Decision {
     /// Whether the decision still stands: each side is as it was seen, or already as wanted. A side that was brought there is as
     /// wanted, or somebody took it back. What is ignored shows in no value: see `CellNow::upholds`.
     pub fn stands(&self, now: &Sides) -> bool {
-        let git = !self.pushed && now.git == self.seen.git || self.git_met(now);
-        let live = !self.applied && now.live == self.seen.live || self.live_met(now);
-        git && live
+        self.git_stands(now) && self.live_stands(now)
+    }
+
+    /// The same for Git alone.
+    pub fn git_stands(&self, now: &Sides) -> bool {
+        !self.pushed && now.git == self.seen.git || self.git_met(now)
+    }
+
+    /// The same for the cluster alone.
+    pub fn live_stands(&self, now: &Sides) -> bool {
+        !self.applied && now.live == self.seen.live || self.live_met(now)
     }
 
     /// Whether both sides are as wanted.

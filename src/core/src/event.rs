@@ -4,7 +4,7 @@
 //! [`Record`]; a record of an unknown `type` is kept as it is and ignored by the fold.
 
 use crate::{
-    decision::{CellKey, Decision},
+    decision::{CellKey, Decision, Sides},
     gate::Sample,
     ids::{Commit, Digest, IncidentId, OpId},
     object::{
@@ -705,6 +705,9 @@ pub enum Event {
         /// The decided cell that it touched.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cell: Option<CellKey>,
+        /// What stood in that cell then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sides: Option<Sides>,
     },
     GlassBroken {
         application: Option<AppKey>,

@@ -3,8 +3,10 @@
 mod debts;
 mod fold;
 mod gates;
+mod overruled;
 
 pub use gates::{Away, GateRun};
+pub use overruled::Touched;
 
 use crate::{
     decision::{CellKey, Decision, How, Later, Take},
@@ -70,6 +72,8 @@ pub struct Run {
     pub adopted: Vec<(Option<AppKey>, String)>,
     /// Decided cells that somebody touched since, which are open again: what was done, and by whom.
     pub shaken: BTreeMap<CellKey, Touched>,
+    /// What was done to a cell that was decided anew, or is to be: see [`Touched`].
+    pub overruled: BTreeMap<CellKey, Touched>,
     /// What was pushed and not looked for in Git since, by repository.
     pub pushed: BTreeMap<String, Pushed>,
     /// Those of them that were open again when the plan was taken, and were not touched since: the plan foresaw it.
@@ -78,13 +82,6 @@ pub struct Run {
     pub closed: Option<(String, Timestamp)>,
     /// Sequence number and time of the last record.
     pub last: Option<(u64, Timestamp)>,
-}
-
-/// What somebody did to a decided cell.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Touched {
-    pub what: String,
-    pub who: String,
 }
 
 /// The decided cells that were pushed.

@@ -389,7 +389,7 @@ impl Context<'_> {
             _ => match self.writer(path) {
                 Some(writer) if writer.class() == ManagerClass::Human => {
                     evidence.push(format!(
-                        "{}; Git has not changed since {which}",
+                        "{}; Git has what it had at {which}",
                         self.by(writer)
                     ));
                     Verdict::new(Class::Hotfix, "R11", cap(Confidence::Likely), evidence)
@@ -401,7 +401,7 @@ impl Context<'_> {
                         }
                         None => "nothing tells who changed it".to_owned(),
                     });
-                    evidence.push(format!("Git has not changed since {which}"));
+                    evidence.push(format!("Git has what it had at {which}"));
                     Verdict::new(Class::Unknown, "R16", Confidence::Ask, evidence)
                 }
             },

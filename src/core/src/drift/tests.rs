@@ -181,7 +181,7 @@ fn inc_441_is_two_questions_over_six_cells() {
         .join("\n");
     for part in [
         "auth: kubectl-edit changed it 7 days ago, at 2026-11-14T07:00:00Z",
-        "Git has not changed since the last sync",
+        "Git has what it had at the last sync",
         "RS256 in auth, like; HS256 in profile",
         "nothing is suggested: it is about authentication",
         "like has the value of auth in .data.JWT_ALGORITHM but not in .data.JWT_PUBLIC_KEY_ID",

@@ -358,6 +358,7 @@ mod tests {
                 what: what.into(),
                 who: "jo".into(),
                 cell: Some(cell.clone()),
+                sides: None,
             },
         };
         let plan = mended(TAKE.0, TAKE.1);

@@ -116,7 +116,7 @@ impl Run {
                     .push(decisions.iter().map(|d| d.cell.clone()).collect());
                 for decision in decisions {
                     self.not_pushed(&decision.cell);
-                    self.shaken.remove(&decision.cell);
+                    self.overrule(&decision.cell);
                     self.reopened.remove(&decision.cell);
                     self.decisions
                         .insert(decision.cell.clone(), decision.clone());
@@ -126,7 +126,7 @@ impl Run {
             Event::DecisionWithdrawn { cells, .. } => {
                 for cell in cells {
                     self.not_pushed(cell);
-                    self.shaken.remove(cell);
+                    self.overrule(cell);
                     self.reopened.remove(cell);
                     self.decisions.remove(cell);
                 }
@@ -428,11 +428,12 @@ impl Run {
                 what,
                 who,
                 cell,
+                sides,
             } => {
                 if let Some(cell) = cell {
                     self.reopened.remove(cell);
-                    let (what, who) = (what.clone(), who.clone());
-                    self.shaken.insert(cell.clone(), Touched { what, who });
+                    let touched = Touched::new(what, who, sides.clone(), self.decisions.get(cell));
+                    self.shaken.insert(cell.clone(), touched);
                 }
                 self.adopted.push((application.clone(), what.clone()));
                 if let Some(application) = application {

@@ -190,7 +190,10 @@ fn decisions(t: &Transcript, out: &mut String) {
             prose(&d.take),
             format!("{} → {}", cell(&d.git), cell(&d.git_wanted)),
             format!("{} → {}", cell(&d.live), cell(&d.live_wanted)),
-            prose(&d.reason),
+            match &d.undoes {
+                Some(undoes) => format!("{} ({})", prose(&d.reason), prose(undoes)),
+                None => prose(&d.reason),
+            },
             cell(&d.by),
             time(d.at),
         ]

@@ -119,6 +119,9 @@ pub struct Decided {
     /// What shall stand in Git and in the cluster.
     pub git_wanted: String,
     pub live_wanted: String,
+    /// What somebody else had done to it since, and it puts back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
     pub reason: String,
     pub by: String,
     pub at: Timestamp,

@@ -37,6 +37,10 @@ pub(super) fn decisions(run: &Run) -> Vec<Decided> {
             live: words::side(decision.seen.live.as_ref()),
             git_wanted: words::wanted(&decision.git),
             live_wanted: words::wanted(&decision.live),
+            undoes: run.undone_by(decision).map(|touched| {
+                let moved = touched.moved(&decision.cell);
+                say(&format!("undoes what {}: {moved}", touched.did()))
+            }),
             reason: say(&decision.reason),
             by: say(&decision.by),
             at: decision.at,

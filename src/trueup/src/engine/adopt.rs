@@ -77,11 +77,14 @@ impl Engine {
                     who = who.replacen(A_PUSH, by, 1);
                 }
             }
+            let sides = cell.as_ref().and_then(|cell| now.cells.get(cell));
+            let sides = sides.map(|cell| cell.sides.clone());
             self.record(Event::Adopted {
                 application,
                 what,
                 who,
                 cell,
+                sides,
             })?;
         }
         for (cell, why) in now.put_back(&run) {

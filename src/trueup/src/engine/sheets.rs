@@ -337,6 +337,7 @@ impl Engine {
         if let Some((_, now)) = self.seen() {
             sheet.warnings.extend(now.copies_apart(&run));
         }
+        sheet.warnings.extend(run.undone_by_push(proposal));
         sheet.warnings.extend(run.doubts());
         if proposal.branch != proposal.tracked {
             let now = self.seen().map(|(_, now)| now);
@@ -417,6 +418,7 @@ impl Engine {
                 .warnings
                 .push("no step of the plan's `sync` names it: no gate but healthy follows".into());
         }
+        sheet.warnings.extend(run.undone_by_sync(key));
         let lost = now.lost_by(&prediction);
         sheet
             .warnings

@@ -173,6 +173,7 @@ impl Engine {
             ),
             who: "somebody who pushed".into(),
             cell: None,
+            sides: None,
         })?;
         self.record(Event::ProposalVoid {
             why: format!(

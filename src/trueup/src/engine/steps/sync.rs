@@ -292,6 +292,7 @@ impl Engine {
             ),
             who: "somebody who pushed".into(),
             cell: None,
+            sides: None,
         })?;
         self.look().await?;
         Err(Refusal::new(

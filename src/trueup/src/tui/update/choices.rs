@@ -11,8 +11,14 @@ use super::super::{
     theme::Role,
     widgets::words,
 };
-use super::decide::{begin, cells_words, chosen};
-use trueup_core::{decision::Take, now::QuestionNow};
+use super::{
+    decide::{begin, cells_words, chosen, is_open},
+    implied,
+};
+use trueup_core::{
+    decision::{CellKey, Take},
+    now::QuestionNow,
+};
 
 /// The list that `n` and enter offer: every side with its value, then the other ways.
 pub fn choose(model: &mut Model) {
@@ -77,8 +83,11 @@ pub fn choose(model: &mut Model) {
     let mut list = Choose::new(
         format!("{} {}", question.name, words::field(&question.field)),
         choices,
-    )
-    .note(
+    );
+    for line in implied::touched(model, &question) {
+        list = list.note(Role::Bad, line);
+    }
+    list = list.note(
         Role::Strong,
         format!("{} ({})", question.class, question.confidence),
     );
@@ -124,11 +133,37 @@ pub fn for_which(model: &mut Model, take: Take) -> Vec<Effect> {
         return chosen(model, cells, take);
     }
     let mut choices = Vec::new();
+    let widest = model.cells_for_choice(several, grouped);
+    let open: Vec<CellKey> = widest
+        .iter()
+        .filter(|cell| is_open(model, cell))
+        .cloned()
+        .collect();
+    // What is decided and stands is not asked about again unless somebody wants it.
+    let part = !open.is_empty() && open.len() < widest.len();
+    if part {
+        choices.push(Choice::new(
+            "what is open, alone",
+            cells_words(&open),
+            Pick::Decide {
+                cells: open.clone(),
+                take: take.clone(),
+            },
+        ));
+    }
     let mut add = |label: &str, every: bool, together: bool| {
         let cells = model.cells_for_choice(every, together);
+        if cells == open && part {
+            return;
+        }
+        let decided = cells.iter().filter(|cell| !is_open(model, cell)).count();
+        let mut note = cells_words(&cells);
+        if decided > 0 {
+            note = format!("{decided} of them decided already; {note}");
+        }
         choices.push(Choice::new(
             label,
-            cells_words(&cells),
+            note,
             Pick::Decide {
                 cells,
                 take: take.clone(),
@@ -148,7 +183,7 @@ pub fn for_which(model: &mut Model, take: Take) -> Vec<Effect> {
     let at = choices
         .iter()
         .position(|c| {
-            matches!(&c.pick, Pick::Decide { cells, .. }
+            part || matches!(&c.pick, Pick::Decide { cells, .. }
                 if model.decide.every_copy || model.decide.together
                     && *cells == model.cells_for_choice(model.decide.every_copy, model.decide.together))
         })

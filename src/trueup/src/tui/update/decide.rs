@@ -14,7 +14,7 @@ use super::super::{
     widgets::words::{self, count},
 };
 use super::{implied, keys::prompt};
-use trueup_core::decision::{CellKey, How, Later, Sides, Take};
+use trueup_core::decision::{CellKey, Decision, How, Later, Sides, Take};
 
 /// Moves the cursor among the copies of the question.
 pub fn copy(model: &mut Model, by: isize) {
@@ -31,17 +31,15 @@ pub fn first_open_copy(model: &Model) -> usize {
     let Some(question) = model.question_here() else {
         return 0;
     };
-    question
-        .cells
-        .iter()
-        .position(|cell| {
-            let now = model.now().cells.get(cell);
-            match (model.run().decisions.get(cell), now) {
-                (Some(decision), Some(now)) => !now.upholds(decision),
-                (decision, _) => decision.is_none(),
-            }
-        })
+    let mut cells = question.cells.iter();
+    cells
+        .position(|cell| is_open(model, cell))
         .unwrap_or_default()
+}
+
+/// Whether a cell has no decision that stands.
+pub fn is_open(model: &Model, cell: &CellKey) -> bool {
+    !model.run().decisions.contains_key(cell) || withdrawn_by_world(model, cell)
 }
 
 pub fn fold(model: &mut Model, group: usize) {
@@ -61,6 +59,7 @@ pub fn every_copy(model: &mut Model) {
     let here = model.cell_here();
     let decided = here
         .as_ref()
+        .filter(|cell| !is_open(model, cell))
         .and_then(|cell| model.run().decisions.get(cell))
         .cloned();
     if let (false, Some(decision), Some(cell)) = (model.decide.every_copy, decided, here) {
@@ -68,11 +67,8 @@ pub fn every_copy(model: &mut Model) {
             .cells_for_choice(true, model.decide.together)
             .into_iter()
             .filter(|key| {
-                model
-                    .run()
-                    .decisions
-                    .get(key)
-                    .is_none_or(|d| d.git != decision.git)
+                let same = |d: &Decision| d.git == decision.git;
+                is_open(model, key) || !model.run().decisions.get(key).is_some_and(same)
             })
             .collect();
         if !others.is_empty() {
@@ -84,9 +80,12 @@ pub fn every_copy(model: &mut Model) {
                 reason: decision.reason.clone(),
                 seen,
             };
-            if !withdrawn_by_world(model, &cell) {
-                model.decide.reasons.insert(question, given);
-            }
+            model.decide.reasons.insert(question, given);
+            let settled = others.iter().filter(|key| !is_open(model, key)).count();
+            let settled = match settled {
+                0 => String::new(),
+                n => format!("{n} of them decided otherwise already"),
+            };
             model.dialogs.push(Dialog::Choose(
                 Choose::new(
                     format!("{} for every copy?", take_words(&take)),
@@ -96,7 +95,7 @@ pub fn every_copy(model: &mut Model) {
                                 "yes, for {} more",
                                 count(others.len(), "copy").replace("copys", "copies")
                             ),
-                            "",
+                            settled,
                             Pick::Decide {
                                 cells: others.clone(),
                                 take,
@@ -337,8 +336,9 @@ pub fn cells_words(cells: &[CellKey]) -> String {
     )
 }
 
-/// Value and cells are known: what is decided otherwise already is not taken along unasked.
-pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect> {
+/// Value and cells are known: what is decided otherwise already is not taken along unasked, and what is decided so already
+/// is not signed anew along with what is open.
+pub fn chosen(model: &mut Model, mut cells: Vec<CellKey>, take: Take) -> Vec<Effect> {
     let otherwise = match implied::implied(model, &cells, &take) {
         Ok(implied) => implied.otherwise,
         Err(why) => {
@@ -346,6 +346,10 @@ pub fn chosen(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
             return Vec::new();
         }
     };
+    let open = |cell: &CellKey| is_open(model, cell) || otherwise.contains(cell);
+    if cells.iter().any(open) {
+        cells.retain(open);
+    }
     if otherwise.is_empty() || otherwise.len() == cells.len() {
         return reason(model, cells, take);
     }
@@ -484,10 +488,14 @@ pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
     let decided = cells
         .iter()
         .any(|cell| model.run().decisions.contains_key(cell) && !withdrawn_by_world(model, cell));
+    let undone = implied::undone(model, &cells, &take);
+    let overtaken = cells.iter().any(|cell| withdrawn_by_world(model, cell));
     let said = model
         .decide
         .reasons
         .get(&group)
+        // What somebody changed since is answered for by nothing that was said before.
+        .filter(|_| undone.is_empty() && !overtaken)
         .filter(|given| {
             given.take == take && implied.otherwise.is_empty() && given.seen == group_sides(model)
         })
@@ -514,6 +522,9 @@ pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
         },
         vec![Field::new("reason", &said.unwrap_or_default())],
     );
+    for line in undone {
+        form = form.note(Role::Bad, line);
+    }
     if let Take::Value(value) = &take {
         let raw = value::text(value);
         let size = value::size(&raw)

@@ -297,8 +297,14 @@ fn announce(model: &mut Model, event: &Event) {
             );
             None
         }
-        Event::Adopted { what, who, .. } => {
-            model.toast(ToastKind::Mind, format!("adopted: {what} by {who}"));
+        Event::Adopted {
+            what, who, cell, ..
+        } => {
+            let did = match cell {
+                Some(_) => "somebody changed what was decided",
+                None => "somebody else was at work",
+            };
+            model.toast(ToastKind::Mind, format!("{did}: {what} (by {who})"));
             None
         }
         Event::GatePassed { application, gate } => {

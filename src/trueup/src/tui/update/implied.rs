@@ -3,12 +3,15 @@
 use super::super::{model::Model, theme::Role, widgets::words::count};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use trueup_core::{
-    decision::{CellKey, LiveOf, Take, Wanted, resolve},
+    decision::{CellKey, Decision, LiveOf, Take, Wanted, resolve},
+    now::QuestionNow,
     text,
 };
 
 /// So many values are named; a choice may be for a hundred cells.
 const NAMED: usize = 8;
+/// So many different things that others did are named.
+const UNDONE: usize = 2;
 
 /// See the module.
 pub struct Implied {
@@ -153,6 +156,69 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
         leaves_git: gone(true),
         otherwise,
     })
+}
+
+/// What others did since it was decided and a choice would undo, a line for each.
+pub fn undone(model: &Model, cells: &[CellKey], take: &Take) -> Vec<String> {
+    let mut said = Vec::new();
+    for key in cells {
+        let Some(cell) = model.now().cells.get(key) else {
+            continue;
+        };
+        let copy = copy_of(model, key, take);
+        let Ok((git, live)) = resolve(key, take, &cell.sides, copy.as_ref(), true) else {
+            continue;
+        };
+        let candidate = Decision {
+            cell: key.clone(),
+            take: take.clone(),
+            seen: cell.sides.clone(),
+            git,
+            live,
+            reason: String::new(),
+            by: String::new(),
+            at: model.time,
+            pushed: false,
+            applied: false,
+        };
+        if let Some(touched) = model.run().undone_by(&candidate) {
+            said.push(format!(
+                "! this undoes what {}: {}",
+                touched.did(),
+                touched.moved(key)
+            ));
+        }
+    }
+    named(said)
+}
+
+/// What others did to cells of a question that are open again, a line for each.
+pub fn touched(model: &Model, question: &QuestionNow) -> Vec<String> {
+    let said = question.cells.iter().filter_map(|key| {
+        let touched = model.run().shaken.get(key)?;
+        let decision = model.run().decisions.get(key)?;
+        let open = !model.now().cells.get(key)?.upholds(decision);
+        open.then(|| {
+            format!(
+                "! open again by what {}: {}; any other choice undoes that",
+                touched.did(),
+                touched.moved(key)
+            )
+        })
+    });
+    named(said.collect())
+}
+
+/// The different lines, and how many there are when they are many.
+fn named(mut said: Vec<String>) -> Vec<String> {
+    let mut known = HashSet::new();
+    said.retain(|line| known.insert(line.clone()));
+    let more = said.len().saturating_sub(UNDONE);
+    said.truncate(UNDONE);
+    if more > 0 {
+        said.push(format!("! and {more} more"));
+    }
+    said
 }
 
 /// The live value of the copy that a take names.

@@ -1,0 +1,133 @@
+//! What others did to decided cells, and which decisions made since undo it.
+
+use super::Run;
+use crate::{
+    decision::{CellKey, Decision, Sides, Take},
+    event::Proposal,
+    object::identity::AppKey,
+    text,
+};
+use std::collections::BTreeMap;
+
+/// So many cells of one author are named.
+const NAMED: usize = 3;
+
+/// What somebody did to a decided cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Touched {
+    pub what: String,
+    pub who: String,
+    /// What stood in the cell then; none in a journal of before it was kept.
+    set: Option<Sides>,
+    /// Git was not as decided any more.
+    git: bool,
+    /// The cluster was not as decided any more.
+    live: bool,
+    /// The rule was gone by which an Application ignores the field.
+    rule: bool,
+}
+
+impl Touched {
+    /// `decided`: what stood until then.
+    pub fn new(what: &str, who: &str, set: Option<Sides>, decided: Option<&Decision>) -> Self {
+        let moved = |stands: fn(&Decision, &Sides) -> bool| match (decided, &set) {
+            (Some(decided), Some(set)) => !stands(decided, set),
+            _ => true,
+        };
+        Self {
+            what: what.to_owned(),
+            who: who.to_owned(),
+            git: moved(Decision::git_stands),
+            live: moved(Decision::live_stands),
+            rule: decided.is_some_and(|decided| decided.take == Take::Ignore),
+            set,
+        }
+    }
+
+    /// Whether a decision that was made on it puts back into Git what they took away.
+    fn undone_in_git(&self, by: &Decision) -> bool {
+        let stood = self.set.as_ref().is_none_or(|set| set.git == by.seen.git);
+        self.rule && by.take == Take::Ignore || self.git && stood && by.changes_git()
+    }
+
+    /// The same for the cluster.
+    fn undone_live(&self, by: &Decision) -> bool {
+        let stood = self.set.as_ref().is_none_or(|set| set.live == by.seen.live);
+        self.live && stood && by.changes_live()
+    }
+
+    /// Whether a decision that was made on it undoes any of it. Choosing what they set undoes nothing.
+    pub fn undone(&self, by: &Decision) -> bool {
+        self.undone_in_git(by) || self.undone_live(by)
+    }
+
+    /// Who did it: `eve <e@x> did with 03515d0 “Revert …”`.
+    pub fn did(&self) -> String {
+        match self.who.contains("> with ") {
+            true => self.who.replace("> with ", "> did with "),
+            false => format!("{} did", self.who),
+        }
+    }
+
+    /// What was done, without the names of the cell.
+    pub fn moved(&self, cell: &CellKey) -> &str {
+        let names = text::line(&format!("{} {}: ", cell.object, cell.field));
+        self.what.strip_prefix(&names).unwrap_or(&self.what)
+    }
+}
+
+impl Run {
+    /// The cell is decided anew, or not any more: what was done to it is known beside it, as long as it stands.
+    pub(super) fn overrule(&mut self, cell: &CellKey) {
+        if let Some(touched) = self.shaken.remove(cell) {
+            self.overruled.insert(cell.clone(), touched);
+        }
+    }
+
+    /// What somebody did to a cell that `decision` would undo, whether that is made already or is being chosen.
+    pub fn undone_by(&self, decision: &Decision) -> Option<&Touched> {
+        let cell = &decision.cell;
+        let touched = self.shaken.get(cell).or(self.overruled.get(cell))?;
+        touched.undone(decision).then_some(touched)
+    }
+
+    /// What a push of this commit undoes of what others did, a line for each author.
+    pub fn undone_by_push(&self, proposal: &Proposal) -> Vec<String> {
+        self.undoes(|touched, decision| {
+            !decision.pushed
+                && proposal.cells.contains(&decision.cell)
+                && touched.undone_in_git(decision)
+        })
+    }
+
+    /// What a sync of this Application undoes of what others did, a line for each author.
+    pub fn undone_by_sync(&self, key: &AppKey) -> Vec<String> {
+        self.undoes(|touched, decision| {
+            !decision.applied
+                && decision.cell.application == *key
+                && decision.changes_live()
+                && touched.undone(decision)
+        })
+    }
+
+    fn undoes(&self, counts: impl Fn(&Touched, &Decision) -> bool) -> Vec<String> {
+        let mut by_author: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (cell, touched) in &self.overruled {
+            let decision = self.decisions.get(cell);
+            if decision.is_some_and(|decision| counts(touched, decision)) {
+                by_author
+                    .entry(touched.did())
+                    .or_default()
+                    .push(&touched.what);
+            }
+        }
+        let line = |(did, what): (String, Vec<&str>)| {
+            let mut said = what[..what.len().min(NAMED)].join("; ");
+            if let Some(more) = what.len().checked_sub(NAMED).filter(|more| *more > 0) {
+                said.push_str(&format!("; and {more} more"));
+            }
+            text::line(&format!("undoes what {did}: {said}"))
+        };
+        by_author.into_iter().map(line).collect()
+    }
+}
