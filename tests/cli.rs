@@ -1,5 +1,6 @@
 //! The command line as scripts meet it: the real program against a lab in a process of its own.
 
+mod beforehand;
 mod doubts;
 mod handover;
 mod printing;

@@ -163,7 +163,7 @@ pub enum CannotTake {
         "there is no last synced value to take: no rendering of the last successful sync is known"
     )]
     NoBase,
-    #[error("the copy named holds no such field")]
+    #[error("no copy that `take` names holds this field")]
     NoCopy,
     #[error(
         "Git has this field; `remove` is for what Git does not have. Take `git`, or another value"

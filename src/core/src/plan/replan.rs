@@ -73,7 +73,7 @@ pub fn contradictions(run: &Run, plan: &Plan) -> Vec<String> {
         |before| before.commit.clone(),
     );
     if pushed && plan.commit != commit {
-        found.push("`commit` is another one than was pushed".into());
+        found.push(pushed_elsewhere(run));
     }
     found.extend(of_syncs(run, plan));
     let begun = pushed || done(run).any(|effect| matches!(effect, Effect::Sync { .. }));
@@ -151,6 +151,19 @@ fn settled(run: &Run, key: &AppKey, gate: &str) -> Option<&'static str> {
         Some("glass was broken for it")
     } else {
         None
+    }
+}
+
+/// What was pushed stays pushed; where it waits for a merge, that is the way on.
+fn pushed_elsewhere(run: &Run) -> String {
+    let said = "`commit` is another one than was pushed";
+    match &run.proposal {
+        Some(proposal) if run.pushed_unmerged() && proposal.branch != proposal.tracked => format!(
+            "{said}: the change is on branch {0} already; merge {0} into {1} by hand, or bring the same change there, and the plan as \
+             it was goes on from there (`trueup run` without --replan)",
+            proposal.branch, proposal.tracked
+        ),
+        _ => said.into(),
     }
 }
 

@@ -197,7 +197,8 @@ async fn go(
         let previewed = stages::previewed_in(settings, async |engine| {
             let command = command(engine, &args.action).await?;
             shown::preview(engine, &command).await?;
-            meant_new(engine, &args.action, &command).await
+            meant_new(engine, &args.action, &command).await?;
+            engine.would_take(&command).await
         });
         return Err(shown::instead(previewed).await);
     }

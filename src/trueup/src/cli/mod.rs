@@ -2,6 +2,7 @@
 
 mod act;
 pub mod args;
+mod beforehand;
 mod close;
 pub mod doctor;
 pub mod drift;

@@ -1,16 +1,18 @@
 //! What a plan asks of the walk beside its decisions: live actions, removals, and that each decision matches something.
 
 use trueup_core::{
-    decision::{CellKey, Take, Wanted, resolve},
+    decision::{CellKey, Decision, LiveOf, Take, Wanted, resolve},
     event::Effect,
     now::Now,
     object::{
         identity::{AppKey, ObjectRef},
         path::FieldPath,
     },
-    plan::{Action, PlannedDecision},
+    plan::{Action, Plan, PlannedAct, PlannedDecision},
     run::Run,
     sheet::Command,
+    text,
+    transcript::shell,
     workflow::Stage,
 };
 
@@ -161,7 +163,7 @@ pub(super) async fn live_actions(engine: &Engine, answers: &Answers) -> Result<D
     let run = engine.run();
     let mut acted = false;
     for act in &answers.plan.act {
-        let Some(key) = named(&run, &act.application) else {
+        if named(&run, &act.application).is_none() {
             return Ok(Done::Ended(Ended::new(
                 Stage::Decide,
                 3,
@@ -169,19 +171,8 @@ pub(super) async fn live_actions(engine: &Engine, answers: &Answers) -> Result<D
                 format!("{} is not in the scope", act.application),
                 "name it in `scope`, or take the action out of `act`",
             )));
-        };
-        let done = run.ops.values().any(|op| {
-            op.done()
-                && matches!(&op.effect, Effect::Act { application, object, action, .. }
-                    if *application == key && *action == act.action && format!("{}/{}", object.kind, object.name) == act.object)
-        });
-        if !done {
-            let command = Command::Act {
-                application: key,
-                object: act.object.clone(),
-                action: act.action.clone(),
-                reason: act.reason.clone(),
-            };
+        }
+        if let Some(command) = not_done(&run, act) {
             arm(engine, answers).await?;
             write(engine, command).await?;
             acted = true;
@@ -194,6 +185,22 @@ pub(super) async fn live_actions(engine: &Engine, answers: &Answers) -> Result<D
     })
 }
 
+/// A live action of the plan, where it is of the scope and was not done yet.
+pub(super) fn not_done(run: &Run, act: &PlannedAct) -> Option<Command> {
+    let key = named(run, &act.application)?;
+    let done = run.ops.values().any(|op| {
+        op.done()
+            && matches!(&op.effect, Effect::Act { application, object, action, .. }
+                if *application == key && *action == act.action && object.short() == act.object)
+    });
+    (!done).then(|| Command::Act {
+        application: key,
+        object: act.object.clone(),
+        action: act.action.clone(),
+        reason: act.reason.clone(),
+    })
+}
+
 /// Arms this process as its own command line says, where it is not yet.
 pub(super) async fn arm(engine: &Engine, answers: &Answers) -> Result<(), Trouble> {
     if engine.run().armed != answers.write {
@@ -201,6 +208,53 @@ pub(super) async fn arm(engine: &Engine, answers: &Answers) -> Result<(), Troubl
         engine.say(&Command::Arm { write }).await?;
     }
     Ok(())
+}
+
+/// The first field that somebody set by a live action, and that the plan decides otherwise.
+pub(super) fn acted_otherwise<'a>(run: &'a Run, plan: &Plan) -> Option<&'a CellKey> {
+    let of_plan = |cell: &CellKey| {
+        let set_it = |effect: &Effect| {
+            let Effect::Act {
+                object,
+                action,
+                cell: Some(set),
+                ..
+            } = effect
+            else {
+                return false;
+            };
+            set.is_same(cell)
+                && plan.act.iter().any(|act| {
+                    run.named(&act.application) == Some(&set.application)
+                        && act.action == *action
+                        && act.object == object.short()
+                })
+        };
+        let mut done = run.ops.values().filter(|op| op.done());
+        done.any(|op| set_it(&op.effect))
+    };
+    let otherwise = |decision: &&Decision| {
+        decision.take == Take::Live(LiveOf::default())
+            && run.acted().any(|cell| cell.is_same(&decision.cell))
+            && !of_plan(&decision.cell)
+            && plan
+                .decisions
+                .iter()
+                .any(|planned| planned.take != decision.take && matches(planned, &decision.cell))
+    };
+    let mut decisions = run.decisions.values();
+    decisions.find(otherwise).map(|decision| &decision.cell)
+}
+
+/// The command that takes back the live action that set a field.
+pub(super) fn undo(run: &Run, cell: &CellKey) -> String {
+    text::line(&format!(
+        "trueup act undo {} {} {} --incident {} --write cluster",
+        cell.application.name,
+        cell.object.short(),
+        shell(&cell.field.to_string()),
+        run.id()
+    ))
 }
 
 pub(super) enum Done {
@@ -222,7 +276,7 @@ pub fn matches(planned: &PlannedDecision, key: &CellKey) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
-    use trueup_core::{decision::Sides, now::CellNow, plan::Plan};
+    use trueup_core::{decision::Sides, now::CellNow};
 
     fn planned(name: &str, take: &str) -> PlannedDecision {
         let plan = format!(

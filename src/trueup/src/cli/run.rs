@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -108,6 +108,7 @@ async fn go(
         plan,
         write: settings.write,
         attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
+        warned: Mutex::default(),
     };
     let engine = opened.engine;
     if matches!(known, Known::Unplanned) {
@@ -137,7 +138,7 @@ async fn go(
     let no_symptom = engine.run().no_symptom_gate().map(str::to_owned);
     let unasked = engine.run().synced_unasked();
     for said in no_symptom.into_iter().chain(doubts).chain(unasked) {
-        super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));
+        answers.warn(&said);
     }
     let ended = tokio::select! {
         biased;

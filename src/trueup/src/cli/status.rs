@@ -14,7 +14,13 @@ use trueup_core::{
     workflow::{self, Next},
 };
 
-use super::{args::StatusArgs, export::chosen, give_up, output, print_json};
+use super::{
+    args::StatusArgs,
+    export::chosen,
+    give_up, output,
+    planned::{acted_otherwise, undo},
+    print_json,
+};
 use crate::{
     adapters::clock::random_key,
     app,
@@ -112,6 +118,18 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         armed.armed = Armed::All;
         workflow::next(&armed, now)
     });
+    let acted = run
+        .plan
+        .as_ref()
+        .filter(|_| run.closed.is_none())
+        .and_then(|plan| acted_otherwise(&run, plan))
+        .map(|cell| {
+            let said = format!(
+                "{} {} of {} was set by a live action, and the plan decides it otherwise",
+                cell.object, cell.field, cell.application.name
+            );
+            (text::line(&said), undo(&run, cell))
+        });
     // An open incident owes its end, unless all that is left is to close it.
     let ended = run.closed.is_some() || matches!(next, Some(Next::Close));
     let code = i32::from(!owed.is_empty() || !ended);
@@ -197,6 +215,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "gatesNotGreen": red,
             "noSymptomGate": run.no_symptom_gate(),
             "gatesInDoubt": run.doubts(),
+            "actedAgainstPlan": acted.as_ref().map(|(said, undo)| json!({"what": said, "command": undo})),
             "owed": owed,
             "stopped": stopped,
             "next": next.as_ref().map(next_document),
@@ -212,6 +231,12 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     }
     if let Some(next) = next.filter(|_| run.closed.is_none()) {
         let _ = writeln!(out, "next: {}{}", next.waits_for(), how(&next));
+    }
+    if let Some((said, undo)) = &acted {
+        let _ = writeln!(
+            out,
+            "but first: {said}: `trueup run` stops there. Take it back with `{undo}`, or put it into `act` of the plan (--replan)"
+        );
     }
     if let Some(said) = run.no_symptom_gate() {
         let _ = writeln!(out, "{said}");

@@ -1,11 +1,14 @@
 //! The walk without a screen: what a plan says, done through the same engine and rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
 
 use serde_json::Value;
 use trueup_core::{
-    decision::{CellKey, Decision, LiveOf, Take},
-    event::{Armed, Effect},
+    decision::{CellKey, Decision},
+    event::Armed,
     now::{CellNow, Now},
     object::{identity::AppKey, path::Pattern},
     plan::{ExpectSync, Plan, PlannedDecision},
@@ -15,9 +18,10 @@ use trueup_core::{
     workflow::{Next, Stage},
 };
 
+use super::beforehand;
 use super::planned::{
-    Done, arm, deletions, live_actions, matches, matches_nothing, named, removals, unconfirmed,
-    unmatched,
+    Done, acted_otherwise, arm, deletions, live_actions, matches, matches_nothing, named, removals,
+    unconfirmed, undo, unmatched,
 };
 use crate::{
     engine::{Engine, Trouble},
@@ -85,6 +89,18 @@ pub struct Answers {
     pub write: Armed,
     /// Gate → who looked, and what they saw.
     pub attest: BTreeMap<String, (String, String)>,
+    /// What was warned of, each once.
+    pub warned: Mutex<BTreeSet<String>>,
+}
+
+impl Answers {
+    /// Warns people of something that does not stop the walk yet.
+    pub(super) fn warn(&self, said: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(said.to_owned()) {
+            super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));
+        }
+    }
 }
 
 /// Walks until the incident is closed or a person is needed.
@@ -240,7 +256,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         if let Next::TryGate { gate } = next
             && let Some(said) = engine.run().doubt_of(gate)
         {
-            super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));
+            answers.warn(&said);
         }
         return Ok(None);
     }
@@ -283,10 +299,11 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             Ok(None)
         }
         Next::Arm { why, write, .. } => {
-            if stage == Stage::Freeze
-                && let Some(ended) = foreseen(engine, answers)?
-            {
-                return Ok(Some(ended));
+            if stage == Stage::Freeze {
+                if let Some(ended) = foreseen(engine, answers)? {
+                    return Ok(Some(ended));
+                }
+                beforehand::say(engine, answers).await;
             }
             if engine.run().armed == answers.write {
                 return Ok(Some(Ended::new(
@@ -308,6 +325,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             if let Some(ended) = foreseen(engine, answers)? {
                 return Ok(Some(ended));
             }
+            beforehand::say(engine, answers).await;
             write(
                 engine,
                 Command::Freeze {
@@ -647,38 +665,7 @@ fn expects_nothing(planned: &PlannedDecision, now: &Now, hint: &str) -> Option<E
 /// What somebody set by a live action became a decision: where the plan decides that field it goes into no commit of the plan. Nor
 /// does a value other than the one that the plan expects.
 fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
-    let of_plan = |cell: &CellKey| {
-        run.ops
-            .values()
-            .filter(|op| op.done())
-            .any(|op| match &op.effect {
-                Effect::Act {
-                    object,
-                    action,
-                    cell: Some(set),
-                    ..
-                } => {
-                    set.is_same(cell)
-                        && answers.plan.act.iter().any(|act| {
-                            run.named(&act.application) == Some(&set.application)
-                                && act.action == *action
-                                && act.object == format!("{}/{}", object.kind, object.name)
-                        })
-                }
-                _ => false,
-            })
-    };
-    let acted =
-        run.decisions.values().find(|decision| {
-            decision.take == Take::Live(LiveOf::default())
-                && run.acted().any(|cell| cell.is_same(&decision.cell))
-                && !of_plan(&decision.cell)
-                && answers.plan.decisions.iter().any(|planned| {
-                    planned.take != decision.take && matches(planned, &decision.cell)
-                })
-        });
-    if let Some(decision) = acted {
-        let cell = &decision.cell;
+    if let Some(cell) = acted_otherwise(run, &answers.plan) {
         return Some(Ended::new(
             Stage::Commit,
             3,
@@ -688,7 +675,8 @@ fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
                 cell.object, cell.field, cell.application.name
             )),
             format!(
-                "put it into `act` of the plan and {GO_ON}; or decide it on the screen (`trueup resume`), or put it back there"
+                "take it back with `{}`; or put it into `act` of the plan and {GO_ON}; or decide it on the screen (`trueup resume`)",
+                undo(run, cell)
             ),
         ));
     }

@@ -16,6 +16,7 @@ use super::{
     state::Engine,
     trouble::Trouble,
 };
+use crate::ports::{GitError, Head};
 
 /// How long to wait for a look that goes on by itself before one is asked for here, and its failure said.
 const OVERDUE: Duration = Duration::from_secs(8);
@@ -82,6 +83,12 @@ impl Engine {
             Next::WatchThaw { application } => self.watch_thaw(application).await,
             _ => Ok(()),
         }
+    }
+
+    /// Where a branch stands on the remote.
+    pub async fn branch_on(&self, repository: &str, branch: &str) -> Result<Head, GitError> {
+        let repository = self.ports.repos.open(repository).await?;
+        repository.head(branch).await
     }
 
     fn tracked_branch(&self, repository: &str) -> String {

@@ -18,7 +18,7 @@ use trueup_core::{
 
 use super::{
     state::{Engine, sealed},
-    steps::{application, freeze::Freezing},
+    steps::{application, freeze::Freezing, tried::Tried},
     trouble::Trouble,
 };
 
@@ -543,6 +543,7 @@ impl Engine {
         action: &Action,
     ) -> Result<Sheet, Trouble> {
         let worked = self.work_out(key, named, action).await?;
+        let tried = self.try_out(key, &worked).await?;
         let mut sheet = self.blank(command, format!("live action on {}", worked.object));
         sheet.objects = vec![worked.object.to_string()];
         sheet.will = vec![worked.will];
@@ -580,6 +581,13 @@ impl Engine {
             "it has to reach Git before the incident closes, or be put back".into()
         }];
         sheet.warnings.extend(worked.new.clone());
+        sheet.warnings.extend(match tried {
+            Tried::Taken => None,
+            Tried::Refused(why) => Some(format!("tried out with a dry run: {why}")),
+            Tried::Unknown(why) => Some(format!(
+                "whether the server takes it was not tried out: {why}"
+            )),
+        });
         sheet.guards = vec![worked.guard];
         sheet.effects = vec![Effect::Act {
             application: key.clone(),

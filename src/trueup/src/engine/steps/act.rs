@@ -26,6 +26,7 @@ use super::super::{
     trouble::{Trouble, outcome_of},
 };
 use super::application::{self, resource_version};
+use super::tried::{DROPPED, dropped, not_taken};
 use crate::ports::{WriteKind, WriteRequest};
 
 /// A live action worked out against the object as it stands.
@@ -38,9 +39,9 @@ pub(in super::super) struct Worked {
     /// That the object has no such field yet, where a patch would make it.
     pub new: Option<String>,
     /// What is written.
-    field: FieldPath,
+    pub(super) field: FieldPath,
     /// The patch without its guard, which does not hold any more once it is written.
-    change: Value,
+    pub(super) change: Value,
 }
 
 /// How long a request may still be under way after its process died: the deadline of a write.
@@ -336,6 +337,7 @@ impl Engine {
             let cluster = self.destination(key).await?;
             let fresh = self.work_out(key, named, action).await?;
             Self::facts_hold(&fresh.object.to_string(), &guard.facts, &fresh.guard.facts)?;
+            self.must_take(key, &fresh).await?;
             let op = self.op_id();
             let write = Write {
                 op: op.clone(),
@@ -506,7 +508,8 @@ impl Engine {
         self.end(id, outcome)
     }
 
-    /// A live action is a decision for what is live now: it has to reach Git before the incident closes.
+    /// A live action is a decision for what is live now: it has to reach Git before the incident closes. One that takes
+    /// another back is none.
     async fn decide_live(
         &self,
         key: &AppKey,
@@ -532,11 +535,12 @@ impl Engine {
             })?;
         }
         let (_, now) = self.look().await?;
+        // What was taken back is a question again, as it was before: nobody chose it by taking another choice back.
         let cells: Vec<CellKey> = now
             .cells
-            .keys()
-            .filter(|cell| touched(cell))
-            .cloned()
+            .iter()
+            .filter(|(cell, is)| touched(cell) && !run.as_before_acts(cell, is.sides.live.as_ref()))
+            .map(|(cell, _)| cell.clone())
             .collect();
         if cells.is_empty() {
             return Ok(());
@@ -594,31 +598,6 @@ fn last_set(
         }
     }
     standing.pop()
-}
-
-/// Whether a write that the server took left the field as it was.
-fn not_taken(worked: &Worked, answer: &Value) -> bool {
-    let before = worked.guard.facts.get(&worked.field.to_string());
-    let before = before.filter(|value| !value.is_null());
-    !patch_stands(&worked.change, answer) && worked.field.get(answer) == before
-}
-
-/// How an outcome begins that says so.
-const DROPPED: &str = "the server dropped it";
-
-/// Why a write that the server took changed nothing.
-fn dropped(worked: &Worked, answer: &Value) -> String {
-    let Worked { object, field, .. } = worked;
-    text::line(&match field.get(answer) {
-        None => format!(
-            "{DROPPED}: a {} has no {field} by its schema, or something that admits writes took it out",
-            object.kind
-        ),
-        Some(is) => format!(
-            "{DROPPED}: it answered that {field} is {} still, by a default of the field or by something that admits writes",
-            text::value(is)
-        ),
-    })
 }
 
 /// The fields beside one that an object does not have: the one that is spelt most like it first.

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use trueup_core::{
-    decision::{CellKey, Decision, LiveOf, Sides, Take, resolve},
+    decision::{CannotTake, CellKey, Decision, LiveOf, Sides, Take, resolve},
     event::Event,
-    now::Now,
+    now::{CellNow, Now},
     rules,
     sheet::Refusal,
     text, until,
@@ -66,13 +66,20 @@ impl Engine {
             .is_some_and(|app| app.declared.is_some());
         let (git, live) =
             resolve(key, take, &cell.sides, copy.as_ref(), declared).map_err(|why| {
+                let (why, hint) = match (&why, take) {
+                    (CannotTake::NoCopy, Take::Live(of)) => (
+                        no_such_copy(now, key, of),
+                        "name one of these in `take`; a plan is gone on with once it is mended: `trueup run PLAN.yaml --replan 'why'`",
+                    ),
+                    _ => (why.to_string(), "choose another source for this field"),
+                };
                 Trouble::Refused(Refusal::new(
                     3,
                     text::line(&format!(
                         "{} {} of {}: {why}",
                         key.object, key.field, key.application.name
                     )),
-                    "choose another source for this field",
+                    hint,
                 ))
             })?;
         if *take == Take::Ignore
@@ -131,14 +138,40 @@ fn copy_of(now: &Now, key: &CellKey, take: &Take) -> Option<Option<Value>> {
             .application
             .as_ref()
             .is_none_or(|a| other.application.name == *a || other.application.to_string() == *a);
-        namespace
-            && application
-            && other.object.kind == key.object.kind
-            && other.object.name == key.object.name
-            && other.field == key.field
+        namespace && application
     };
-    now.cells
-        .iter()
+    copies(now, key)
         .find(|(other, _)| fits(other))
         .map(|(_, cell)| cell.sides.live.clone())
+}
+
+/// The same field of each object of that kind and name, its own among them.
+fn copies<'a>(now: &'a Now, key: &'a CellKey) -> impl Iterator<Item = (&'a CellKey, &'a CellNow)> {
+    now.cells.iter().filter(|(other, _)| {
+        other.object.kind == key.object.kind
+            && other.object.name == key.object.name
+            && other.field == key.field
+    })
+}
+
+/// That `take` names a copy that is not there, and which ones are.
+fn no_such_copy(now: &Now, key: &CellKey, of: &LiveOf) -> String {
+    let named: Vec<String> = [
+        ("namespace", &of.namespace),
+        ("application", &of.application),
+    ]
+    .into_iter()
+    .filter_map(|(what, name)| Some(format!("{what} {}", name.as_ref()?)))
+    .collect();
+    let there: Vec<String> = copies(now, key)
+        .map(|(other, _)| match &other.object.namespace {
+            Some(namespace) => format!("namespace {namespace} ({})", other.application.name),
+            None => other.application.name.clone(),
+        })
+        .collect();
+    format!(
+        "no copy in {} holds this field; its copies are in {}",
+        named.join(" of "),
+        text::some(&there, 12)
+    )
 }

@@ -16,3 +16,4 @@ mod reveal;
 pub mod snapshot;
 pub mod sync;
 pub mod thaw;
+pub mod tried;

@@ -1,0 +1,200 @@
+//! What can be known before production is frozen, or before a live action is written, is said before it.
+
+use super::*;
+
+const ALL: [&str; 2] = ["--write", "all"];
+
+fn says(said: &str, words: &[&str]) {
+    for word in words {
+        assert!(said.contains(word), "no {word} in:\n{said}");
+    }
+}
+
+impl Bench {
+    fn planned(&self, code: i32, plan: &Path, arguments: &[&str]) -> Ran {
+        let plan = plan.display().to_string();
+        self.ends(code, &[&["run", plan.as_str()][..], arguments].concat())
+    }
+}
+
+#[test]
+fn what_a_plan_leaves_open_is_said_before_the_freeze() {
+    let bench = Bench::new();
+    let one_of_two = bench.plan("half.yaml", |text| {
+        text.replace("fields: [\".data.*\"]", "fields: [.data.JWT_ALGORITHM]")
+            .replace(", \".data.JWT_PUBLIC_KEY_ID\": key-2024-11-rot", "")
+            .replace(
+                "commit: {",
+                "act:\n- {application: like-service, object: Deployment/like-service, action: {patch: {field: .spec.replicas, value: many}}, reason: load}\ncommit: {",
+            )
+    });
+    let left = [
+        "warning: the plan leaves 3 cells without a decision, and the walk stops at them once all is frozen: ",
+        ".data.JWT_PUBLIC_KEY_ID of auth-service",
+        ".data.JWT_PUBLIC_KEY_ID of profile-service",
+        "warning: the walk stops at the live action on Deployment/like-service of like-service, once all is frozen: ",
+        "422",
+    ];
+    says(&bench.planned(3, &one_of_two, &[]).err, &left);
+    let armed = bench.planned(4, &one_of_two, &ALL).err;
+    says(&armed, &left);
+    assert_eq!(armed.matches(left[0]).count(), 1, "{armed}");
+    let (warned, frozen) = (armed.find(left[0]), armed.find("freeze 3 applications"));
+    assert!(warned < frozen, "{armed}");
+    says(&armed, &["left over without a decision: 3 cells"]);
+}
+
+#[test]
+fn a_branch_that_nothing_follows_is_said_before_the_freeze_and_has_a_way_on() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let config = fs::read_to_string(bench.lab.dir.path().join("config.toml")).unwrap();
+    let config = bench.write("config.toml", &format!("{config}merge_deadline = \"1s\"\n"));
+    let config = config.display().to_string();
+    let armed = [&ALL[..], &["--config", &config]].concat();
+    let misspelt = bench.plan("mian.yaml", |text| {
+        text.replace("branch: main", "branch: mian")
+    });
+    let waits = "warning: commit.branch is mian, not main which the Applications follow: the change waits there, and all stays \
+                 frozen, until somebody merges it (at most 1s); the remote has no such branch yet";
+    says(
+        &bench.planned(3, &misspelt, &["--config", &config]).err,
+        &[waits],
+    );
+    let stopped = bench.planned(4, &misspelt, &armed).err;
+    says(&stopped, &[waits]);
+    assert!(
+        stopped.find(waits) < stopped.find("freeze 3 applications"),
+        "{stopped}"
+    );
+    // What was pushed stays pushed, and that is how it goes on.
+    let mend = [&armed[..], &["--replan", "a slip"]].concat();
+    let refused = bench.planned(3, &bench.own_plan(), &mend).err;
+    says(&refused, &["merge mian into main by hand"]);
+    let clone = bench.somebody("merger");
+    bench.git(
+        &clone,
+        &["merge", "-q", "--no-ff", "-m", "merge", "origin/mian"],
+    );
+    bench.git(&clone, &["push", "-q", "origin", "main"]);
+    bench.walk(0, &misspelt, &[&armed[..], &["--attest", SEEN]].concat());
+    bench.assert_recovered();
+    // A branch that is meant is no slip.
+    let bench = Bench::new();
+    let meant = bench.plan("own.yaml", |text| {
+        text.replace("branch: main", "branch: fix, pullRequest: true")
+    });
+    let read = bench.planned(3, &meant, &[]).err;
+    assert!(!read.contains("commit.branch"), "{read}");
+}
+
+#[test]
+fn a_copy_that_is_not_there_is_named_with_those_that_are() {
+    let bench = Bench::new();
+    let misspelt = bench.plan("aut.yaml", |text| {
+        text.replace("namespace: auth}}", "namespace: aut}}")
+    });
+    for arguments in [&[][..], &ALL] {
+        let refused = bench.planned(3, &misspelt, arguments).err;
+        says(
+            &refused,
+            &[
+                "no copy in namespace aut holds this field; its copies are in namespace auth (auth-service), namespace like (like-service), \
+                 namespace profile (profile-service)",
+                "--replan 'why'",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_live_action_against_the_plan_is_said_with_the_way_back() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.planned(3, &bench.own_plan(), &["--write", "cluster"]);
+    let status = bench.document(1, "Status", &["status"]);
+    assert_eq!(status["actedAgainstPlan"], Value::Null, "{status}");
+    let act = [
+        "act",
+        "patch",
+        "profile-service",
+        "ConfigMap/auth-config",
+        ".data.JWT_ALGORITHM",
+    ];
+    bench.ends(0, &[&act[..], &["PS256", "--write", "cluster"]].concat());
+    let status = bench.document(1, "Status", &["status"]);
+    let undo = status["actedAgainstPlan"]["command"].as_str().unwrap();
+    assert!(
+        undo.starts_with("trueup act undo profile-service ConfigMap/auth-config "),
+        "{status}"
+    );
+    says(
+        &bench.ends(1, &["status"]).out,
+        &["but first: ", "the plan decides it otherwise", undo],
+    );
+    let refused = bench.planned(3, &bench.own_plan(), &ALL).err;
+    says(&refused, &["was set by a live action", undo]);
+    // The command that is named is one that works.
+    let words: Vec<&str> = undo.split(' ').skip(1).collect();
+    bench.ends(0, &words);
+    assert_eq!(
+        bench.document(1, "Status", &["status"])["actedAgainstPlan"],
+        Value::Null
+    );
+    bench.walk(
+        0,
+        &bench.own_plan(),
+        &[&ALL[..], &["--attest", SEEN]].concat(),
+    );
+    bench.assert_recovered();
+}
+
+#[test]
+fn a_live_action_is_tried_out_for_its_sheet() {
+    let bench = Bench::new();
+    let on = ["auth-service", "--incident", "T-1", "--write", "cluster"];
+    bench.ends(0, &[&["freeze"][..], &on].concat());
+    let patch = ["act", "patch", "auth-service", "Deployment/auth-service"];
+    let writes = || {
+        let mut writes = bench.lab.writes();
+        writes.retain(|write| write["objectRef"]["resource"] == "deployments");
+        writes
+    };
+    for (set, why) in [
+        (&[".spec.replicas", "abc"][..], "422"),
+        (
+            &[".spec.replica", "3", "--new-field"],
+            "the server dropped it: a Deployment has no .spec.replica",
+        ),
+    ] {
+        let read = bench.ends(3, &[&patch[..], set].concat()).err;
+        says(
+            &read,
+            &[
+                "! tried out with a dry run: ",
+                "armed, it would end here: ",
+                why,
+                "not armed",
+            ],
+        );
+        let armed = bench
+            .ends(3, &[&patch[..], set, &["--write", "cluster"]].concat())
+            .err;
+        says(
+            &armed,
+            &["! tried out with a dry run: ", "was not changed: ", why],
+        );
+        assert!(writes().is_empty(), "{armed}");
+    }
+    let fine = bench
+        .ends(3, &[&patch[..], &[".spec.replicas", "4"]].concat())
+        .err;
+    assert!(
+        !fine.contains("tried out") && !fine.contains("would end here"),
+        "{fine}"
+    );
+}
