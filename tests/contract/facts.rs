@@ -17,8 +17,9 @@ pub use world::World;
 
 type Seen<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Value>> + Send + 'a>>;
 
-/// Its name, and how it is looked at. Later facts find the world as earlier ones left it.
+/// Its name, and how it is looked at. Later facts find the world as earlier ones left it; no room needs what another one left.
 pub struct Fact {
+    pub room: &'static str,
     pub name: &'static str,
     pub look: fn(&World) -> Seen<'_>,
 }
@@ -28,6 +29,7 @@ macro_rules! facts {
     ($(#[$doc:meta])* $list:ident: $($room:ident::$name:ident),* $(,)?) => {
         $(#[$doc])*
         pub const $list: &[Fact] = &[$(Fact {
+            room: stringify!($room),
             name: stringify!($name),
             look: |world| Box::pin($room::$name(world)),
         }),*];

@@ -126,7 +126,7 @@ fn a_live_action_is_looked_up_and_never_done_twice() {
     let scale = "scale: {replicas: 4}";
     // A removal leaves nobody in the managed fields.
     let remove = "remove: {field: .metadata.labels.team}";
-    for (place, action, found) in [
+    let cases = [
         (
             "after-fsync intended act on argocd/profile-service",
             scale,
@@ -147,43 +147,50 @@ fn a_live_action_is_looked_up_and_never_done_twice() {
             remove,
             true,
         ),
-    ] {
-        let lab = Lab::start(&FAST);
-        let mut walk = Walk::new(&lab);
-        let plan = fs::read_to_string(lab.text("plan")).unwrap();
-        let act = format!(
-            "act:\n- {{application: profile-service, object: Deployment/profile-service, action: {{{action}}}, reason: load}}\n"
-        );
-        walk.plan = walk.file("plan.yaml");
-        fs::write(&walk.plan, plan + &act).unwrap();
-        walk.kill_at(place);
-        let scaled = || {
-            let writes = lab.writes();
-            writes
-                .iter()
-                .filter(|entry| {
-                    entry["objectRef"]["resource"] == "deployments"
-                        && entry["responseStatus"]["code"] == 200
-                })
-                .count()
-        };
-        assert_eq!(scaled(), usize::from(found), "{place}");
-        let ran = run(walk.command(&trueup()));
-        assert_eq!(ran.code, Some(0), "{place}: {}", walk.tell(&ran));
-        assert_eq!(scaled(), 1, "{place}: it was done twice, or not at all");
-        let now = walk.folded();
-        let acts = now.ops.values().filter(|op| op.effect.verb() == "act on");
-        let told: Vec<bool> = acts.map(trueup_core::run::Op::done).collect();
-        assert_eq!(told.iter().filter(|done| **done).count(), 1);
-        assert_eq!(told.len(), if found { 1 } else { 2 }, "{place}");
-        assert!(now.reread.values().all(|rereads| rereads.len() == 2) && now.reread.len() == 1);
-        let git = lab.git(&["show", "main:deploy/profile/deployment.yaml"]);
-        let reached = match action == scale {
-            true => git.contains("replicas: 4"),
-            false => git.matches("team: identity").count() == 1,
-        };
-        assert!(reached, "{place}: a live action reaches Git: {git}");
-    }
+    ];
+    std::thread::scope(|scope| {
+        for (place, action, found) in cases {
+            scope.spawn(move || acted_and_killed(place, action, found, action == scale));
+        }
+    });
+}
+
+fn acted_and_killed(place: &str, action: &str, found: bool, scales: bool) {
+    let lab = Lab::start(&FAST);
+    let mut walk = Walk::new(&lab);
+    let plan = fs::read_to_string(lab.text("plan")).unwrap();
+    let act = format!(
+        "act:\n- {{application: profile-service, object: Deployment/profile-service, action: {{{action}}}, reason: load}}\n"
+    );
+    walk.plan = walk.file("plan.yaml");
+    fs::write(&walk.plan, plan + &act).unwrap();
+    walk.kill_at(place);
+    let scaled = || {
+        let writes = lab.writes();
+        writes
+            .iter()
+            .filter(|entry| {
+                entry["objectRef"]["resource"] == "deployments"
+                    && entry["responseStatus"]["code"] == 200
+            })
+            .count()
+    };
+    assert_eq!(scaled(), usize::from(found), "{place}");
+    let ran = run(walk.command(&trueup()));
+    assert_eq!(ran.code, Some(0), "{place}: {}", walk.tell(&ran));
+    assert_eq!(scaled(), 1, "{place}: it was done twice, or not at all");
+    let now = walk.folded();
+    let acts = now.ops.values().filter(|op| op.effect.verb() == "act on");
+    let told: Vec<bool> = acts.map(trueup_core::run::Op::done).collect();
+    assert_eq!(told.iter().filter(|done| **done).count(), 1);
+    assert_eq!(told.len(), if found { 1 } else { 2 }, "{place}");
+    assert!(now.reread.values().all(|rereads| rereads.len() == 2) && now.reread.len() == 1);
+    let git = lab.git(&["show", "main:deploy/profile/deployment.yaml"]);
+    let reached = match scales {
+        true => git.contains("replicas: 4"),
+        false => git.matches("team: identity").count() == 1,
+    };
+    assert!(reached, "{place}: a live action reaches Git: {git}");
 }
 
 const OWN: &str = "apiVersion: trueup.dev/v1
