@@ -422,6 +422,24 @@ pub struct Obligation {
 }
 
 impl Obligation {
+    /// One that nobody else has: the incident cannot end while it stands.
+    pub fn blocking(
+        id: impl Into<String>,
+        what: impl Into<String>,
+        application: Option<AppKey>,
+        settle: &str,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            what: what.into(),
+            application,
+            owner: None,
+            until: None,
+            blocks_close: true,
+            settle: settle.into(),
+        }
+    }
+
     /// How something is settled that the journal of another state folder owes.
     pub const ELSEWHERE: &str = "close it where its journal is";
     /// A gate that was not green in time is waited for once more.

@@ -414,30 +414,28 @@ impl Now {
             !owed.id.starts_with("frozen:")
                 || key.is_none_or(|key| self.taken_over_by(run, key).is_none())
         });
+        let elsewhere = |key: &AppKey, what: String, settle: &str| {
+            Obligation::blocking(
+                format!("elsewhere:{key}"),
+                format!("{key} {what}"),
+                Some(key.clone()),
+                settle,
+            )
+        };
         let by_hand = self.apps.iter().filter(|(_, app)| app.frozen_by_hand(run));
-        owed.extend(by_hand.map(|(key, _)| Obligation {
-            id: format!("elsewhere:{key}"),
-            what: format!(
-                "{key} was frozen by hand for {}: freezing it goes on from what its note found",
+        owed.extend(by_hand.map(|(key, _)| {
+            let what = format!(
+                "was frozen by hand for {}: freezing it goes on from what its note found",
                 run.id()
-            ),
-            application: Some(key.clone()),
-            owner: None,
-            until: None,
-            blocks_close: true,
-            settle: "freeze".into(),
+            );
+            elsewhere(key, what, "freeze")
         }));
-        owed.extend(self.frozen_elsewhere(run).map(|key| Obligation {
-            id: format!("elsewhere:{key}"),
-            what: format!(
-                "{key} is frozen by {} from another state folder: its journal is there",
+        owed.extend(self.frozen_elsewhere(run).map(|key| {
+            let what = format!(
+                "is frozen by {} from another state folder: its journal is there",
                 run.id()
-            ),
-            application: Some(key.clone()),
-            owner: None,
-            until: None,
-            blocks_close: true,
-            settle: Obligation::ELSEWHERE.into(),
+            );
+            elsewhere(key, what, Obligation::ELSEWHERE)
         }));
         // Of what was set and is not decided, or not decided any more, only a look tells whether it is in Git.
         let acted = |key: &CellKey| {

@@ -53,67 +53,52 @@ impl Run {
                 _ => app.policy_moved.as_ref().map(|why| format!("{key} {why}")),
             };
             if let Some(what) = broken {
-                owed.push(Obligation {
-                    id: format!("thaw:{key}"),
+                owed.push(Obligation::blocking(
+                    format!("thaw:{key}"),
                     what,
-                    application: Some(key.clone()),
-                    owner: None,
-                    until: None,
-                    blocks_close: true,
-                    settle: "freeze".into(),
-                });
+                    Some(key.clone()),
+                    "freeze",
+                ));
             }
             for (gate, state) in &app.gates {
                 // A red gate that glass was broken for is owed as the review of that glass.
                 let glass = self.glass_for(key, gate).is_some();
                 if let (Some(why), false) = (state.late(), glass) {
-                    owed.push(Obligation {
-                        id: format!("gate:{key}:{gate}"),
-                        what: format!("gate {gate} after {key} did not become green: {why}"),
-                        application: Some(key.clone()),
-                        owner: None,
-                        until: None,
-                        blocks_close: true,
-                        settle: Obligation::GATE.into(),
-                    });
+                    owed.push(Obligation::blocking(
+                        format!("gate:{key}:{gate}"),
+                        format!("gate {gate} after {key} did not become green: {why}"),
+                        Some(key.clone()),
+                        Obligation::GATE,
+                    ));
                 }
             }
         }
         for (id, op) in self.open_ops() {
-            owed.push(Obligation {
-                id: format!("open:{id}"),
-                what: format!(
+            owed.push(Obligation::blocking(
+                format!("open:{id}"),
+                format!(
                     "it is not known whether this {} happened (op {id})",
                     op.effect.verb()
                 ),
-                application: op.effect.application().cloned(),
-                owner: None,
-                until: None,
-                blocks_close: true,
-                settle: "look".into(),
-            });
+                op.effect.application().cloned(),
+                "look",
+            ));
         }
         if self.pushed_unmerged() {
-            owed.push(Obligation {
-                id: "unmerged".into(),
-                what: "the change is pushed to a branch of its own and not merged".into(),
-                application: None,
-                owner: None,
-                until: None,
-                blocks_close: true,
-                settle: "merge".into(),
-            });
+            owed.push(Obligation::blocking(
+                "unmerged",
+                "the change is pushed to a branch of its own and not merged",
+                None,
+                "merge",
+            ));
         }
         for glass in self.broken_glass.iter().filter(|g| g.reviewed.is_none()) {
-            owed.push(Obligation {
-                id: format!("glass:{}", glass.what),
-                what: format!("glass was broken and not reviewed: {}", glass.what),
-                application: glass.application.clone(),
-                owner: None,
-                until: None,
-                blocks_close: true,
-                settle: "review".into(),
-            });
+            owed.push(Obligation::blocking(
+                format!("glass:{}", glass.what),
+                format!("glass was broken and not reviewed: {}", glass.what),
+                glass.application.clone(),
+                "review",
+            ));
         }
         for decision in self.acted_and_not_pushed() {
             owed.push(self.act_owed(&decision.cell));
