@@ -276,7 +276,8 @@ impl Field {
             let clean = trueup_core::text::block(text);
             match self.many_lines {
                 true => clean,
-                false => clean.trim_end().replace(['\n', '\t'], " "),
+                // Typed over a slow line it comes like this too: what a space ends goes on.
+                false => clean.trim_end_matches('\n').replace(['\n', '\t'], " "),
             }
         };
         self.text.insert_str(text);

@@ -123,6 +123,20 @@ fn what_is_decided_anew_has_no_reason_yet() {
     );
 }
 
+/// Keys that a slow line delivers together are taken for a paste, and lose no space at its end.
+#[test]
+fn what_is_typed_over_a_slow_line_keeps_its_spaces() {
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    press(&mut model, &["j", "3"]);
+    for text in ["the rotated ", "key is right\n"] {
+        update(&mut model, Msg::Paste(text.into()));
+    }
+    let Some(Dialog::Prompt(form)) = model.dialogs.last() else {
+        panic!("{}", draw(&model));
+    };
+    assert_eq!(form.get("reason"), "the rotated key is right");
+}
+
 #[test]
 fn a_refusal_of_something_else_opens_nothing() {
     let mut model = filled();
