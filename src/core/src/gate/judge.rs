@@ -166,9 +166,16 @@ pub fn judge_health(
     }
 }
 
-/// Judges an HTTP answer, or why there was none.
+/// Judges an HTTP answer, or why there was none. That nothing answers may be the symptom; a text that is no URL asks nobody.
 pub fn judge_http(gate: &HttpGate, answer: Result<(u16, &str), &str>) -> Judged {
+    let url = gate.url.to_ascii_lowercase();
+    let host = ["http://", "https://"]
+        .into_iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
     match answer {
+        Err(_) if host.is_none_or(str::is_empty) => {
+            Judged::unasked(format!("{} is no http or https URL", gate.url))
+        }
         Err(why) => Judged::new(Verdict::Inconclusive, format!("no answer: {why}")),
         Ok((status, _)) if status != gate.status => {
             Judged::new(Verdict::Red, format!("{status}, not {}", gate.status))
@@ -433,14 +440,22 @@ mod tests {
     #[test]
     fn answers_ends_and_fields_are_judged() {
         let http = HttpGate {
-            url: String::new(),
+            url: "https://auth/ready".into(),
             status: 200,
             contains: Some("ok".into()),
         };
         assert_eq!(judge_http(&http, Ok((200, "ok"))).verdict, Green);
         assert_eq!(judge_http(&http, Ok((200, "no"))).verdict, Red);
         assert_eq!(judge_http(&http, Ok((503, "ok"))).verdict, Red);
-        assert_eq!(judge_http(&http, Err("refused")).verdict, Inconclusive);
+        let silent = judge_http(&http, Err("refused"));
+        assert_eq!((silent.verdict, silent.unasked), (Inconclusive, false));
+        for url in ["auth/ready", "ftp://auth", "https://", ""] {
+            let http = HttpGate {
+                url: url.into(),
+                ..http.clone()
+            };
+            assert!(judge_http(&http, Err("no host")).unasked, "{url}");
+        }
         assert_eq!(judge_command(Ok(0)).verdict, Green);
         assert_eq!(judge_command(Ok(1)).verdict, Red);
         assert_eq!(judge_command(Err("timeout")).verdict, Inconclusive);
