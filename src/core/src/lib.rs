@@ -23,6 +23,7 @@ pub mod run;
 pub mod sheet;
 pub mod source;
 pub mod span;
+pub mod still;
 pub mod strict;
 pub mod text;
 pub mod transcript;

@@ -8,9 +8,9 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use trueup_core::{
     decision::{CellKey, Sides, Take},
-    event::Armed,
+    event::{Armed, Prediction},
     object::identity::AppKey,
-    sheet::{Command, Sheet},
+    sheet::{Command, Refusal, Sheet},
 };
 use tui_textarea::{CursorMove, TextArea};
 
@@ -38,6 +38,10 @@ pub struct SheetDialog {
     pub scroll: usize,
     /// The form that it came from: back there when it is put away or refused.
     pub form: Option<Prompt>,
+    /// Why it would be refused, as things stand now.
+    pub overtaken: Option<Refusal>,
+    /// What a sync was predicted to do when the sheet came.
+    pub predicted: Option<Prediction>,
 }
 
 /// Something to read, scrolled.

@@ -156,6 +156,16 @@ pub fn held_elsewhere(model: &super::Model, key: &AppKey) -> Option<String> {
     Some(words::clean(&format!("held by {by}{told}")))
 }
 
+/// What comes next. Fields are counted as the rest of the screen counts them: one of three copies is one.
+pub fn next_words(model: &super::Model) -> String {
+    match (&model.world.next, model.derived.undecided_questions) {
+        (trueup_core::workflow::Next::Decide { .. }, fields @ 1..) => {
+            format!("decide {}", words::count(fields, "field"))
+        }
+        (next, _) => next.words(),
+    }
+}
+
 /// The sync that counts: what was verified before the newest prediction is to be synced again.
 pub fn sync_now(app: &AppRun) -> &Sync {
     match &app.sync {

@@ -411,3 +411,31 @@ fn what_failed_says_what_to_do_even_where_it_is_cut_and_when_it_was() {
         assert!(drawn.contains(said), "{said}\n{drawn}");
     }
 }
+
+/// Keys for the screen, a fraction of a second apart: the first of them opened a form.
+#[test]
+fn keys_of_the_screen_are_no_reason() {
+    let mut model = fixture::model(Point::Decide, (80, 24));
+    press(&mut model, &["j"]);
+    model.settles_at = None;
+    let mut effects = hurry(&mut model, &["3"]);
+    for key in ["j", "3", "A", "j", "A", "enter"] {
+        later(&mut model, SignedDuration::from_millis(250));
+        effects.extend(hurry(&mut model, &[key]));
+    }
+    assert_eq!(effects, []);
+    let Some(Dialog::Prompt(form)) = model.dialogs.last() else {
+        panic!("{}", draw(&model));
+    };
+    assert_eq!(form.get("reason"), "");
+    assert!(draw(&model).contains("what was typed as the form came up"));
+    // After a pause what is typed is the reason; a few keys are none.
+    later(&mut model, SETTLE);
+    assert_eq!(hurry(&mut model, &["text:j3A", "enter"]), []);
+    let drawn = draw(&model);
+    assert!(drawn.contains("say why in a few words"), "{drawn}");
+    assert_eq!(
+        hurry(&mut model, &["text: of the runbook", "enter"]).len(),
+        1
+    );
+}

@@ -41,6 +41,28 @@ fn numbers_choose_for_what_the_switches_say_and_every_decision_is_signed() {
     assert_eq!(reason(&model), "");
 }
 
+/// A field of three copies is one field, whoever counts.
+#[test]
+fn what_is_open_is_counted_once() {
+    let model = fixture::model(Point::Decide, (80, 24));
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("2 open") && drawn.contains("n decide 2 fields "),
+        "{drawn}"
+    );
+    // What is to be synced again is not synced, on the line of stages as in the list.
+    let mut model = fixture::model(Point::Attest, (80, 24));
+    let mut run = model.run().clone();
+    let app = run.apps.values_mut().next().unwrap();
+    app.prediction = Some(("0123456".into(), Default::default()));
+    model.world.run = run.into();
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("Sync 2/3") && drawn.contains("2 synced of 3"),
+        "{drawn}"
+    );
+}
+
 #[test]
 fn a_number_on_the_row_of_an_object_decides_nothing() {
     let mut model = fixture::model(Point::Decide, (120, 40));

@@ -266,3 +266,103 @@ fn the_sheet_of_a_deletion_is_read_in_one_piece() {
         shot("sheet-delete", &model);
     }
 }
+
+/// What a sheet assumes is over while it is open: it says so at once, and cannot be confirmed until it is so again.
+#[test]
+fn a_sheet_that_is_overtaken_says_so_and_is_not_confirmed() {
+    use super::ahead::happens;
+    use trueup_core::{event::Event, transcript::sample};
+    let confirm = || Confirm::Type("INC-441".into());
+    for size in SIZES {
+        let mut model = fixture::model(Point::Canary, size);
+        let mut shown = sheet(&model, confirm());
+        let Next::Sync { application } = model.world.next.clone() else {
+            panic!("{:?}", model.world.next);
+        };
+        shown.command = Command::Sync { application };
+        fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+        let now = model.world.now.clone();
+        fixture::tell(&mut model, Update::Seen(now));
+        assert!(!draw(&model).contains("refused"), "{}", draw(&model));
+        press(&mut model, &["text:INC"]);
+        happens(
+            &mut model,
+            Event::FreezeLost {
+                application: sample::app("profile"),
+                why: "somebody switched auto-sync on".into(),
+            },
+        );
+        let drawn = draw(&model);
+        for said in [
+            "! no longer so, it would be refused: the freeze of",
+            "nothing can be confirmed here as things stand now",
+        ] {
+            assert!(drawn.contains(said), "{said}\n{drawn}");
+        }
+        // Neither key by key nor at once.
+        assert_eq!(press(&mut model, &["text:INC-441", "enter"]), []);
+        let drawn = draw(&model);
+        assert!(drawn.contains("nothing was done: esc"), "{drawn}");
+        assert_eq!(
+            press(&mut model, &["esc"]),
+            [Effect::Send(Request::Dismiss)]
+        );
+    }
+    // What holds again can be confirmed, by its whole token.
+    let mut model = fixture::model(Point::Thaw, (80, 24));
+    let Next::Thaw { applications } = model.world.next.clone() else {
+        panic!("{:?}", model.world.next);
+    };
+    let mut shown = sheet(&model, confirm());
+    shown.command = Command::Thaw {
+        applications: applications.clone(),
+    };
+    fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+    press(&mut model, &["text:INC"]);
+    let before = model.world.now.clone();
+    let mut now = (*before).clone();
+    now.apps.get_mut(&applications[0]).unwrap().sync = "OutOfSync".into();
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    let drawn = draw(&model);
+    assert!(drawn.contains("is OutOfSync:"), "{drawn}");
+    assert!(!drawn.contains("goes ahead"), "{drawn}");
+    assert_eq!(press(&mut model, &["enter"]), []);
+    fixture::tell(&mut model, Update::Seen(before));
+    assert!(!draw(&model).contains("refused"), "{}", draw(&model));
+    assert_eq!(press(&mut model, &["text:-441", "enter"]), []);
+    assert_eq!(press(&mut model, &["text:INC-441", "enter"]).len(), 1);
+}
+
+/// Somebody types at 25 keys a second over a line that stalls: some of it comes at once, the rest key by key.
+#[test]
+fn the_end_of_a_token_that_came_in_pieces_is_no_wrong_token() {
+    const TOKEN: &str = "INC-2026-11-22-auth";
+    let mut model = fixture::model(Point::Canary, (80, 24));
+    let shown = sheet(&model, Confirm::Type(TOKEN.into()));
+    fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+    let later = |model: &mut Model, millis: i64| {
+        let at = model.time + SignedDuration::from_millis(millis);
+        update(model, Msg::Tick(at));
+    };
+    update(&mut model, Msg::Paste(TOKEN.into()));
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("keys all at once are a paste, which confirms nothing: type it "),
+        "{drawn}"
+    );
+    press(&mut model, &["text:INC-"]);
+    update(&mut model, Msg::Paste("2026-11-2".into()));
+    let mut effects = Vec::new();
+    for key in ["2", "-", "a", "u", "t", "h", "enter"] {
+        later(&mut model, 40);
+        effects.extend(hurry(&mut model, &[key]));
+    }
+    assert_eq!(effects, []);
+    let drawn = draw(&model);
+    assert!(drawn.contains("INC- stands, go on typing"), "{drawn}");
+    later(&mut model, 400);
+    assert_eq!(
+        hurry(&mut model, &["text:2026-11-22-auth", "enter"]).len(),
+        1
+    );
+}

@@ -21,16 +21,19 @@ use trueup_core::{
     sheet::{Command, Confirm},
 };
 
+/// What is said to whoever goes on with a sheet that is over.
+const OVERTAKEN: &str = "nothing was done: esc, and look at what is there now";
+
 /// A key that is text here. `None`: it goes to the key table.
 pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>> {
     let too_new = model.settling() && name != "esc";
     match model.dialogs.last_mut()? {
         // Typed for what was there before.
-        Dialog::Sheet(_) if too_new => return Some(Vec::new()),
+        Dialog::Sheet(_) if too_new => return Some(still_typing(model, key)),
         Dialog::Prompt(prompt) if too_new => {
             // Or for the form, by somebody who is quick: 10 must not become 0 unseen.
             prompt.missed |= matches!(key.code, KeyCode::Char(_));
-            return Some(Vec::new());
+            return Some(still_typing(model, key));
         }
         _ => {}
     }
@@ -40,6 +43,15 @@ pub fn typed(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>
         model.settles_at = None;
     }
     taken
+}
+
+/// A key that came too soon belongs to what is typed right behind it: none of that is taken before there is a pause, or the
+/// end of it would stand there as if it were all.
+fn still_typing(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
+    if matches!(key.code, KeyCode::Char(_)) {
+        model.settles_at = Some(model.time + SETTLE);
+    }
+    Vec::new()
 }
 
 fn text_taken(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect>> {
@@ -55,6 +67,11 @@ fn text_taken(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect
             let Confirm::Type(token) = &sheet.sheet.confirm else {
                 return None;
             };
+            if sheet.overtaken.is_some() {
+                letter?;
+                sheet.wrong = Some(OVERTAKEN.into());
+                return Some(Vec::new());
+            }
             match key.code {
                 _ if rubbed_out(&mut sheet.typed, name) => {}
                 _ => {
@@ -156,13 +173,15 @@ pub fn pasted(model: &mut Model, text: &str) {
             // What was typed before it stands: over a slow line many keys come at once.
             sheet.wrong = Some(match (&sheet.sheet.confirm, sheet.typed.as_str()) {
                 (Confirm::Button, _) => "a paste confirms nothing".into(),
-                (Confirm::Type(token), "") => {
-                    format!("keys all at once are a paste, which confirms nothing: type {token}")
+                (Confirm::Type(_), "") => {
+                    "keys all at once are a paste, which confirms nothing: type it".into()
                 }
                 (Confirm::Type(_), typed) => {
                     format!("a paste confirms nothing: {typed} stands, go on typing")
                 }
             });
+            // Whoever is typing over a line that stalled reads it first: the end of a token is none.
+            model.settles_at = Some(model.time + SETTLE);
         }
         Some(Dialog::Prompt(prompt)) => {
             prompt.wrong = None;
@@ -304,6 +323,10 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
     };
     if matches!(sheet.sheet.confirm, Confirm::Button) && !sheet.on_do {
         return back(model);
+    }
+    if sheet.overtaken.is_some() {
+        sheet.wrong = Some(OVERTAKEN.into());
+        return Vec::new();
     }
     if widgets::sheet::unread(sheet, size) > 0 {
         sheet.scroll = widgets::sheet::scrolled(sheet, size, 8);

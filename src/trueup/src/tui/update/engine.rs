@@ -12,9 +12,11 @@ use super::super::{
 use super::{keys, secret};
 use crate::engine::handle::{Request, Update};
 use trueup_core::{
-    event::Event,
+    event::{Event, Prediction},
     rules,
-    sheet::Sheet,
+    run::Run,
+    sheet::{Command, Refusal, Sheet},
+    still,
     workflow::{Next, Stage},
 };
 
@@ -42,12 +44,14 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             if matches!(event, Event::Decided { .. }) {
                 to_next_undecided(model);
             }
+            sheets_still(model);
         }
         Update::Seen(now) => {
             let age = super::super::widgets::words::since(now.at, model.time);
             model.world.fresh = Some((age, model.time));
             model.world.now = now;
             model.derive();
+            sheets_still(model);
         }
         Update::Next(next) => {
             let stage = next.stage();
@@ -83,6 +87,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             return vec![Effect::Send(Request::Dismiss)];
         }
         Update::Sheet(sheet) => {
+            let predicted = prediction(model.run(), &sheet.command).cloned();
             let mut shown = SheetDialog {
                 sheet,
                 typed: String::new(),
@@ -90,6 +95,8 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
                 wrong: None,
                 scroll: 0,
                 form: model.form_of_answer(),
+                overtaken: None,
+                predicted,
             };
             model.dialogs.retain_mut(|dialog| {
                 let Dialog::Sheet(old) = dialog else {
@@ -144,6 +151,44 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
     }
     clamp(model);
     Vec::new()
+}
+
+/// What the sync of a sheet is predicted to do.
+fn prediction<'a>(run: &'a Run, command: &Command) -> Option<&'a Prediction> {
+    let Command::Sync { application } = command else {
+        return None;
+    };
+    let predicted = run.apps.get(application)?.prediction.as_ref()?;
+    Some(&predicted.1)
+}
+
+/// A sheet that lies open is looked at anew: what it says may be over, and then nothing of it can be confirmed.
+fn sheets_still(model: &mut Model) {
+    let (run, now) = (model.world.run.clone(), model.world.now.clone());
+    let effect = |it: &Prediction| (it.changes.clone(), it.creates.clone(), it.hooks.clone());
+    for dialog in &mut model.dialogs {
+        let Dialog::Sheet(shown) = dialog else {
+            continue;
+        };
+        let other = prediction(&run, &shown.sheet.command).map(effect)
+            != shown.predicted.as_ref().map(effect);
+        let stands = still::check(&run, &now, &shown.sheet).and_then(|()| match other {
+            false => Ok(()),
+            true => Err(Refusal::new(
+                3,
+                "the sync would do something else by now",
+                "look at its sheet anew",
+            )),
+        });
+        shown.overtaken = stands.err().map(|mut refusal| {
+            refusal.hint = on_screen(&refusal.hint);
+            refusal
+        });
+        if shown.overtaken.is_some() {
+            // Typed for what is not so any more.
+            shown.typed.clear();
+        }
+    }
 }
 
 /// Goes on with what arming was in the way of, once the engine is done with it.

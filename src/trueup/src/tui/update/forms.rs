@@ -66,6 +66,7 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
     let command = match &prompt.ask {
         Ask::Reason { cells, take, seen } => {
             let reason = get("reason");
+            says_why(&reason)?;
             if let Some(question) = model.question_here() {
                 let group = super::super::model::decide::group_id(question);
                 let given = super::super::model::decide::Given {
@@ -161,6 +162,16 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
         Ask::MetricGate => metric_gate(prompt)?,
     };
     Ok(ask(command))
+}
+
+/// Whether it could be a reason, and not keys that were pressed for the screen behind the form.
+fn says_why(reason: &str) -> Result<(), String> {
+    let letters = reason.chars().filter(|c| c.is_alphabetic()).count();
+    let signs = reason.chars().filter(|c| c.is_alphanumeric()).count();
+    if reason.is_ascii() && letters < 3 && signs < 4 {
+        return Err("reason: say why in a few words; they stand in the transcript".into());
+    }
+    Ok(())
 }
 
 /// Whether somebody could have meant it: a name, and what was seen in a few words. What is true no program can tell.

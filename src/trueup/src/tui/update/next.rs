@@ -4,6 +4,7 @@ use super::super::{
     model::{
         Focus, Model, ToastKind,
         dialog::{Ask, Choice, Choose, Dialog, Field, Pick, Prompt},
+        facts,
     },
     msg::Effect,
     theme::Role,
@@ -49,7 +50,7 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     if next.observes() {
-        model.toast(ToastKind::Said, next.words());
+        model.toast(ToastKind::Said, facts::next_words(model));
         return go();
     }
     match next {

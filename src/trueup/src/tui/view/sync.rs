@@ -24,16 +24,15 @@ use trueup_core::{
 };
 
 pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
-    let order = &model.derived.sync_order;
     let here = model.app_here();
-    let done = order
+    let walking: Vec<_> = model.run().walking().map(|(_, app)| app).collect();
+    let done = walking
         .iter()
-        .filter_map(|key| model.run().apps.get(key))
         .filter(|app| matches!(facts::sync_now(app), Sync::Verified { .. }))
         .count();
     Screen {
         title: "order".into(),
-        right: format!("{done} synced of {}", order.len()),
+        right: format!("{done} synced of {}", walking.len()),
         columns: vec![
             fixed("", 2),
             grows("application", 14),

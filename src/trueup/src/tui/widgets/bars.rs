@@ -7,6 +7,7 @@ use crate::tui::{
     model::{
         Model, ToastKind,
         dialog::{Dialog, SheetDialog},
+        facts,
         hold::Asked,
     },
     theme::Role,
@@ -80,7 +81,7 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
         Stage::Sync if stage == at => count(
             walking
                 .iter()
-                .filter(|(_, a)| matches!(a.sync, Sync::Verified { .. }))
+                .filter(|(_, a)| matches!(facts::sync_now(a), Sync::Verified { .. }))
                 .count(),
         ),
         Stage::Thaw if stage == at => count(
@@ -203,7 +204,7 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
     }
     if area.height > 1 {
         let row = Rect::new(area.x, area.y + 1, area.width, 1);
-        let next = model.world.next.words();
+        let next = facts::next_words(model);
         keys(
             model,
             &keymap::footer_everywhere(model),
@@ -223,6 +224,7 @@ fn sheet_keys(model: &Model, dialog: &SheetDialog, area: Rect, buf: &mut Buffer)
         spans.push(Span::raw(format!(" {does} ")));
     };
     match &dialog.sheet.confirm {
+        _ if dialog.overtaken.is_some() => {}
         Confirm::Type(token) => {
             key(&words::clean(token), "typed, then enter, goes ahead");
         }
@@ -232,7 +234,7 @@ fn sheet_keys(model: &Model, dialog: &SheetDialog, area: Rect, buf: &mut Buffer)
     key("↑↓", "read");
     buf.set_line(area.x, area.y, &Line::from(spans), area.width);
     if area.height > 1 {
-        let next = model.world.next.words();
+        let next = facts::next_words(model);
         let room = usize::from(area.width).saturating_sub(6);
         let text = format!(" (n {})", words::fit(&next, room));
         buf.set_stringn(
@@ -388,7 +390,7 @@ fn stands_still(model: &Model, area: Rect, buf: &mut Buffer) {
     };
     let fixed = words::width(said) + words::width(again);
     let what = words::fit(
-        &model.world.next.words(),
+        &facts::next_words(model),
         usize::from(area.width).saturating_sub(fixed),
     );
     let line = Line::from(vec![
