@@ -59,9 +59,11 @@ async fn main() -> anyhow::Result<()> {
             match (fact.look)(&world).await {
                 Ok(found) => {
                     seen.insert(fact.name.to_owned(), found);
-                    eprintln!("{}", fact.name);
+                    eprintln!("{}: {}", fact.room, fact.name);
                 }
-                Err(why) => wrong.push(format!("{} does not hold: {why}", fact.name)),
+                Err(why) => {
+                    wrong.push(format!("{}: {} does not hold: {why}", fact.room, fact.name))
+                }
             }
         }
         if !wrong.is_empty() {
