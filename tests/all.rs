@@ -11,3 +11,5 @@ mod reads;
 mod real;
 mod support;
 mod walk;
+#[path = "contract/wire.rs"]
+mod wire;
