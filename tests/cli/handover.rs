@@ -625,18 +625,7 @@ fn a_note_that_cannot_be_read_is_said_and_written_over_by_nobody() {
     bench.ends(0, &["freeze", "like-service", "--write", "cluster"]);
 
     // In the incident's own folder: a policy that somebody set since, and a note that they edited, are both on the sheet.
-    let policy = r#"{"spec": {"syncPolicy": {"automated": {"prune": true}}}}"#;
-    bench.kubectl(&[
-        "patch",
-        "application",
-        "like-service",
-        "-n",
-        "argocd",
-        "--type",
-        "merge",
-        "-p",
-        policy,
-    ]);
+    automated(&bench, "like-service", &json!({"prune": true}));
     let freeze = ["freeze", "like-service"];
     let sheet = bench.ends(3, &freeze);
     let said = sheet.out + &sheet.err;
@@ -645,18 +634,7 @@ fn a_note_that_cannot_be_read_is_said_and_written_over_by_nobody() {
             && said.contains("\"prune\":true"),
         "{said}"
     );
-    let policy = r#"{"spec": {"syncPolicy": {"automated": null}}}"#;
-    bench.kubectl(&[
-        "patch",
-        "application",
-        "like-service",
-        "-n",
-        "argocd",
-        "--type",
-        "merge",
-        "-p",
-        policy,
-    ]);
+    automated(&bench, "like-service", &json!(null));
     note("trueup.dev/frozen={garbled");
     let said = bench.ends(1, &["status"]).out;
     assert!(said.contains("cannot be read any more"), "{said}");
