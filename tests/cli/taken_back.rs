@@ -92,7 +92,16 @@ fn what_was_synced_and_taken_back_is_asked_again() {
     }
     let state = &bench.application("like-service")["status"]["operationState"];
     assert_eq!(state["startedAt"], synced, "nothing was synced again");
-    assert_eq!(bench.document(1, "Status", &["status"])["undecided"], 1);
+    let status = bench.document(1, "Status", &["status"]);
+    assert_eq!(status["undecided"], 1);
+    // What the line says of a gate stands in the list of those that are not green.
+    let waits = status["line"].as_str().unwrap();
+    assert!(waits.contains("gate traces waits for somebody"), "{waits}");
+    let red = status["gatesNotGreen"].as_array().unwrap();
+    assert!(
+        red.len() == 1 && red[0].as_str().unwrap().contains("traces"),
+        "{status}"
+    );
     let line = bench.ends(1, &["status", "--line"]).out;
     let whole = bench.ends(1, &["status"]).out;
     assert_eq!(line.trim(), whole.lines().next().unwrap());
@@ -101,6 +110,64 @@ fn what_was_synced_and_taken_back_is_asked_again() {
     again.extend(on);
     bench.walk(0, &plan, &again);
     bench.assert_recovered();
+}
+
+/// A colleague takes it back in the cluster and puts it there again; another one takes it back in Git: status names what moved,
+/// and not what an earlier look saw.
+#[test]
+fn status_says_which_side_moved_and_by_whom() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan();
+    let on = ["--write", "all", "--attest", SEEN];
+    bench.walk(4, &plan, &["--write", "all"]);
+    let set = |value: &str| {
+        let patch = format!(r#"{{"data": {{"JWT_ALGORITHM": "{value}"}}}}"#);
+        let object = ["patch", "configmap", "auth-config", "-n", "profile"];
+        bench.kubectl(&[&object[..], &["--type", "merge", "-p", &patch]].concat());
+    };
+    let open = || bench.document(1, "Status", &["status"])["openAgain"].clone();
+    set("HS256");
+    bench.walk(4, &plan, &on);
+    let of = |open: &Value, key: &str| open[0][key].as_str().unwrap().to_owned();
+    let seen = open();
+    assert!(
+        of(&seen, "what").ends_with("live went from RS256 to HS256"),
+        "{seen}"
+    );
+    assert!(of(&seen, "who").contains("kubectl-patch"), "{seen}");
+    set("RS256");
+    assert_eq!(open(), json!([]));
+    let clone = bench.somebody("reverts");
+    bench.git(&clone, &["revert", "--no-edit", "HEAD"]);
+    bench.git(&clone, &["push", "-q", "origin", "main"]);
+    let profile = |open: &Value| {
+        let cells = open.as_array().unwrap().clone();
+        let of = |cell: &&Value| {
+            cell["application"] == "argocd/profile-service"
+                && cell["field"] == ".data.JWT_ALGORITHM"
+        };
+        json!([cells.iter().find(of).unwrap_or_else(|| panic!("{open}"))])
+    };
+    let seen = profile(&open());
+    assert!(
+        of(&seen, "what").ends_with(": Git went from RS256 to HS256"),
+        "{seen}"
+    );
+    assert!(
+        of(&seen, "who").starts_with("ann <ann@example.org> with "),
+        "{seen}"
+    );
+    // What comes on top of it is said with it, before any run has adopted either.
+    set("HS256");
+    let seen = profile(&open());
+    let both = "Git went from RS256 to HS256, live went from RS256 to HS256";
+    assert!(of(&seen, "what").ends_with(both), "{seen}");
+    assert!(of(&seen, "who").contains("kubectl-patch"), "{seen}");
+    let told = bench.ends(1, &["status"]).out;
+    assert!(told.contains(both), "{told}");
 }
 
 /// A colleague takes back in Git the rule by which an Application ignores a field.
@@ -154,4 +221,71 @@ fn a_rule_that_was_pushed_and_taken_back_is_asked_again() {
     bench.walk(0, &plan, &again);
     let declared = bench.lab.git(&["show", "main:argocd/applications.yaml"]);
     assert!(declared.contains("ignoreDifferences"), "{declared}");
+}
+
+/// A colleague takes the commit back when some are thawed already: Argo CD brings that to those at once. The push that mends it
+/// would be brought to them at once as well, so that they are frozen again before it, and synced like the others.
+#[test]
+fn what_was_thawed_is_frozen_again_before_a_push_that_moves_it() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan();
+    bench.walk(4, &plan, &["--write", "all"]);
+    let path = plan.display().to_string();
+    let arguments = ["run", &path, "--write", "all", "--attest", SEEN];
+    let mut thaws = Running::start(bench.command(&arguments));
+    let journal =
+        || fs::read_to_string(bench.state.join("incidents/INC-441/journal.jsonl")).unwrap();
+    let count = |what: &str| journal().matches(what).count();
+    crate::support::until("auth to be thawed", || {
+        count("\"type\":\"thawWatched\"") >= 2
+    });
+    thaws.kill();
+    thaws.end();
+    let clone = bench.somebody("reverts");
+    bench.git(&clone, &["revert", "--no-edit", "HEAD"]);
+    bench.git(&clone, &["push", "-q", "origin", "main"]);
+    let head = bench.lab.git(&["rev-parse", "main"]);
+    crate::support::until("Argo CD to bring the revert to auth", || {
+        let state = &bench.application("auth-service")["status"]["operationState"];
+        state["syncResult"]["revision"] == head.trim() && state["phase"] == "Succeeded"
+    });
+    let on = ["--write", "all", "--attest", SEEN];
+    assert_eq!(bench.walk(4, &plan, &on)["stage"], "decide");
+    let values = bench.plan("values.yaml", |text| {
+        let (before, rest) = text.split_once("decisions:\n").unwrap();
+        let (_, after) = rest.split_once("commit:").unwrap();
+        let decision = |field: &str, value: &str| {
+            format!(
+                "- on: {{kind: ConfigMap, name: auth-config, namespace: \"*\"}}\n  fields: [.data.{field}]\n  take: {{value: {value}}}\n  reason: what was decided, typed\n"
+            )
+        };
+        let decisions = decision("JWT_ALGORITHM", "RS256") + &decision("JWT_PUBLIC_KEY_ID", "key-2024-11-rot");
+        let after = after.replace(", expect: no-change", "");
+        format!("{before}decisions:\n{decisions}commit:{after}")
+    });
+    bench.walk(
+        0,
+        &values,
+        &[&["--replan", "the hotfix stays"], &on[..]].concat(),
+    );
+    bench.assert_recovered();
+    let text = journal();
+    let last = |kind: &str| {
+        text.rfind(&format!("\"effect\":\"{kind}\""))
+            .unwrap_or_else(|| panic!("no {kind} in {text}"))
+    };
+    assert!(last("freeze") < last("push"), "{text}");
+    let ours = bench.lab.git(&["rev-parse", "main"]);
+    for app in ["auth-service", "like-service", "profile-service"] {
+        let state = &bench.application(app)["status"]["operationState"];
+        assert_eq!(state["syncResult"]["revision"], ours.trim(), "{app}");
+        assert_eq!(
+            state["operation"]["initiatedBy"]["automated"],
+            Value::Null,
+            "{app}"
+        );
+    }
 }

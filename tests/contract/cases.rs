@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bed::{Answer, Bed, Sent};
-use crate::normal::Normal;
+use super::bed::{Answer, Bed, Sent};
+use super::normal::Normal;
 
 /// The key of an object in a body that the rest is merged over.
 const UNDER: &str = "$over";

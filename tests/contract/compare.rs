@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cases::Recorded;
+use super::cases::Recorded;
 
 /// A difference that stays, and why. `docs/lab.md` lists the same.
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,6 @@
 //! Which cases are different ones.
 
-use crate::cases::Recorded;
+use super::cases::Recorded;
 
 /// What makes a case count as one of its own.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -285,6 +285,16 @@ pub fn is_secret(value: &Value) -> bool {
 }
 
 impl LiveOf {
+    /// Whether a cell is the copy that it names, as far as the place goes.
+    pub fn is_at(&self, cell: &CellKey) -> bool {
+        let namespace = self.namespace.as_ref();
+        let application = self.application.as_ref();
+        namespace.is_none_or(|named| cell.object.namespace.as_ref() == Some(named))
+            && application.is_none_or(|named| {
+                cell.application.name == *named || cell.application.to_string() == *named
+            })
+    }
+
     /// Whether it names the place of this very object.
     fn is(&self, object: &ObjectRef) -> bool {
         self.application.is_none() && self.namespace == object.namespace

@@ -444,6 +444,8 @@ impl Obligation {
     pub const ELSEWHERE: &str = "close it where its journal is";
     /// A gate that was not green in time is waited for once more.
     pub const GATE: &str = "wait";
+    /// Somebody is named who goes on with the Application.
+    pub const PARK: &str = "park it";
     /// How what is parked is settled.
     pub const TAKE_UP: &str = "take it up again";
     /// How what stays frozen for a field that is put off is settled.

@@ -1,4 +1,4 @@
-//! Where a branch of our own is merged: nothing here opens a pull request.
+//! A branch of our own: what it may be called, and where it is merged. Nothing here opens a pull request.
 
 use crate::text;
 
@@ -34,6 +34,25 @@ fn site(repository: &str) -> Option<(&str, &str, bool)> {
         (_, true) => Some((host, path, false)),
         _ => None,
     }
+}
+
+/// Why a branch cannot be called so, after git-check-ref-format(1); what would be read as an option is refused too.
+pub fn branch_name(name: &str) -> Result<(), &'static str> {
+    if name.starts_with('-') {
+        return Err("it would be read as an option");
+    }
+    let forbidden =
+        |c: char| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    let is_name = name != "@"
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.contains(forbidden)
+        && name.split('/').all(part);
+    is_name
+        .then_some(())
+        .ok_or("it is not a name that a branch or tag can have")
 }
 
 #[cfg(test)]

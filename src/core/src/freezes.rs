@@ -62,7 +62,7 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::{
-        event::{Event, Guard, Mechanism, Outcome, Record},
+        event::{Event, Guard, Mechanism, Obligation, Outcome, Record},
         ids::OpId,
         now::AppNow,
         policy::{self, NOTE, freeze_ops, thaw_ops},
@@ -252,12 +252,31 @@ mod tests {
             from: "H4".into(),
         };
         assert_eq!(rules::check(&run, &now, &back), Ok(()), "no circle");
-        let owed: Vec<String> = now.owed(&run).into_iter().map(|owed| owed.id).collect();
-        assert_eq!(
-            owed,
-            ["frozen:argocd/auth"],
-            "what is held elsewhere is owed there"
+        // Held elsewhere, it is for that incident to thaw; who goes on with it is to be named before this one closes.
+        let owes = |run: &Run| {
+            let owed = now
+                .owed(run)
+                .into_iter()
+                .find(|owed| owed.id == "frozen:argocd/like")
+                .unwrap();
+            (owed.blocks_close, owed.settle)
+        };
+        assert_eq!(owes(&run), (true, Obligation::PARK.to_owned()));
+        let mut thawed = run.clone();
+        thawed.apps.get_mut(&auth).unwrap().freeze = Freeze::Thawed;
+        let refused = rules::check(&thawed, &now, &Command::Close).unwrap_err();
+        assert!(
+            refused.reason.contains("like was taken over by H4"),
+            "{refused:?}"
         );
+        let parked = crate::run::Parked {
+            owner: "eve".into(),
+            until: "2026-12-01".into(),
+            reason: "hers".into(),
+        };
+        thawed.apps.get_mut(&like).unwrap().parked = Some(parked);
+        assert!(!owes(&thawed).0);
+        assert_eq!(rules::check(&thawed, &now, &Command::Close), Ok(()));
         // Auto-sync is on: whoever holds it, it is lost and stops every write.
         now.apps.get_mut(&like).unwrap().auto_sync = true;
         let refused = rules::check(&run, &now, &thaw(&auth)).unwrap_err();

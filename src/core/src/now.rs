@@ -6,7 +6,7 @@ use crate::{
     ids::{Commit, OpId},
     object::identity::{AppKey, ObjectKey},
     policy::{BY_HAND, Policy},
-    run::{Run, Thaw, Touched},
+    run::{Found, Run, Thaw, Touched},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -408,12 +408,24 @@ impl Now {
             .map(|(key, _)| run.act_owed(key).id)
             .collect();
         owed.retain(|owed| !put_back.contains(&owed.id));
-        // What another incident took over is for that one to thaw.
-        owed.retain(|owed| {
+        // What another incident took over is for that one to thaw; that somebody goes on with it is to be said here.
+        for owed in &mut owed {
             let key = owed.application.as_ref();
-            !owed.id.starts_with("frozen:")
-                || key.is_none_or(|key| self.taken_over_by(run, key).is_none())
-        });
+            let key = key.filter(|_| owed.id.starts_with("frozen:"));
+            let other = key.and_then(|key| Some((key, self.taken_over_by(run, key)?)));
+            if let Some((key, other)) = other {
+                let other = run.tell_apart(other);
+                owed.what = crate::text::line(&match owed.blocks_close {
+                    true => {
+                        format!("{key} was taken over by {other}: who goes on with it is not named")
+                    }
+                    false => format!("{key} was taken over by {other}"),
+                });
+                if owed.blocks_close {
+                    owed.settle = Obligation::PARK.into();
+                }
+            }
+        }
         let elsewhere = |key: &AppKey, what: String, settle: &str| {
             Obligation::blocking(
                 format!("elsewhere:{key}"),
@@ -507,6 +519,56 @@ impl Now {
         apart.collect()
     }
 
+    /// What was found live and stands on neither side of its cell any more, though nobody decided on it.
+    pub fn lost<'a>(
+        &'a self,
+        run: &'a Run,
+    ) -> impl Iterator<Item = (&'a CellKey, &'a CellNow, &'a Found)> {
+        let walked = |key: &AppKey| {
+            let app = run.apps.get(key);
+            app.is_some_and(|app| app.parked.is_none())
+                && self.taken_over_by(run, key).is_none()
+                // That a value was not read does not mean that it is gone.
+                && self.apps.get(key).is_some_and(|app| !app.incomplete)
+        };
+        let one_sided = self.one_sided();
+        self.cells.iter().filter_map(move |(key, cell)| {
+            let found = run.lost(key, &cell.sides)?;
+            (run.closed.is_none() && !one_sided.has(key) && walked(&key.application))
+                .then_some((key, cell, found))
+        })
+    }
+
+    /// What became of a value that was found live, and where it stands yet.
+    pub fn went(&self, key: &CellKey, cell: &CellNow, found: &Found) -> String {
+        let was = found.value();
+        let is = match &cell.sides.live {
+            Some(value) => crate::text::value(value),
+            None => "(absent)".into(),
+        };
+        let holds = |side: &Option<Value>| *side == found.sides.live;
+        let alike = |other: &&CellKey| {
+            other.object.kind == key.object.kind
+                && other.object.name == key.object.name
+                && other.field == key.field
+        };
+        let in_git = self.cells.values().any(|cell| holds(&cell.sides.git));
+        let mut copies = self.cells.iter().filter(|(other, _)| alike(other));
+        let yet = match copies.find(|(_, cell)| holds(&cell.sides.live)) {
+            _ if in_git => "that is in Git elsewhere".to_owned(),
+            Some((copy, _)) => format!("that is still live in {}", copy.application.name),
+            None => format!("{was} stands nowhere now"),
+        };
+        let day = |at: Timestamp| at.strftime("%F").to_string();
+        let at = match day(found.at) == day(self.at) {
+            true => found.at.strftime("%H:%M UTC"),
+            false => found.at.strftime("%-d %b %H:%M UTC"),
+        };
+        crate::text::line(&format!(
+            "live went from {was}, as found at {at}, to {is}; {yet}, and nobody decided on it"
+        ))
+    }
+
     /// Decisions that are open again, each with what was done to it and by whom, as far as the journal knows.
     pub fn open_again<'a>(
         &'a self,
@@ -533,7 +595,7 @@ impl Now {
                 && self.taken_over_by(run, &key.application).is_none()
                 && !one_sided.has(key)
                 && match decision {
-                    None => cell.question.is_some(),
+                    None => cell.question.is_some() || run.lost(key, &cell.sides).is_some(),
                     Some(decision) => !cell.upholds(decision),
                 }
         })

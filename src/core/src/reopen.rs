@@ -1,22 +1,28 @@
-//! Decisions that the world overtook where Git and the cluster are the same now: no difference asks about them any more, and they
-//! are asked about all the same.
+//! What the world overtook where Git and the cluster are the same now: decisions, and what was found live and nobody decided on.
+//! No difference asks about it any more, and it is asked about all the same.
 
 use std::collections::BTreeMap;
 
 use crate::{
     decision::{CellKey, Decision, Sides, Take, Wanted},
     now::{Now, QuestionNow},
-    run::Run,
+    run::{Found, Run},
     text,
 };
 
 /// Kind and name of an object, and a field of it.
 type Field = (String, String, String);
 
-/// Puts a question on the board for each field of which a decision does not stand and that no question holds, together with the
-/// copies of it that were decided with it.
+/// What overtook a cell.
+enum Why<'a> {
+    Decided(&'a Decision),
+    Found(&'a Found),
+}
+
+/// Puts a question on the board for each field of which a decision does not stand, or of which what was found is gone, and that no
+/// question holds, together with the copies of it that were decided or found with it.
 pub fn ask_again(run: &Run, now: &mut Now) {
-    let mut asked: BTreeMap<Field, Vec<(&CellKey, &Decision)>> = BTreeMap::new();
+    let mut asked: BTreeMap<Field, Vec<(&CellKey, Why)>> = BTreeMap::new();
     for (key, decision) in &run.decisions {
         let parked = run
             .apps
@@ -27,38 +33,65 @@ pub fn ask_again(run: &Run, now: &mut Now) {
             .get(key)
             .is_some_and(|cell| cell.question.is_none() && !cell.upholds(decision));
         if overtaken && parked.is_none() {
-            let name = text::line(&key.object.name);
-            let of = (key.object.kind.clone(), name, key.field.to_string());
-            asked.entry(of).or_default().push((key, decision));
+            let why = Why::Decided(decision);
+            asked.entry(field_of(key)).or_default().push((key, why));
         }
     }
-    for ((kind, name, field), overtaken) in asked {
+    let mut said: Vec<(Field, String)> = Vec::new();
+    for (key, cell, found) in now.lost(run) {
+        let what = text::line(&format!(
+            "{}: {}",
+            key.application.name,
+            now.went(key, cell, found)
+        ));
+        said.push((field_of(key), what));
+        if cell.question.is_none()
+            && let Some((key, found)) = run.found.get_key_value(key)
+        {
+            let why = Why::Found(found);
+            asked.entry(field_of(key)).or_default().push((key, why));
+        }
+    }
+    for (of, overtaken) in asked {
+        let (kind, name, field) = &of;
         let known = now.questions.iter().position(|question| {
-            question.kind == kind && question.name == name && question.field == field
+            question.kind == *kind && question.name == *name && question.field == *field
+        });
+        let found = overtaken.iter().find_map(|(_, why)| match why {
+            Why::Found(found) => Some(*found),
+            Why::Decided(_) => None,
         });
         let at = known.unwrap_or_else(|| {
             let group = now
                 .questions
                 .iter()
-                .find(|other| other.kind == kind && other.name == name)
-                .and_then(|other| other.group.clone());
+                .find(|other| other.kind == *kind && other.name == *name)
+                .and_then(|other| other.group.clone())
+                .or_else(|| found.and_then(|found| found.group.clone()));
+            // As it was asked first, it stands with what was changed together with it.
+            let id = found
+                .map(|found| found.question.clone())
+                .filter(|id| !id.is_empty() && now.questions.iter().all(|q| q.id != *id));
+            let id = id.unwrap_or_else(|| format!("again:{kind}/{name}{field}"));
+            let with = found.map_or_else(Vec::new, |found| found.decide_with.clone());
+            for other in now.questions.iter_mut().filter(|q| with.contains(&q.id)) {
+                other.decide_with.push(id.clone());
+            }
             now.questions.push(QuestionNow {
-                id: format!("again:{kind}/{name}{field}"),
+                id,
                 group,
                 kind: kind.clone(),
                 name: name.clone(),
                 field: field.clone(),
                 class: "conflict".into(),
                 confidence: "ask".into(),
+                decide_with: with,
                 ..QuestionNow::default()
             });
             now.questions.len() - 1
         });
-        let copies = run.decisions.keys().filter(|key| {
-            key.object.kind == kind
-                && text::line(&key.object.name) == name
-                && key.field.to_string() == field
-        });
+        let mut copies: Vec<&CellKey> = run.decisions.keys().chain(run.found.keys()).collect();
+        copies.retain(|key| field_of(key) == of);
         let question = &mut now.questions[at];
         for key in copies {
             let Some(cell) = now
@@ -72,13 +105,38 @@ pub fn ask_again(run: &Run, now: &mut Now) {
             question.cells.push(key.clone());
         }
         question.cells.sort();
-        for (key, decision) in overtaken {
+        for (key, why) in overtaken {
+            let Why::Decided(decision) = why else {
+                continue;
+            };
             let sides = now.cells.get(key).map(|cell| cell.sides.clone());
             question
                 .evidence
                 .push(overtook(key, decision, &sides.unwrap_or_default()));
         }
     }
+    for (of, what) in said {
+        let mut asking = now.questions.iter_mut();
+        let question = asking.find(|question| {
+            let (kind, name, field) = &of;
+            question.kind == *kind && question.name == *name && question.field == *field
+        });
+        if let Some(question) = question {
+            // What is lost is what has to be read first.
+            question.evidence.insert(0, what);
+            // Nobody chooses for the operator what to do about it.
+            question.confidence = "ask".into();
+            question.suggestion = None;
+        }
+    }
+}
+
+fn field_of(key: &CellKey) -> Field {
+    (
+        key.object.kind.clone(),
+        text::line(&key.object.name),
+        key.field.to_string(),
+    )
 }
 
 fn overtook(key: &CellKey, decision: &Decision, sides: &Sides) -> String {
@@ -135,6 +193,108 @@ mod tests {
             git: Some(json!(git)),
             last_synced: None,
             live: Some(json!(live)),
+        }
+    }
+
+    fn asked(of: &[(&CellKey, Sides, Option<&str>)], at: &str) -> crate::event::Record {
+        let cells = of.iter().map(|(key, sides, class)| {
+            json!({"application": key.application.name, "applicationNamespace": key.application.namespace,
+                "namespace": key.object.namespace, "git": sides.git, "lastSynced": sides.last_synced,
+                "live": sides.live, "differs": class.is_some(), "class": class, "object": key.object})
+        });
+        let question = json!({"id": "q1", "group": "auth-config", "kind": "ConfigMap", "name": "auth-config",
+            "field": ".data.KEY", "class": "hotfix", "confidence": "ask", "evidence": [], "suggestion": null,
+            "decideWith": [], "cells": cells.collect::<Vec<_>>()});
+        crate::event::Record {
+            seq: 1,
+            time: at.parse().unwrap(),
+            event: crate::event::Event::SnapshotTaken {
+                number: 0,
+                blobs: BTreeMap::new(),
+                counts: BTreeMap::new(),
+                unread: Vec::new(),
+                questions: vec![question],
+                applications: Vec::new(),
+            },
+        }
+    }
+
+    fn found(git: &str, last_synced: &str, live: &str) -> Sides {
+        Sides {
+            last_synced: Some(json!(last_synced)),
+            ..sides(git, live)
+        }
+    }
+
+    fn world(of: &[(&CellKey, &str, &str)]) -> Now {
+        let mut now = Now {
+            at: "2026-11-22T08:00:00Z".parse().unwrap(),
+            ..Now::default()
+        };
+        for (key, git, live) in of {
+            now.apps
+                .insert(key.application.clone(), crate::now::AppNow::default());
+            let cell = CellNow {
+                sides: sides(git, live),
+                ..CellNow::default()
+            };
+            now.cells.insert((*key).clone(), cell);
+        }
+        now
+    }
+
+    /// A sync that nobody of the incident asked for set auth to what Git has, before anything was decided.
+    #[test]
+    fn what_was_found_live_and_overwritten_before_it_was_decided_is_asked_again() {
+        let (auth, like) = (cell("auth"), cell("like"));
+        let mut run = Run::default();
+        run.apps.entry(auth.application.clone()).or_default();
+        run.apps.entry(like.application.clone()).or_default();
+        let as_found = [
+            (&auth, found("old", "old", "rotated"), Some("hotfix")),
+            (&like, found("old", "old", "old"), None),
+        ];
+        run.apply(&asked(&as_found, "2026-11-22T07:35:00Z"));
+        // A later snapshot does not make it forgotten.
+        let after = [(&like, found("old", "old", "newer"), Some("hotfix"))];
+        run.apply(&asked(&after, "2026-11-22T07:50:00Z"));
+        let mut now = world(&[(&auth, "old", "old"), (&like, "old", "old")]);
+        ask_again(&run, &mut now);
+        assert_eq!(now.questions.len(), 1, "{:?}", now.questions);
+        let question = &now.questions[0];
+        assert_eq!(question.id, "q1");
+        assert_eq!(question.cells, [auth.clone(), like.clone()]);
+        assert_eq!(
+            question.evidence,
+            [
+                "like: live went from newer, as found at 07:50 UTC, to old; newer stands nowhere now, and nobody decided on it",
+                "auth: live went from rotated, as found at 07:35 UTC, to old; rotated stands nowhere now, and nobody decided on it",
+            ]
+        );
+        assert_eq!(now.undecided(&run).count(), 2);
+        // What stands on one side, or was decided on, is not lost; nor what could not be read, or was parked.
+        for (git, live) in [("rotated", "old"), ("old", "rotated")] {
+            let now = world(&[(&auth, git, live)]);
+            assert_eq!(now.lost(&run).count(), 0);
+        }
+        let mut unread = world(&[(&auth, "old", "old")]);
+        assert_eq!(unread.lost(&run).count(), 1);
+        let app = unread.apps.get_mut(&auth.application).unwrap();
+        app.incomplete = true;
+        assert_eq!(unread.lost(&run).count(), 0);
+        // What a rollout replaced is in the history of Git, and what a controller makes is its own.
+        for (sides, class) in [
+            (found("new", "old", "old"), "pending-rollout"),
+            (found("old", "old", "made"), "delegated"),
+        ] {
+            let mut run = Run::default();
+            run.apps.entry(auth.application.clone()).or_default();
+            run.apply(&asked(
+                &[(&auth, sides, Some(class))],
+                "2026-11-22T07:35:00Z",
+            ));
+            let now = world(&[(&auth, "new", "new")]);
+            assert_eq!(now.lost(&run).count(), 0, "{class}");
         }
     }
 

@@ -2,11 +2,12 @@
 
 use crate::{
     decision::{CellKey, Sides, Take},
+    event::Proposal,
     now::{AppNow, Now},
     object::identity::{AppKey, ObjectRef},
     plan::{Action, Gate},
     policy::NOTE,
-    run::{Freeze, Run, Sync},
+    run::{Freeze, Run, Sync, Thaw},
     sheet::{Command, Refusal},
     text,
 };
@@ -82,6 +83,16 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             ))
         }
         Command::Attest { gate, .. } => attest(run, gate),
+        Command::SetCommit {
+            branch: Some(branch),
+            ..
+        } => crate::forge::branch_name(branch).map_err(|why| {
+            Refusal::new(
+                0,
+                text::line(&format!("no branch can be called `{branch}`: {why}")),
+                "choose another name",
+            )
+        }),
         _ => Ok(()),
     }
 }
@@ -421,9 +432,21 @@ fn none_lost(run: &Run, now: &Now) -> Result<(), Refusal> {
             4,
             text::line(&format!("the freeze of {key} is lost: {why}")),
             format!(
-                "freeze {key} again (`trueup freeze {key} --incident {0} --write cluster`), or park it (`trueup park {key} --incident {0} --owner WHO --until DATE --reason WHY`): until then nothing else is written",
+                "freeze {key} again (`{}`), or park it (`trueup park {key} --incident {} --owner WHO --until DATE --reason WHY`): until then nothing else is written",
+                run.freeze_command(key),
                 run.id()
             ),
+        )),
+    }
+}
+
+fn held(key: &AppKey, app: &crate::run::AppRun) -> Result<(), Refusal> {
+    match app.is_held() {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            4,
+            format!("the freeze of {key} is not proven ({})", app.freeze_word()),
+            "freeze it, and wait until it was seen to hold twice",
         )),
     }
 }
@@ -469,21 +492,53 @@ fn push(run: &Run, now: &Now) -> Result<(), Refusal> {
     // A branch of our own moves no Application: it needs no freeze.
     if proposal.branch == proposal.tracked {
         frozen(run)?;
+        if let Some(key) = loose(run, now, proposal).first() {
+            return Err(loosely(run, key));
+        }
     }
     Ok(())
+}
+
+/// The Applications that a push would move and that nobody holds: it would be a sync of theirs that nobody was shown.
+pub fn loose<'p>(run: &Run, now: &Now, proposal: &'p Proposal) -> Vec<&'p AppKey> {
+    let moved = proposal
+        .proof
+        .iter()
+        .filter(|line| !line.decided.is_empty());
+    let loose = moved.map(|line| &line.application).filter(|key| {
+        let app = run.apps.get(key);
+        let by_itself = || now.apps.get(key).is_none_or(|seen| seen.auto_sync);
+        let walked = app.is_some_and(|app| app.parked.is_none()) && run.scope.contains(key);
+        !app.is_some_and(crate::run::AppRun::is_held) && (walked || by_itself())
+    });
+    loose.collect()
+}
+
+/// Why nothing is pushed while one of those is loose.
+pub fn loosely(run: &Run, key: &AppKey) -> Refusal {
+    let app = run.apps.get(key);
+    let given_back = app.is_some_and(|app| !matches!(app.thaw, Thaw::Not));
+    let how = match given_back {
+        true => "was thawed, and auto-sync is on there as it was targeted",
+        false => "is not frozen",
+    };
+    Refusal::new(
+        4,
+        text::line(&format!(
+            "the commit moves {key}, which {how}: Argo CD would sync the push by itself, without an order, a gate, or anybody having been shown what it does"
+        )),
+        text::line(&format!(
+            "freeze {key} first (`{}`): it is synced and thawed once more after the push",
+            run.freeze_command(key)
+        )),
+    )
 }
 
 fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let app = known(run, key)?;
     none_lost(run, now)?;
     undecided(run, now)?;
-    if !app.freeze.proven() {
-        return Err(Refusal::new(
-            4,
-            format!("the freeze of {key} is not proven ({})", app.freeze.word()),
-            "freeze it, and wait until it was seen to hold twice",
-        ));
-    }
+    held(key, app)?;
     let revision = match now.apps.get(key) {
         Some(seen) => run.landed.get(&seen.repository),
         None => None,
@@ -518,7 +573,7 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
             let app = run
                 .apps
                 .get(&other)
-                .filter(|app| app.parked.is_none() && app.freeze.is_set())?;
+                .filter(|app| app.parked.is_none() && app.freeze != Freeze::Thawed)?;
             let verified = matches!(app.sync, Sync::Verified { .. });
             let open = verified
                 .then(|| crate::workflow::gates(run, &other, app))
@@ -581,13 +636,7 @@ fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let app = known(run, key)?;
     none_lost(run, now)?;
     undecided(run, now)?;
-    if !app.freeze.proven() {
-        return Err(Refusal::new(
-            4,
-            format!("the freeze of {key} is not proven ({})", app.freeze.word()),
-            "freeze it, and wait until it was seen to hold twice",
-        ));
-    }
+    held(key, app)?;
     let uncommitted = now
         .cells
         .iter()
@@ -609,13 +658,7 @@ fn delete(run: &Run, now: &Now, key: &AppKey, object: &ObjectRef) -> Result<(), 
     let app = known(run, key)?;
     none_lost(run, now)?;
     undecided(run, now)?;
-    if !app.freeze.proven() {
-        return Err(Refusal::new(
-            4,
-            format!("the freeze of {key} is not proven ({})", app.freeze.word()),
-            "freeze it, and wait until it was seen to hold twice",
-        ));
-    }
+    held(key, app)?;
     if !run.to_delete(key).any(|(cell, _)| cell.object == *object) {
         return Err(Refusal::new(
             8,
@@ -637,6 +680,21 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
     }
     none_lost(run, now)?;
     undecided(run, now)?;
+    // What a gate of another one finds may have to be mended in these too: then they must be held still.
+    let waits = run.walking().find_map(|(key, app)| {
+        let synced = matches!(app.sync, Sync::Verified { .. }) && app.freeze != Freeze::Thawed;
+        let other = synced && !applications.contains(key);
+        other
+            .then(|| crate::workflow::gates(run, key, app))
+            .flatten()
+    });
+    if let Some(open) = waits {
+        return Err(Refusal::new(
+            10,
+            text::line(&format!("nothing is thawed yet: {}", open.waits_for())),
+            "settle that gate first, break glass there with a reason, or park the Application that it follows",
+        ));
+    }
     for key in applications {
         let app = known(run, key)?;
         if app.target.is_none() {
@@ -719,12 +777,12 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
 fn act(run: &Run, now: &Now, key: &AppKey, action: &Action) -> Result<(), Refusal> {
     let app = known(run, key)?;
     none_lost(run, now)?;
-    if !app.freeze.proven() {
+    if !app.is_held() {
         return Err(Refusal::new(
             4,
             format!(
                 "the freeze of {key} is not proven ({}): a live action would be undone or synced over",
-                app.freeze.word()
+                app.freeze_word()
             ),
             "freeze it first",
         ));
@@ -750,7 +808,6 @@ fn close(run: &Run, now: &Now) -> Result<(), Refusal> {
             let unfinished = run
                 .walking()
                 .filter(|(key, _)| run.stays_frozen(key).is_none())
-                .filter(|(key, _)| now.taken_over_by(run, key).is_none())
                 .find(|(_, app)| app.freeze != Freeze::Thawed && app.freeze != Freeze::Not);
             match unfinished {
                 None => Ok(()),

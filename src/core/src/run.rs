@@ -2,9 +2,11 @@
 
 mod debts;
 mod fold;
+mod found;
 mod gates;
 mod overruled;
 
+pub use found::Found;
 pub use gates::{Away, GateRun};
 pub use overruled::Touched;
 
@@ -47,6 +49,8 @@ pub struct Run {
     pub decided: Vec<Vec<CellKey>>,
     pub snapshots: u32,
     pub questions: Vec<Value>,
+    /// Each cell of a question as the first snapshot that had it found it.
+    pub found: BTreeMap<CellKey, Found>,
     pub ops: BTreeMap<OpId, Op>,
     /// Live actions that were read again, and how long after.
     pub reread: BTreeMap<OpId, Vec<Span>>,
@@ -165,6 +169,24 @@ pub struct AppRun {
 }
 
 impl AppRun {
+    /// Whether nothing syncs it by itself, as far as the journal tells: frozen, seen to hold, and not given back since.
+    pub fn is_held(&self) -> bool {
+        self.freeze.proven() && matches!(self.thaw, Thaw::Not)
+    }
+
+    /// Whether auto-sync was put back as targeted, be that seen to hold already or not.
+    pub fn is_given_back(&self) -> bool {
+        self.freeze == Freeze::Thawed || self.freeze.is_set() && self.thaw != Thaw::Not
+    }
+
+    /// As [`Freeze::word`]; `thawed` as soon as auto-sync was put back, and not only when that was seen to hold.
+    pub fn freeze_word(&self) -> &'static str {
+        match self.is_given_back() {
+            true => Freeze::Thawed.word(),
+            false => self.freeze.word(),
+        }
+    }
+
     /// A prediction made on other ground is void; that of a sync in flight is what it will be held against.
     fn forget_prediction(&mut self) {
         if !matches!(self.sync, Sync::Requested { .. } | Sync::Finished { .. }) {
@@ -419,6 +441,32 @@ impl Run {
             .filter(|(_, app)| app.parked.is_none())
     }
 
+    /// The command that freezes an Application of this incident, once more where somebody undid that.
+    pub fn freeze_command(&self, key: &AppKey) -> String {
+        format!(
+            "trueup freeze {key} --incident {} --write cluster",
+            self.id()
+        )
+    }
+
+    /// How many are frozen, parked ones too.
+    pub fn frozen(&self) -> usize {
+        let set = |app: &&AppRun| app.freeze.is_set() && !app.is_given_back();
+        self.apps.values().filter(set).count()
+    }
+
+    /// Whether it is one of those of which auto-sync stands as targeted again.
+    pub fn is_given_back(&self, key: &AppKey) -> bool {
+        self.apps.get(key).is_some_and(AppRun::is_given_back)
+    }
+
+    /// How many of the walk those are.
+    pub fn given_back(&self) -> usize {
+        self.walking()
+            .filter(|(_, app)| app.is_given_back())
+            .count()
+    }
+
     /// The Application of the scope that a plan means by a name.
     pub fn named(&self, name: &str) -> Option<&AppKey> {
         crate::plan::named(&self.scope, &self.connection.namespace, name)
@@ -470,9 +518,46 @@ impl Run {
             1 => ("is", "stands"),
             _ => ("are", "stand"),
         };
+        let gates = match self.in_no_step() {
+            unnamed if unnamed.is_empty() => "with no gate but healthy".to_owned(),
+            unnamed => format!(
+                "with no gate but healthy and, after the last, {}",
+                unnamed.join(", ")
+            ),
+        };
         Some(crate::text::line(&format!(
-            "{} {stand} in the scope and in no step of `sync`: {are} synced after the steps, with no gate but healthy",
+            "{} {stand} in the scope and in no step of `sync`: {are} synced after the steps, {gates}",
             names.join(", ")
+        )))
+    }
+
+    /// The gates that a plan with steps names in none of them: they follow the last sync.
+    pub fn in_no_step(&self) -> Vec<String> {
+        let steps = || self.plan.iter().flat_map(|plan| &plan.sync);
+        if !self.order.is_empty() || steps().next().is_none() {
+            return Vec::new();
+        }
+        let named: BTreeSet<&String> = steps().flat_map(|step| &step.then).collect();
+        let unnamed = self.gates.keys().filter(|name| *name != "healthy");
+        unnamed
+            .filter(|name| !named.contains(name))
+            .cloned()
+            .collect()
+    }
+
+    /// What is to be said of them.
+    pub fn gates_in_no_step(&self) -> Option<String> {
+        let unnamed = self.in_no_step();
+        let last = self.sync_order().pop()?;
+        let (gates, follow) = match unnamed.len() {
+            0 => return None,
+            1 => ("gate", "is named by no step of `sync`: it follows"),
+            _ => ("gates", "are named by no step of `sync`: they follow"),
+        };
+        Some(crate::text::line(&format!(
+            "{gates} {} {follow} the last sync, of {}",
+            unnamed.join(", "),
+            last.name
         )))
     }
 }
@@ -639,8 +724,8 @@ mod tests {
         assert!(plan("", "healthy"));
         assert!(plan("gates:\n  q: {quiet: {}}\n", "healthy, q"));
         assert!(
-            plan("gates:\n  m: {manual: look}\n", "healthy"),
-            "it follows no sync"
+            !plan("gates:\n  m: {manual: look}\n", "healthy"),
+            "what no step names follows the last sync"
         );
         assert!(!plan("gates:\n  m: {manual: look}\n", "healthy, m"));
         assert!(!plan("gates:\n  h: {http: {url: 'http://x/'}}\n", "h"));

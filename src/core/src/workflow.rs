@@ -10,11 +10,12 @@ pub use behind::{Behind, left_behind};
 
 use crate::{
     decision::{CellKey, Take},
-    event::{Armed, Effect},
+    event::{Armed, Effect, Proposal},
     ids::{Commit, OpId},
     now::{AppNow, Now},
     object::identity::{AppKey, ObjectRef},
     plan::Gate,
+    rules,
     run::{AppRun, Freeze, Run, Sync, Thaw},
     text,
 };
@@ -270,6 +271,10 @@ pub fn next(run: &Run, now: &Now) -> Next {
 /// Why the process has to be armed before this, if it is not.
 fn unarmed(run: &Run, next: &Next) -> Option<String> {
     let (armed, why) = match next {
+        Next::Freeze { applications } if applications.iter().any(|key| run.is_given_back(key)) => (
+            run.armed.cluster(),
+            "the commit moves what is thawed; freezing it again writes to it",
+        ),
         Next::Freeze { .. } => (run.armed.cluster(), "freezing writes to the Applications"),
         Next::Refreeze { application, why } if !run.armed.cluster() => {
             return Some(format!(
@@ -303,6 +308,7 @@ fn walk(run: &Run, now: &Now) -> Next {
             }
         })
         .or_else(|| (run.snapshots < 2).then_some(Next::Snapshot))
+        .or_else(|| watched(run))
         .or_else(|| decide(run, now))
         .or_else(|| commit(run, now))
         .or_else(|| handed_over(run, now))
@@ -434,8 +440,8 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
     }
     if owed_to_git(run, now) {
         return Some(match &run.proposal {
-            None => Next::Propose,
-            Some(_) => Next::Push,
+            Some(proposal) if !behind_its_branch(now, proposal) => push(run, now, proposal),
+            _ => Next::Propose,
         });
     }
     repositories.into_iter().find_map(|repository| {
@@ -449,6 +455,27 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
             }),
         }
     })
+}
+
+/// Whether the branch that a commit was built on moved since: it could not be pushed any more.
+fn behind_its_branch(now: &Now, proposal: &Proposal) -> bool {
+    let head = now.heads.get(&proposal.repository);
+    head.is_some_and(|head| *head != proposal.parent)
+}
+
+/// A push is a sync of what it moves: what was thawed meanwhile is frozen again before it.
+fn push(run: &Run, now: &Now, proposal: &Proposal) -> Next {
+    let loose = rules::loose(run, now, proposal).into_iter();
+    let loose: Vec<AppKey> = loose
+        .filter(|key| run.walking().any(|(walked, _)| walked == *key))
+        .cloned()
+        .collect();
+    match loose.is_empty() || unfrozen(run, now).is_some() {
+        true => Next::Push,
+        false => Next::Freeze {
+            applications: loose,
+        },
+    }
 }
 
 /// The permission without which nothing can be frozen.
@@ -531,9 +558,16 @@ fn sync(run: &Run, now: &Now) -> Option<Next> {
         let Some(app) = run.apps.get(&key).filter(|app| app.parked.is_none()) else {
             continue;
         };
-        let elsewhere = run.stays_frozen(&key).is_some() || now.taken_over_by(run, &key).is_some();
-        if app.freeze == Freeze::Thawed || elsewhere {
+        if app.freeze == Freeze::Thawed || !matches!(app.thaw, Thaw::Not) {
             continue;
+        }
+        if run.stays_frozen(&key).is_some() || now.taken_over_by(run, &key).is_some() {
+            // Nothing more is written to it. What it was synced to before is judged all the same.
+            let synced = matches!(app.sync, Sync::Verified { .. });
+            match synced.then(|| gates(run, &key, app)).flatten() {
+                Some(next) => return Some(next),
+                None => continue,
+            }
         }
         if ignored_too_little(run, now, &key) {
             return Some(Next::Ignore { application: key });
@@ -722,27 +756,26 @@ pub(crate) fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
     asked
 }
 
+/// A thaw that was made is watched to its end, whatever else came up: until then it is neither frozen nor thawed.
+fn watched(run: &Run) -> Option<Next> {
+    let made = run.thaw_order().into_iter().find(|key| {
+        let app = run.apps.get(key).filter(|app| app.parked.is_none());
+        app.is_some_and(|app| matches!(app.thaw, Thaw::Restored { .. }))
+    });
+    made.map(|application| Next::WatchThaw { application })
+}
+
 fn thaw(run: &Run) -> Option<Next> {
     let order = run.thaw_order();
     for key in &order {
-        let Some(app) = run.apps.get(key).filter(|app| app.parked.is_none()) else {
-            continue;
-        };
-        match &app.thaw {
-            Thaw::Restored { .. } => {
-                return Some(Next::WatchThaw {
-                    application: key.clone(),
-                });
-            }
-            Thaw::Broken { why, .. } => {
-                return Some(Next::Stopped {
-                    stage: Stage::Thaw,
-                    rule: 3,
-                    application: Some(key.clone()),
-                    reason: format!("{key} did not stay as thawed: {why}"),
-                });
-            }
-            Thaw::Not | Thaw::Watched { .. } => {}
+        let app = run.apps.get(key).filter(|app| app.parked.is_none());
+        if let Some(Thaw::Broken { why, .. }) = app.map(|app| &app.thaw) {
+            return Some(Next::Stopped {
+                stage: Stage::Thaw,
+                rule: 3,
+                application: Some(key.clone()),
+                reason: format!("{key} did not stay as thawed: {why}"),
+            });
         }
     }
     let frozen: Vec<AppKey> = order
@@ -959,5 +992,218 @@ mod tests {
             },
         );
         assert_eq!(next(&run, &now), Next::LookUp { ops: vec![op] });
+    }
+
+    /// Two Applications of one repository, frozen and synced, and a commit that moves both.
+    fn proposed() -> (Run, Now, [AppKey; 2]) {
+        let keys = ["auth", "like"].map(|name| AppKey::new("argocd", name));
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let mut run = Run {
+            scope: keys.to_vec(),
+            armed: Armed::All,
+            snapshots: 2,
+            ..Run::default()
+        };
+        let mut now = Now::default();
+        now.heads.insert("r".into(), Commit::from("p"));
+        let (_, world) = world();
+        let (cell, seen) = world.cells.into_iter().next().unwrap();
+        let changed = crate::event::Changed {
+            object: cell.object.clone(),
+            field: cell.field.clone(),
+            from: None,
+            to: None,
+        };
+        let line = |key: &AppKey| crate::event::ProofLine {
+            application: key.clone(),
+            decided: vec![changed.clone()],
+            undecided: Vec::new(),
+            errors: Vec::new(),
+        };
+        run.proposal = Some(Proposal {
+            repository: "r".into(),
+            branch: "main".into(),
+            tracked: "main".into(),
+            commit: Commit::from("c"),
+            parent: Commit::from("p"),
+            message: String::new(),
+            author: String::new(),
+            author_from: crate::event::AuthorFrom::Unknown,
+            bundle: Digest::of(b""),
+            files: Vec::new(),
+            proof: keys.iter().map(line).collect(),
+            cells: vec![cell.clone()],
+        });
+        for key in &keys {
+            let app = run.apps.entry(key.clone()).or_default();
+            let target = Target {
+                policy: Some(TargetKind::Found),
+                automated: None,
+                reason: None,
+            };
+            app.target = Some((target, Value::Null, String::new()));
+            app.freeze = Freeze::Proven {
+                op: OpId::from("1"),
+                at,
+                mechanism: crate::event::Mechanism::NoteOnly,
+                since: at,
+            };
+            let app = AppNow {
+                repository: "r".into(),
+                ..AppNow::default()
+            };
+            now.apps.insert(key.clone(), app);
+        }
+        // It is decided for what is live, and Git does not have that yet.
+        let wanted = crate::decision::Wanted::Value(json!("b"));
+        let decision = crate::decision::Decision {
+            cell: cell.clone(),
+            take: Take::Live(crate::decision::LiveOf::default()),
+            seen: seen.sides.clone(),
+            git: wanted.clone(),
+            live: wanted,
+            reason: String::new(),
+            by: String::new(),
+            at,
+            pushed: false,
+            applied: false,
+        };
+        run.decisions.insert(cell.clone(), decision);
+        now.cells.insert(cell, seen);
+        (run, now, keys)
+    }
+
+    #[test]
+    fn a_push_is_a_sync_of_whatever_was_thawed_before_it() {
+        let (run, mut now, [auth, _]) = proposed();
+        assert_eq!(next(&run, &now), Next::Push);
+        let push = |run: &Run, now: &Now| rules::check(run, now, &crate::sheet::Command::Push);
+        assert_eq!(push(&run, &now), Ok(()));
+        now.apps.get_mut(&auth).unwrap().auto_sync = true;
+        let op = || OpId::from("2");
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let restored = crate::run::Thaw::Restored {
+            op: op(),
+            at,
+            rounds: 1,
+        };
+        let watched = crate::run::Thaw::Watched { op: op(), at };
+        let broken = crate::run::Thaw::Broken {
+            op: op(),
+            why: String::new(),
+        };
+        for (thaw, freeze) in [
+            (restored, None),
+            (broken, None),
+            (watched, Some(Freeze::Thawed)),
+        ] {
+            let mut run = run.clone();
+            let app = run.apps.get_mut(&auth).unwrap();
+            let made = matches!(thaw, crate::run::Thaw::Restored { .. });
+            app.thaw = thaw;
+            if let Some(freeze) = freeze {
+                app.freeze = freeze;
+            }
+            let refused = push(&run, &now).unwrap_err();
+            assert!(
+                refused.rule == 4 && refused.reason.contains("moves argocd/auth"),
+                "{refused:?}"
+            );
+            // A thaw is watched to its end first.
+            let wanted = match made {
+                true => Next::WatchThaw {
+                    application: auth.clone(),
+                },
+                false => Next::Freeze {
+                    applications: vec![auth.clone()],
+                },
+            };
+            assert_eq!(next(&run, &now), wanted);
+            // What the commit does not move may stay thawed.
+            run.proposal.as_mut().unwrap().proof.remove(0);
+            assert_eq!(push(&run, &now), Ok(()));
+        }
+        // Left to somebody else with auto-sync on, it is synced by the push as well.
+        let mut parked = run.clone();
+        let app = parked.apps.get_mut(&auth).unwrap();
+        app.freeze = Freeze::Not;
+        app.parked = Some(crate::run::Parked {
+            owner: "eve".into(),
+            until: "2026-12-01".into(),
+            reason: String::new(),
+        });
+        assert!(push(&parked, &now).is_err());
+        now.apps.get_mut(&auth).unwrap().auto_sync = false;
+        assert_eq!(push(&parked, &now), Ok(()));
+    }
+
+    #[test]
+    fn a_commit_is_built_anew_when_its_branch_moved() {
+        let (run, mut now, _) = proposed();
+        now.heads
+            .insert("r".into(), Commit::from("somebody else's"));
+        assert_eq!(next(&run, &now), Next::Propose);
+        now.heads.clear();
+        assert_eq!(next(&run, &now), Next::Push, "where it stands is not known");
+    }
+
+    #[test]
+    fn a_gate_after_our_sync_is_asked_whoever_holds_the_application_now() {
+        let (mut run, mut now, [auth, like]) = proposed();
+        run.decisions.clear();
+        (run.proposal, now.cells) = (None, Default::default());
+        run.landed.insert(
+            "r".into(),
+            crate::run::Landed {
+                branch: "main".into(),
+                revision: Commit::from("p"),
+                how: String::new(),
+            },
+        );
+        for key in [&auth, &like] {
+            run.apps.get_mut(key).unwrap().sync = Sync::Verified {
+                op: OpId::from("3"),
+                revision: Commit::from("p"),
+                changes: Vec::new(),
+            };
+            now.apps.get_mut(key).unwrap().sync = "Synced".into();
+        }
+        let healthy = crate::run::GateRun {
+            passed: Some(jiff::Timestamp::UNIX_EPOCH),
+            ..Default::default()
+        };
+        for key in [&auth, &like] {
+            let app = run.apps.get_mut(key).unwrap();
+            app.gates.insert("healthy".into(), healthy.clone());
+        }
+        let manual = crate::plan::ManualGate {
+            manual: "look".into(),
+        };
+        run.gates.insert("traces".into(), Gate::Manual(manual));
+        let attest = |next: Next| matches!(next, Next::Attest { gate, .. } if gate == "traces");
+        assert!(attest(next(&run, &now)), "the last sync is of like");
+        let thaw = crate::sheet::Command::Thaw {
+            applications: vec![auth.clone()],
+        };
+        let refused = |run: &Run, now: &Now| rules::check(run, now, &thaw).err();
+        assert!(refused(&run, &now).is_some_and(|why| why.reason.contains("traces")));
+        run.apps.get_mut(&like).unwrap().freeze = Freeze::Lost {
+            why: "taken over".into(),
+        };
+        now.apps.get_mut(&like).unwrap().note = Some(json!({"incident": "H4", "op": "2"}));
+        assert!(now.taken_over_by(&run, &like).is_some());
+        assert!(attest(next(&run, &now)));
+        assert!(refused(&run, &now).is_some_and(|why| why.reason.contains("traces")));
+        let said = (
+            "jo".to_owned(),
+            "so".to_owned(),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        run.apps
+            .get_mut(&like)
+            .unwrap()
+            .attested
+            .insert("traces".into(), said);
+        assert_eq!(refused(&run, &now), None);
     }
 }

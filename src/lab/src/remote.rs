@@ -1,6 +1,7 @@
 //! Git for the lab: the bare repository that operators push to, a bare mirror of it for readers, and commits made of plain files.
 //!
-//! Everything goes through the `git` binary with the user's and the system's configuration left out, so that the lab behaves alike everywhere.
+//! Everything goes through the `git` binary with the user's and the system's configuration left out, so that the lab behaves alike everywhere;
+//! it is not started to hear that nothing moved in a repository that is a folder here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,29 +86,38 @@ async fn line(
     Ok(String::from_utf8_lossy(&out).trim().to_owned())
 }
 
+/// What the repositories of the lab are set to, beside what `git init` writes.
+const SETTINGS: &str = "\
+[core]
+	logAllRefUpdates = always
+[receive]
+	denyNonFastForwards = true
+	denyDeletes = false
+	autogc = false
+[uploadpack]
+	allowAnySHA1InWant = true
+[gc]
+	auto = 0
+";
+
 /// Makes the bare repository `path` whose default branch is `branch`: it keeps a reflog of every push and takes fast-forwards only.
 pub async fn init_bare(path: &Path, branch: &str) -> anyhow::Result<()> {
-    tokio::fs::create_dir_all(path)
-        .await
-        .with_context(|| format!("making the repository folder {}", path.display()))?;
-    git(
-        path,
-        &["init", "--quiet", "--bare", "--initial-branch", branch],
-        &[],
-        b"",
-    )
-    .await?;
-    for (key, value) in [
-        ("core.logAllRefUpdates", "always"),
-        ("receive.denyNonFastForwards", "true"),
-        ("receive.denyDeletes", "false"),
-        ("uploadpack.allowAnySHA1InWant", "true"),
-        ("gc.auto", "0"),
-        ("receive.autogc", "false"),
-    ] {
-        git(path, &["config", key, value], &[], b"").await?;
-    }
-    Ok(())
+    let made = std::fs::create_dir_all(path);
+    made.with_context(|| format!("making the repository folder {}", path.display()))?;
+    let args = [
+        "init",
+        "--quiet",
+        "--bare",
+        "--template=",
+        "--initial-branch",
+        branch,
+    ];
+    git(path, &args, &[], b"").await?;
+    // One write instead of a process for each setting.
+    let config = path.join("config");
+    let set =
+        std::fs::read_to_string(&config).and_then(|text| std::fs::write(&config, text + SETTINGS));
+    set.with_context(|| format!("writing {}", config.display()))
 }
 
 /// The `file://` URL of a folder.
@@ -141,44 +151,15 @@ pub async fn push_history(
     commits: &[Commit],
 ) -> anyhow::Result<Vec<String>> {
     init_bare(scratch, branch).await?;
-    let mut ids: Vec<String> = Vec::new();
-    for (number, commit) in commits.iter().enumerate() {
-        let index = scratch.join(format!("index-{number}"));
-        let index = index.to_string_lossy().into_owned();
-        let env = [("GIT_INDEX_FILE", index.as_str())];
-        let mut entries = String::new();
-        for (path, content) in &commit.files {
-            let blob = line(scratch, &["hash-object", "-w", "--stdin"], &[], content).await?;
-            entries.push_str(&format!("100644 blob {blob}\t{path}\n"));
-        }
-        git(
-            scratch,
-            &["update-index", "--add", "--index-info"],
-            &env,
-            entries.as_bytes(),
-        )
-        .await?;
-        let tree = line(scratch, &["write-tree"], &env, b"").await?;
-        let (name, mail) = commit
-            .author
-            .trim_end_matches('>')
-            .split_once(" <")
-            .ok_or_else(|| anyhow!("an author reads `Name <mail>`, not `{}`", commit.author))?;
-        let date = format!("{} +0000", commit.at.as_second());
-        let env = [
-            ("GIT_AUTHOR_NAME", name),
-            ("GIT_AUTHOR_EMAIL", mail),
-            ("GIT_AUTHOR_DATE", date.as_str()),
-            ("GIT_COMMITTER_NAME", name),
-            ("GIT_COMMITTER_EMAIL", mail),
-            ("GIT_COMMITTER_DATE", date.as_str()),
-        ];
-        let mut args = vec!["commit-tree", tree.as_str()];
-        if let Some(parent) = ids.last() {
-            args.extend(["-p", parent]);
-        }
-        let id = line(scratch, &args, &env, commit.message.as_bytes()).await?;
-        ids.push(id);
+    let mut stream = Vec::new();
+    for commit in commits {
+        in_words(&mut stream, branch, commit)?;
+    }
+    let args = ["-c", "fastimport.unpackLimit=0", "fast-import", "--quiet"];
+    let told = line(scratch, &args, &[], &stream).await?;
+    let ids: Vec<String> = told.lines().map(ToOwned::to_owned).collect();
+    if ids.len() != commits.len() {
+        bail!("git made {} of {} commits", ids.len(), commits.len());
     }
     if let Some(head) = ids.last() {
         git(
@@ -199,11 +180,43 @@ pub async fn push_history(
     Ok(ids)
 }
 
+/// A commit as `git fast-import` reads it: upon the branch, with a tree of its own; git answers with its id.
+fn in_words(stream: &mut Vec<u8>, branch: &str, commit: &Commit) -> anyhow::Result<()> {
+    let author = &commit.author;
+    if !author.contains(" <") || !author.ends_with('>') || author.contains('\n') {
+        bail!("an author reads `Name <mail>`, not `{author}`");
+    }
+    let at = commit.at.as_second();
+    let data = |stream: &mut Vec<u8>, bytes: &[u8]| {
+        stream.extend_from_slice(format!("data {}\n", bytes.len()).as_bytes());
+        stream.extend_from_slice(bytes);
+        stream.push(b'\n');
+    };
+    let head = format!(
+        "commit refs/heads/{branch}\nmark :1\nauthor {author} {at} +0000\ncommitter {author} {at} +0000\n"
+    );
+    stream.extend_from_slice(head.as_bytes());
+    data(stream, commit.message.as_bytes());
+    stream.extend_from_slice(b"deleteall\n");
+    for (path, content) in &commit.files {
+        let path = path
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
+        stream.extend_from_slice(format!("M 100644 inline \"{path}\"\n").as_bytes());
+        data(stream, content);
+    }
+    stream.extend_from_slice(b"get-mark :1\n");
+    Ok(())
+}
+
 /// A bare copy of a remote repository that is brought up to date when something in it is not known yet.
 pub struct Mirror {
     path: PathBuf,
     url: String,
     refs: BTreeMap<String, String>,
+    /// What stood on the disk before the last look that brought `refs`, of a remote that is a folder here.
+    stood: Option<Standing>,
 }
 
 impl Mirror {
@@ -214,11 +227,17 @@ impl Mirror {
             path: path.to_owned(),
             url: url.to_owned(),
             refs: BTreeMap::new(),
+            stood: None,
         })
     }
 
     /// Asks the remote for its refs and fetches what is new. True if a ref moved.
     pub async fn look(&mut self) -> anyhow::Result<bool> {
+        // Read before git does: a push between the two is another standing at the next look.
+        let stands = folder_of(&self.url).and_then(|folder| standing(&folder));
+        if stands.is_some() && stands == self.stood {
+            return Ok(false);
+        }
         let out = line(&self.path, &["ls-remote", "--", &self.url], &[], b"").await?;
         let refs: BTreeMap<String, String> = out
             .lines()
@@ -226,6 +245,7 @@ impl Mirror {
             .map(|(id, name)| (name.to_owned(), id.to_owned()))
             .collect();
         if refs == self.refs {
+            self.stood = stands;
             return Ok(false);
         }
         git(
@@ -244,6 +264,7 @@ impl Mirror {
         )
         .await?;
         self.refs = refs;
+        self.stood = stands;
         Ok(true)
     }
 
@@ -295,10 +316,92 @@ impl Mirror {
             .collect())
     }
 
-    /// The bytes of a blob.
-    pub async fn blob(&self, id: &str) -> anyhow::Result<Vec<u8>> {
-        git(&self.path, &["cat-file", "blob", id], &[], b"").await
+    /// The bytes of blobs, in their order.
+    pub async fn blobs(&self, ids: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = ids.join("\n") + "\n";
+        let out = git(&self.path, &["cat-file", "--batch"], &[], asked.as_bytes()).await?;
+        let mut rest = out.as_slice();
+        let mut blobs = Vec::with_capacity(ids.len());
+        for id in ids {
+            // `ID blob SIZE`, the bytes, and the end of the line.
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let (head, after) = rest.split_at(end.unwrap_or(rest.len()));
+            let head = String::from_utf8_lossy(head);
+            let size = match head.split(' ').collect::<Vec<_>>()[..] {
+                [_, "blob", size] => size.parse::<usize>().ok(),
+                _ => None,
+            };
+            let found = size.and_then(|size| Some((after.get(1..=size)?, after.get(size + 2..)?)));
+            let (bytes, after) = found.ok_or_else(|| anyhow!("git has no blob {id}: {head}"))?;
+            blobs.push(bytes.to_vec());
+            rest = after;
+        }
+        Ok(blobs)
     }
+}
+
+/// The folder that a `file://` URL means; `None` for any other remote.
+fn folder_of(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("file://")?;
+    // A host, which git reads as a part of the path.
+    if !rest.starts_with('/') {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(rest.len());
+    let mut left = rest.as_bytes();
+    while let Some((&byte, after)) = left.split_first() {
+        left = after;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (digits, after) = left.split_at_checked(2)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        left = after;
+    }
+    Some(PathBuf::from(String::from_utf8(bytes).ok()?))
+}
+
+/// Every file that decides on the refs of a repository and on which of them are told: its path, when it was written, what it says.
+type Standing = Vec<(PathBuf, std::time::SystemTime, Vec<u8>)>;
+
+/// What stands in the bare repository `folder`, for a few reads instead of a process. `None` where refs are kept in another way, or
+/// when something went away while it was read: then git is to be asked.
+fn standing(folder: &Path) -> Option<Standing> {
+    let has = |name: &str| folder.join(name).exists();
+    if has("reftable") || has("commondir") || !has("objects") {
+        return None;
+    }
+    let mut found = Standing::new();
+    let mut read = |path: PathBuf| -> Option<()> {
+        let written = path.metadata().and_then(|meta| meta.modified()).ok()?;
+        let text = std::fs::read(&path).ok()?;
+        found.push((path, written, text));
+        Some(())
+    };
+    read(folder.join("HEAD"))?;
+    read(folder.join("config"))?;
+    let packed = folder.join("packed-refs");
+    if packed.exists() {
+        read(packed)?;
+    }
+    let mut folders = vec![folder.join("refs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).ok()? {
+            let entry = entry.ok()?;
+            if entry.file_type().ok()?.is_dir() {
+                folders.push(entry.path());
+            } else {
+                read(entry.path())?;
+            }
+        }
+    }
+    found.sort();
+    Some(found)
 }
 
 #[cfg(test)]
@@ -348,10 +451,10 @@ mod tests {
         }
         assert!(mirror.resolve("--upload-pack=x").await.is_err());
         let files = mirror.files(&ids[0], "deploy").await.unwrap();
-        assert_eq!(
-            mirror.blob(&files["deploy/a b.yaml"]).await.unwrap(),
-            b"one"
-        );
+        let blob = &files["deploy/a b.yaml"];
+        let twice = [blob.clone(), blob.clone()];
+        assert_eq!(mirror.blobs(&twice).await.unwrap(), [b"one", b"one"]);
+        assert!(mirror.blobs(&["0".repeat(40)]).await.is_err());
         let dates = git(&bare, &["log", "--format=%an %aI", "main"], &[], b"")
             .await
             .unwrap();
@@ -360,5 +463,56 @@ mod tests {
             dates,
             "Mira Okafor 2024-10-01T10:00:00+00:00\nMira Okafor 2024-09-01T10:00:00+00:00\n"
         );
+    }
+
+    #[tokio::test]
+    async fn a_look_misses_no_push_and_no_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let bare = dir.path().join("b 100%.git");
+        init_bare(&bare, "main").await.unwrap();
+        let url = file_url(&bare);
+        let history = [
+            commit("one", "2024-09-01T10:00:00Z"),
+            commit("two", "2024-10-01T10:00:00Z"),
+        ];
+        let ids = push_history(&url, "main", &dir.path().join("s"), &history)
+            .await
+            .unwrap();
+        let mut mirror = Mirror::new(&dir.path().join("m.git"), &url).await.unwrap();
+        assert!(mirror.look().await.unwrap());
+        assert!(mirror.stood.is_some());
+        assert!(!mirror.look().await.unwrap());
+        // What is done, whether a ref moved by it, and at which commit `main` and `v1` stand then.
+        let table = [
+            ("update-ref refs/heads/main ONE", true, "ONE", ""),
+            ("update-ref refs/heads/main TWO", true, "TWO", ""),
+            ("pack-refs --all", false, "TWO", ""),
+            ("update-ref refs/heads/main ONE", true, "ONE", ""),
+            ("tag v1 TWO", true, "ONE", "TWO"),
+            ("pack-refs --all", false, "ONE", "TWO"),
+            ("tag -d v1", true, "ONE", ""),
+            ("config uploadpack.hideRefs refs/heads", true, "", ""),
+            ("config --unset uploadpack.hideRefs", true, "ONE", ""),
+        ];
+        for (done, moved, main, tag) in table {
+            let filled = done.replace("ONE", &ids[0]).replace("TWO", &ids[1]);
+            let args: Vec<&str> = filled.split(' ').collect();
+            git(&bare, &args, &[], b"").await.unwrap();
+            assert_eq!(mirror.look().await.unwrap(), moved, "{done}");
+            for (name, at) in [("main", main), ("v1", tag)] {
+                let found = mirror.resolve(name).await.unwrap_or_default();
+                let at = at.replace("ONE", &ids[0]).replace("TWO", &ids[1]);
+                assert_eq!(found, at, "{name} after {done}");
+            }
+            assert!(!mirror.look().await.unwrap(), "{done}");
+        }
+        let away = dir.path().join("away");
+        std::fs::rename(&bare, &away).unwrap();
+        mirror.look().await.unwrap_err();
+        std::fs::rename(&away, &bare).unwrap();
+        assert!(!mirror.look().await.unwrap());
+        // A folder that is no repository any more is git's to refuse.
+        std::fs::remove_dir_all(bare.join("objects")).unwrap();
+        mirror.look().await.unwrap_err();
     }
 }

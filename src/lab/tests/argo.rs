@@ -1,15 +1,9 @@
 //! The Argo CD double against what the real controller does.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
-mod common;
-
-use common::{application, config, get, lab, push, refresh, sync, until};
 use serde_json::{Value, json};
 use trueup_lab::cluster::{PatchKind, Ref};
+
+use crate::common::{application, config, get, lab, push, refresh, sync, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn self_heal_undoes_a_change_and_does_not_see_an_addition() {

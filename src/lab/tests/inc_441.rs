@@ -1,17 +1,11 @@
 //! The default scenario: the world as it is found, and what the Argo CD double does to it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
-mod common;
-
-use common::{application, config, get, lab, push, refresh, sync, until};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 use trueup_lab::cluster::PatchKind;
 use trueup_lab::serve::Lab;
+
+use crate::common::{application, config, get, lab, push, refresh, sync, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_world_is_found_as_the_incident_tells_it() {

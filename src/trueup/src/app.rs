@@ -405,6 +405,11 @@ fn keep_key(dir: &Path, key: &[u8; 32]) -> Result<(), Trouble> {
         })
 }
 
+/// The key of an incident's secret digests, for a look that is compared with its journal.
+pub fn key_of(settings: &Settings, incident: &IncidentId) -> [u8; 32] {
+    read_key(&journal::folder(&settings.state_dir, incident))
+}
+
 /// Without its key digests come out anew, which opens decisions on secrets again and shows no value.
 fn read_key(dir: &Path) -> [u8; 32] {
     std::fs::read(dir.join("secret.key"))

@@ -18,6 +18,9 @@ impl Run {
         let why = &tried.why;
         let said = match tried.verdict {
             _ if misasked(tried) => format!("gate {name} cannot be asked: {why}"),
+            Verdict::Inconclusive if below_the_floor(gate, tried) => format!(
+                "gate {name} had too little traffic before anything was changed ({why}): without more it never is green; is its floor right?"
+            ),
             Verdict::Green if of_a_symptom(gate) => format!(
                 "gate {name} was green before anything was changed ({why}): it may not look at the symptom"
             ),
@@ -53,6 +56,14 @@ impl Run {
 /// `bad_data` is what Prometheus answers where a query cannot be read.
 fn misasked(tried: &Sample) -> bool {
     tried.verdict == Verdict::Inconclusive && (tried.unasked || tried.why.contains(": bad_data: "))
+}
+
+/// Whether less passed than the gate asks for to say anything.
+fn below_the_floor(gate: &MeasuredGate, tried: &Sample) -> bool {
+    let metric = gate.prometheus.as_ref();
+    let floor = metric.map(|metric| metric.floor.unwrap_or(0.0));
+    let traffic = tried.traffic.zip(floor);
+    traffic.is_some_and(|(traffic, floor)| traffic <= floor)
 }
 
 /// Whether it should have been red while the incident was on. That pods are ready, nobody writes, or something is no worse than it
@@ -124,6 +135,23 @@ mod tests {
                 run.misasked_gate().is_some(),
                 said.is_some_and(|s| s.contains("asked"))
             );
+        }
+    }
+
+    #[test]
+    fn a_floor_that_was_not_reached_before_anything_was_changed_is_said() {
+        let plan = "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [a]\ngates:\n  no-401: {prometheus: {value: x, traffic: y, is: '== 0', floor: 1e9}}\n";
+        let mut run = Run::default();
+        run.take_plan(&Plan::parse(plan).unwrap());
+        for (traffic, said) in [(60.0, true), (2e9, false)] {
+            let (value, traffic) = (gate::Reading::Value(0.3), gate::Reading::Value(traffic));
+            let is = "== 0".parse().unwrap();
+            let judged = gate::judge_metric(is, &value, Some(&traffic), Some(1e9), None);
+            let sample = judged.sample(jiff::Timestamp::UNIX_EPOCH);
+            run.baselines.insert("no-401".into(), sample);
+            let doubts = run.doubts();
+            assert_eq!(doubts.len(), usize::from(said), "{doubts:?}");
+            assert!(!said || doubts[0].contains("too little traffic") && doubts[0].contains("60"));
         }
     }
 }

@@ -29,6 +29,11 @@ impl Plan {
                 }
             }
         }
+        if let Some(branch) = &self.commit.branch
+            && let Err(why) = crate::forge::branch_name(branch)
+        {
+            return invalid(format!("`commit.branch` is `{branch}`: {why}"));
+        }
         for decision in &self.decisions {
             for field in decision.fields.iter().chain(decision.expect.keys()) {
                 if let Err(why) = field.parse::<crate::object::path::Pattern>() {

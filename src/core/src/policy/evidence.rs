@@ -28,7 +28,7 @@ pub enum State {
 #[serde(rename_all = "camelCase")]
 pub struct AutoSync {
     pub state: State,
-    /// `trueup:INCIDENT`, `rollingsync`, or none.
+    /// `trueup:INCIDENT`, `trueup:?` where its note cannot be read, `rollingsync`, or none.
     pub frozen_by: Option<String>,
     /// It was still on at this time.
     pub off_not_before: Option<Timestamp>,
@@ -109,6 +109,12 @@ pub fn auto_sync(
         auto.evidence.push(format!(
             "the note {NOTE} of {} says: frozen by {}",
             note.incident, note.by
+        ));
+    }
+    if let Some(why) = Note::unreadable(application) {
+        auto.frozen_by = Some("trueup:?".to_owned());
+        auto.evidence.push(format!(
+            "its note {NOTE} cannot be read, so that nobody knows who froze it and what was found: {why}"
         ));
     }
     if found.is_on() {

@@ -189,6 +189,10 @@ fn a_note_that_cannot_be_read_is_told_from_none() {
         why.contains("garbage") && !why.contains('\u{1b}'),
         "{why:?}"
     );
+    // Whoever only asks since when auto-sync is off reads it too.
+    let auto = auto_sync(&app, None, &[]);
+    assert_eq!(auto.frozen_by.as_deref(), Some("trueup:?"));
+    assert!(auto.evidence[0].contains("cannot be read"), "{auto:?}");
     let note = Note::new(
         &app,
         Freeze::NoteOnly,

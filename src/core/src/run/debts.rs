@@ -159,6 +159,25 @@ impl Run {
         })
     }
 
+    /// The live action on a field that was done after all that was decided, but for what it decided itself.
+    pub fn acted_last(&self) -> Option<(&Op, &CellKey)> {
+        let mut done = self.op_order.iter().rev().filter_map(|id| self.ops.get(id));
+        let (op, cell) = done.find_map(|op| match &op.effect {
+            Effect::Act {
+                cell: Some(cell), ..
+            } if op.done() => Some((op, cell)),
+            _ => None,
+        })?;
+        let cells = self.decided.last().into_iter().flatten();
+        let of_it = |decision: &Decision| {
+            decision.take == Take::Live(Default::default()) && decision.cell.is_same(cell)
+        };
+        let mut after = cells
+            .filter_map(|cell| self.decisions.get(cell))
+            .filter(|decision| decision.at >= op.intended_at);
+        after.all(of_it).then_some((op, cell))
+    }
+
     /// Whether a field stands as it stood before the first live action on it.
     pub fn as_before_acts(&self, key: &CellKey, live: Option<&serde_json::Value>) -> bool {
         let mut done = self.op_order.iter().filter_map(|id| self.ops.get(id));

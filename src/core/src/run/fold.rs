@@ -110,6 +110,7 @@ impl Run {
             } => {
                 self.snapshots = number + 1;
                 self.questions.clone_from(questions);
+                self.find(questions, at);
             }
             Event::Decided { decisions } => {
                 self.decided
@@ -432,7 +433,11 @@ impl Run {
             } => {
                 if let Some(cell) = cell {
                     self.reopened.remove(cell);
-                    let touched = Touched::new(what, who, sides.clone(), self.decisions.get(cell));
+                    let decided = self.decisions.get(cell);
+                    let touched = match self.found.get(cell).filter(|_| decided.is_none()) {
+                        Some(found) => Touched::undecided(what, who, sides.clone(), &found.sides),
+                        None => Touched::new(what, who, sides.clone(), decided),
+                    };
                     self.shaken.insert(cell.clone(), touched);
                 }
                 self.adopted.push((application.clone(), what.clone()));

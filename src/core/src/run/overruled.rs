@@ -44,6 +44,22 @@ impl Touched {
         }
     }
 
+    /// The same for a cell that nobody has decided on yet. `found`: what stood when it was looked at first.
+    pub fn undecided(what: &str, who: &str, set: Option<Sides>, found: &Sides) -> Self {
+        let moved = |side: fn(&Sides) -> &Option<serde_json::Value>| {
+            let set = set.as_ref();
+            set.is_none_or(|set| side(set) != side(found))
+        };
+        Self {
+            what: what.to_owned(),
+            who: who.to_owned(),
+            git: moved(|sides| &sides.git),
+            live: moved(|sides| &sides.live),
+            rule: false,
+            set,
+        }
+    }
+
     /// Whether a decision that was made on it puts back into Git what they took away.
     fn undone_in_git(&self, by: &Decision) -> bool {
         let stood = self.set.as_ref().is_none_or(|set| set.git == by.seen.git);

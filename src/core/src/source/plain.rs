@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::tree::{Kind, Tree};
 use super::yaml;
@@ -96,6 +96,7 @@ pub fn render(
             });
         }
     }
+    rendering.objects.shrink_to_fit();
     rendering
 }
 
@@ -284,7 +285,11 @@ fn fill_namespace(object: &mut Value, namespace: &str) {
     if scoped {
         metadata.shift_remove("namespace");
     } else if !named && !namespace.is_empty() {
-        metadata.insert("namespace".to_owned(), Value::from(namespace));
+        // One more than there were, not the several that a map grows by.
+        let mut filled = Map::with_capacity(metadata.len() + 1);
+        filled.append(metadata);
+        filled.insert("namespace".to_owned(), Value::from(namespace));
+        *metadata = filled;
     }
 }
 

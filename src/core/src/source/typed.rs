@@ -73,7 +73,8 @@ impl Tree<'_> {
                 .collect::<Result<Vec<_>, _>>()
                 .map(Value::Array),
             Kind::Map { entries, .. } => {
-                let mut map = Map::new();
+                // As large as it is: a fleet has tens of thousands of these, and one that grows is half empty in the end.
+                let mut map = Map::with_capacity(entries.len());
                 for entry in entries {
                     if self.is_merge(entry) {
                         self.merge(entry.value, depth, budget, &mut map)?;

@@ -52,7 +52,7 @@ impl Transcript {
             scope: run.scope.iter().map(|key| app(run, key)).collect(),
             found: super::found::groups(&records),
             applications: super::found::applications(&records, run),
-            decisions: decisions(run),
+            decisions: decisions(&records, run),
             commits: builder.commits,
             syncs: builder.syncs,
             freezes: builder.freezes,

@@ -112,7 +112,7 @@ impl<'a> Script<'a> {
         self.comment(
             "It is not guarded as the recovery was: nobody else may write to these Applications meanwhile.",
         );
-        self.comment("At each gate that it cannot look at itself it waits for you, where standard input is a terminal.");
+        self.comment("At each gate that it cannot look at itself it waits for you; without a terminal to ask in it stops there, unless GATES=unasked is set.");
         self.out.push_str(FUNCTIONS);
     }
 

@@ -195,7 +195,10 @@ fn decisions(t: &Transcript, out: &mut String) {
                 None => prose(&d.reason),
             },
             cell(&d.by),
-            time(d.at),
+            match d.until {
+                Some(until) => format!("{}, until {}", time(d.at), time(until)),
+                None => time(d.at),
+            },
         ]
     });
     table(out, &head, rows);

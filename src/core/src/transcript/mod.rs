@@ -28,7 +28,7 @@ pub use html::html;
 pub use markdown::markdown;
 pub use model::*;
 pub use quote::shell;
-pub use status::status_line;
+pub use status::{status_line, waits_for_somebody};
 pub use timeline::{sentence, told};
 
 impl Transcript {

@@ -125,6 +125,9 @@ pub struct Decided {
     pub reason: String,
     pub by: String,
     pub at: Timestamp,
+    /// When it was decided anew or taken back; it was pushed or synced before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// A push, with what it carried and how that was proven.

@@ -6,8 +6,9 @@ use super::{
     words::{self, app, between},
 };
 use crate::{
-    event::{Prediction, Proposal},
-    run::Run,
+    decision::{CellKey, Decision},
+    event::{Effect, Event, Prediction, Proposal, Record},
+    run::{Op, Run},
 };
 use jiff::Timestamp;
 
@@ -24,28 +25,65 @@ pub(super) fn outcome(run: &Run) -> String {
     }
 }
 
-pub(super) fn decisions(run: &Run) -> Vec<Decided> {
-    let mut all: Vec<_> = run.decisions.values().collect();
-    all.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.cell.cmp(&b.cell)));
-    all.into_iter()
-        .map(|decision| Decided {
-            application: app(run, &decision.cell.application),
-            object: say(&decision.cell.object.to_string()),
-            field: say(&decision.cell.field.to_string()),
-            take: words::take(&decision.take),
-            git: words::side(decision.seen.git.as_ref()),
-            live: words::side(decision.seen.live.as_ref()),
-            git_wanted: words::wanted(&decision.git),
-            live_wanted: words::wanted(&decision.live),
-            undoes: run.undone_by(decision).map(|touched| {
-                let moved = touched.moved(&decision.cell);
-                say(&format!("undoes what {}: {moved}", touched.did()))
-            }),
-            reason: say(&decision.reason),
-            by: say(&decision.by),
-            at: decision.at,
-        })
-        .collect()
+/// What stands decided, and of what does not any more whatever was pushed or synced: that was the truth for a time.
+pub(super) fn decisions(records: &[&Record], run: &Run) -> Vec<Decided> {
+    let mut all: Vec<(&CellKey, Decided)> = run
+        .decisions
+        .iter()
+        .map(|(cell, decision)| (cell, decided(run, decision)))
+        .collect();
+    let mut then = Run::default();
+    for record in records {
+        let anew: Vec<&CellKey> = match &record.event {
+            Event::Decided { decisions } => decisions.iter().map(|d| &d.cell).collect(),
+            Event::DecisionWithdrawn { cells, .. } => cells.iter().collect(),
+            _ => Vec::new(),
+        };
+        for cell in anew {
+            let Some(decision) = then.decisions.get(cell) else {
+                continue;
+            };
+            if decision.applied || decision.pushed || carried(&then, decision) {
+                let earlier = Decided {
+                    until: Some(record.time),
+                    ..decided(&then, decision)
+                };
+                all.push((cell, earlier));
+            }
+        }
+        then.apply(record);
+    }
+    all.sort_by(|(one, a), (other, b)| a.at.cmp(&b.at).then_with(|| one.cmp(other)));
+    all.into_iter().map(|(_, decided)| decided).collect()
+}
+
+/// Whether it was to change Git and a push came after it.
+fn carried(run: &Run, decision: &Decision) -> bool {
+    let push = |op: &Op| {
+        op.done() && matches!(op.effect, Effect::Push { .. }) && op.intended_at >= decision.at
+    };
+    decision.changes_git() && run.ops.values().any(push)
+}
+
+fn decided(run: &Run, decision: &Decision) -> Decided {
+    Decided {
+        application: app(run, &decision.cell.application),
+        object: say(&decision.cell.object.to_string()),
+        field: say(&decision.cell.field.to_string()),
+        take: words::take(&decision.take),
+        git: words::side(decision.seen.git.as_ref()),
+        live: words::side(decision.seen.live.as_ref()),
+        git_wanted: words::wanted(&decision.git),
+        live_wanted: words::wanted(&decision.live),
+        undoes: run.undone_by(decision).map(|touched| {
+            let moved = touched.moved(&decision.cell);
+            say(&format!("undoes what {}: {moved}", touched.did()))
+        }),
+        reason: say(&decision.reason),
+        by: say(&decision.by),
+        at: decision.at,
+        until: None,
+    }
 }
 
 pub(super) fn passed(gate: &Gate, at: Timestamp) -> String {

@@ -25,19 +25,24 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
         }
         _ => open(run),
     };
-    let mut parts = vec![say(run.id()), stage(run, open)];
-    if let Some(Next::Stopped { rule, reason, .. }) = now.map(|now| workflow::next(run, now)) {
+    let next = now.map(|now| workflow::next(run, now));
+    let mut parts = vec![say(run.id()), stage(run, open, next.as_ref())];
+    if let Some(Next::Stopped { rule, reason, .. }) = next {
         parts.push(match rule {
             0 => format!("STOPPED: {}", say(&reason)),
             rule => format!("STOPPED by rule {rule}: {}", say(&reason)),
         });
     }
     if run.closed.is_none() {
-        let frozen = run.apps.values().filter(|a| a.freeze.is_set()).count();
+        let frozen = run.frozen();
         parts.push(match (&run.unfrozen, frozen) {
             (Some(_), 0) => "unfrozen, watched".to_owned(),
             _ => format!("{frozen} frozen"),
         });
+        let thawed = run.given_back();
+        if thawed > 0 && thawed < run.walking().count() {
+            parts.push(format!("{thawed} thawed"));
+        }
         // Before the snapshot of what is frozen, that no question is known says nothing.
         parts.push(match open {
             0 if run.snapshots < 2 => "not yet looked at".to_owned(),
@@ -59,39 +64,62 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
     parts.join(" · ")
 }
 
-fn stage(run: &Run, open: usize) -> String {
-    let walking: Vec<_> = run.walking().map(|(_, app)| app).collect();
-    let all = walking.len();
-    let count = |what: &dyn Fn(&AppRun) -> bool| walking.iter().filter(|a| what(a)).count();
-    let proven = count(&|app| app.freeze.proven() || app.freeze == Freeze::Thawed);
-    // What is thawed had nothing to sync, or is through with it.
-    let done =
-        |(key, app): &(&AppKey, &AppRun)| app.freeze == Freeze::Thawed || synced(run, key, app);
-    let synced = run.walking().filter(done).count();
-    let thawed = count(&|app| app.freeze == Freeze::Thawed);
-    let of = |stage: Stage, done: usize| format!("{} {done}/{all}", stage.name());
+fn stage(run: &Run, open: usize, next: Option<&Next>) -> String {
     if run.closed.is_some() {
-        "closed".to_owned()
-    } else if open > 0 && run.snapshots > 1 && proven == all && thawed < all {
-        let asked = run.questions.len().max(open);
-        format!("{} {}/{asked}", Stage::Decide.name(), asked - open)
-    } else if all > 0 && thawed == all {
-        Stage::Close.name().to_owned()
-    } else if all > 0 && synced == all {
-        of(Stage::Thaw, thawed)
+        return "closed".to_owned();
+    }
+    let at = match next {
+        // A write is looked up wherever it was made.
+        None | Some(Next::LookUp { .. }) => as_journaled(run, open),
+        Some(next) => next.stage(),
+    };
+    let again = match next {
+        Some(Next::Freeze { applications }) => applications.as_slice(),
+        _ => &[],
+    };
+    let count = |what: &dyn Fn(&AppRun) -> bool| {
+        let walking = run.walking().filter(|(key, _)| !again.contains(key));
+        walking.filter(|(_, app)| what(app)).count()
+    };
+    let thawed = |app: &AppRun| app.freeze == Freeze::Thawed;
+    let done = match at {
+        Stage::Decide if open > 0 => {
+            let asked = run.questions.len().max(open);
+            return format!("{} {}/{asked}", at.name(), asked - open);
+        }
+        Stage::Freeze => count(&|app| app.freeze.proven() || thawed(app)),
+        Stage::Sync => count(&|app| thawed(app) || matches!(app.sync, Sync::Verified { .. })),
+        Stage::Thaw => count(&thawed),
+        _ => return at.name().to_owned(),
+    };
+    format!("{} {done}/{}", at.name(), run.walking().count())
+}
+
+/// Where the walk is as far as the journal tells.
+fn as_journaled(run: &Run, open: usize) -> Stage {
+    let walking: Vec<_> = run.walking().collect();
+    let all = |what: &dyn Fn(&AppKey, &AppRun) -> bool| {
+        !walking.is_empty() && walking.iter().all(|(key, app)| what(key, app))
+    };
+    let thawed = |app: &AppRun| app.freeze == Freeze::Thawed;
+    let proven = all(&|_, app| app.freeze.proven() || thawed(app));
+    if all(&|_, app| thawed(app)) {
+        Stage::Close
+    } else if open > 0 && run.snapshots > 1 && proven {
+        Stage::Decide
+    // What is thawed had nothing to sync, or is through with it.
+    } else if all(&|key, app| thawed(app) || synced(run, key, app)) {
+        Stage::Thaw
     } else if !run.landed.is_empty() {
-        let verified = |app: &AppRun| {
-            app.freeze == Freeze::Thawed || matches!(app.sync, Sync::Verified { .. })
-        };
-        of(Stage::Sync, count(&verified))
-    } else if run.snapshots == 0 || walking.iter().any(|app| app.target.is_none()) {
-        Stage::Scope.name().to_owned()
-    } else if proven < all {
-        of(Stage::Freeze, proven)
+        Stage::Sync
+    } else if run.snapshots == 0 || walking.iter().any(|(_, app)| app.target.is_none()) {
+        Stage::Scope
+    } else if !proven {
+        Stage::Freeze
     } else if run.snapshots < 2 {
-        Stage::Snapshot.name().to_owned()
+        Stage::Snapshot
     } else {
-        Stage::Commit.name().to_owned()
+        Stage::Commit
     }
 }
 
@@ -136,18 +164,26 @@ fn open(run: &Run) -> usize {
     run.questions.iter().filter(undecided).count()
 }
 
+/// The gate at which somebody is waited for who looks, whatever else is open.
+pub fn waits_for_somebody(run: &Run) -> Option<Next> {
+    if run.pushed_unmerged() {
+        return None;
+    }
+    let asked = run.sync_order().into_iter().find_map(|key| {
+        let app = run.apps.get(&key)?;
+        let synced = matches!(app.sync, Sync::Verified { .. }) && app.freeze != Freeze::Thawed;
+        let open = synced && app.parked.is_none();
+        workflow::gates(run, &key, app).filter(|_| open)
+    });
+    asked.filter(|next| matches!(next, Next::Attest { .. }))
+}
+
 /// Who is waited for, where nothing is measured any more: somebody who looks, or who merges.
 fn somebody(run: &Run) -> Option<String> {
     if run.pushed_unmerged() {
         return Some("waits for a merge".to_owned());
     }
-    let asked = run.sync_order().into_iter().find_map(|key| {
-        let app = run.apps.get(&key)?;
-        let synced = matches!(app.sync, Sync::Verified { .. }) && app.freeze.is_set();
-        let open = synced && app.parked.is_none();
-        workflow::gates(run, &key, app).filter(|_| open)
-    });
-    match asked {
+    match waits_for_somebody(run) {
         Some(Next::Attest { gate, .. }) => Some(format!("gate {} waits for somebody", say(&gate))),
         _ => None,
     }

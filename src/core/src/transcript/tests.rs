@@ -46,6 +46,53 @@ fn what_was_written_after_the_close_is_no_part_of_the_time_that_it_took() {
     assert_eq!(took(&after), took(&t));
 }
 
+/// What was pushed was the truth for a time, whatever was decided after it.
+#[test]
+fn a_decision_that_was_pushed_stays_in_the_table_after_it_was_decided_anew() {
+    use crate::{decision::Wanted, event::Event};
+    let all = sample::records();
+    let landed = |record: &Record| matches!(record.event, Event::Landed { .. });
+    let decided = |record: &&Record| matches!(record.event, Event::Decided { .. });
+    let first = all.iter().find(decided).unwrap().clone();
+    let push = all.iter().position(landed).unwrap();
+    let anew = |at: usize, value: &str| {
+        let mut records = all[..at].to_vec();
+        let last = records.last().unwrap();
+        let (seq, time) = (
+            last.seq + 1,
+            last.time + jiff::SignedDuration::from_secs(60),
+        );
+        let Event::Decided { mut decisions } = first.event.clone() else {
+            unreachable!("it is one");
+        };
+        decisions.truncate(1);
+        decisions[0].git = Wanted::Value(serde_json::json!(value));
+        decisions[0].at = time;
+        records.push(Record {
+            seq,
+            time,
+            event: Event::Decided { decisions },
+        });
+        let (_, t) = transcript(&records);
+        (markdown(&t), t)
+    };
+    let (text, t) = anew(push + 1, "ES512");
+    let rows = |t: &Transcript| {
+        let field = ".data.JWT_ALGORITHM";
+        let of = |d: &&Decided| d.field == field && d.application == "auth-service";
+        let rows = t.decisions.iter().filter(of);
+        rows.map(|d| (d.git_wanted.clone(), d.until.is_some()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&t), [("RS256".into(), true), ("ES512".into(), false)]);
+    assert!(text.contains(", until "), "{text}");
+    // What never left the board is no part of it.
+    let before = all.iter().position(|record| decided(&record)).unwrap();
+    let (text, t) = anew(before + 1, "ES512");
+    assert_eq!(rows(&t), [("ES512".into(), false)]);
+    assert!(!text.contains(", until "), "{text}");
+}
+
 #[test]
 fn html_of_the_sample() {
     let (_, t) = transcript(&sample::records());

@@ -15,6 +15,10 @@ use crate::cluster::{ApiError, PatchKind};
 /// `spec.revisionHistoryLimit` if there is none.
 const HISTORY: usize = 10;
 
+/// For so long a begun operation has done nothing yet. A real controller renders and compares first, which takes it longer than this:
+/// whoever asked for the operation sees it there.
+const BEGUN: Duration = Duration::from_millis(100);
+
 /// What a look at a running operation came to.
 pub enum Pass {
     Done,
@@ -110,6 +114,7 @@ impl Worker {
                     state.shift_remove(key);
                 }
             }
+            tokio::time::sleep(BEGUN).await;
         }
         if let Some(wait) = retry_wait(&state) {
             return Ok(Pass::Again(wait));

@@ -148,9 +148,10 @@ impl Sources {
             format!("{path}/")
         };
         let chosen = choose(source, &prefix, &files)?;
+        let (names, ids): (Vec<_>, Vec<_>) = chosen.into_iter().unzip();
+        let blobs = mirror.blobs(&ids).await?;
         let mut objects = Vec::new();
-        for (name, blob) in chosen {
-            let bytes = mirror.blob(&blob).await?;
+        for (name, bytes) in names.into_iter().zip(blobs) {
             if bytes.len() > MAX_BYTES {
                 bail!("Failed to unmarshal \"{name}\": larger than {MAX_BYTES} bytes");
             }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{APPS, CM, DEPLOY, JSON, Lab, MERGE, application, client, send};
+use super::client::{APPS, CM, DEPLOY, JSON, Lab, MERGE, application, client, send};
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 

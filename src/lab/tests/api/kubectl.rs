@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::client::Lab;
+use super::client::Lab;
 
 struct Kubectl {
     dir: std::path::PathBuf,

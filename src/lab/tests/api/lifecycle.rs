@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{APPS, CM, DEPLOY, JSON, Lab, MERGE, application, config_map, deployment};
+use super::client::{APPS, CM, DEPLOY, JSON, Lab, MERGE, application, config_map, deployment};
 
 #[tokio::test]
 async fn finalizers_hold_an_object_until_the_last_is_gone() {

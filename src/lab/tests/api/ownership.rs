@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{CM, DEPLOY, Lab, MERGE, PATCH, config_map, deployment, entry};
+use super::client::{CM, DEPLOY, Lab, MERGE, PATCH, config_map, deployment, entry};
 
 #[tokio::test]
 async fn updates_own_what_they_change_and_deletions_leave_no_trace() {

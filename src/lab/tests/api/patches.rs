@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{APPS, CM, DEPLOY, Lab, MERGE, PATCH, STRATEGIC, application, deployment};
+use super::client::{APPS, CM, DEPLOY, Lab, MERGE, PATCH, STRATEGIC, application, deployment};
 
 #[tokio::test]
 async fn each_format_changes_what_it_says() {

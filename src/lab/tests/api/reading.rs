@@ -6,7 +6,7 @@ use kube::api::{Api, ListParams};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 
-use crate::client::{APPS, CM, Lab, MERGE, application};
+use super::client::{APPS, CM, Lab, MERGE, application};
 
 #[tokio::test]
 async fn lists_select_and_page_at_one_moment() {

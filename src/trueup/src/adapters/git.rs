@@ -16,13 +16,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
+use trueup_core::forge::branch_name;
 
 use crate::ports::{
     Author, CommandLog, Commit, FileChange, GitError, GitFailure, Head, Landed, LogEntry,
     PushError, Repo, Repos, SourceFile,
 };
 
-use names::{check_revision, is_full_sha};
+use names::is_full_sha;
 pub use names::{check_url, without_credentials};
 use process::{Git, Outcome};
 
@@ -387,7 +388,7 @@ impl Repo for GitRepo {
             revision
         };
         let what = format!("ask where {revision} stands");
-        check_revision(revision).map_err(|why| self.error(GitFailure::BadName, &what, why))?;
+        branch_name(revision).map_err(|why| self.error(GitFailure::BadName, &what, why))?;
         if is_full_sha(revision) {
             return Ok(Head {
                 branch: None,

@@ -99,12 +99,7 @@ fn owed(run: &Run, now: Option<&Now>) -> Vec<(Obligation, Settled)> {
 
 fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
     let command = match (owed.settle.as_str(), &owed.application) {
-        ("thaw", Some(key)) if is_lost(run, key) => {
-            format!(
-                "trueup freeze {key} --incident {} --write cluster",
-                run.id()
-            )
-        }
+        ("thaw", Some(key)) if is_lost(run, key) => run.freeze_command(key),
         ("thaw", Some(key)) => {
             if let Some(reason) = now.and_then(|now| thaw_refused(run, now, key)) {
                 return Settled {
@@ -127,12 +122,11 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
                 )),
             };
         }
-        ("freeze", Some(key)) => {
-            format!(
-                "trueup freeze {key} --incident {} --write cluster",
-                run.id()
-            )
-        }
+        (Obligation::PARK, Some(key)) => format!(
+            "trueup park {key} --incident {} --owner WHO --until DATE --reason WHY",
+            run.id()
+        ),
+        ("freeze", Some(key)) => run.freeze_command(key),
         _ => resume(run),
     };
     Settled {

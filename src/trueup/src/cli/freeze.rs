@@ -238,7 +238,7 @@ async fn freeze_each(
                 _ => None,
             });
         if let Some((key, why)) = lost {
-            return Err(freeze_lost(&key, &why));
+            return Err(freeze_lost(&engine.run(), &key, &why));
         }
         left = unproven(engine);
     }

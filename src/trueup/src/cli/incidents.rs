@@ -21,8 +21,12 @@ async fn owed(settings: &Settings, incident: &IncidentId, run: &Run) -> (usize, 
         return (run.obligations().len(), None);
     }
     match looked(settings, incident, true).await {
-        Ok(Looked { run, now: Ok(now) }) => (now.owed(&run).len(), None),
-        Ok(Looked { run, now: Err(why) }) => (run.obligations().len(), Some(why)),
+        Ok(Looked {
+            run, now: Ok(now), ..
+        }) => (now.owed(&run).len(), None),
+        Ok(Looked {
+            run, now: Err(why), ..
+        }) => (run.obligations().len(), Some(why)),
         Err(trouble) => (run.obligations().len(), Some(trouble.to_string())),
     }
 }

@@ -6,7 +6,7 @@ use trueup_core::{
     now::Now,
     object::{
         identity::{AppKey, ObjectRef},
-        path::FieldPath,
+        path::{FieldPath, Pattern},
     },
     plan::{Action, Plan, PlannedAct, PlannedDecision},
     run::Run,
@@ -86,6 +86,53 @@ pub(super) fn deletions(planned: &PlannedDecision, mine: &[CellKey], now: &Now) 
         8,
         why,
         "name the object alone (kind, name, namespace, application), with fields [\".\"] and `take: remove`",
+    ))
+}
+
+/// What a plan calls live is what was found live: where that was overwritten since, it means no other value unless the plan
+/// names that.
+pub(super) fn not_as_found(
+    planned: &PlannedDecision,
+    mine: &[CellKey],
+    run: &Run,
+    now: &Now,
+) -> Option<Ended> {
+    let Take::Live(of) = &planned.take else {
+        return None;
+    };
+    let expected = |key: &CellKey| {
+        let mut named = planned.expect.keys().filter_map(|field| field.parse().ok());
+        named.any(|field: Pattern| field.matches(&key.field))
+    };
+    let source = |key: &CellKey, other: &CellKey| match *of == LiveOf::default() {
+        true => key == other,
+        false => {
+            let object = &other.object;
+            object.kind == key.object.kind
+                && object.name == key.object.name
+                && other.field == key.field
+                && of.is_at(other)
+        }
+    };
+    let lost = now.lost(run).find(|(other, ..)| {
+        let mut taken = mine.iter().filter(|key| !expected(key));
+        taken.any(|key| source(key, other))
+    });
+    let (key, cell, found) = lost?;
+    Some(Ended::new(
+        Stage::Decide,
+        3,
+        3,
+        text::line(&format!(
+            "the plan takes what is live in {} for {} {}, and {}",
+            key.application.name,
+            key.object,
+            key.field,
+            now.went(key, cell, found)
+        )),
+        format!(
+            "for what was found, name it (`take: {{value: …}}`); for what is live now, name that in `expect`; then {GO_ON}"
+        ),
     ))
 }
 

@@ -137,7 +137,13 @@ async fn go(
     let doubts = engine.run().doubts();
     let no_symptom = engine.run().no_symptom_gate().map(str::to_owned);
     let unasked = engine.run().synced_unasked();
-    for said in no_symptom.into_iter().chain(doubts).chain(unasked) {
+    let unnamed = engine.run().gates_in_no_step();
+    for said in no_symptom
+        .into_iter()
+        .chain(doubts)
+        .chain(unasked)
+        .chain(unnamed)
+    {
         answers.warn(&said);
     }
     let ended = tokio::select! {

@@ -143,10 +143,37 @@ pub async fn start(settings: &Settings, args: &StartArgs, boundaries: Arc<dyn Bo
             scope: args.apps.clone(),
             plan: None,
         };
-        let opened = app::open(settings, opening, boundaries).await?;
+        let opened = app::open(settings, opening, boundaries)
+            .await
+            .map_err(|trouble| match settings.incident {
+                None => meant_as_incident(&args.apps, trouble),
+                Some(_) => trouble,
+            })?;
         screen(settings, opened).await
     };
     code(settings, go.await)
+}
+
+/// Whoever gave the name of the incident where Applications are named reads how it is given.
+fn meant_as_incident(apps: &[String], trouble: Trouble) -> Trouble {
+    let id = apps
+        .first()
+        .and_then(|name| name.parse::<IncidentId>().ok());
+    match (id, trouble) {
+        (Some(id), Trouble::Failed { what, why, hint }) if what.starts_with("find ") => {
+            let rest = apps[1..].join(" ");
+            let command = format!("trueup start --incident {id} {rest}");
+            let command = text::line(command.trim_end());
+            Trouble::Failed {
+                what,
+                why,
+                hint: format!(
+                    "where {id} is meant as the name of the incident: `{command}`; {hint}"
+                ),
+            }
+        }
+        (_, trouble) => trouble,
+    }
 }
 
 pub async fn resume(
@@ -320,14 +347,38 @@ pub(super) fn as_found(key: &AppKey) -> Command {
     }
 }
 
-pub(super) fn freeze_lost(key: &AppKey, why: &str) -> Trouble {
+pub(super) fn freeze_lost(run: &Run, key: &AppKey, why: &str) -> Trouble {
     Refusal::new(
         4,
         format!("the freeze of {key} was lost: {why}"),
-        format!(
-            "see who changed it; `trueup freeze {} --write cluster` freezes it again",
-            key.name
-        ),
+        refreeze(run, key),
     )
     .into()
+}
+
+/// What freezes again what somebody unfroze.
+pub(super) fn refreeze(run: &Run, key: &AppKey) -> String {
+    text::line(&format!(
+        "see who changed it; `{}` freezes it again",
+        run.freeze_command(key)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incident_named_where_applications_are_is_shown_its_place() {
+        let said = |what: &str| {
+            let apps = ["INC-441".to_owned(), "auth".to_owned()];
+            meant_as_incident(&apps, Trouble::failed(what, "no", "look")).hint()
+        };
+        let hint = said("find argocd/INC-441");
+        assert!(
+            hint.contains("`trueup start --incident INC-441 auth`"),
+            "{hint}"
+        );
+        assert_eq!(said("read the cluster"), "look");
+    }
 }

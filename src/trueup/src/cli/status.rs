@@ -1,9 +1,10 @@
 //! `trueup status`: where an incident stands, from its journal and, where it answers, from the cluster.
 
-use std::{io::Write, time::Duration};
+use std::{collections::BTreeMap, io::Write, time::Duration};
 
 use serde_json::{Value, json};
 use trueup_core::{
+    decision::CellKey,
     event::{Armed, Record},
     ids::IncidentId,
     now::{AppNow, Now},
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     adapters::clock::random_key,
     app,
-    engine::{Trouble, observe, read::LookOptions},
+    engine::{Trouble, adopt, observe, read::LookOptions},
     journal,
     ports::no_log,
     settings::{Output, Settings},
@@ -68,11 +69,12 @@ pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
 async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trouble> {
     let incident = chosen(settings, args.id.as_deref())?;
     let closed = folded(settings, &incident)?.closed.is_some();
-    let Looked { run, now } = looked(settings, &incident, args.line && closed).await?;
+    let Looked { run, now, again } = looked(settings, &incident, args.line && closed).await?;
     let mut owed = run.obligations();
     let mut out = output::stdout();
     let line = match &now {
-        Err(_) if run.closed.is_none() => {
+        // Of a closed incident the journal tells all, but for what was handed over frozen.
+        Err(_) if run.closed.is_none() || run.owes_a_thaw() => {
             format!(
                 "{} · {}, not looked at",
                 transcript::status_line(&run, None),
@@ -148,13 +150,31 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let open_again: Vec<Value> = now
         .iter()
         .flat_map(|now| now.open_again(&run))
-        .map(|(key, touched)| {
+        .map(|(key, _)| {
+            let touched = again.get(key);
             json!({
                 "application": key.application,
                 "object": key.object.to_string(),
                 "field": key.field,
-                "what": touched.map(|touched| &touched.what),
-                "who": touched.map(|touched| &touched.who),
+                "what": touched.map(|(what, _)| what),
+                "who": touched.map(|(_, who)| who),
+            })
+        })
+        .collect();
+    let lost: Vec<Value> = now
+        .iter()
+        .flat_map(|now| now.lost(&run).map(move |lost| (now, lost)))
+        .map(|(now, (key, cell, found))| {
+            let touched = run.shaken.get(key);
+            json!({
+                "application": key.application,
+                "object": key.object.to_string(),
+                "field": key.field,
+                "found": found.sides.live,
+                "foundAt": found.at,
+                "live": cell.sides.live,
+                "what": now.went(key, cell, found),
+                "who": touched.map_or(&cell.writer, |touched| &touched.who),
             })
         })
         .collect();
@@ -176,6 +196,8 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             item
         })
         .collect();
+    let open = run.closed.is_none();
+    let waited_for = transcript::waits_for_somebody(&run).filter(|_| open);
     let red: Vec<String> = run
         .apps
         .iter()
@@ -192,6 +214,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         .chain(
             next.as_ref()
                 .filter(|next| matches!(next, Next::Attest { .. }))
+                .or(waited_for.as_ref())
                 .map(Next::waits_for),
         )
         .collect();
@@ -212,6 +235,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "frozen": frozen,
             "undecided": undecided,
             "openAgain": open_again,
+            "lost": lost,
             "gatesNotGreen": red,
             "noSymptomGate": run.no_symptom_gate(),
             "gatesInDoubt": run.doubts(),
@@ -266,9 +290,26 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         &["APPLICATION", "FREEZE", "SYNC", "HEALTH", ""],
         &rows,
     );
-    for (key, touched) in now.iter().flat_map(|now| now.open_again(&run)) {
-        let said = match touched {
-            Some(touched) => format!("{} (by {})", touched.what, touched.who),
+    for (now, (key, cell, found)) in now
+        .iter()
+        .flat_map(|now| now.lost(&run).map(move |lost| (now, lost)))
+    {
+        let who = run
+            .shaken
+            .get(key)
+            .map_or(&cell.writer, |touched| &touched.who);
+        let said = format!(
+            "lost: {}: {} {}: {} (by {who})",
+            key.application.name,
+            key.object,
+            key.field,
+            now.went(key, cell, found)
+        );
+        let _ = writeln!(out, "{}", text::line(&said));
+    }
+    for (key, _) in now.iter().flat_map(|now| now.open_again(&run)) {
+        let said = match again.get(key) {
+            Some((what, who)) => format!("{what} (by {who})"),
             None => format!(
                 "{} {}: Git or live is not as it was decided on, nor as decided",
                 key.object, key.field
@@ -335,7 +376,11 @@ pub(super) struct Looked {
     pub run: Run,
     /// What one look gave, or why there was none.
     pub now: Result<Now, String>,
+    /// What moved in the cells that are open again, and by whom.
+    pub again: Again,
 }
+
+type Again = BTreeMap<CellKey, (String, String)>;
 
 pub(super) async fn looked(
     settings: &Settings,
@@ -345,12 +390,20 @@ pub(super) async fn looked(
     let before = folded(settings, incident)?;
     if applications_alone && before.closed.is_some() && !before.owes_a_thaw() {
         let now = Err("the incident is closed".to_owned());
-        return Ok(Looked { run: before, now });
+        return Ok(Looked {
+            run: before,
+            now,
+            again: Again::new(),
+        });
     }
     let looking = look(settings, &before, applications_alone);
-    let now = match tokio::time::timeout(PATIENCE, looking).await {
-        Ok(now) => now.map_err(|trouble| trouble.to_string()),
+    let seen = match tokio::time::timeout(PATIENCE, looking).await {
+        Ok(seen) => seen.map_err(|trouble| trouble.to_string()),
         Err(_) => Err("the cluster did not answer in time".to_owned()),
+    };
+    let (now, again) = match seen {
+        Ok((now, again)) => (Ok(now), again),
+        Err(why) => (Err(why), Again::new()),
     };
     // Another process may have written meanwhile: a freeze is lost only if it is so before the look and after it.
     let mut run = folded(settings, incident)?;
@@ -367,13 +420,21 @@ pub(super) async fn looked(
             }
         }
     }
-    Ok(Looked { run, now })
+    Ok(Looked { run, now, again })
 }
 
 /// Looks at the world of the incident; for what is still frozen the Applications are enough.
-async fn look(settings: &Settings, run: &Run, applications_alone: bool) -> Result<Now, Trouble> {
+async fn look(
+    settings: &Settings,
+    run: &Run,
+    applications_alone: bool,
+) -> Result<(Now, Again), Trouble> {
     let settings = app::reconnect(settings, &run.connection);
-    let wired = wire(&settings, random_key(), no_log()).await?;
+    let key = match &run.incident {
+        Some(incident) => app::key_of(&settings, incident),
+        None => random_key(),
+    };
+    let wired = wire(&settings, key, no_log()).await?;
     app::check_pin(&run.pin, &app::as_pinned(wired.hub.pin().await?))?;
     let scope = Some(run.scope.as_slice());
     if applications_alone {
@@ -382,11 +443,12 @@ async fn look(settings: &Settings, run: &Run, applications_alone: bool) -> Resul
             let key = AppKey::from_object(object).ok()?;
             Some((key, observe::application_now(object)))
         });
-        return Ok(Now {
+        let now = Now {
             at: wired.clock.now(),
             apps: apps.collect(),
             ..Now::default()
-        });
+        };
+        return Ok((now, Again::new()));
     }
     let world = wired.reader.look(scope, LookOptions::default()).await;
     if world.pin.is_none() {
@@ -399,7 +461,9 @@ async fn look(settings: &Settings, run: &Run, applications_alone: bool) -> Resul
             "",
         ));
     }
-    Ok(observe::now(&world, run, &settings.namespace))
+    let now = observe::now(&world, run, &settings.namespace);
+    let again = adopt::open_again(&*wired.repos, run, &now).await;
+    Ok((now, again))
 }
 
 /// What the journal alone says is as old as its last record.

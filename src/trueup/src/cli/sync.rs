@@ -141,7 +141,9 @@ async fn sync_each(settings: &Settings, args: &AppsArgs, engine: &Engine) -> Res
                         "{reason}; the same command waits for it once more"
                     )));
                 }
-                Next::Refreeze { application, why } => return Err(freeze_lost(application, why)),
+                Next::Refreeze { application, why } => {
+                    return Err(freeze_lost(&engine.run(), application, why));
+                }
                 next => match engine.run().gate_to_pass(key) {
                     // Something came in between, and the gates say nothing of what is synced now.
                     Some(gate) if synced(engine, key) => {

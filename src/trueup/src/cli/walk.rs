@@ -20,8 +20,8 @@ use trueup_core::{
 
 use super::beforehand;
 use super::planned::{
-    Done, acted_otherwise, arm, deletions, live_actions, matches, matches_nothing, named, removals,
-    unconfirmed, undo, unmatched,
+    Done, acted_otherwise, arm, deletions, live_actions, matches, matches_nothing, named,
+    not_as_found, removals, unconfirmed, undo, unmatched,
 };
 use crate::{
     engine::{Engine, Trouble},
@@ -339,7 +339,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             3,
             4,
             format!("the freeze of {application} was lost: {why}"),
-            "see who changed it; `trueup freeze` freezes it again",
+            super::stages::refreeze(&engine.run(), application),
         ))),
         Next::Decide { .. } => decide(engine, answers).await,
         Next::Push => write(engine, Command::Push).await,
@@ -481,14 +481,16 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
     if let Some(ended) = touched(cells, &engine.run(), &now) {
         return Ok(Some(ended));
     }
+    let run = engine.run();
     let mut left: Vec<CellKey> = cells.to_vec();
     for planned in &answers.plan.decisions {
         let mine = claimed(planned, &mut left);
         if mine.is_empty() {
             continue;
         }
-        if let Some(ended) =
-            expectation(planned, &mine, &now).or_else(|| deletions(planned, &mine, &now))
+        if let Some(ended) = expectation(planned, &mine, &now)
+            .or_else(|| deletions(planned, &mine, &now))
+            .or_else(|| not_as_found(planned, &mine, &run, &now))
         {
             return Ok(Some(ended));
         }
@@ -511,14 +513,19 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
         }
     }
     let differs = |key: &&CellKey| now.cells.get(*key).is_some_and(|cell| cell.differs);
-    let first = left.iter().find(differs).or(left.first());
+    let lost = now.lost(&run).find(|(key, ..)| left.contains(key));
+    let first = lost.map(|(key, ..)| key);
+    let first = first.or(left.iter().find(differs)).or(left.first());
+    let went = lost.map_or_else(String::new, |(key, cell, found)| {
+        format!(": {}", now.went(key, cell, found))
+    });
     Ok(first.map(|first| {
         Ended::new(
             Stage::Decide,
             4,
             0,
             format!(
-                "left over without a decision: {}, the first {} {} of {}",
+                "left over without a decision: {}, the first {} {} of {}{went}",
                 text::count(left.len(), "cell"),
                 first.object,
                 first.field,
@@ -611,13 +618,18 @@ fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble
             return Ok(Some(ended));
         }
     }
-    let mut left: Vec<CellKey> = now.cells.keys().filter(differs).cloned().collect();
+    let run = engine.run();
+    let lost: Vec<&CellKey> = now.lost(&run).map(|(key, ..)| key).collect();
+    let asked = |key: &&CellKey| differs(key) || lost.contains(key);
+    let mut left: Vec<CellKey> = now.cells.keys().filter(asked).cloned().collect();
     for planned in &answers.plan.decisions {
         let mine = claimed(planned, &mut left);
         if mine.is_empty() {
             continue;
         }
-        if let Some(ended) = deletions(planned, &mine, &now) {
+        if let Some(ended) =
+            deletions(planned, &mine, &now).or_else(|| not_as_found(planned, &mine, &run, &now))
+        {
             return Ok(Some(ended));
         }
         let mut decided = BTreeMap::new();

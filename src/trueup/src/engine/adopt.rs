@@ -11,16 +11,17 @@ use trueup_core::{
     ids::Commit,
     now::{CellNow, Now},
     object::identity::AppKey,
-    run::{Pushed, Run, Sync},
+    run::{Found, Pushed, Run, Sync},
     text,
 };
 
 use super::{
-    read::World,
+    read::{AppSeen, World},
     state::Engine,
     steps::{application, sync},
     trouble::Trouble,
 };
+use crate::ports::Repos;
 
 impl Engine {
     /// Compares a look with what the journal knows and records what is not ours.
@@ -70,7 +71,7 @@ impl Engine {
             let seen = application.as_ref().and_then(|key| now.apps.get(key));
             if let Some(repository) = seen.map(|app| &app.repository).filter(|_| in_git) {
                 if !pushers.contains_key(repository) {
-                    let by = self.pushed_since(&run, repository, now).await;
+                    let by = pushed_since(&*self.ports.repos, &run, repository, now).await;
                     pushers.insert(repository.clone(), by);
                 }
                 if let Some(Some(by)) = pushers.get(repository) {
@@ -105,45 +106,82 @@ impl Engine {
         }
         Ok(())
     }
+}
 
-    /// The commits on the tracked branch that came after what the journal knows of it, with their authors; none where the
-    /// repository does not tell.
-    async fn pushed_since(&self, run: &Run, repository: &str, now: &Now) -> Option<String> {
-        let head = now.heads.get(repository)?;
-        let landed = run.landed.get(repository).map(|landed| &landed.revision);
-        let parent = run.proposal.iter().filter(|p| p.repository == repository);
-        let since = landed.or(parent.map(|p| &p.parent).next())?;
-        let repo = self.ports.repos.open(repository).await.ok()?;
-        let log = repo
-            .log(since.as_str(), head.as_str(), COMMITS + 1)
-            .await
-            .ok()?;
-        let named: Vec<String> = log
-            .iter()
-            .take(COMMITS)
-            .map(|commit| {
-                format!(
-                    "{} <{}> with {} \u{201c}{}\u{201d}",
-                    commit.author.name,
-                    commit.author.email,
-                    Commit(commit.sha.clone()).short(),
-                    text::shorten(&commit.subject, 60),
-                )
-            })
-            .collect();
-        let more = if log.len() > COMMITS {
-            " and others"
-        } else {
-            ""
+/// The commits on the tracked branch that came after what the journal knows of it, with their authors; none where the
+/// repository does not tell.
+async fn pushed_since(repos: &dyn Repos, run: &Run, repository: &str, now: &Now) -> Option<String> {
+    let head = now.heads.get(repository)?;
+    let landed = run.landed.get(repository).map(|landed| &landed.revision);
+    let parent = run.proposal.iter().filter(|p| p.repository == repository);
+    let since = landed.or(parent.map(|p| &p.parent).next())?;
+    let repo = repos.open(repository).await.ok()?;
+    let log = repo
+        .log(since.as_str(), head.as_str(), COMMITS + 1)
+        .await
+        .ok()?;
+    let named: Vec<String> = log
+        .iter()
+        .take(COMMITS)
+        .map(|commit| {
+            format!(
+                "{} <{}> with {} \u{201c}{}\u{201d}",
+                commit.author.name,
+                commit.author.email,
+                Commit(commit.sha.clone()).short(),
+                text::shorten(&commit.subject, 60),
+            )
+        })
+        .collect();
+    let more = if log.len() > COMMITS {
+        " and others"
+    } else {
+        ""
+    };
+    (!named.is_empty()).then(|| text::line(&format!("{}{more}", named.join("; "))))
+}
+
+/// What moved in the cells that are open again, and by whom, as one look tells: what the journal has of it is of an earlier one.
+pub async fn open_again(
+    repos: &dyn Repos,
+    run: &Run,
+    now: &Now,
+) -> BTreeMap<CellKey, (String, String)> {
+    let mut pushers = BTreeMap::new();
+    let mut again = BTreeMap::new();
+    for (key, _) in now.open_again(run) {
+        let decided = run.decisions.get(key).zip(now.cells.get(key));
+        let Some(Foreign {
+            what,
+            mut who,
+            in_git,
+            ..
+        }) = decided.and_then(|(decision, cell)| touched(run, decision, cell))
+        else {
+            continue;
         };
-        (!named.is_empty()).then(|| text::line(&format!("{}{more}", named.join("; "))))
+        let seen = now.apps.get(&key.application).filter(|_| in_git);
+        if let Some(repository) = seen.map(|app| &app.repository) {
+            if !pushers.contains_key(repository) {
+                let by = pushed_since(repos, run, repository, now).await;
+                pushers.insert(repository.clone(), by);
+            }
+            if let Some(Some(by)) = pushers.get(repository) {
+                who = who.replacen(A_PUSH, by, 1);
+            }
+        }
+        again.insert(key.clone(), (what, who));
     }
+    again
 }
 
 /// Who changed Git, as long as nobody looked at the log.
 const A_PUSH: &str = "a push to Git";
 /// So many commits are named.
 const COMMITS: usize = 3;
+
+/// What the managers are called by which Argo CD writes.
+const ARGO_CD: &str = "argocd";
 
 /// What is not ours.
 struct Foreign {
@@ -158,27 +196,8 @@ struct Foreign {
 fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
     let mut found = Vec::new();
     for (key, decision) in &run.decisions {
-        let Some(cell) = now.cells.get(key) else {
-            continue;
-        };
-        if cell.upholds(decision) {
-            continue;
-        }
-        let seen = before_others(run, decision, &cell.sides);
-        let rule_gone = cell.rule_gone(decision);
-        let (what, who) = if rule_gone {
-            let what = "the rule that ignores it is gone from Git".to_owned();
-            (what, A_PUSH.to_owned())
-        } else {
-            (moved(&seen, cell), author(&seen, cell))
-        };
-        found.push(Foreign {
-            application: Some(key.application.clone()),
-            what: text::line(&format!("{} {}: {}", key.object, key.field, what)),
-            who,
-            cell: Some(key.clone()),
-            in_git: rule_gone || seen.git != cell.sides.git,
-        });
+        let cell = now.cells.get(key);
+        found.extend(cell.and_then(|cell| touched(run, decision, cell)));
     }
     for key in &run.scope {
         let Some(app) = world.applications.get(key) else {
@@ -186,7 +205,45 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
         };
         found.extend(operation(run, key, &app.object));
     }
+    for (key, cell, first) in now.lost(run) {
+        let app = world.applications.get(&key.application);
+        found.push(Foreign {
+            application: Some(key.application.clone()),
+            what: text::line(&format!(
+                "{} {}: {}",
+                key.object,
+                key.field,
+                now.went(key, cell, first)
+            )),
+            who: app.map_or_else(|| "unknown".to_owned(), |app| overwrote(app, cell, first)),
+            cell: Some(key.clone()),
+            in_git: false,
+        });
+    }
     found
+}
+
+/// What somebody did to a decided cell; none where the decision stands.
+fn touched(run: &Run, decision: &Decision, cell: &CellNow) -> Option<Foreign> {
+    if cell.upholds(decision) {
+        return None;
+    }
+    let key = &decision.cell;
+    let seen = before_others(run, decision, &cell.sides);
+    let rule_gone = cell.rule_gone(decision);
+    let (what, who) = if rule_gone {
+        let what = "the rule that ignores it is gone from Git".to_owned();
+        (what, A_PUSH.to_owned())
+    } else {
+        (moved(&seen, cell), author(&seen, cell))
+    };
+    Some(Foreign {
+        application: Some(key.application.clone()),
+        what: text::line(&format!("{} {}: {}", key.object, key.field, what)),
+        who,
+        cell: Some(key.clone()),
+        in_git: rule_gone || seen.git != cell.sides.git,
+    })
 }
 
 /// What stood before anybody else did anything: what the decision put into Git, and what a sync of ours made of the
@@ -247,6 +304,33 @@ fn author(seen: &Sides, cell: &CellNow) -> String {
     }
 }
 
+/// Who wrote over what was found live: of what Argo CD writes, whoever began the sync.
+fn overwrote(app: &AppSeen, cell: &CellNow, found: &Found) -> String {
+    let state = app.object.pointer("/status/operationState");
+    let sync = state.filter(|state| {
+        let started = state.get("startedAt").and_then(Value::as_str);
+        let started = started.and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        // Argo CD tells whole seconds, and what was there then is known to have been there before it.
+        started.is_some_and(|at| at.as_second() >= found.at.as_second())
+    });
+    match sync.and_then(|state| state.get("operation")) {
+        Some(operation) if cell.writer.starts_with(ARGO_CD) => {
+            text::line(&format!("a sync, begun by {}", initiator(operation)))
+        }
+        _ if cell.writer.is_empty() => "unknown".into(),
+        _ => cell.writer.clone(),
+    }
+}
+
+/// Who began an operation.
+fn initiator(operation: &Value) -> &str {
+    let by = |field: &str| operation.get("initiatedBy")?.get(field);
+    let automated = by("automated").and_then(Value::as_bool) == Some(true);
+    let who = by("username").and_then(Value::as_str);
+    who.filter(|who| !who.is_empty())
+        .unwrap_or(if automated { "auto-sync" } else { "unknown" })
+}
+
 /// An operation that began after the incident was opened and carries no mark of it.
 fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
     let state = application.pointer("/status/operationState")?;
@@ -259,14 +343,6 @@ fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
     if run.opened_at.is_none_or(|opened| at <= opened) {
         return None;
     }
-    let who = operation
-        .pointer("/initiatedBy/username")
-        .and_then(Value::as_str)
-        .filter(|w| !w.is_empty());
-    let automated = operation
-        .pointer("/initiatedBy/automated")
-        .and_then(Value::as_bool)
-        == Some(true);
     let revision = operation
         .pointer("/sync/revision")
         .and_then(Value::as_str)
@@ -274,7 +350,7 @@ fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
     Some(Foreign {
         application: Some(key.clone()),
         what: text::line(&format!("a sync of {key} to {revision} began at {started}")),
-        who: text::line(who.unwrap_or(if automated { "auto-sync" } else { "unknown" })),
+        who: text::line(initiator(operation)),
         cell: None,
         in_git: false,
     })

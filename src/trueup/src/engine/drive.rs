@@ -221,6 +221,8 @@ impl Driver {
                     if matches!(trouble, Trouble::Refused(_) | Trouble::TimedOut { .. }) {
                         self.hold(Held::Failed);
                     }
+                    // What stood in the way may be what comes next: somebody opened a decision again.
+                    self.tell_next();
                     // A failure that repeats must not spin.
                     let pause = tokio::time::sleep(BACK_OFF);
                     tokio::select! {

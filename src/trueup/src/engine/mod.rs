@@ -5,7 +5,7 @@
 //! finds out in the world what became of a write that was in flight. `mirror` keeps the live state of each cluster by its
 //! watches, `watching` is what they bring to the rest, `predicting` what a sync would do.
 
-mod adopt;
+pub mod adopt;
 pub mod drive;
 pub mod handle;
 pub mod mirror;

@@ -1,18 +1,21 @@
 //! From everything that one look gave to what the walk and the screen depend on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Sides, THERE},
-    drift::report::{Cell, DriftReport},
+    drift::report::{Cell, DriftReport, Writer},
     event::Event,
     ids::Commit,
     ignore,
     now::{AppNow, CellNow, Now, Permitted, PodNow, QuestionNow},
     object::{
         identity::{AppKey, ObjectRef},
-        managed::{ManagerClass, classify},
+        managed::{Managed, ManagerClass, classify},
         path::FieldPath,
     },
     policy::{self, Policy, State},
@@ -139,13 +142,18 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
             cell.going = app.sides_of(&key.object).1.is_some_and(going);
         }
     }
-    for key in run.decisions.keys() {
+    for (key, decision) in &run.decisions {
         if !cells.contains_key(key)
             && let Some(app) = world.applications.get(&key.application)
         {
-            cells.insert(key.clone(), quiet_cell(app, key));
+            let mut cell = quiet_cell(app, key);
+            if !cell.upholds(decision) {
+                written_by(app, key, &mut cell);
+            }
+            cells.insert(key.clone(), cell);
         }
     }
+    found_and_gone(world, run, &mut cells);
     for (key, cell) in &mut cells {
         if run.ignores(key)
             && let Some(app) = world.applications.get(&key.application)
@@ -219,32 +227,76 @@ fn questions(report: &DriftReport) -> Vec<QuestionNow> {
 }
 
 fn cell_now(cell: &Cell, question: &str) -> CellNow {
-    let writer = cell.writer.as_ref().map_or_else(
-        || "unknown".to_owned(),
-        |writer| match writer.time {
-            Some(time) => format!("{} {}", writer.manager, time.strftime("%-d %b %H:%M")),
-            None => writer.manager.clone(),
-        },
-    );
-    CellNow {
+    let mut now = CellNow {
         question: Some(question.to_owned()),
         differs: cell.differs,
         sides: cell.sides(),
-        writer: text::line(&writer),
-        written_at: cell.writer.as_ref().and_then(|writer| writer.time),
-        by_hand: cell.writer.as_ref().is_some_and(|writer| {
-            classify(
-                &writer.manager,
-                &writer.operation,
-                writer.subresource.as_deref(),
-            ) == ManagerClass::Human
-        }),
+        writer: "unknown".into(),
         source: cell
             .source
             .as_ref()
             .map(|source| text::line(&format!("{}:{}", source.path, source.line)))
             .unwrap_or_default(),
         ..CellNow::default()
+    };
+    if let Some(writer) = &cell.writer {
+        takes_writer(&mut now, writer);
+    }
+    now
+}
+
+fn takes_writer(cell: &mut CellNow, writer: &Writer) {
+    let said = match writer.time {
+        Some(time) => format!("{} {}", writer.manager, time.strftime("%-d %b %H:%M")),
+        None => writer.manager.clone(),
+    };
+    cell.writer = text::line(&said);
+    cell.written_at = writer.time;
+    let class = classify(
+        &writer.manager,
+        &writer.operation,
+        writer.subresource.as_deref(),
+    );
+    cell.by_hand = class == ManagerClass::Human;
+}
+
+/// What was found live and stands nowhere any more, where no difference asks about it, with the copies that it was found with.
+fn found_and_gone(world: &World, run: &Run, cells: &mut BTreeMap<CellKey, CellNow>) {
+    let of = |key: &CellKey| {
+        let object = &key.object;
+        (object.kind.clone(), object.name.clone(), key.field.clone())
+    };
+    let mut quiet = BTreeMap::new();
+    for key in run.found.keys().filter(|key| !cells.contains_key(*key)) {
+        let app = world.applications.get(&key.application);
+        if let Some(app) = app.filter(|app| app.complete) {
+            quiet.insert(key, (app, quiet_cell(app, key)));
+        }
+    }
+    let gone: BTreeSet<_> = quiet
+        .iter()
+        .filter(|(key, (_, cell))| run.lost(key, &cell.sides).is_some())
+        .map(|(key, _)| of(key))
+        .collect();
+    for (key, (app, mut cell)) in quiet {
+        if gone.contains(&of(key)) {
+            written_by(app, key, &mut cell);
+            let found = run.found.get(key);
+            if let Some(found) = found.filter(|found| found.sides.git == cell.sides.git) {
+                cell.source.clone_from(&found.source);
+            }
+            cells.insert(key.clone(), cell);
+        }
+    }
+}
+
+/// Who wrote the live value of a cell that the report does not have.
+fn written_by(app: &AppSeen, key: &CellKey, cell: &mut CellNow) {
+    cell.writer = "unknown".into();
+    let (_, live) = app.sides_of(&key.object);
+    let managed = live.map(Managed::read).unwrap_or_default();
+    if let Some(entry) = managed.writer(&key.field) {
+        takes_writer(cell, &Writer::from(entry));
     }
 }
 

@@ -18,7 +18,7 @@ use trueup_core::{
 
 use super::{
     state::{Engine, sealed},
-    steps::{application, freeze::Freezing, tried::Tried},
+    steps::{acting, application, freeze::Freezing, tried::Tried},
     trouble::Trouble,
 };
 
@@ -213,6 +213,12 @@ impl Engine {
                 sheet.warnings.push(warning);
             }
             sheet.warnings.extend(but);
+            if self.run().is_given_back(key) {
+                sheet.warnings.push(format!(
+                    "{} was thawed: from here on it is held again, synced and thawed once more",
+                    key.name
+                ));
+            }
             let how = match mechanism {
                 Mechanism::NoteOnly if Policy::new(Some(found.clone())).is_on() => {
                     "only a note: an earlier freeze switched auto-sync off already, and its way back is kept"
@@ -414,9 +420,16 @@ impl Engine {
                 .map(|hook| format!("run the hook {hook}")),
         );
         if run.unlisted(key) {
-            sheet
-                .warnings
-                .push("no step of the plan's `sync` names it: no gate but healthy follows".into());
+            let gates = run.gates_after(key);
+            let but = gates.iter().filter(|gate| *gate != "healthy");
+            let but: Vec<&str> = but.map(String::as_str).collect();
+            let and = match but.is_empty() {
+                true => String::new(),
+                false => format!(" and what no step names ({})", but.join(", ")),
+            };
+            sheet.warnings.push(text::line(&format!(
+                "no step of the plan's `sync` names it: no gate but healthy{and} follows"
+            )));
         }
         sheet.warnings.extend(run.undone_by_sync(key));
         let lost = now.lost_by(&prediction);
@@ -542,10 +555,13 @@ impl Engine {
         named: &str,
         action: &Action,
     ) -> Result<Sheet, Trouble> {
+        let run = self.run();
         let worked = self.work_out(key, named, action).await?;
         let tried = self.try_out(key, &worked).await?;
         let mut sheet = self.blank(command, format!("live action on {}", worked.object));
         sheet.objects = vec![worked.object.to_string()];
+        let (world, now) = self.seen_or_look().await?;
+        sheet.warnings = acting::minds(&run, &world, &now, key, action, &worked);
         sheet.will = vec![worked.will];
         sheet.assumes = vec!["the value replaced is still the one read now".into()];
         let namespace = worked.object.namespace.clone().unwrap_or_default();
@@ -574,11 +590,6 @@ impl Engine {
                 .into()
         } else {
             hand(&worked.inverse)
-        }];
-        sheet.warnings = vec![if *action == (Action::Restart {}) {
-            "the pods are replaced; when that was is no part of Git and owed to nobody".into()
-        } else {
-            "it has to reach Git before the incident closes, or be put back".into()
         }];
         sheet.warnings.extend(worked.new.clone());
         sheet.warnings.extend(match tried {

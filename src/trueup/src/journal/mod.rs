@@ -12,7 +12,9 @@ mod store;
 use trueup_core::event::Record;
 
 pub use lock::{Holder, Locked};
-pub use store::{Journal, JournalError, Line, Recovery, chain, held, list, read, verify_lines};
+pub use store::{
+    Journal, JournalError, Line, Recovery, chain, folder, held, list, read, verify_lines,
+};
 
 /// Where a crash can be summoned: every boundary of a durable write and of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

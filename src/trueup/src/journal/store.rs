@@ -205,6 +205,11 @@ fn not_emptied(dir: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
+/// Where one incident is kept.
+pub fn folder(state: &Path, incident: &IncidentId) -> PathBuf {
+    incidents(state).join(incident.as_str())
+}
+
 /// The incidents in a state folder, by name.
 pub fn list(state: &Path) -> Result<Vec<IncidentId>, JournalError> {
     let dir = incidents(state);

@@ -94,17 +94,6 @@ pub(super) fn is_full_sha(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// Refuses a branch or tag name that is not one, or that a pattern or an option could hide in.
-pub(super) fn check_revision(name: &str) -> Result<(), String> {
-    if name.starts_with('-') {
-        return Err("it would be read as an option".to_owned());
-    }
-    if !git2::Reference::is_valid_name(&format!("refs/heads/{name}")) {
-        return Err("it is not a name that a branch or tag can have".to_owned());
-    }
-    Ok(())
-}
-
 /// The parts of a path inside a repository; refuses what could leave it or reach Git's own files.
 pub(super) fn path_parts(path: &str) -> Result<Vec<&str>, String> {
     let parts: Vec<&str> = path
@@ -136,6 +125,7 @@ pub(super) fn path_parts(path: &str) -> Result<Vec<&str>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trueup_core::forge::branch_name;
 
     #[test]
     fn hostile_urls_are_refused_and_ordinary_ones_are_not() {
@@ -212,8 +202,29 @@ mod tests {
         for name in [
             "-x", "--force", "a..b", "a b", "refs/*", "a^", "a:b", "@{1}",
         ] {
-            assert!(check_revision(name).is_err(), "{name:?}");
+            assert!(branch_name(name).is_err(), "{name:?}");
         }
-        assert!(check_revision("release/1.2").is_ok());
+        assert!(branch_name("release/1.2").is_ok());
+    }
+
+    /// What is refused before anything is frozen is what Git would refuse in the end.
+    #[test]
+    fn a_branch_is_called_what_git_lets_it_be_called() {
+        let parts = [
+            "a", "/", ".", "..", "@", "{", "@{", ".lock", "~", " ", "\\", "*", "[", "\u{7f}", "é",
+            "-", "",
+        ];
+        for name in parts.iter().flat_map(|a| {
+            let with = move |b: &&str| parts.map(|c| format!("{a}{b}{c}"));
+            parts.iter().flat_map(with)
+        }) {
+            let git = git2::Reference::is_valid_name(&format!("refs/heads/{name}"));
+            let ours = branch_name(&name).is_ok();
+            assert_eq!(
+                ours,
+                git && !name.starts_with('-') && name != "@",
+                "{name:?}"
+            );
+        }
     }
 }

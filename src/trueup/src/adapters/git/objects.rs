@@ -301,9 +301,23 @@ pub(super) fn commit(
         &repository.find_tree(tree)?,
         &[&parent],
     )?;
-    // Kept from being swept away until the remote has it.
-    repository.reference(&kept_ref(&sha.to_string()), sha, true, "commit of trueup")?;
+    keep(repository, sha)?;
     Ok(sha.to_string())
+}
+
+/// Keeps a commit from being swept away until the remote has it.
+fn keep(repository: &Repository, sha: Oid) -> Result<(), git2::Error> {
+    let name = kept_ref(&sha.to_string());
+    let write = || repository.reference(&name, sha, true, "commit of trueup");
+    match write() {
+        // Whoever held it wrote what is written here, since the name says it: a process that died, and made this very commit.
+        Err(error) if error.code() == git2::ErrorCode::Locked => {
+            let lock = repository.path().join(format!("{name}.lock"));
+            let _ = std::fs::remove_file(lock);
+            write().map(drop)
+        }
+        written => written.map(drop),
+    }
 }
 
 /// The ref that keeps one of our commits in the mirror.

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use super::names::{check_revision, is_full_sha};
+use trueup_core::forge::branch_name;
+
+use super::names::is_full_sha;
 use super::process::Outcome;
 use super::{GitRepo, REMOTE, objects};
 use crate::ports::{GitError, GitFailure, PushError, Repo};
@@ -86,8 +88,8 @@ impl GitRepo {
             branch: branch.to_owned(),
             cause,
         };
-        if let Err(why) = check_revision(branch) {
-            return Err(not_sent(why));
+        if let Err(why) = branch_name(branch) {
+            return Err(not_sent(why.to_owned()));
         }
         if branch == "HEAD" || !is_full_sha(sha) {
             return Err(not_sent(

@@ -154,6 +154,25 @@ async fn the_same_commit_twice_is_one_commit_and_keeps_modes() {
     assert!(git(&bare, &["ls-tree", "main", "deploy/link.yaml"]).starts_with("120000"));
 }
 
+/// A process that is killed while it makes a commit leaves the lock of its ref behind.
+#[tokio::test]
+async fn a_lock_that_a_dead_process_left_stops_no_commit() {
+    let fixture = Fixture::new();
+    let repo = fixture.repo().await;
+    let head = repo.head("main").await.unwrap();
+    let first = commit_on(&repo, &head.sha).await;
+    let mirrors = std::fs::read_dir(fixture.dir.path().join("mirrors")).unwrap();
+    let kept = |mirror: std::fs::DirEntry| mirror.path().join("refs/trueup").join(&first.sha);
+    let kept = mirrors
+        .map(|mirror| kept(mirror.unwrap()))
+        .find(|kept| kept.exists())
+        .unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::write(kept.with_extension("lock"), "").unwrap();
+    let second = commit_on(&repo, &head.sha).await;
+    assert!(first.sha == second.sha && kept.exists());
+}
+
 #[tokio::test]
 async fn files_leave_symlinks_out_and_trees_name_content() {
     let fixture = Fixture::new();

@@ -23,11 +23,11 @@ type Wanted = BTreeMap<(String, String), (Kind, BTreeSet<String>)>;
 /// What one cluster gave.
 #[derive(Default)]
 struct ClusterState {
-    objects: HashMap<ObjectKey, Arc<Live>>,
+    objects: HashMap<Arc<ObjectKey>, Arc<Live>>,
     /// By namespace and name.
     pods: BTreeMap<String, BTreeMap<String, Arc<Live>>>,
     /// Instance name → objects that carry its tracking mark.
-    tracked: HashMap<String, Vec<ObjectKey>>,
+    tracked: HashMap<String, Vec<Arc<ObjectKey>>>,
     served: BTreeMap<(String, String), Option<Served>>,
     /// Kind, and namespace when only that one could not be read.
     unread: BTreeSet<(String, String, Option<String>)>,
@@ -337,17 +337,18 @@ async fn list_kind(
 fn take_listing(state: &mut ClusterState, listing: Listing) {
     state.bytes += listing.bytes;
     state.requests += listing.requests;
+    state.objects.reserve(listing.items.len());
     for item in listing.items {
         let Ok(object) = item.reference() else {
             continue;
         };
-        let key = object.key();
+        let key = Arc::new(object.key());
         if let Some(instance) = item.tracking_id().and_then(|mark| owner_of(mark, &key)) {
             state
                 .tracked
                 .entry(instance.to_owned())
                 .or_default()
-                .push(key.clone());
+                .push(Arc::clone(&key));
         }
         if let ("", "Pod", Some(namespace)) = (&*key.group, &*key.kind, &key.namespace) {
             let here = state.pods.entry(namespace.clone()).or_default();
@@ -377,7 +378,7 @@ fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
         .get(instance)
         .into_iter()
         .flatten()
-        .cloned()
+        .map(|key| ObjectKey::clone(key))
         .collect();
     let mut complete = true;
     let mut keep = |object: &mut Arc<Value>| {

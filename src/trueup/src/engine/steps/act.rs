@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 use trueup_core::{
-    decision::{CellKey, LiveOf, Take},
+    decision::{CellKey, Decision, LiveOf, Sides, Take, Wanted},
     event::{Effect, Event, Guard, Outcome},
     ids::OpId,
     object::{
@@ -38,8 +38,10 @@ pub(in super::super) struct Worked {
     pub will: String,
     /// That the object has no such field yet, where a patch would make it.
     pub new: Option<String>,
-    /// What is written.
+    /// What is written, what stood there, and what shall.
     pub(super) field: FieldPath,
+    pub(super) from: Option<Value>,
+    pub(super) to: Option<Value>,
     /// The patch without its guard, which does not hold any more once it is written.
     pub(super) change: Value,
 }
@@ -242,6 +244,8 @@ impl Engine {
             object,
             new,
             field,
+            from,
+            to,
         })
     }
 
@@ -396,8 +400,8 @@ impl Engine {
                 _ => "",
             };
             if *action != (Action::Restart {}) {
-                self.decide_live(key, &fresh.object, &fresh.field, reason)
-                    .await?;
+                let set = (&fresh.field, fresh.to.as_ref());
+                self.decide_live(key, &fresh.object, set, reason).await?;
             }
         }
         Ok(())
@@ -420,7 +424,7 @@ impl Engine {
             else {
                 continue;
             };
-            let (field, _) = target_of(object, action, op.intended_at)?;
+            let (field, to) = target_of(object, action, op.intended_at)?;
             let decided = run.decisions.keys().any(|cell| {
                 cell.application == *application
                     && cell.object.key() == object.key()
@@ -428,7 +432,8 @@ impl Engine {
             });
             let restart = *action == (Action::Restart {});
             if !decided && !restart && !run.reread.contains_key(&id) {
-                self.decide_live(application, object, &field, "").await?;
+                self.decide_live(application, object, (&field, to.as_ref()), "")
+                    .await?;
             }
             if self.ports.clock.now() < due {
                 continue;
@@ -509,37 +514,45 @@ impl Engine {
     }
 
     /// A live action is a decision for what is live now: it has to reach Git before the incident closes. One that takes
-    /// another back is none.
+    /// another back is none, nor one that sets what Git has where what was found live is gone by it: that is asked as before.
     async fn decide_live(
         &self,
         key: &AppKey,
         object: &ObjectRef,
-        field: &FieldPath,
+        (field, to): (&FieldPath, Option<&Value>),
         reason: &str,
     ) -> Result<(), Trouble> {
         let touched = |cell: &CellKey| {
             cell.application == *key && cell.object.key() == object.key() && cell.field == *field
         };
+        // What it did is what was decided.
+        let done = |decision: &Decision| match &decision.live {
+            Wanted::Value(value) => to == Some(value),
+            Wanted::Absent => to.is_none(),
+            Wanted::AsIs => false,
+        };
         let run = self.run();
-        let decided: Vec<CellKey> = run
-            .decisions
-            .keys()
-            .filter(|cell| touched(cell))
-            .cloned()
-            .collect();
-        if !decided.is_empty() {
+        let decided = run.decisions.iter().filter(|(cell, _)| touched(cell));
+        let (kept, overtaken): (Vec<_>, Vec<_>) = decided.partition(|(_, decision)| done(decision));
+        if !overtaken.is_empty() {
             self.record(Event::DecisionWithdrawn {
-                cells: decided,
+                cells: overtaken.iter().map(|(cell, _)| (*cell).clone()).collect(),
                 why: "a live action set another value".into(),
                 by: self.setting.operator.clone(),
             })?;
         }
         let (_, now) = self.look().await?;
+        let run_now = self.run();
+        let asked_as_before = |cell: &CellKey, sides: &Sides| {
+            run.as_before_acts(cell, sides.live.as_ref())
+                || sides.live == sides.git && run_now.lost(cell, sides).is_some()
+        };
         // What was taken back is a question again, as it was before: nobody chose it by taking another choice back.
         let cells: Vec<CellKey> = now
             .cells
             .iter()
-            .filter(|(cell, is)| touched(cell) && !run.as_before_acts(cell, is.sides.live.as_ref()))
+            .filter(|(cell, is)| touched(cell) && !asked_as_before(cell, &is.sides))
+            .filter(|(cell, _)| kept.iter().all(|(kept, _)| kept != cell))
             .map(|(cell, _)| cell.clone())
             .collect();
         if cells.is_empty() {

@@ -297,16 +297,23 @@ fn message(run: &trueup_core::run::Run, world: &World) -> String {
             format!("Reconcile {what}: {why}")
         }
     });
-    let subject = if subject.contains(run.id()) {
+    trailed(subject, run.id())
+}
+
+/// The message with the name of the incident in it, and as its trailer.
+fn trailed(subject: String, incident: &str) -> String {
+    let subject = if subject.contains(incident) {
         subject
     } else {
-        format!("{subject} ({})", run.id())
+        format!("{subject} ({incident})")
     };
-    format!(
-        "{}\n\nIncident: {}\n",
-        text::block(subject.trim_end()),
-        run.id()
-    )
+    let subject = text::block(subject.trim_end());
+    let trailer = format!("Incident: {incident}");
+    // A message that was edited has it already.
+    if subject.lines().any(|line| line.trim_end() == trailer) {
+        return format!("{subject}\n");
+    }
+    format!("{subject}\n\n{trailer}\n")
 }
 
 /// What merging does, for the text of the pull request.
@@ -377,4 +384,18 @@ fn cannot(failed: &[changes::CannotEdit]) -> Trouble {
         "edit those files by hand and push, then look again; or choose Git for them",
     )
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trailed;
+
+    #[test]
+    fn a_message_that_is_edited_keeps_one_trailer() {
+        let first = trailed("Carry the hotfix".into(), "INC-1");
+        assert_eq!(first, "Carry the hotfix (INC-1)\n\nIncident: INC-1\n");
+        assert_eq!(trailed(first.clone(), "INC-1"), first);
+        let edited = first.replace("Carry", "Take");
+        assert_eq!(trailed(edited.clone(), "INC-1"), edited);
+    }
 }

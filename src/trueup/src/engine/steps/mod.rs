@@ -1,6 +1,7 @@
 //! The steps of the walk: each does one thing to the world, or watches one thing in it.
 
 pub mod act;
+pub mod acting;
 pub mod application;
 pub mod close;
 pub mod commit;

@@ -6,6 +6,9 @@ use serde_json::json;
 use trueup_core::{
     event::{Effect, Event, Guard, Outcome, Proposal},
     ids::Commit,
+    policy::Policy,
+    rules,
+    run::AppRun,
     sheet::{Refusal, Sheet},
     text,
 };
@@ -25,8 +28,18 @@ impl Engine {
         };
         let direct = proposal.branch == proposal.tracked;
         if direct {
+            let moved = proposal
+                .proof
+                .iter()
+                .filter(|line| !line.decided.is_empty());
+            for key in moved.map(|line| &line.application) {
+                let held = run.apps.get(key).is_some_and(AppRun::is_held);
+                if !held && Policy::of(&self.application(key).await?).is_on() {
+                    return Err(rules::loosely(&run, key).into());
+                }
+            }
             for (key, app) in run.walking() {
-                if app.freeze.is_set() {
+                if app.is_held() {
                     self.must_hold(key).await?;
                 }
             }

@@ -109,7 +109,7 @@ pub fn grouped(model: &Model) -> Result<(), String> {
     }
 }
 pub fn undoable(model: &Model) -> Result<(), String> {
-    if model.run().decided.is_empty() {
+    if model.run().decided.is_empty() && model.run().acted_last().is_none() {
         return Err("no decision to take back".into());
     }
     Ok(())
@@ -174,7 +174,11 @@ pub fn handable(model: &Model) -> Result<(), String> {
         return Err("nothing is owed here".into());
     };
     match owed.settle.as_str() {
-        "hand over" | "thaw" if owed.application.is_some() => Ok(()),
+        "hand over" | "thaw" | trueup_core::event::Obligation::PARK
+            if owed.application.is_some() =>
+        {
+            Ok(())
+        }
         settle => Err(format!(
             "{}: nobody can take it over; it is settled by: {settle}",
             owed.what

@@ -26,7 +26,7 @@ pub enum Side {
         application: AppKey,
         namespace: Option<String>,
     },
-    /// What the last snapshot holds of the cell under the cursor, where live went on since.
+    /// What a snapshot holds of the cell under the cursor, where live went on since: the one that found it, where that is lost.
     Snapshot,
 }
 
@@ -71,8 +71,8 @@ pub fn group_id(question: &QuestionNow) -> String {
     }
 }
 
-/// What the last snapshot holds of a cell that is not so any more.
-fn kept<'a>(moved: &'a [Moved], cell: &CellKey) -> Option<&'a Moved> {
+/// What a snapshot holds of a cell that is not so any more.
+pub fn kept<'a>(moved: &'a [Moved], cell: &CellKey) -> Option<&'a Moved> {
     moved.iter().find(|moved| moved.cell == *cell)
 }
 

@@ -11,7 +11,8 @@ use trueup_core::{
     event::Obligation,
     now::Now,
     object::identity::AppKey,
-    run::Run,
+    rules,
+    run::{AppRun, Run, Sync},
     transcript,
     workflow::{self, Behind, Stage},
 };
@@ -37,6 +38,10 @@ pub struct Derived {
     pub undecided_cells: Vec<CellKey>,
     pub owed: Vec<Obligation>,
     pub frozen: usize,
+    /// Whose verified sync another one has to follow: of an older commit, or from before what was decided since.
+    pub to_sync_again: BTreeSet<AppKey>,
+    /// Of how many auto-sync stands as targeted again.
+    pub given_back: usize,
     /// Where those stand that the walk goes on without.
     pub behind: BTreeMap<AppKey, Behind>,
     pub sync_order: Vec<AppKey>,
@@ -112,7 +117,17 @@ impl Model {
     pub fn derive_run(&mut self) {
         let run = self.world.run.clone();
         self.derived.owed = self.world.now.owed(&run);
-        self.derived.frozen = run.apps.values().filter(|a| a.freeze.is_set()).count();
+        self.derived.given_back = run.given_back();
+        self.derived.frozen = run.frozen();
+        let before = |(key, app): (&AppKey, &AppRun)| {
+            let again = matches!(app.sync, Sync::Verified { .. })
+                && (app.prediction.is_some()
+                    || app.freeze.is_set()
+                        && self.world.now.apps.contains_key(key)
+                        && !rules::synced(&run, &self.world.now, key));
+            again.then(|| key.clone())
+        };
+        self.derived.to_sync_again = run.apps.iter().filter_map(before).collect();
         self.derived.behind = workflow::left_behind(&run, &self.world.now);
         self.derived.sync_order = run.sync_order();
         self.derived.thaw_order = run.thaw_order();
@@ -228,6 +243,10 @@ fn implies(run: &Run, now: &Now) -> Implies {
     let mut implies = Implies::default();
     for (key, decision) in &run.decisions {
         let cell = now.cells.get(key);
+        // What the world overtook is decided anew: it implies nothing yet.
+        if cell.is_some_and(|cell| !cell.upholds(decision)) {
+            continue;
+        }
         let sides = cell.map_or(&decision.seen, |cell| &cell.sides);
         if !decision.git_met(sides) {
             implies.git_fields += 1;

@@ -1,5 +1,6 @@
 //! Small readings of what the engine told, in the words in which they are shown.
 
+use super::Model;
 use crate::tui::{
     theme::Role,
     widgets::words::{self, age, bracket, since},
@@ -166,17 +167,17 @@ pub fn next_words(model: &super::Model) -> String {
     }
 }
 
-/// The sync that counts: what was verified before the newest prediction is to be synced again.
-pub fn sync_now(app: &AppRun) -> &Sync {
-    match &app.sync {
-        Sync::Verified { .. } if app.prediction.is_some() => &Sync::Not,
-        sync => sync,
+/// The sync that counts: none, where what was verified is to be synced again.
+pub fn sync_now<'a>(model: &Model, key: &AppKey, app: &'a AppRun) -> &'a Sync {
+    match model.derived.to_sync_again.contains(key) {
+        true => &Sync::Not,
+        false => &app.sync,
     }
 }
 
 /// Where the sync of an Application stands.
-pub fn sync_state(app: &AppRun) -> (Role, String) {
-    match sync_now(app) {
+pub fn sync_state(model: &Model, key: &AppKey, app: &AppRun) -> (Role, String) {
+    match sync_now(model, key, app) {
         Sync::Not => match &app.prediction {
             Some((_, p)) if !p.as_expected() && p.unexpected.is_empty() && p.missing.is_empty() => {
                 (Role::Warn, "? effect not known".into())
@@ -314,7 +315,7 @@ pub fn allowed(now: &Now) -> Vec<String> {
     lines
 }
 
-/// A cell that is not as the last snapshot has it.
+/// A cell that is not as the last snapshot has it, or, where what was found first is lost, as the one that found it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moved {
     pub cell: trueup_core::decision::CellKey,
@@ -322,11 +323,30 @@ pub struct Moved {
     pub object: String,
     pub field: String,
     pub kept: Option<Value>,
+    /// When it was seen so.
+    pub at: Option<jiff::Timestamp>,
     pub live: Option<Value>,
 }
 
-/// Live values that moved since the last snapshot.
+/// Live values that moved since the last snapshot, and those that were found first and are lost.
 pub fn moved(run: &Run, now: &Now) -> Vec<Moved> {
+    let mut moved = since_the_last(run, now);
+    for (key, cell, found) in now.lost(run) {
+        moved.retain(|moved| moved.cell != *key);
+        moved.push(Moved {
+            cell: key.clone(),
+            application: key.application.clone(),
+            object: format!("{}/{}", key.object.kind, key.object.name),
+            field: key.field.to_string(),
+            kept: found.sides.live.clone(),
+            at: Some(found.at),
+            live: cell.sides.live.clone(),
+        });
+    }
+    moved
+}
+
+fn since_the_last(run: &Run, now: &Now) -> Vec<Moved> {
     if run.questions.is_empty() {
         return Vec::new();
     }
@@ -370,6 +390,7 @@ pub fn moved(run: &Run, now: &Now) -> Vec<Moved> {
                     object: object.clone(),
                     field: field.clone(),
                     kept,
+                    at: None,
                     live: (*is).clone(),
                 });
             }

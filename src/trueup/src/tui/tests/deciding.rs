@@ -56,6 +56,7 @@ fn what_is_open_is_counted_once() {
     let app = run.apps.values_mut().next().unwrap();
     app.prediction = Some(("0123456".into(), Default::default()));
     model.world.run = run.into();
+    model.derive_run();
     let drawn = draw(&model);
     assert!(
         drawn.contains("Sync 2/3") && drawn.contains("2 synced of 3"),
@@ -189,19 +190,28 @@ fn what_leaves_git_by_the_choice_is_named() {
 #[test]
 fn what_is_decided_otherwise_is_left_unless_it_is_asked_for() {
     let otherwise = fixture::cell("auth", 0);
-    for (keys, cells, said) in [
-        (&["enter"][..], 5, None),
-        (
-            &["down", "enter"],
-            6,
-            Some("! replaces: .data.JWT_ALGORITHM in auth is decided"),
-        ),
-    ] {
+    // Whether it was typed, or followed the same copy when that held another value: the safe answer comes first.
+    let followed = Take::Live(trueup_core::decision::LiveOf {
+        namespace: Some("like".into()),
+        application: None,
+    });
+    let typed = Take::Value(json!("HS512"));
+    for (take, (keys, cells, said)) in [typed, followed].into_iter().flat_map(|take| {
+        [
+            (&["enter"][..], 5, None),
+            (
+                &["down", "enter"],
+                6,
+                Some("! replaces: .data.JWT_ALGORITHM in auth is decided"),
+            ),
+        ]
+        .map(|case| (take.clone(), case))
+    }) {
         let mut model = fixture::model(Point::Decide, (120, 40));
         let Event::Decided { mut decisions } = sample_decision(&model, &otherwise) else {
             unreachable!("it is one");
         };
-        decisions[0].take = Take::Value(json!("HS512"));
+        decisions[0].take = take.clone();
         decisions[0].git = Wanted::Value(json!("HS512"));
         decisions[0].live = decisions[0].git.clone();
         happens(&mut model, Event::Decided { decisions });
@@ -209,7 +219,9 @@ fn what_is_decided_otherwise_is_left_unless_it_is_asked_for() {
         let drawn = draw(&model);
         for part in [
             "1 of 6 cells decided otherwise",
-            "in auth is decided: value HS512",
+            "in auth is decided: ",
+            "HS512",
+            "▸ leave what is decided",
         ] {
             assert!(drawn.contains(part), "{drawn}");
         }

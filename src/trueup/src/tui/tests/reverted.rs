@@ -193,3 +193,98 @@ fn what_is_overruled_is_named_again_until_it_was_brought() {
     run.decisions.insert(cell, theirs);
     assert_eq!(run.undone_by_push(&proposal), [""; 0]);
 }
+
+/// A reopened cell implies nothing, its withdrawn choice is not in the tree, and no bar has Decide done.
+#[test]
+fn what_is_open_again_counts_as_open_everywhere() {
+    for size in SIZES {
+        let (mut model, cell) = reverted(size);
+        let field = model
+            .now()
+            .questions
+            .iter()
+            .find(|q| q.cells.contains(&cell));
+        let cells = field.unwrap().cells.clone();
+        let mut now = (*model.world.now).clone();
+        let git = |model: &Model| model.derived.implies.git_fields;
+        assert_eq!(git(&model), 0, "its decision is withdrawn");
+        for key in cells {
+            now.cells.get_mut(&key).unwrap().sides.git = Some(json!("HS256"));
+        }
+        fixture::tell(&mut model, Update::Seen(now.into()));
+        // The journal is told before what comes next is.
+        model.world.next = trueup_core::workflow::Next::Propose;
+        assert_eq!(git(&model), 0);
+        let drawn = draw(&model);
+        let row = drawn.lines().find(|line| line.contains("▸ ?")).unwrap();
+        assert!(row.contains("open again"), "{drawn}");
+        assert!(!row.contains("RS256 (liv"), "{drawn}");
+        let rail = drawn.lines().nth(1).unwrap();
+        assert!(
+            rail.contains("Decide") && !rail.contains("Decide 1/2 ✓"),
+            "{drawn}"
+        );
+        assert!(!rail.contains("Decide ✓"), "{drawn}");
+    }
+}
+
+/// `z` takes back what was done last: where that was a live action, it says so and offers the sheet that does.
+#[test]
+fn what_is_taken_back_is_what_was_done_last() {
+    use trueup_core::{
+        event::{Effect, Guard, Outcome},
+        ids::OpId,
+        plan::Action,
+    };
+    let mut model = fixture::model(Point::Commit, (120, 40));
+    let cell = fixture::cell("like", 0);
+    press(&mut model, &["z"]);
+    assert!(flat(&model).contains("take back the last decision?"));
+    press(&mut model, &["esc"]);
+    let op = OpId("act-1".into());
+    let facts = [(cell.field.to_string(), json!("RS256"))];
+    happens(
+        &mut model,
+        Event::Intended {
+            op: op.clone(),
+            effect: Effect::Act {
+                application: cell.application.clone(),
+                object: cell.object.clone(),
+                action: Action::Patch {
+                    field: cell.field.to_string(),
+                    value: json!("HS256"),
+                },
+                patch: json!([]),
+                inverse: json!([]),
+                cell: Some(cell.clone()),
+            },
+            guard: Guard {
+                resource_version: None,
+                facts: facts.into(),
+            },
+            shown: vec!["JWT_ALGORITHM: RS256 → HS256".into()],
+            by_hand: Vec::new(),
+            by: "jo".into(),
+        },
+    );
+    let outcome = Outcome::Done {
+        resource_version: None,
+        found: false,
+    };
+    happens(&mut model, Event::Ended { op, outcome });
+    press(&mut model, &["z"]);
+    let drawn = flat(&model);
+    for said in [
+        "take back the last live action?",
+        "JWT_ALGORITHM: RS256 → HS256",
+        "back to RS256",
+        "the last decision instead",
+    ] {
+        assert!(drawn.contains(said), "{said}: {}", draw(&model));
+    }
+    let commands = asked(press(&mut model, &["down", "enter"]));
+    assert!(
+        matches!(commands.as_slice(), [Command::Act { action: Action::Patch { value, .. }, .. }] if *value == json!("RS256")),
+        "{commands:?}"
+    );
+}

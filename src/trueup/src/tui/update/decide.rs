@@ -353,7 +353,6 @@ pub fn chosen(model: &mut Model, mut cells: Vec<CellKey>, take: Take) -> Vec<Eff
     if otherwise.is_empty() || otherwise.len() == cells.len() {
         return reason(model, cells, take);
     }
-    let follow = take.clone();
     let rest: Vec<CellKey> = cells
         .iter()
         .filter(|cell| !otherwise.contains(cell))
@@ -384,14 +383,6 @@ pub fn chosen(model: &mut Model, mut cells: Vec<CellKey>, take: Take) -> Vec<Eff
             ),
         ],
     );
-    // The copy that they follow moved: they go along.
-    let follows = |cell: &CellKey| {
-        let decision = model.run().decisions.get(cell);
-        decision.is_some_and(|decision| decision.take == follow && matches!(follow, Take::Live(_)))
-    };
-    if otherwise.iter().all(follows) {
-        list.cursor = Some(1);
-    }
     for cell in otherwise.iter().take(5) {
         list = list.note(Role::Warn, decided_words(model, cell));
     }

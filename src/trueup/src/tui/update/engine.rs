@@ -66,6 +66,7 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
             model.world.next = *next;
             if model.stage == Stage::Decide && before != Stage::Decide {
                 model.onto_the_first_field();
+                to_next_undecided(model);
             }
             if !same {
                 model.refusals_are_over();
@@ -346,6 +347,9 @@ fn announce(model: &mut Model, event: &Event) {
             what, who, cell, ..
         } => {
             let did = match cell {
+                Some(cell) if !model.run().decisions.contains_key(cell) => {
+                    "what was found was overwritten"
+                }
                 Some(_) => "somebody changed what was decided",
                 None => "somebody else was at work",
             };
@@ -363,7 +367,7 @@ fn announce(model: &mut Model, event: &Event) {
     }
 }
 
-/// After a decision: on to the next field that has none.
+/// On to the next field that has no decision, in the copy that has none.
 fn to_next_undecided(model: &mut Model) {
     let here = model.cell_here();
     let open = &model.derived.undecided_cells;

@@ -418,6 +418,11 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
         }
         "merge" => return go(),
         "review" => offers::review(model),
+        Obligation::PARK => {
+            if let Some(application) = owed.application {
+                offers::park(model, application);
+            }
+        }
         Obligation::TAKE_UP => {
             return owed.application.map_or_else(Vec::new, |application| {
                 super::ask(Command::Unpark { application })
@@ -452,7 +457,7 @@ pub fn hand_over_here(model: &mut Model) {
     };
     match (owed.settle.as_str(), &owed.application) {
         ("hand over", _) => hand_over(model, &owed),
-        ("thaw", Some(application)) => offers::park(model, application.clone()),
+        ("thaw" | Obligation::PARK, Some(application)) => offers::park(model, application.clone()),
         // The key does not work there.
         _ => {}
     }

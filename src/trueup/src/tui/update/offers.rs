@@ -10,7 +10,13 @@ use super::super::{
     widgets::words::count,
 };
 use super::keys::{prompt, target_of};
-use trueup_core::{event::Armed, object::identity::AppKey, plan::TargetKind, sheet::Command, text};
+use trueup_core::{
+    event::Armed,
+    object::identity::AppKey,
+    plan::{Action, TargetKind},
+    sheet::Command,
+    text,
+};
 
 fn offer(model: &mut Model, choose: Choose) {
     model.dialogs.push(Dialog::Choose(choose));
@@ -193,26 +199,82 @@ pub fn copy(model: &mut Model) {
     offer(model, Choose::new("copy", choices));
 }
 
+/// `z`: the last thing that was done, be it a decision or a live action.
 pub fn undo(model: &mut Model) {
-    let Some(cells) = model.run().decided.last().cloned() else {
-        return;
+    if let Some(list) = undo_act(model).or_else(|| undo_decision(model)) {
+        offer(model, list);
+    }
+}
+
+/// A live action is taken back by another one, with a sheet of its own.
+fn undo_act(model: &Model) -> Option<Choose> {
+    let (op, cell) = model.run().acted_last()?;
+    let field = cell.field.to_string();
+    // A field that was not there has null in the guard.
+    let before = op.guard.facts.get(&field)?;
+    let back = match before {
+        serde_json::Value::Null => Action::Remove { field },
+        value => Action::Patch {
+            field,
+            value: value.clone(),
+        },
     };
+    let was = match before {
+        serde_json::Value::Null => "(absent)".to_owned(),
+        value => text::value(value),
+    };
+    let command = Command::Act {
+        application: cell.application.clone(),
+        object: cell.object.to_string(),
+        action: back,
+        reason: "puts back what stood before the live action".into(),
+    };
+    let mut choices = vec![Choice::new(
+        "yes: its own sheet comes first",
+        format!("back to {}", text::shorten(&was, 60)),
+        Pick::Ask(command),
+    )];
+    choices.extend(decision_back(model).map(|(what, cells, pick)| {
+        Choice::new(
+            format!("the last decision instead: {what} is open again"),
+            cells,
+            pick,
+        )
+    }));
+    choices.push(Choice::new("no", "", Pick::Nothing));
+    let mut list = Choose::new("take back the last live action?", choices);
+    for line in &op.shown {
+        list = list.note(Role::Strong, line);
+    }
+    let list = list.note(
+        Role::Dim,
+        "a live action is taken back by another one (on the command line `trueup act undo`)",
+    );
+    Some(list.without_default())
+}
+
+/// The last decision: what was taken, for which cells, and what takes it back.
+fn decision_back(model: &Model) -> Option<(String, String, Pick)> {
+    let cells = model.run().decided.last().cloned()?;
     let what = cells
         .first()
         .and_then(|cell| model.run().decisions.get(cell))
         .map(|d| super::super::model::decide::take_words(&d.take))
         .unwrap_or_default();
+    let words = super::decide::cells_words(&cells);
+    let withdraw = Command::Withdraw {
+        cells,
+        why: "taken back by the operator".into(),
+    };
+    Some((what, words, Pick::Ask(withdraw)))
+}
+
+fn undo_decision(model: &Model) -> Option<Choose> {
+    let (what, cells, withdraw) = decision_back(model)?;
     let list = Choose::new(
         "take back the last decision?",
         vec![
-            Choice::new(
-                format!("yes: {what} is open again"),
-                super::decide::cells_words(&cells),
-                Pick::Ask(Command::Withdraw {
-                    cells,
-                    why: "taken back by the operator".into(),
-                }),
-            ),
+            Choice::new(format!("yes: {what} is open again"), cells, withdraw),
             Choice::new("no", "", Pick::Nothing),
         ],
     )
@@ -221,7 +283,7 @@ pub fn undo(model: &mut Model) {
         "a write is not undone by this: its own undo is on its sheet and in the log",
     )
     .without_default();
-    offer(model, list);
+    Some(list)
 }
 
 pub fn quit(model: &mut Model) {

@@ -5,7 +5,7 @@ use crate::tui::{
     keymap,
     model::{
         Model,
-        decide::{DecideRow, Side, decided_words, take_words},
+        decide::{DecideRow, Side, decided_words, kept, take_words},
     },
     theme::Role,
     update::implied,
@@ -73,7 +73,9 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
                 ("?", Role::Warn)
             };
             let decisions: Vec<String> = decided(model, question);
+            let again = question.cells.iter().any(|cell| overtaken(model, cell));
             let verdict = match (open, decisions.len()) {
+                (_, 0) if again => "open again".into(),
                 (0, 2..) => format!("mixed: {}", decisions.join(" / ")),
                 (0, _) => decisions.join(" / "),
                 (_, 0) => question.class.clone(),
@@ -88,11 +90,20 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
     }
 }
 
-/// The different choices made for a question's cells.
+/// Whether a cell is decided, and that does not stand any more.
+fn overtaken(model: &Model, cell: &CellKey) -> bool {
+    let decision = model.run().decisions.get(cell);
+    let now = model.now().cells.get(cell);
+    now.zip(decision)
+        .is_some_and(|(now, decision)| !now.upholds(decision))
+}
+
+/// The different choices that were made for a question's cells and stand.
 fn decided(model: &Model, question: &QuestionNow) -> Vec<String> {
     let mut takes: Vec<String> = question
         .cells
         .iter()
+        .filter(|cell| !overtaken(model, cell))
         .filter_map(|cell| model.run().decisions.get(cell))
         .map(decided_words)
         .collect();
@@ -299,11 +310,14 @@ fn writer(model: &Model, question: &QuestionNow, side: &Side, here: Option<&Cell
             .and_then(|key| model.now().cells.get(key))
             .map(|cell| cell.source.clone()),
         Side::LastSync => Some("argocd".into()),
-        Side::Snapshot => model
-            .world
-            .snapshots
-            .last()
-            .map(|snapshot| format!("kept {}", snapshot.at.strftime("%H:%M:%SZ"))),
+        Side::Snapshot => {
+            let mut cells = here.into_iter().chain(&question.cells);
+            let found = cells.find_map(|cell| kept(&model.derived.moved, cell)?.at);
+            let last = model.world.snapshots.last().map(|snapshot| snapshot.at);
+            found
+                .or(last)
+                .map(|at| format!("kept {}", at.strftime("%H:%M:%SZ")))
+        }
         Side::Copy { .. } => model
             .cell_of(question, side)
             .map(|(_, cell)| cell.writer.clone()),

@@ -17,6 +17,7 @@ use trueup_core::{
     object::identity::AppKey,
     policy::Policy,
     run::{AppRun, Freeze, Op, Run},
+    workflow::Next,
 };
 
 pub fn screen(model: &Model) -> Screen<'_> {
@@ -81,6 +82,9 @@ fn how(model: &Model, key: &AppKey, app: &AppRun) -> (String, String) {
         }),
     };
     match (mechanism, now) {
+        (None, Some(_)) if moves(model, key) => {
+            ("again: it was thawed".into(), "the commit moves it".into())
+        }
         _ if earlier => (
             "note only: off by an earlier freeze".into(),
             "its way back is kept".into(),
@@ -107,6 +111,13 @@ fn how(model: &Model, key: &AppKey, app: &AppRun) -> (String, String) {
         ),
         (None, None) => ("?".into(), "not seen".into()),
     }
+}
+
+/// Whether it is frozen again for what is to be pushed.
+fn moves(model: &Model, key: &AppKey) -> bool {
+    let again =
+        matches!(&model.world.next, Next::Freeze { applications } if applications.contains(key));
+    again && model.run().is_given_back(key)
 }
 
 fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {

@@ -106,6 +106,15 @@ pub fn target_words(target: &trueup_core::plan::Target, automated: &serde_json::
 
 fn below(model: &Model) -> Doc {
     let mut doc = Doc::new();
+    for (key, cell, found) in model.now().lost(model.run()) {
+        let went = model.now().went(key, cell, found);
+        let said = format!(
+            "! {} {}: {went}",
+            key.application.name,
+            words::field(&key.field)
+        );
+        doc.indented(2, Role::Bad, said);
+    }
     for line in &model.derived.copies {
         doc.indented(2, Role::Warn, format!("copies: {line}"));
     }

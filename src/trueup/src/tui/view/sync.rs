@@ -25,10 +25,10 @@ use trueup_core::{
 
 pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
     let here = model.app_here();
-    let walking: Vec<_> = model.run().walking().map(|(_, app)| app).collect();
+    let walking: Vec<_> = model.run().walking().collect();
     let done = walking
         .iter()
-        .filter(|app| matches!(facts::sync_now(app), Sync::Verified { .. }))
+        .filter(|(key, app)| matches!(facts::sync_now(model, key, app), Sync::Verified { .. }))
         .count();
     Screen {
         title: "order".into(),
@@ -56,13 +56,13 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
     let key = &model.derived.sync_order[i];
     let default = AppRun::default();
     let app = model.run().apps.get(key).unwrap_or(&default);
-    let (mut role, mut state) = facts::sync_state(app);
+    let (mut role, mut state) = facts::sync_state(model, key, app);
     if let Some(parked) = &app.parked {
         (role, state) = (Role::Dim, format!("parked: {}", parked.owner));
     }
     let gates = model.run().gates_after(key);
     // What was said of the sync before says nothing of the one that is due.
-    let before = of_the_sync_before(model, key, app);
+    let before = model.derived.to_sync_again.contains(key);
     let passed = gates
         .iter()
         .filter(|_| !before)
@@ -88,13 +88,6 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
     ]
 }
 
-/// Whether the gates of an Application were asked after a sync that another one has to follow.
-fn of_the_sync_before(model: &Model, key: &AppKey, app: &AppRun) -> bool {
-    matches!(app.sync, Sync::Verified { .. })
-        && app.freeze.is_set()
-        && !trueup_core::rules::synced(model.run(), model.now(), key)
-}
-
 fn gates_known(model: &Model) -> Doc {
     let mut doc = Doc::new();
     for (name, gate) in &model.run().gates {
@@ -114,7 +107,14 @@ fn gates_known(model: &Model) -> Doc {
         doc.indented(2, Role::Warn, format!("! {said}"));
     }
     let unasked = model.run().synced_unasked();
-    for said in model.run().doubts().into_iter().chain(unasked) {
+    let unnamed = model.run().gates_in_no_step();
+    for said in model
+        .run()
+        .doubts()
+        .into_iter()
+        .chain(unasked)
+        .chain(unnamed)
+    {
         doc.indented(2, Role::Warn, format!("! {said}"));
     }
     doc
@@ -190,7 +190,7 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
             .collect();
         doc.text(Role::Warn, ways.join(" · "));
     }
-    match facts::sync_now(app) {
+    match facts::sync_now(model, key, app) {
         Sync::Not => match &app.prediction {
             Some((revision, prediction)) => {
                 doc.rule(format!("predicted at {}", revision.short()));
@@ -242,7 +242,7 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
         }
     }
     let gates = model.run().gates_after(key);
-    if of_the_sync_before(model, key, app) && !gates.is_empty() {
+    if model.derived.to_sync_again.contains(key) && !gates.is_empty() {
         doc.rule("of the sync before; the next one asks them anew");
     }
     for name in gates {

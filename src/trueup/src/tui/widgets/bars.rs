@@ -67,6 +67,8 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
             walking
                 .iter()
                 .filter(|(_, a)| a.freeze.proven() || a.freeze == Freeze::Thawed)
+                // What was thawed and has to be frozen again is not frozen.
+                .filter(|(key, _)| !matches!(next, Next::Freeze { applications } if applications.contains(key)))
                 .count(),
         ),
         Stage::Decide => {
@@ -81,7 +83,7 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
         Stage::Sync if stage == at => count(
             walking
                 .iter()
-                .filter(|(_, a)| matches!(facts::sync_now(a), Sync::Verified { .. }))
+                .filter(|(key, a)| matches!(facts::sync_now(model, key, a), Sync::Verified { .. }))
                 .count(),
         ),
         Stage::Thaw if stage == at => count(
@@ -93,7 +95,7 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
         _ => String::new(),
     };
     let name = stage.name();
-    let undecided = matches!(next, Next::Stopped { .. }) && model.derived.undecided_questions > 0;
+    let undecided = model.derived.undecided_questions > 0;
     let closed = matches!(next, Next::Closed);
     if (closed || stage < at)
         && stage != Stage::Close
@@ -119,7 +121,7 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
     } else if stage == at {
         (Role::Strong, format!("▶ {name}{counts}"))
     } else if stage < at && matches!(stage, Stage::Decide | Stage::Commit) && undecided {
-        // The walk stands still further on, and this is still to be done.
+        // Whatever the walk is at, this is still to be done.
         (Role::Warn, format!("{name}{counts}"))
     } else if stage < at {
         (Role::Good, format!("{name}{counts} ✓"))

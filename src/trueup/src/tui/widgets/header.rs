@@ -8,7 +8,7 @@ use ratatui::{
     text::{Line, Span},
 };
 use std::time::Duration;
-use trueup_core::{event::Armed, run::Freeze};
+use trueup_core::{event::Armed, run::Freeze, workflow::Stage};
 
 /// Data older than this is said to be stale.
 pub const STALE: Duration = Duration::from_secs(10);
@@ -41,10 +41,16 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         .filter(|(_, freeze)| matches!(freeze, Freeze::Lost { .. }))
         .partition(|(key, _)| model.now().taken_over_by(run, key).is_some());
     let (elsewhere, lost) = (elsewhere.len(), lost.len());
+    // At the end of the walk it is what is meant to be.
+    let given_back = match model.world.next.stage() {
+        Stage::Close => 0,
+        _ => model.derived.given_back,
+    };
     // The first ones go last.
     let mut counts: Vec<(Role, String)> = [
         (Role::Bad, lost, "freeze LOST"),
         (Role::Warn, model.derived.frozen, "frozen"),
+        (Role::Warn, given_back, "thawed"),
         (Role::Warn, elsewhere, "held elsewhere"),
         (Role::Warn, model.derived.owed.len(), "owed"),
         (Role::Warn, model.derived.undecided_questions, undecided),
@@ -66,7 +72,8 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         fixed -= words::width(&length);
         length.clear();
     }
-    let freezes = usize::from(lost > 0) + usize::from(model.derived.frozen > 0);
+    let freezes = [lost, model.derived.frozen, given_back];
+    let freezes = freezes.iter().filter(|n| **n > 0).count();
     while counts.len() > freezes.max(1) && fixed + wide(&counts) + LEAST_NAMES > room {
         counts.pop();
     }

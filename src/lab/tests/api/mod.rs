@@ -1,7 +1,5 @@
 //! The API server as its clients see it: over HTTPS, with the answers that the real one gives.
 
-#![allow(clippy::unwrap_used)]
-
 mod access;
 mod client;
 mod kubectl;

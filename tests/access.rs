@@ -322,6 +322,17 @@ fn accidents(walk: &Walk) {
         walk.patched("", "Service", namespace, &service, &port(80));
         walk.patched("apps", "Deployment", namespace, &service, &replicas(3));
     }
+    // What was found and is gone stays asked: the plan comes to say so.
+    let agreed = "- on: {kind: Service, name: \"*\", namespace: \"*\"}
+  fields: [\".spec.ports[*]\"]
+  take: git
+  reason: their owners put it back
+- on: {kind: Deployment, name: \"*\", namespace: \"*\"}
+  fields: [.spec.replicas]
+  take: git
+  reason: their owners put it back
+commit: {";
+    walk.plan(&PLAN.replacen("commit: {", agreed, 1));
 
     // The freeze is lost, and restored.
     let note = json!({"metadata": {"annotations": {NOTE: null}}});
@@ -332,7 +343,8 @@ fn accidents(walk: &Walk) {
         "like-service",
         &note,
     );
-    let lost = walk.ends(3, "state", &go);
+    let mended = [&go[..], &["--replan", "it was put back"]].concat();
+    let lost = walk.ends(3, "state", &mended);
     assert!(lost.err.contains("lost"), "{lost:?}");
     walk.ends(
         0,

@@ -1,8 +1,4 @@
 //! The lab against the recorded answers of a real control plane: the same cases, the same answers.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a file that cannot be read fails the test"
-)]
 
 mod bed;
 mod cases;
