@@ -289,6 +289,7 @@ fn one_step(screen: &mut Screen, answers: &Answers, shot: &Shot, until: impl Fn(
                 "what they saw" => "fresh auth in the traces",
                 "who looked" => "",
                 "found" => "compared by hand: as decided",
+                "incident" => "INC-441",
                 other => panic!("{title} asks for {other}\n{}", shot.text()),
             };
             screen.type_text(text);

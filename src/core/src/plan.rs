@@ -19,6 +19,7 @@ use crate::{
     ids::IncidentId,
     object::path::Pattern,
     span::Span,
+    text,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -160,6 +161,48 @@ pub enum Gate {
     /// The short form of a manual gate: what has to be looked at.
     Manual(ManualGate),
     Measured(MeasuredGate),
+}
+
+impl Gate {
+    /// What it asks, in inert words.
+    pub fn asks(&self) -> String {
+        let said = match self {
+            Self::Manual(manual) => format!("a person looks: {}", manual.manual),
+            Self::Measured(gate) => gate.asks(),
+        };
+        text::line(&said)
+    }
+}
+
+impl MeasuredGate {
+    fn asks(&self) -> String {
+        if let Some(p) = &self.prometheus {
+            let traffic = match (&p.traffic, p.floor) {
+                (None, _) => String::new(),
+                (Some(traffic), floor) => format!(", while {traffic} > {}", floor.unwrap_or(0.0)),
+            };
+            return format!("{} {}{traffic}", p.value, p.is);
+        }
+        if let Some(h) = &self.http {
+            return format!("{} answers {}", h.url, h.status);
+        }
+        if let Some(c) = &self.command {
+            return format!("{} ends with 0", c.argv.join(" "));
+        }
+        if let Some(f) = &self.field {
+            return format!(
+                "{}/{} in {}: {} is {}",
+                f.kind, f.name, f.namespace, f.field, f.is
+            );
+        }
+        if let Some(h) = &self.health {
+            return match &h.application {
+                Some(name) => format!("{name} is Healthy"),
+                None => "Healthy after the operation".into(),
+            };
+        }
+        "no foreign write".into()
+    }
 }
 
 impl<'de> Deserialize<'de> for Gate {

@@ -1,5 +1,10 @@
 //! The rules that are never broken, asked before a command is shown as a sheet and again before it is done.
 
+mod gates;
+
+pub use gates::attest;
+use gates::{await_gate, gate_stays, other_gate};
+
 use crate::{
     decision::{CellKey, Sides, Take},
     event::Proposal,
@@ -65,6 +70,10 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             text::line(&format!("there is no gate {name} to take away")),
             "`healthy` is built in and stays",
         )),
+        Command::RemoveGate { name, .. } if run.gate_follows(name).is_some() => {
+            Err(gate_stays(run, name))
+        }
+        Command::AddGate { name, spec } => other_gate(run, name, spec),
         Command::RemoveGate { reason, .. } if reason.trim().is_empty() => Err(Refusal::new(
             10,
             "taking a gate away needs a reason",
@@ -133,62 +142,6 @@ pub fn as_chosen(now: &Now, take: &Take, seen: &[(CellKey, Sides)]) -> Result<()
         }
     }
     Ok(())
-}
-
-/// A wait that goes on is not begun again, and what passed stays passed.
-fn await_gate(run: &Run, key: &AppKey, gate: &str) -> Result<(), Refusal> {
-    let late = run.apps.get(key).and_then(|app| app.gates.get(gate));
-    if late.is_some_and(|state| state.late().is_some()) {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        0,
-        text::line(&format!("gate {gate} after {key} did not run out of time")),
-        "it is waited for once more only when it was not green in time",
-    ))
-}
-
-/// What was seen before a sync, or while the measured gates were red, says nothing about what comes after.
-pub fn attest(run: &Run, gate: &str) -> Result<(), Refusal> {
-    let refuse = |what: String, hint: &str| Err(Refusal::new(10, text::line(&what), hint));
-    let follows: Vec<&AppKey> = run
-        .scope
-        .iter()
-        .filter(|key| run.gates_after(key).iter().any(|name| name == gate))
-        .collect();
-    if follows.is_empty() {
-        return refuse(
-            format!("no sync of this incident is followed by a gate {gate}"),
-            "the gates after each sync are on the Sync screen, and in the plan under `sync`",
-        );
-    }
-    if !run.to_attest(gate).is_empty() {
-        return Ok(());
-    }
-    let mut before = None;
-    for key in follows {
-        let app = run.apps.get(key);
-        let Some(app) = app.filter(|app| matches!(app.sync, Sync::Verified { .. })) else {
-            before = Some(format!("the sync of {key} is not verified yet"));
-            continue;
-        };
-        let red = run.gates_after(key).into_iter().find(|name| {
-            !matches!(run.gates.get(name), Some(Gate::Manual(_)))
-                && app
-                    .gates
-                    .get(name)
-                    .is_none_or(|state| state.passed.is_none())
-                && run.glass_for(key, name).is_none()
-        });
-        before = Some(match red {
-            Some(red) => format!("gate {red} after {key} is not green yet"),
-            None => format!("after {key} it is attested already"),
-        });
-    }
-    refuse(
-        format!("gate {gate} is not reached: {}", before.unwrap_or_default()),
-        "a person looks last: attest it then",
-    )
 }
 
 /// Whether this process may write what the command writes.

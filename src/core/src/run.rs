@@ -68,6 +68,8 @@ pub struct Run {
     pub gates: BTreeMap<String, Gate>,
     /// Gates that were taken away, and can be put back.
     pub removed_gates: BTreeMap<String, RemovedGate>,
+    /// Gates that ask something else than they did first, and who had them ask it last.
+    pub mended_gates: BTreeMap<String, MendedGate>,
     pub baselines: BTreeMap<String, Sample>,
     pub broken_glass: Vec<BrokenGlass>,
     /// The permission without which nothing is frozen: the walk is unfrozen, and watched.
@@ -107,6 +109,13 @@ pub struct Landed {
 pub struct RemovedGate {
     pub spec: Gate,
     pub why: String,
+    pub by: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MendedGate {
+    /// What it asked before anybody changed it.
+    pub was: Gate,
     pub by: String,
 }
 

@@ -1,5 +1,7 @@
 //! Whether a sheet that is open may still be confirmed, as far as what was seen since tells.
 
+use serde_json::Value;
+
 use crate::{
     event::Effect,
     now::Now,
@@ -17,8 +19,42 @@ pub fn check(run: &Run, now: &Now, sheet: &Sheet) -> Result<(), Refusal> {
     match &sheet.command {
         Command::Push => push(run, now, sheet),
         Command::Thaw { applications } => thaw(run, now, applications),
+        Command::Freeze { .. } | Command::TakeOver { .. } | Command::Restore { .. } => {
+            policies(now, sheet)
+        }
         _ => Ok(()),
     }
+}
+
+/// The way back that a freeze notes, and what a note gives back, rest on the policy and the note that were there.
+fn policies(now: &Now, sheet: &Sheet) -> Result<(), Refusal> {
+    // What was seen before the sheet was read says nothing of it.
+    if now.at < sheet.read_at {
+        return Ok(());
+    }
+    for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
+        let Some(key) = effect.application() else {
+            continue;
+        };
+        let (Some(seen), Some(was)) = (now.apps.get(key), guard.facts.get("syncPolicy")) else {
+            continue;
+        };
+        let policy = |value: &Value| Policy::new(Some(value.clone()));
+        let (was, is) = (policy(was), policy(&seen.sync_policy));
+        if was != is {
+            let whole = |policy: &Policy| policy.value().map_or("none".to_owned(), text::value);
+            return Err(Refusal::new(
+                2,
+                text::line(&format!(
+                    "the syncPolicy of {key} was {} and is {} now: somebody changed it since this was read",
+                    whole(&was),
+                    whole(&is)
+                )),
+                "look at its sheet anew",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn push(run: &Run, now: &Now, sheet: &Sheet) -> Result<(), Refusal> {
@@ -68,5 +104,75 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
             format!("{key} is OutOfSync: auto-sync would start a sync that nobody was shown"),
             "what differs has to be decided first",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        event::{Guard, Mechanism},
+        ids::Digest,
+        now::AppNow,
+        sheet::Confirm,
+    };
+
+    #[test]
+    fn a_freeze_rests_on_the_policy_that_was_read() {
+        let key = AppKey::new("argocd", "like");
+        let read_at = Timestamp::UNIX_EPOCH;
+        let was = json!({"automated": {"prune": true}});
+        let sheet = Sheet {
+            id: Digest(String::new()),
+            command: Command::Freeze {
+                applications: vec![key.clone()],
+            },
+            title: String::new(),
+            place: String::new(),
+            objects: Vec::new(),
+            will: Vec::new(),
+            assumes: Vec::new(),
+            undo: Vec::new(),
+            by_hand: Vec::new(),
+            warnings: Vec::new(),
+            confirm: Confirm::Button,
+            read_at,
+            effects: vec![Effect::Freeze {
+                application: key.clone(),
+                mechanism: Mechanism::Disable,
+                // What a note says that is there already, and not what the policy is.
+                found: json!({"automated": {}}),
+                patch: json!([]),
+                from: None,
+            }],
+            guards: vec![Guard {
+                resource_version: Some("1".into()),
+                facts: [("syncPolicy".to_owned(), was.clone())].into(),
+            }],
+        };
+        let seen = |sync_policy: Value, after: i64| {
+            let app = AppNow {
+                sync_policy,
+                ..AppNow::default()
+            };
+            let now = Now {
+                at: read_at + SignedDuration::from_secs(after),
+                apps: [(key.clone(), app)].into(),
+                ..Now::default()
+            };
+            policies(&now, &sheet).map_err(|refusal| refusal.reason)
+        };
+        assert_eq!(seen(was, 1), Ok(()));
+        assert_eq!(seen(Value::Null, -1), Ok(()), "seen before it was read");
+        let why = seen(Value::Null, 1).unwrap_err();
+        assert!(
+            why.starts_with(
+                "the syncPolicy of argocd/like was {\"automated\":{\"prune\":true}} and is none now"
+            ),
+            "{why}"
+        );
     }
 }

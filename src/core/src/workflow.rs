@@ -722,7 +722,7 @@ pub(crate) fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
     for gate in run.gates_after(key) {
         match run.gates.get(&gate) {
             Some(Gate::Manual(manual)) => {
-                if !app.attested.contains_key(&gate) && asked.is_none() {
+                if run.gate_settled(key, &gate).is_none() && asked.is_none() {
                     asked = Some(Next::Attest {
                         gate,
                         asks: manual.manual.clone(),

@@ -9,7 +9,7 @@ use crate::{
     decision::{CellKey, Take},
     event::Effect,
     object::identity::AppKey,
-    run::{GateRun, Run, Sync},
+    run::{Run, Sync},
 };
 
 /// What the plan says otherwise than the journal, each by name; empty: the walk can go on with it.
@@ -113,7 +113,7 @@ fn of_syncs(run: &Run, plan: &Plan) -> Vec<String> {
                      not pass may ask another one under its name, and glass can be broken for it"
                 ));
             } else if run.gates.get(&gate) != after.gates.get(&gate)
-                && let Some(settled) = settled(run, key, &gate)
+                && let Some(settled) = run.gate_settled(key, &gate)
                 && seen.insert(gate.clone())
             {
                 found.push(format!(
@@ -137,21 +137,6 @@ fn of_syncs(run: &Run, plan: &Plan) -> Vec<String> {
         }
     }
     found
-}
-
-/// How a gate after a sync that was made is settled, and so is not asked again.
-fn settled(run: &Run, key: &AppKey, gate: &str) -> Option<&'static str> {
-    let app = run.apps.get(key)?;
-    let passed = |state: &GateRun| state.passed.is_some();
-    if app.gates.get(gate).is_some_and(passed) {
-        Some("it passed")
-    } else if app.attested.contains_key(gate) {
-        Some("it was attested")
-    } else if run.glass_for(key, gate).is_some() {
-        Some("glass was broken for it")
-    } else {
-        None
-    }
 }
 
 /// What was pushed stays pushed; where it waits for a merge, that is the way on.

@@ -250,11 +250,18 @@ impl Run {
                 }
             }
             Event::OrderSet { order, .. } => self.order.clone_from(order),
-            Event::GateAdded { gate, spec, .. } => {
+            Event::GateAdded { gate, spec, by } => {
                 let before = self.gates.insert(gate.clone(), spec.clone());
-                self.removed_gates.remove(gate);
-                if before.is_some_and(|before| before != *spec) {
+                let away = self.removed_gates.remove(gate).map(|away| away.spec);
+                if before.as_ref().is_some_and(|before| before != spec) {
                     self.forget_samples(gate);
+                }
+                let other = before.or(away).filter(|before| before != spec);
+                let first = self.mended_gates.remove(gate).map(|mended| mended.was);
+                if let Some(was) = first.or(other).filter(|was| was != spec) {
+                    let by = by.clone();
+                    self.mended_gates
+                        .insert(gate.clone(), MendedGate { was, by });
                 }
             }
             Event::GateRemoved { gate, why, by } => {

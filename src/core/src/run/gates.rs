@@ -1,6 +1,7 @@
 //! The gates after each sync: what was sampled of them, for how long, and what is still to pass.
 
 use super::*;
+use crate::{plan::MeasuredGate, text};
 
 /// The samples of one gate after one sync.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -145,6 +146,58 @@ impl Run {
         gates
     }
 
+    /// The Application whose sync was made, is followed by this gate, and has no glass broken for it: it has to answer there.
+    pub fn gate_follows(&self, gate: &str) -> Option<&AppKey> {
+        let made = self.walking().find(|(key, app)| {
+            !matches!(app.sync, Sync::Not)
+                && app.freeze != Freeze::Thawed
+                && self.gates_after(key).iter().any(|name| name == gate)
+                && self.glass_for(key, gate).is_none()
+        });
+        made.map(|(key, _)| key)
+    }
+
+    /// How a gate after a sync that was made is settled, and so is not asked again.
+    pub fn gate_settled(&self, key: &AppKey, gate: &str) -> Option<&'static str> {
+        let app = self.apps.get(key)?;
+        let passed = |state: &GateRun| state.passed.is_some();
+        if app.gates.get(gate).is_some_and(passed) {
+            Some("it passed")
+        } else if app.attested.contains_key(gate) {
+            Some("it was attested")
+        } else if self.glass_for(key, gate).is_some() {
+            Some("glass was broken for it")
+        } else {
+            None
+        }
+    }
+
+    /// What was taken away of the gates or asks something else by now, in words, where a plan or a person had named it.
+    pub fn gates_changed(&self) -> Vec<String> {
+        let away = self.removed_gates.iter().map(|(name, away)| {
+            format!(
+                "gate {name} was taken away by {}: nothing waits for it ({})",
+                away.by, away.why
+            )
+        });
+        let mended = self.mended_gates.iter().filter_map(|(name, mended)| {
+            let asks = |gate: &Gate| match gate {
+                Gate::Measured(MeasuredGate {
+                    hold: Some(hold), ..
+                }) => {
+                    format!("{} for {hold}", gate.asks())
+                }
+                _ => gate.asks(),
+            };
+            let (is, was) = (asks(self.gates.get(name)?), asks(&mended.was));
+            Some(format!(
+                "gate {name} asks something else since {} changed it: {is}; it was: {was}",
+                mended.by
+            ))
+        });
+        away.chain(mended).map(|said| text::line(&said)).collect()
+    }
+
     /// The Applications after whose sync a person is asked for this gate now: synced as shown, every measured gate settled,
     /// and nobody has said yet what they saw.
     pub fn to_attest(&self, gate: &str) -> Vec<AppKey> {
@@ -152,7 +205,8 @@ impl Run {
             self.gates_after(key).iter().any(|name| name == gate)
                 && self.gate_to_pass(key).is_none()
                 && self.apps.get(*key).is_some_and(|app| {
-                    matches!(app.sync, Sync::Verified { .. }) && !app.attested.contains_key(gate)
+                    matches!(app.sync, Sync::Verified { .. })
+                        && self.gate_settled(key, gate).is_none()
                 })
         };
         self.scope.iter().filter(asked).cloned().collect()

@@ -464,7 +464,7 @@ impl<'a> Builder<'a> {
                 ..
             } => sync.gates.push(Gate {
                 name: say(name),
-                what: words::gate(spec),
+                what: say(&spec.asks()),
                 hold: *hold,
                 every: *every,
                 within: *within,
@@ -528,7 +528,7 @@ impl<'a> Builder<'a> {
                     };
                     sync.gates.push(Gate {
                         name: say(&name),
-                        what: words::gate(spec),
+                        what: say(&spec.asks()),
                         outcome,
                         ..Gate::default()
                     });

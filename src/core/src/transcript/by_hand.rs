@@ -140,7 +140,7 @@ impl<'a> Script<'a> {
             Event::GatePassed { application, gate } => self.gate(application, gate),
             Event::Attested { gate, .. } => {
                 if let Some(spec) = self.run.gates.get(gate) {
-                    self.stop(&format!("{gate}: {}", words::gate(spec)));
+                    self.stop(&format!("{gate}: {}", say(&spec.asks())));
                 }
             }
             _ => {}
@@ -390,7 +390,7 @@ impl<'a> Script<'a> {
             } else {
                 String::new()
             };
-            let what = words::gate(spec);
+            let what = say(&spec.asks());
             let after = &key.name;
             self.stop(&format!("{gate} after {after}: {what}{long}{shortened}"));
         }

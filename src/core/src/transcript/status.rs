@@ -4,7 +4,6 @@ use super::{quote::say, timeline::verdict, words::between};
 use crate::{
     now::Now,
     object::identity::AppKey,
-    plan::Gate,
     run::{AppRun, Freeze, GateRun, Run, Sync},
     span::Span,
     workflow::{self, Next, Stage},
@@ -49,6 +48,10 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
             open => format!("{open} open"),
         });
         parts.extend(gate(run).or_else(|| somebody(run)));
+        if !run.removed_gates.is_empty() {
+            let away: Vec<_> = run.removed_gates.keys().map(|name| say(name)).collect();
+            parts.push(format!("gate taken away: {}", away.join(", ")));
+        }
     }
     let lost: Vec<_> = run
         .apps
@@ -125,13 +128,7 @@ fn as_journaled(run: &Run, open: usize) -> Stage {
 
 /// Synced as shown, and all its gates settled.
 fn synced(run: &Run, key: &AppKey, app: &AppRun) -> bool {
-    let settled = |name: &String| match run.gates.get(name) {
-        Some(Gate::Manual(_)) => app.attested.contains_key(name),
-        _ => {
-            let passed = app.gates.get(name).is_some_and(|g| g.passed.is_some());
-            passed || run.glass_for(key, name).is_some()
-        }
-    };
+    let settled = |name: &String| run.gate_settled(key, name).is_some();
     matches!(app.sync, Sync::Verified { .. }) && run.gates_after(key).iter().all(settled)
 }
 

@@ -6,7 +6,7 @@ use crate::{
     event::{Changed, Effect, Mechanism, Outcome, Prediction},
     gate::Sample,
     object::identity::AppKey,
-    plan::{Action, Gate, Target, TargetKind},
+    plan::{Action, Target, TargetKind},
     policy::Policy,
     run::Run,
     span::Span,
@@ -145,41 +145,6 @@ pub(super) fn policy(value: &Value) -> String {
         Value::Object(map) if map.is_empty() => "empty".into(),
         value => side(Some(value)),
     }
-}
-
-pub(super) fn gate(gate: &Gate) -> String {
-    let gate = match gate {
-        Gate::Manual(manual) => return format!("a person looks: {}", say(&manual.manual)),
-        Gate::Measured(gate) => gate,
-    };
-    if let Some(p) = &gate.prometheus {
-        let traffic = match (&p.traffic, p.floor) {
-            (None, _) => String::new(),
-            (Some(traffic), floor) => {
-                format!(", while {} > {}", say(traffic), floor.unwrap_or(0.0))
-            }
-        };
-        return format!("{} {}{traffic}", say(&p.value), say(&p.is));
-    }
-    if let Some(h) = &gate.http {
-        return format!("{} answers {}", say(&h.url), h.status);
-    }
-    if let Some(c) = &gate.command {
-        return format!("{} ends with 0", say(&c.argv.join(" ")));
-    }
-    if let Some(f) = &gate.field {
-        return say(&format!(
-            "{}/{} in {}: {} is {}",
-            f.kind, f.name, f.namespace, f.field, f.is
-        ));
-    }
-    if let Some(h) = &gate.health {
-        return match &h.application {
-            Some(name) => format!("{} is Healthy", say(name)),
-            None => "Healthy after the operation".into(),
-        };
-    }
-    "no foreign write".into()
 }
 
 pub(super) fn effect(run: &Run, effect: &Effect) -> String {

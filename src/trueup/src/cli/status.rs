@@ -239,6 +239,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "gatesNotGreen": red,
             "noSymptomGate": run.no_symptom_gate(),
             "gatesInDoubt": run.doubts(),
+            "gatesChanged": run.gates_changed(),
             "actedAgainstPlan": acted.as_ref().map(|(said, undo)| json!({"what": said, "command": undo})),
             "owed": owed,
             "stopped": stopped,
@@ -265,7 +266,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     if let Some(said) = run.no_symptom_gate() {
         let _ = writeln!(out, "{said}");
     }
-    for said in run.doubts() {
+    for said in run.doubts().into_iter().chain(run.gates_changed()) {
         let _ = writeln!(out, "{said}");
     }
     let rows: Vec<Vec<String>> = run

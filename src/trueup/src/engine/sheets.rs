@@ -344,6 +344,7 @@ impl Engine {
             sheet.warnings.extend(now.copies_apart(&run));
         }
         sheet.warnings.extend(run.undone_by_push(proposal));
+        sheet.warnings.extend(run.gates_changed());
         sheet.warnings.extend(run.doubts());
         if proposal.branch != proposal.tracked {
             let now = self.seen().map(|(_, now)| now);
@@ -432,6 +433,7 @@ impl Engine {
             )));
         }
         sheet.warnings.extend(run.undone_by_sync(key));
+        sheet.warnings.extend(run.gates_changed());
         let lost = now.lost_by(&prediction);
         sheet
             .warnings
@@ -532,6 +534,7 @@ impl Engine {
                 glass.what, glass.by, glass.reason
             ))
         }));
+        sheet.warnings.extend(run.gates_changed());
         if any_on {
             let synced = "each whose auto-sync goes on is Synced when its turn comes, so that auto-sync has nothing to do";
             sheet.assumes.insert(0, synced.into());

@@ -647,7 +647,7 @@ fn nearest(live: &Value, field: &FieldPath) -> String {
 }
 
 /// The field that an action sets, and to what.
-fn target_of(
+pub(super) fn target_of(
     object: &ObjectRef,
     action: &Action,
     now: jiff::Timestamp,

@@ -167,7 +167,10 @@ pub enum Ask {
         field: String,
         value: String,
     },
-    MetricGate,
+    MetricGate {
+        /// The gate that it changes.
+        of: Option<String>,
+    },
     ManualGate,
 }
 

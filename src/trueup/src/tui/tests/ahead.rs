@@ -3,7 +3,10 @@
 use super::*;
 use crate::tui::{keymap, model::hold::SETTLE};
 use jiff::SignedDuration;
-use trueup_core::event::{Event, Record};
+use trueup_core::{
+    event::{Event, Record},
+    plan::Gate,
+};
 
 fn later(model: &mut Model, by: SignedDuration) {
     let at = model.time + by;
@@ -346,7 +349,24 @@ fn glass_can_be_broken_for_a_gate_that_is_red_and_still_waited_for() {
         "{}",
         draw(&model)
     );
-    let asked = asked(press(&mut model, &["text:customers wait", "enter"]));
+    // A letter is no reason, and a reason is not enough: who means it types the incident.
+    let sent = press(&mut model, &["text:x", "enter", "text:INC-441", "enter"]);
+    assert_eq!(sent, []);
+    assert!(
+        draw(&model).contains("! reason: say why"),
+        "{}",
+        draw(&model)
+    );
+    press(&mut model, &["backtab", "ctrl-u", "text:customers wait"]);
+    let sent = press(&mut model, &["enter", "ctrl-u", "text:INC", "enter"]);
+    assert_eq!(sent, []);
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("incident: type INC-441 to go ahead"),
+        "{drawn}"
+    );
+    press(&mut model, &["ctrl-u"]);
+    let asked = asked(press(&mut model, &["text:INC-441", "enter"]));
     assert!(
         matches!(&asked[..], [Command::BreakGlass { what, .. }] if *what == gate),
         "{asked:?}"
@@ -354,16 +374,51 @@ fn glass_can_be_broken_for_a_gate_that_is_red_and_still_waited_for() {
 }
 
 #[test]
-fn a_gate_is_taken_away_with_a_reason_where_gates_are_added() {
+fn a_gate_after_a_sync_that_was_made_is_not_taken_away_but_changed() {
     let mut model = fixture::model(Point::Gate, (140, 45));
-    press(&mut model, &["a", "down", "down"]);
+    press(&mut model, &["a"]);
     let drawn = draw(&model);
-    assert!(drawn.contains("take away no-401"), "{drawn}");
-    assert_eq!(
-        press(&mut model, &["enter", "enter"]),
-        [],
-        "not without a reason"
+    assert!(
+        drawn.contains("take away no-401 (gate no-401 follows the sync of"),
+        "{drawn}"
     );
+    // Filled in with what it asks; what the form does not ask stays.
+    press(&mut model, &["down", "down"]);
+    assert!(draw(&model).contains("▸ change no-401"), "{}", draw(&model));
+    let before = model.run().gates["no-401"].clone();
+    let (Gate::Measured(mut wanted), keys) = (before, ["enter"; 8]) else {
+        panic!("it is measured");
+    };
+    wanted.every = wanted.every.or(Some("5s".parse().unwrap()));
+    let commands = asked(press(&mut model, &keys));
+    assert_eq!(
+        commands,
+        [Command::AddGate {
+            name: "no-401".into(),
+            spec: Gate::Measured(wanted.clone())
+        }]
+    );
+    // Whoever comes later sees that it asks something else.
+    wanted.hold = Some("1s".parse().unwrap());
+    let (gate, spec, by) = ("no-401".to_owned(), Gate::Measured(wanted), "jo".to_owned());
+    happens(&mut model, Event::GateAdded { gate, spec, by });
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("gate no-401 asks something else since jo changed it"),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn a_gate_is_taken_away_with_a_reason_where_gates_are_added() {
+    let mut model = fixture::model(Point::Canary, (140, 45));
+    press(&mut model, &["a", "down", "down", "down"]);
+    let drawn = draw(&model);
+    assert!(drawn.contains("▸ take away no-401"), "{drawn}");
+    for keys in [["enter", "enter"], ["text:x", "enter"]] {
+        assert_eq!(press(&mut model, &keys), [], "not without a reason");
+    }
+    press(&mut model, &["ctrl-u"]);
     let commands = asked(press(&mut model, &["text:it counts probes", "enter"]));
     assert_eq!(
         commands,
@@ -378,6 +433,13 @@ fn a_gate_is_taken_away_with_a_reason_where_gates_are_added() {
         "jo".to_owned(),
     );
     happens(&mut model, Event::GateRemoved { gate, why, by });
+    let drawn = draw(&model);
+    for said in [
+        "1 gate away",
+        "gate no-401 was taken away by jo: nothing waits for it (it counts probes)",
+    ] {
+        assert!(drawn.contains(said), "{said}\n{drawn}");
+    }
     press(&mut model, &["a"]);
     let drawn = draw(&model);
     assert!(drawn.contains("put back no-401"), "{drawn}");

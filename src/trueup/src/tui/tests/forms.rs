@@ -315,3 +315,47 @@ fn what_stands_in_a_value_is_replaced_by_a_key_and_edited_after_an_arrow() {
     press(&mut model, &["esc", "e", "backspace"]);
     assert_eq!(value(&model), "");
 }
+
+/// What a form says of its target, and fills in for it, goes with the target.
+#[test]
+fn a_live_action_on_another_application_is_told_what_stands_there() {
+    let mut model = fixture::model(Point::Decide, (140, 45));
+    press(&mut model, &["j", "x", "enter"]);
+    let told = |model: &Model| {
+        let Some(Dialog::Prompt(prompt)) = model.dialogs.last() else {
+            panic!("no form: {:?}", model.dialogs);
+        };
+        let notes: Vec<&str> = prompt.notes.iter().map(|(_, note)| note.as_str()).collect();
+        (prompt.get("application"), notes.join(" | "))
+    };
+    let (first, said) = told(&model);
+    assert!(said.contains("live now: "), "{said}");
+    let Some(Dialog::Prompt(prompt)) = model.dialogs.last() else {
+        panic!("no form");
+    };
+    let (object, field) = (prompt.get("object"), prompt.get("field"));
+    let (other, live) = model
+        .now()
+        .cells
+        .iter()
+        .find(|(key, _)| {
+            key.application.to_string() != first
+                && format!("{}/{}", key.object.kind, key.object.name) == object
+                && key.field.to_string() == field
+        })
+        .map(|(key, cell)| (key.application.to_string(), cell.sides.live.clone()))
+        .expect("a copy");
+    let Some(Dialog::Prompt(prompt)) = model.dialogs.last_mut() else {
+        panic!("no form");
+    };
+    prompt.at = 0;
+    press(&mut model, &["ctrl-u", "text:none"]);
+    assert!(!told(&model).1.contains("live now: "), "{:?}", told(&model));
+    press(&mut model, &["ctrl-u", &format!("text:{other}")]);
+    let live = live
+        .as_ref()
+        .map_or("(absent)".to_owned(), trueup_core::text::value);
+    let (application, said) = told(&model);
+    assert_eq!(application, other);
+    assert!(said.contains(&format!("live now: {live} · ")), "{said}");
+}

@@ -11,7 +11,11 @@ use super::super::{
 };
 use super::ask;
 use trueup_core::{
-    decision::CellKey, now::CellNow, object::identity::AppKey, plan::Action, sheet::Command,
+    decision::CellKey,
+    now::{CellNow, Now},
+    object::identity::AppKey,
+    plan::Action,
+    sheet::Command,
 };
 
 /// `x`: which kind of live action.
@@ -146,15 +150,42 @@ pub fn form(
         Role::Dim,
         "object: KIND/NAME, as in Deployment/payment; the sheet comes next",
     );
-    match stands(model, application, object, field) {
+    match stands(model.now(), application, object, field) {
         Some(stands) => form.note(Role::Text, stands),
         None => form,
     }
 }
 
+/// After an edit: what the form says of a target, and fills in for it, is for the target that is typed now.
+pub fn target_moved(now: &Now, prompt: &mut Prompt) {
+    let Ask::Act {
+        application,
+        object,
+        field,
+        value,
+        ..
+    } = &prompt.ask
+    else {
+        return;
+    };
+    let typed = ["application", "object", "field"].map(|label| prompt.get(label));
+    let another = typed != [application, object, field].map(|text| text.trim().to_owned());
+    let filled_in = another && !value.is_empty() && prompt.get("value") == *value;
+    let [application, object, field] = typed;
+    // The first note is about the form.
+    prompt.notes.truncate(1);
+    let stands = stands(now, &application, &object, &field);
+    prompt
+        .notes
+        .extend(stands.map(|stands| (Role::Text, stands)));
+    if filled_in && let Some(field) = prompt.fields.iter_mut().find(|f| f.label == "value") {
+        *field = Field::value("value", "");
+    }
+}
+
 /// What stands in the field that a form begins with.
-fn stands(model: &Model, application: &str, object: &str, field: &str) -> Option<String> {
-    let (_, cell) = find(model, application, object, field)?;
+fn stands(now: &Now, application: &str, object: &str, field: &str) -> Option<String> {
+    let (_, cell) = find(now, application, object, field)?;
     let words = |side: &Option<serde_json::Value>| {
         side.as_ref()
             .map_or_else(|| "(absent)".to_owned(), trueup_core::text::value)
@@ -167,12 +198,12 @@ fn stands(model: &Model, application: &str, object: &str, field: &str) -> Option
 }
 
 fn find<'a>(
-    model: &'a Model,
+    now: &'a Now,
     application: &str,
     object: &str,
     field: &str,
 ) -> Option<(&'a CellKey, &'a CellNow)> {
-    model.now().cells.iter().find(|(key, _)| {
+    now.cells.iter().find(|(key, _)| {
         (key.application.to_string() == application || key.application.name == application)
             && format!("{}/{}", key.object.kind, key.object.name) == object
             && key.field.to_string() == field
@@ -190,8 +221,8 @@ pub fn submit(model: &mut Model, kind: ActKind, prompt: &Prompt) -> Result<Vec<E
     let field = prompt.get("field");
     let action = match kind {
         ActKind::Patch => {
-            let cell =
-                find(model, &application.to_string(), &object, &field).map(|(key, _)| key.clone());
+            let cell = find(model.now(), &application.to_string(), &object, &field)
+                .map(|(key, _)| key.clone());
             let text = prompt.get("value");
             let value = match cell {
                 Some(cell) => super::decide::typed_value(model, &[cell], &text),

@@ -97,6 +97,7 @@ fn text_taken(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect
             Some(Vec::new())
         }
         Dialog::Prompt(prompt) => {
+            let world = &model.world;
             let many = prompt.fields.get(prompt.at).is_some_and(|f| f.many_lines);
             let editing = match name {
                 "enter" | "up" | "down" => many,
@@ -118,6 +119,7 @@ fn text_taken(model: &mut Model, key: KeyEvent, name: &str) -> Option<Vec<Effect
                     field.text.input(key);
                 }
             }
+            super::act::target_moved(&world.now, prompt);
             Some(Vec::new())
         }
         Dialog::Choose(choose) => {

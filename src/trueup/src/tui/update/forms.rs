@@ -10,7 +10,7 @@ use super::super::{
 use super::{act, ask, decide};
 use trueup_core::{
     decision::{How, Later, Take},
-    plan::{Gate, ManualGate, MeasuredGate, PrometheusGate, Target},
+    plan::{Gate, ManualGate, Target},
     sheet::Command,
     until::{self, BadUntil},
 };
@@ -122,19 +122,29 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
         }
         Ask::Glass {
             application, what, ..
-        } => Command::BreakGlass {
-            application: application.clone(),
-            what: what.clone(),
-            reason: get("reason"),
-        },
+        } => {
+            says_why(&get("reason"))?;
+            let id = model.run().id();
+            if get(INCIDENT) != id {
+                return Err(format!("{INCIDENT}: type {id} to go ahead, or esc"));
+            }
+            Command::BreakGlass {
+                application: application.clone(),
+                what: what.clone(),
+                reason: get("reason"),
+            }
+        }
         Ask::Review { what } => Command::ReviewGlass {
             what: what.clone(),
             found: get("found"),
         },
-        Ask::RemoveGate { name } => Command::RemoveGate {
-            name: name.clone(),
-            reason: get("reason"),
-        },
+        Ask::RemoveGate { name } => {
+            says_why(&get("reason"))?;
+            Command::RemoveGate {
+                name: name.clone(),
+                reason: get("reason"),
+            }
+        }
         Ask::Park { application } => Command::Park {
             application: application.clone(),
             owner: get("owner"),
@@ -159,10 +169,13 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
                 manual: get("what to look at"),
             }),
         },
-        Ask::MetricGate => metric_gate(prompt)?,
+        Ask::MetricGate { of } => super::gates::filled_in(model, of.as_deref(), prompt)?,
     };
     Ok(ask(command))
 }
+
+/// The field of a form that takes the name of the incident: nobody types that by mistake.
+pub const INCIDENT: &str = "incident";
 
 /// Whether it could be a reason, and not keys that were pressed for the screen behind the form.
 fn says_why(reason: &str) -> Result<(), String> {
@@ -192,40 +205,6 @@ fn attestation(who: &str, saw: &str) -> Result<(), String> {
         );
     }
     Ok(())
-}
-
-fn metric_gate(prompt: &Prompt) -> Result<Command, String> {
-    let get = |label: &str| prompt.get(label);
-    let some = |text: String| (!text.is_empty()).then_some(text);
-    get("is")
-        .parse::<trueup_core::gate::Comparison>()
-        .map_err(|e| e.to_string())?;
-    let span = |label: &str| -> Result<trueup_core::span::Span, String> {
-        get(label).parse().map_err(|e| format!("{label}: {e}"))
-    };
-    let floor = match some(get("floor")) {
-        None => None,
-        Some(text) => Some(
-            text.parse::<f64>()
-                .ok()
-                .filter(|n| n.is_finite())
-                .ok_or("floor: write a number")?,
-        ),
-    };
-    Ok(Command::AddGate {
-        name: get("name"),
-        spec: Gate::Measured(MeasuredGate {
-            prometheus: Some(PrometheusGate {
-                value: get("value query"),
-                is: get("is"),
-                traffic: some(get("traffic query")),
-                floor,
-            }),
-            hold: Some(span("for")?),
-            every: Some(span("every")?),
-            ..MeasuredGate::default()
-        }),
-    })
 }
 
 /// A date or a time that is still to come, as it is kept.

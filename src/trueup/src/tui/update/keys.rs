@@ -66,7 +66,7 @@ pub fn perform(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
         Cmd::Attest => next::attest(model),
         Cmd::Glass => next::break_glass(model),
         Cmd::DecideThis => next::decide_this(model),
-        Cmd::AddGate => offers::gate(model),
+        Cmd::AddGate => super::gates::offer(model),
         Cmd::ReviewGlass => offers::review(model),
         Cmd::Pick(n) => return decide::pick(model, usize::from(n)),
         Cmd::Value | Cmd::Ignore | Cmd::Later | Cmd::Remove => return decide::other(model, cmd),

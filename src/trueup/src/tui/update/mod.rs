@@ -6,6 +6,7 @@ mod decide;
 mod dialogs;
 mod engine;
 mod forms;
+mod gates;
 pub(super) mod implied;
 mod keys;
 mod next;

@@ -207,6 +207,15 @@ pub fn glass_to_break(model: &Model) -> Result<(Option<AppKey>, String, String),
             None => Err(format!("gate {gate} was not sampled yet")),
         };
     }
+    if let Next::Attest {
+        application,
+        gate,
+        asks,
+    } = &model.world.next
+    {
+        let why = format!("gate {gate} after {application} waits for somebody who looks: {asks}");
+        return Ok((Some(application.clone()), gate.clone(), why));
+    }
     let Next::Stopped {
         application,
         reason,
@@ -253,12 +262,18 @@ pub fn break_glass(model: &mut Model) {
                     why: why.clone(),
                 },
                 format!("break glass: {what}"),
-                vec![Field::new("reason", "")],
+                vec![
+                    Field::new("reason", ""),
+                    Field::new(super::forms::INCIDENT, ""),
+                ],
             )
             .note(Role::Bad, why)
             .note(
                 Role::Warn,
-                "your name and the reason are journaled; a comparison afterwards is owed before the incident closes",
+                format!(
+                    "your name and the reason are journaled; a comparison afterwards is owed before the incident closes; type {} to go ahead",
+                    model.run().id()
+                ),
             ),
         ),
         Err(why) => model.toast(ToastKind::Refused, why),
@@ -328,13 +343,7 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
             Pick::Ask(Command::Look),
         ),
     }];
-    if let Some(name) = wrong.filter(|name| model.run().gates.contains_key(name)) {
-        choices.push(Choice::new(
-            format!("take away {name}"),
-            "with a reason, where the gate itself is wrong",
-            Pick::Prompt(Ask::RemoveGate { name }),
-        ));
-    }
+    choices.extend(wrong.and_then(|name| super::gates::change(model, &name)));
     choices.push(
         Choice::new(
             "decide this field",

@@ -18,7 +18,7 @@ use trueup_core::{
     text,
 };
 
-fn offer(model: &mut Model, choose: Choose) {
+pub(super) fn offer(model: &mut Model, choose: Choose) {
     model.dialogs.push(Dialog::Choose(choose));
 }
 
@@ -598,43 +598,6 @@ pub fn review(model: &mut Model) {
     );
 }
 
-pub fn gate(model: &mut Model) {
-    let mut choices = vec![
-        Choice::new(
-            "a metric",
-            "value, comparison, traffic with a floor, time to stay green",
-            Pick::Prompt(Ask::MetricGate),
-        ),
-        Choice::new(
-            "a manual look",
-            "who looked, what they saw",
-            Pick::Prompt(Ask::ManualGate),
-        ),
-    ];
-    for name in model.run().gates.keys() {
-        choices.push(Choice::new(
-            format!("take away {name}"),
-            "with a reason, in the transcript; what was sampled of it stays there",
-            Pick::Prompt(Ask::RemoveGate { name: name.clone() }),
-        ));
-    }
-    for (name, away) in &model.run().removed_gates {
-        choices.push(Choice::new(
-            format!("put back {name}"),
-            format!("taken away by {}: {}", away.by, away.why),
-            Pick::Ask(Command::AddGate {
-                name: name.clone(),
-                spec: away.spec.clone(),
-            }),
-        ));
-    }
-    let list = Choose::new("add a gate, or take one away", choices).note(
-        Role::Dim,
-        "a gate added under a name that is there takes its place, and begins anew",
-    );
-    offer(model, list);
-}
-
 /// The form of a prompt that a choice opens.
 pub fn form(model: &Model, ask: Ask) -> Prompt {
     match ask.clone() {
@@ -685,20 +648,7 @@ pub fn form(model: &Model, ask: Ask) -> Prompt {
             Role::Warn,
             "nothing waits for it any more; your name and the reason stand in the transcript",
         ),
-        Ask::MetricGate => Prompt::new(
-            ask,
-            "a metric gate",
-            vec![
-                Field::new("name", ""),
-                Field::new("value query", ""),
-                Field::new("is", "== 0"),
-                Field::new("traffic query", "").optional(),
-                Field::new("floor", "").optional(),
-                Field::new("for", "10m"),
-                Field::new("every", "5s"),
-            ],
-        )
-        .note(Role::Dim, "is: == 0, <= 0.05, <= baseline * 1.1"),
+        Ask::MetricGate { of } => super::gates::form(model, ask, of.as_deref()),
         Ask::ManualGate => Prompt::new(
             ask,
             "a manual gate",

@@ -106,6 +106,9 @@ fn gates_known(model: &Model) -> Doc {
     if let Some(said) = model.run().no_symptom_gate() {
         doc.indented(2, Role::Warn, format!("! {said}"));
     }
+    for said in model.run().gates_changed() {
+        doc.indented(2, Role::Warn, format!("! {said}"));
+    }
     let unasked = model.run().synced_unasked();
     let unnamed = model.run().gates_in_no_step();
     for said in model
@@ -247,6 +250,9 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
     }
     for name in gates {
         gate(model, app, &name, cells, &mut doc);
+    }
+    for said in model.run().gates_changed() {
+        doc.indented(2, Role::Warn, format!("! {said}"));
     }
     doc
 }

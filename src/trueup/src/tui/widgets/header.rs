@@ -52,6 +52,7 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         (Role::Warn, model.derived.frozen, "frozen"),
         (Role::Warn, given_back, "thawed"),
         (Role::Warn, elsewhere, "held elsewhere"),
+        (Role::Warn, run.removed_gates.len(), "gate away"),
         (Role::Warn, model.derived.owed.len(), "owed"),
         (Role::Warn, model.derived.undecided_questions, undecided),
     ]
