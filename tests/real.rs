@@ -503,10 +503,22 @@ fn another_person_is_at_work() {
             let head = real.lab.git(&["rev-parse", "main"]);
             let info = json!([{"name": "number", "value": syncs.to_string()}]);
             let operation = json!({"initiatedBy": {"username": "ann"}, "info": info, "sync": {"revision": head}});
+            let newest = |seen: &Value, of: fn(&Value) -> bool| {
+                let history = seen["status"]["history"].as_array().into_iter().flatten();
+                history
+                    .filter(|sync| of(sync))
+                    .filter_map(|sync| sync["id"].as_u64())
+                    .max()
+            };
+            // One that runs would swallow hers, and one that auto-sync starts behind it takes the place of its state.
+            let idle = real.until("profile-service", "a moment without a sync", |seen| {
+                seen["operation"].is_null()
+                    && seen["status"]["operationState"]["phase"] != "Running"
+            });
+            let before = newest(&idle, |_| true);
             real.patch("profile-service", &json!({"operation": operation}));
             real.until("profile-service", "the end of ann's sync", |seen| {
-                let state = &seen["status"]["operationState"];
-                state["operation"]["info"] == info && state["phase"] == "Succeeded"
+                newest(seen, |sync| sync["initiatedBy"]["username"] == "ann") > before
             });
         } else {
             let on = json!({"prune": true, "selfHeal": true, "enabled": null});

@@ -21,7 +21,7 @@ use super::{
     steps::{application, sync},
     trouble::Trouble,
 };
-use crate::ports::Repos;
+use crate::ports::{Repo, Repos};
 
 impl Engine {
     /// Compares a look with what the journal knows and records what is not ours.
@@ -116,6 +116,17 @@ async fn pushed_since(repos: &dyn Repos, run: &Run, repository: &str, now: &Now)
     let parent = run.proposal.iter().filter(|p| p.repository == repository);
     let since = landed.or(parent.map(|p| &p.parent).next())?;
     let repo = repos.open(repository).await.ok()?;
+    pushed_between(repo.as_ref(), since, head).await
+}
+
+/// The same where the branch was just seen to have moved: what came is fetched first.
+pub async fn pushed_just_now(repo: &dyn Repo, since: &Commit, head: &Commit) -> Option<String> {
+    repo.fetch().await.ok()?;
+    pushed_between(repo, since, head).await
+}
+
+/// The commits from one to another one, with their authors; none where the repository does not tell.
+async fn pushed_between(repo: &dyn Repo, since: &Commit, head: &Commit) -> Option<String> {
     let log = repo
         .log(since.as_str(), head.as_str(), COMMITS + 1)
         .await

@@ -14,6 +14,7 @@ use trueup_core::{
 };
 
 use super::super::{
+    adopt::pushed_just_now,
     state::{Engine, Write},
     trouble::Trouble,
 };
@@ -67,17 +68,20 @@ impl Engine {
                     self.look().await?;
                     return Ok(());
                 }
-                self.moved(&proposal, &head.sha)?;
+                let head = Commit(head.sha);
+                let by = pushed_just_now(repo.as_ref(), &proposal.parent, &head).await;
+                self.moved(&proposal, &head, by.as_deref())?;
                 self.look().await?;
                 return Err(Refusal::new(
                     2,
-                    format!(
-                        "branch {} moved meanwhile: it was at {} and is at {}",
-                        text::line(&proposal.tracked),
+                    text::line(&format!(
+                        "nothing was pushed: branch {} moved meanwhile, from {} to {}{}",
+                        proposal.tracked,
                         proposal.parent.short(),
-                        Commit(head.sha).short()
-                    ),
-                    "nothing was pushed; the commit is built and proven anew on what is there",
+                        head.short(),
+                        by.map_or_else(String::new, |by| format!(" (by {by})"))
+                    )),
+                    "the commit is built and proven anew on what is there",
                 )
                 .into());
             }
@@ -175,16 +179,16 @@ impl Engine {
         }
     }
 
-    fn moved(&self, proposal: &Proposal, head: &str) -> Result<(), Trouble> {
+    fn moved(&self, proposal: &Proposal, head: &Commit, by: Option<&str>) -> Result<(), Trouble> {
         self.record(Event::Adopted {
             application: None,
             what: format!(
                 "branch {} moved from {} to {}",
                 text::line(&proposal.tracked),
                 proposal.parent.short(),
-                Commit(head.to_owned()).short()
+                head.short()
             ),
-            who: "somebody who pushed".into(),
+            who: by.unwrap_or("somebody who pushed").to_owned(),
             cell: None,
             sides: None,
         })?;

@@ -19,7 +19,7 @@ use trueup_core::{
     workflow::Next,
 };
 
-use super::super::{read, state::Engine, trouble::Trouble};
+use super::super::{adopt::pushed_just_now, read, state::Engine, trouble::Trouble};
 use super::application;
 use super::snapshot;
 
@@ -282,27 +282,30 @@ impl Engine {
         if head.sha == revision.as_str() {
             return Ok(());
         }
+        let head = Commit(head.sha);
+        let by = pushed_just_now(repo.as_ref(), revision, &head).await;
         self.record(Event::Adopted {
             application: Some(key.clone()),
             what: format!(
                 "branch {} moved from {} to {}",
                 text::line(&app.branch),
                 revision.short(),
-                Commit(head.sha.clone()).short()
+                head.short()
             ),
-            who: "somebody who pushed".into(),
+            who: by.clone().unwrap_or("somebody who pushed".into()),
             cell: None,
             sides: None,
         })?;
         self.look().await?;
         Err(Refusal::new(
             2,
-            format!(
-                "branch {} moved meanwhile: it was at {} and is at {}",
-                text::line(&app.branch),
+            text::line(&format!(
+                "nothing was synced: branch {} moved meanwhile, from {} to {}{}",
+                app.branch,
                 revision.short(),
-                Commit(head.sha).short()
-            ),
+                head.short(),
+                by.map_or_else(String::new, |by| format!(" (by {by})"))
+            )),
             "what was pushed is read now; only the decisions that it touches are open again",
         )
         .into())

@@ -366,3 +366,28 @@ fn the_end_of_a_token_that_came_in_pieces_is_no_wrong_token() {
         1
     );
 }
+
+/// That it was confirmed is not said any more of what was refused then.
+#[test]
+fn what_was_refused_is_not_called_confirmed() {
+    let mut model = fixture::model(Point::Canary, (140, 45));
+    let shown = sheet(&model, Confirm::Button);
+    fixture::tell(&mut model, Update::Sheet(Box::new(shown)));
+    model.settles_at = None;
+    press(&mut model, &["tab", "enter"]);
+    assert!(draw(&model).contains("confirmed: "), "{}", draw(&model));
+    fixture::tell(
+        &mut model,
+        Update::Refused(Refusal::new(
+            2,
+            "nothing was pushed: branch main moved meanwhile",
+            "it is built anew",
+        )),
+    );
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("refused: rule 2: nothing was pushed"),
+        "{drawn}"
+    );
+    assert!(!drawn.contains("confirmed: "), "{drawn}");
+}

@@ -21,6 +21,9 @@ use trueup_core::{
     sheet::{Command, Confirm},
 };
 
+/// What is said of a sheet that was confirmed, until it is refused.
+pub const CONFIRMED: &str = "confirmed: ";
+
 /// What is said to whoever goes on with a sheet that is over.
 const OVERTAKEN: &str = "nothing was done: esc, and look at what is there now";
 
@@ -353,7 +356,7 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
     let id = sheet.id.clone();
     let title = sheet.title.clone();
     model.dialogs.pop();
-    model.toast(ToastKind::Said, format!("confirmed: {title}"));
+    model.toast(ToastKind::Said, format!("{CONFIRMED}{title}"));
     vec![Effect::Send(Request::Confirm { sheet: id, typed })]
 }
 

@@ -9,7 +9,7 @@ use super::super::{
     theme::Role,
     widgets::{bars, doc::Doc},
 };
-use super::{keys, secret};
+use super::{dialogs::CONFIRMED, keys, secret};
 use crate::engine::handle::{Request, Update};
 use trueup_core::{
     event::{Event, Prediction},
@@ -240,6 +240,10 @@ fn not_taken(model: &mut Model, kind: ToastKind, said: String) {
         Ask::Reason { take, seen, .. } => rules::as_chosen(model.now(), take, seen).is_ok(),
         _ => true,
     });
+    // It was confirmed, and was not done.
+    model
+        .toasts
+        .retain(|toast| !toast.text.starts_with(CONFIRMED));
     match form {
         Some(mut form) => {
             form.wrong = Some(trueup_core::text::line(&said));
