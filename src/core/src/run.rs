@@ -16,7 +16,7 @@ use crate::{
     gate::{Sample, Verdict},
     ids::{Commit, IncidentId, OpId},
     object::identity::AppKey,
-    plan::{Gate, Plan, Target},
+    plan::{Gate, Plan, SyncStep, Target},
     span::Span,
 };
 use jiff::Timestamp;
@@ -540,13 +540,18 @@ impl Run {
         )))
     }
 
+    /// The steps of the plan, where it has some and nobody chose another order.
+    pub fn steps(&self) -> Option<&[SyncStep]> {
+        let steps = self.plan.as_ref().map(|plan| plan.sync.as_slice())?;
+        (self.order.is_empty() && !steps.is_empty()).then_some(steps)
+    }
+
     /// The gates that a plan with steps names in none of them: they follow the last sync.
     pub fn in_no_step(&self) -> Vec<String> {
-        let steps = || self.plan.iter().flat_map(|plan| &plan.sync);
-        if !self.order.is_empty() || steps().next().is_none() {
+        let Some(steps) = self.steps() else {
             return Vec::new();
-        }
-        let named: BTreeSet<&String> = steps().flat_map(|step| &step.then).collect();
+        };
+        let named: BTreeSet<&String> = steps.iter().flat_map(|step| &step.then).collect();
         let unnamed = self.gates.keys().filter(|name| *name != "healthy");
         unnamed
             .filter(|name| !named.contains(name))

@@ -129,18 +129,18 @@ impl GateRun {
 impl Run {
     /// The gates that follow the sync of an Application. Those that no step of a plan names follow the last sync.
     pub fn gates_after(&self, app: &AppKey) -> Vec<String> {
-        let steps = || self.plan.iter().flat_map(|plan| &plan.sync);
-        let planned = steps().find(|step| self.named(&step.application) == Some(app));
+        let mut steps = self.steps().unwrap_or_default().iter();
+        let planned = steps.find(|step| self.named(&step.application) == Some(app));
         let asked = |name: &&String| !self.removed_gates.contains_key(*name);
-        let mut gates = match planned.filter(|_| self.order.is_empty()) {
+        let mut gates = match planned {
             Some(step) => step.then.iter().filter(asked).cloned().collect(),
             None => vec!["healthy".to_owned()],
         };
         if self.sync_order().last() == Some(app) {
             // The gates of the steps of a plan are theirs, and what somebody saw after them is said of them.
-            match self.order.is_empty() && steps().next().is_some() {
-                true => gates.extend(self.in_no_step()),
-                false => gates.extend(self.gates.keys().filter(|name| *name != "healthy").cloned()),
+            match self.steps() {
+                Some(_) => gates.extend(self.in_no_step()),
+                None => gates.extend(self.gates.keys().filter(|name| *name != "healthy").cloned()),
             }
         }
         gates
