@@ -38,7 +38,8 @@ pub(super) fn wanted(wanted: &Wanted) -> String {
     }
 }
 
-pub(super) fn take(take: &Take) -> String {
+/// A choice; the values of secrets are digests.
+pub fn take(take: &Take) -> String {
     match take {
         Take::Git => "Git".into(),
         Take::LastSynced => "last synced".into(),

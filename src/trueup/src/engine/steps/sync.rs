@@ -19,7 +19,7 @@ use trueup_core::{
     workflow::Next,
 };
 
-use super::super::{read, state::Engine, trouble::Trouble};
+use super::super::{foreign, read, state::Engine, trouble::Trouble};
 use super::application;
 use super::snapshot;
 
@@ -282,6 +282,8 @@ impl Engine {
         if head.sha == revision.as_str() {
             return Ok(());
         }
+        let by = foreign::pushed_since(&*repo, revision.as_str(), &head.sha).await;
+        let by = by.unwrap_or_else(|| "somebody who pushed".into());
         self.record(Event::Adopted {
             application: Some(key.clone()),
             what: format!(
@@ -290,19 +292,19 @@ impl Engine {
                 revision.short(),
                 Commit(head.sha.clone()).short()
             ),
-            who: "somebody who pushed".into(),
+            who: by.clone(),
             cell: None,
             sides: None,
         })?;
         self.look().await?;
         Err(Refusal::new(
             2,
-            format!(
-                "branch {} moved meanwhile: it was at {} and is at {}",
-                text::line(&app.branch),
+            text::line(&format!(
+                "branch {} moved meanwhile: it was at {} and is at {} ({by})",
+                app.branch,
                 revision.short(),
                 Commit(head.sha).short()
-            ),
+            )),
             "what was pushed is read now; only the decisions that it touches are open again",
         )
         .into())
