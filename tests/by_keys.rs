@@ -999,13 +999,94 @@ fn an_edit_under_an_open_freeze_sheet_says_what_is_frozen() {
         "auth-service is frozen",
         "profile-service was not tried",
     ] {
-        assert!(shot.has(said), "{said}\n{}", shot.text());
+        let text = shot.text();
+        let flat: Vec<&str> = text.split_whitespace().collect();
+        assert!(flat.join(" ").contains(said), "{said}\n{text}");
     }
     assert_eq!(place.lab.effects().get("freeze like-service"), None);
     // What was written to one is told of that one alone.
     assert!(place.happened(|event| matches!(event,
         Event::Intended { effect: Effect::Freeze { application, .. }, shown, .. }
             if application.name == "auth-service" && shown.len() == 1 && shown[0].starts_with("auth-service: "))));
+    // The journal has what was confirmed, why it was refused, who was behind that, and what had been done by then.
+    let journal = place.journal();
+    let refused = journal.iter().find_map(|line| match &line.record.event {
+        Event::Refused {
+            what,
+            rule: 2,
+            why,
+            after,
+            ..
+        } if what == "freeze 3 applications" => Some((why.clone(), after.clone())),
+        _ => None,
+    });
+    let (why, after) = refused.expect("it was refused");
+    assert!(
+        why.contains("like-service: syncPolicy was null when it was confirmed and is {")
+            && why.contains("its managed fields name kubectl-patch at "),
+        "{why}"
+    );
+    let done = journal.iter().filter(|line| {
+        matches!(&line.record.event,
+            Event::Intended { op, effect: Effect::Freeze { application, .. }, .. }
+                if after.contains(op) && application.name == "auth-service")
+    });
+    assert_eq!((after.len(), done.count()), (1, 1), "{after:?}");
+}
+
+/// Somebody patches a value while the reason for choosing it is being typed: that it was refused stands in the journal, with
+/// what moved and who did it.
+#[test]
+fn a_patch_while_the_reason_is_typed_is_told_with_the_refusal() {
+    let place = Place::new();
+    let mut screen = place.open(WIDE);
+    screen.wait_for("the first frame", |shot| shot.has("Scope"));
+    walk(
+        &mut screen,
+        &Answers { column: "3" },
+        |shot| matches!(shot.over(), Over::Prompt { field, .. } if field == "reason"),
+    );
+    let none = json!({"data": {"JWT_ALGORITHM": "none"}}).to_string();
+    let edit = [
+        "patch",
+        "configmap",
+        "auth-config",
+        "--type",
+        "merge",
+        "-p",
+        &none,
+    ];
+    if !kubectl(&place, &edit) {
+        return;
+    }
+    // The engine has seen it once its look after that is over.
+    std::thread::sleep(Duration::from_secs(3));
+    screen.type_text("it is the truth");
+    screen.wait_text("it is the truth");
+    screen.press("enter");
+    screen.wait_text("nothing is decided");
+    let refused = || {
+        place
+            .journal()
+            .iter()
+            .find_map(|line| match &line.record.event {
+                Event::Refused {
+                    what, rule, why, ..
+                } => Some((what.clone(), *rule, why.clone())),
+                _ => None,
+            })
+    };
+    let (what, rule, why) = refused().expect("it is in the journal");
+    assert_eq!(rule, 0);
+    assert!(
+        what.starts_with("decide ") && what.contains("live"),
+        "{what}"
+    );
+    assert!(
+        why.contains("(.data.JWT_ALGORITHM) moved from RS256 to none while you were choosing, by kubectl-patch"),
+        "{why}"
+    );
+    assert!(!place.happened(|event| matches!(event, Event::Decided { .. })));
 }
 
 /// Whoever types ahead what a stage will ask, at once or key by key, has chosen nothing and written nothing by it.

@@ -5,6 +5,7 @@ mod doubts;
 mod handover;
 mod lost;
 mod printing;
+mod refused;
 mod shown;
 mod stages;
 mod taken_back;

@@ -75,6 +75,58 @@ gate() { # WHAT: a person looks, and goes on with enter
     exit 1
   fi
 }
+begin_changes() { # forgets the changes of the commit before
+  rm -rf "$WORK/changes"
+  mkdir "$WORK/changes"
+}
+change() { # takes the patch of one file from standard input
+  cat >"$WORK/changes/$(($(ls "$WORK/changes" | wc -l) + 100))"
+}
+applies() { # FOLDER PATCH [OPTION]
+  git -C "$1" apply --index --check --whitespace=nowarn ${3:+"$3"} "$2" 2>/dev/null
+}
+changes() { # FOLDER BRANCH [COMMIT...]: makes the changes that the branch does not have; these commits of others came before them
+  folder=$1
+  branch=$2
+  shift 2
+  for patch in "$WORK"/changes/*; do
+    [ -e "$patch" ] || continue
+    until applies "$folder" "$patch" || applies "$folder" "$patch" --reverse; do
+      {
+        echo "a change does not fit what $branch holds:"
+        grep '^[-+]' "$patch"
+        if [ "$#" -gt 0 ]; then
+          echo "others had pushed this before it, and it has to be on $branch first:"
+          for commit in "$@"; do
+            printf '  %s\n' "$commit"
+          done
+        fi
+      } >&2
+      if [ ! -t 0 ]; then
+        echo 'standard input is no terminal, so that nobody can be waited for: stopped before the commit' >&2
+        exit 1
+      fi
+      printf 'Bring it to %s (the same commit, or one that does the same), and press enter; Ctrl-C stops here. ' "$branch"
+      read -r _ || {
+        echo 'stopped before the commit' >&2
+        exit 1
+      }
+      git -C "$folder" pull -q --ff-only
+    done
+  done
+  for patch in "$WORK"/changes/*; do
+    if applies "$folder" "$patch"; then
+      git -C "$folder" apply --index --whitespace=nowarn "$patch"
+    fi
+  done
+}
+commit() { # FOLDER BRANCH MESSAGE
+  if git -C "$1" diff --cached --quiet; then
+    echo "$2 has all of it already: nothing to commit"
+  else
+    git -C "$1" commit -q -m "$3"
+  fi
+}
 identity() { # FOLDER: commits need a name
   git -C "$1" config user.email >/dev/null || {
     git -C "$1" config user.name "$(id -un)"

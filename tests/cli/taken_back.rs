@@ -51,6 +51,36 @@ fn what_was_pushed_and_taken_back_is_asked_again() {
     );
     let transcript = bench.ends(0, &["export", "INC-441"]).out;
     assert!(transcript.contains("undoes what ann"), "{transcript}");
+    by_hand_elsewhere(&bench, head);
+}
+
+/// The commands by hand of a recovery end the same way on a fresh copy of its world, where nobody takes anything back.
+fn by_hand_elsewhere(bench: &Bench, theirs: &str) {
+    let exported = bench
+        .ends(0, &["export", "INC-441", "--format", "json"])
+        .out;
+    let exported: Value = serde_json::from_str(&exported).unwrap();
+    let fresh = Bench::new();
+    let [old, new] = [&bench.lab, &fresh.lab].map(|lab| lab.url().trim_start_matches("file://"));
+    let text = exported["byHand"].as_str().unwrap().replace(old, new);
+    assert!(text.contains(&format!(
+        "# Pushed to main by others before this: {theirs} “Revert"
+    )));
+    let script = fresh.write("by-hand.sh", &text);
+    let mut sh = command(Path::new("sh"), fresh.home.path());
+    sh.arg(&script).current_dir(fresh.home.path());
+    sh.env("KUBECONFIG", fresh.lab.text("kubeconfig"));
+    sh.env("GATES", "unasked");
+    let ran = run(sh);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let there = "main has all of it already: nothing to commit";
+    assert!(ran.out.contains(there), "{}", ran.out);
+    let end = bench.end_state();
+    let end_by = Instant::now() + Duration::from_secs(20);
+    while fresh.end_state() != end && Instant::now() < end_by {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(fresh.end_state(), end);
 }
 
 /// A colleague takes back in the cluster what a sync of ours brought: what stood when it was decided stands again, and it is asked

@@ -350,6 +350,18 @@ pub struct Proposal {
     pub proof: Vec<ProofLine>,
     /// The cells it settles in Git.
     pub cells: Vec<CellKey>,
+    /// What others brought to the tracked branch since the incident saw it first: it is built on that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Foreign>,
+}
+
+/// A commit of somebody else, the oldest first where there are several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Foreign {
+    pub commit: Commit,
+    pub author: String,
+    pub subject: String,
 }
 
 /// Who said whose name a commit carries.
@@ -533,6 +545,9 @@ pub enum Event {
         questions: Vec<Value>,
         /// For each Application: sync, health, auto-sync with its evidence, as `DriftReport` has them.
         applications: Vec<Value>,
+        /// Where the tracked branch of each repository stood.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        heads: BTreeMap<String, Commit>,
     },
     Decided {
         decisions: Vec<Decision>,
@@ -567,6 +582,18 @@ pub enum Event {
     FreezeLost {
         application: AppKey,
         why: String,
+    },
+    /// What a person had confirmed, or decided, was refused.
+    Refused {
+        /// The title of the sheet, or the decision.
+        what: String,
+        /// 1 to 10; 0 when it was no matter of rules.
+        rule: u8,
+        why: String,
+        by: String,
+        /// The writes of the same sheet that were done before it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        after: Vec<OpId>,
     },
     /// Whether this operator has the right to freeze: without it the walk goes on unfrozen, and watched.
     FreezeRight {
@@ -610,6 +637,9 @@ pub enum Event {
         branch: String,
         revision: Commit,
         how: String,
+        /// What others brought there since the incident saw it first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<Foreign>,
     },
     /// A look at the repository that began after our push had landed: whoever takes back what was pushed does it from here on.
     InGit {

@@ -215,6 +215,7 @@ mod tests {
                 unread: Vec::new(),
                 questions: vec![question],
                 applications: Vec::new(),
+                heads: BTreeMap::new(),
             },
         }
     }

@@ -113,9 +113,10 @@ pub fn as_chosen(now: &Now, take: &Take, seen: &[(CellKey, Sides)]) -> Result<()
         text::shorten(&value, 60)
     };
     for (key, was) in seen {
-        let Some(is) = now.cells.get(key).map(|cell| &cell.sides) else {
+        let Some(cell) = now.cells.get(key) else {
             continue;
         };
+        let is = &cell.sides;
         let base = (*take == Take::LastSynced).then_some((
             "the last sync",
             &was.last_synced,
@@ -129,10 +130,16 @@ pub fn as_chosen(now: &Now, take: &Take, seen: &[(CellKey, Sides)]) -> Result<()
                 .namespace
                 .as_ref()
                 .unwrap_or(&key.application.name);
+            // The writer of a cell is the one of its live value.
+            let by = match cell.writer.as_str() {
+                "" | "unknown" => String::new(),
+                _ if side != "live" => String::new(),
+                writer => format!(", by {writer}"),
+            };
             return Err(Refusal::new(
                 0,
                 text::line(&format!(
-                    "nothing is decided: {side} of {place} ({}) moved from {} to {} while you were choosing",
+                    "nothing is decided: {side} of {place} ({}) moved from {} to {} while you were choosing{by}",
                     key.field,
                     shown(was),
                     shown(is)
@@ -879,6 +886,7 @@ mod tests {
                     key,
                     crate::now::CellNow {
                         sides,
+                        writer: "kubectl-patch".into(),
                         ..Default::default()
                     },
                 );
@@ -893,7 +901,9 @@ mod tests {
                     ..was.clone()
                 },
                 &live,
-                Some("live of auth (.data.K) moved from A to B"),
+                Some(
+                    "live of auth (.data.K) moved from A to B while you were choosing, by kubectl-patch",
+                ),
             ),
             (
                 Sides {
@@ -932,7 +942,12 @@ mod tests {
                 .err()
                 .map(|refusal| refusal.reason);
             match what {
-                Some(what) => assert!(refused.is_some_and(|why| why.contains(what)), "{what}"),
+                Some(what) => {
+                    let why = refused.unwrap();
+                    assert!(why.contains(what), "{what}: {why}");
+                    // Who wrote the live value did not push.
+                    assert_eq!(why.contains("by kubectl"), why.contains("live of"), "{why}");
+                }
                 None => assert_eq!(refused, None),
             }
         }

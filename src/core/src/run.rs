@@ -1,11 +1,13 @@
 //! The state of an incident: a fold over its events, and nothing else.
 
+mod acts;
 mod debts;
 mod fold;
 mod found;
 mod gates;
 mod overruled;
 
+pub use acts::Acted;
 pub use found::Found;
 pub use gates::{Away, GateRun};
 pub use overruled::Touched;
@@ -84,6 +86,10 @@ pub struct Run {
     pub pushed: BTreeMap<String, Pushed>,
     /// Those of them that were open again when the plan was taken, and were not touched since: the plan foresaw it.
     pub reopened: BTreeSet<CellKey>,
+    /// Where the tracked branch of each repository stood when it was seen first.
+    pub base: BTreeMap<String, Commit>,
+    /// What was refused last: what, why, and to whom.
+    pub refused: Option<(String, String, String)>,
     pub exported: Vec<String>,
     pub closed: Option<(String, Timestamp)>,
     /// Sequence number and time of the last record.

@@ -1033,6 +1033,7 @@ mod tests {
             files: Vec::new(),
             proof: keys.iter().map(line).collect(),
             cells: vec![cell.clone()],
+            others: Vec::new(),
         });
         for key in &keys {
             let app = run.apps.entry(key.clone()).or_default();

@@ -106,8 +106,14 @@ impl Run {
                     Some((target.clone(), sync_policy.clone(), evidence.clone()));
             }
             Event::SnapshotTaken {
-                number, questions, ..
+                number,
+                questions,
+                heads,
+                ..
             } => {
+                for (repository, head) in heads {
+                    self.saw_first(repository, head);
+                }
                 self.snapshots = number + 1;
                 self.questions.clone_from(questions);
                 self.find(questions, at);
@@ -203,7 +209,13 @@ impl Run {
             Event::FreezeLost { application, why } => {
                 self.app(application).freeze = Freeze::Lost { why: why.clone() };
             }
-            Event::Proposed { proposal } => self.proposal = Some((**proposal).clone()),
+            Event::Refused { what, why, by, .. } => {
+                self.refused = Some((what.clone(), why.clone(), by.clone()));
+            }
+            Event::Proposed { proposal } => {
+                self.saw_first(&proposal.repository, &proposal.parent);
+                self.proposal = Some((**proposal).clone());
+            }
             Event::MessageSet { message, .. } => {
                 self.message = Some(message.clone());
                 self.proposal = None;
@@ -224,6 +236,7 @@ impl Run {
                 branch,
                 revision,
                 how,
+                ..
             } => {
                 self.landed.insert(
                     repository.clone(),
@@ -544,6 +557,12 @@ impl Run {
         let mut run = self.clone();
         run.take_plan(plan);
         run
+    }
+
+    fn saw_first(&mut self, repository: &str, head: &Commit) {
+        self.base
+            .entry(repository.to_owned())
+            .or_insert_with(|| head.clone());
     }
 
     fn set_scope(&mut self, scope: &[AppKey]) {

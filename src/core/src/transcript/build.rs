@@ -3,7 +3,7 @@
 use super::{
     chain::{Chain, Line},
     model::*,
-    parts::{decisions, files, outcome, passed, predicted},
+    parts::{decisions, files, others, outcome, passed, predicted},
     quote::{block, say},
     timeline::timeline,
     words::{self, app, between},
@@ -176,6 +176,12 @@ impl<'a> Builder<'a> {
             }
             Event::FreezeLost { application, why } => {
                 self.end_freeze(application, at, &format!("lost: {}", say(why)));
+                self.adopted.push(Adopted {
+                    at,
+                    application: app(self.run, application),
+                    what: format!("its freeze was lost: {}", say(why)),
+                    who: String::new(),
+                });
             }
             Event::Landed {
                 repository,
@@ -229,8 +235,8 @@ impl<'a> Builder<'a> {
                 holds,
                 why,
             } => {
+                let held = words::reread(self.run, op, *after, *holds);
                 for (_, act) in self.acts.iter_mut().filter(|(id, _)| *id == op) {
-                    let held = if *holds { "holds" } else { "does not hold" };
                     act.rereads
                         .push(format!("after {after}: {held} {}", say(why)));
                 }
@@ -259,6 +265,7 @@ impl<'a> Builder<'a> {
                     parent: say(parent.as_str()),
                     message: proposal.map_or_else(String::new, |p| block(&p.message)),
                     author: proposal.map_or_else(String::new, |p| say(&p.author)),
+                    others: proposal.map_or_else(Vec::new, |p| others(p)),
                     by,
                     at,
                     outcome: words::outcome(None),
@@ -306,6 +313,7 @@ impl<'a> Builder<'a> {
                     at,
                     outcome: words::outcome(None),
                     rereads: Vec::new(),
+                    beside: words::beside(self.run, op),
                     inverse: say(&inverse.to_string()),
                 },
             )),
@@ -323,6 +331,7 @@ impl<'a> Builder<'a> {
                     at,
                     outcome: words::outcome(None),
                     rereads: Vec::new(),
+                    beside: Vec::new(),
                     inverse: say(&inverse.to_string()),
                 },
             )),
@@ -341,6 +350,7 @@ impl<'a> Builder<'a> {
                     at,
                     outcome: words::outcome(None),
                     rereads: Vec::new(),
+                    beside: Vec::new(),
                     inverse: say(&format!(
                         "create it again from what is kept beside the journal as {kept}"
                     )),

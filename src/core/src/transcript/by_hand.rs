@@ -2,6 +2,9 @@
 //!
 //! It repeats, in order, every write that is known to have happened, and carries nothing of the old world that another
 //! one would not have: no resourceVersion, no op-id, no commit id. The revision is taken from the push.
+//!
+//! What others pushed in between is no write of ours, and the script does not make it: it goes on where the branch lets it,
+//! and where not it names their commits, by the ids that they had, and waits for somebody to bring them.
 
 use super::{
     diff::{git_diff, shows_secret},
@@ -9,8 +12,8 @@ use super::{
     words::{self, app},
 };
 use crate::{
-    event::{Effect, Event, FileDiff, Proposal, Record},
-    ids::Commit,
+    event::{Changed, Effect, Event, FileDiff, Foreign, Proposal, Record},
+    ids::{Commit, OpId},
     object::identity::{AppKey, ObjectRef},
     plan::Gate,
     run::Run,
@@ -25,15 +28,19 @@ const APPLICATION: &str = "applications.argoproj.io";
 pub fn by_hand(run: &Run, records: &[&Record]) -> String {
     let mut script = Script {
         run,
+        then: Run::default(),
         out: String::new(),
         repositories: Vec::new(),
         sources: sources(records),
+        effects: effects(records),
         proposals: BTreeMap::new(),
+        others: Vec::new(),
         revisions: BTreeMap::new(),
         pushed: None,
     };
     script.head();
     for record in records {
+        script.then.apply(record);
         script.take(&record.event);
     }
     script.out
@@ -77,13 +84,35 @@ fn sources(records: &[&Record]) -> BTreeMap<String, AppKey> {
     out
 }
 
+/// What each sync changed, as it was read back, and what of that nobody had decided.
+type Effects<'a> = BTreeMap<&'a OpId, (&'a [Changed], &'a [Changed])>;
+
+fn effects<'a>(records: &[&'a Record]) -> Effects<'a> {
+    let verified = records.iter().filter_map(|record| match &record.event {
+        Event::SyncVerified {
+            op,
+            changes,
+            surprises,
+            ..
+        } => Some((op, (changes.as_slice(), surprises.as_slice()))),
+        _ => None,
+    });
+    verified.collect()
+}
+
 struct Script<'a> {
+    /// As it stands in the end.
     run: &'a Run,
+    /// As it stood right after the record that is taken: the gates of a sync are those that were asked then.
+    then: Run,
     out: String,
     /// In the order of their first use; the place gives the names of the variables.
     repositories: Vec<&'a str>,
     sources: BTreeMap<String, AppKey>,
+    effects: Effects<'a>,
     proposals: BTreeMap<&'a str, &'a Proposal>,
+    /// Commits of others that were named already.
+    others: Vec<&'a Commit>,
     /// Which variable holds a revision of the old world.
     revisions: BTreeMap<&'a str, String>,
     /// A push to a branch that Argo CD does not follow, until its merge is seen: the repository.
@@ -112,6 +141,9 @@ impl<'a> Script<'a> {
         self.comment(
             "It is not guarded as the recovery was: nobody else may write to these Applications meanwhile.",
         );
+        self.comment(
+            "It begins where the recovery began. Where others pushed meanwhile it goes on as long as its own patches fit what the branch holds; where one does not, it names the commits that have to be there first, and waits for you.",
+        );
         self.comment("At each gate that it cannot look at itself it waits for you; without a terminal to ask in it stops there, unless GATES=unasked is set.");
         self.out.push_str(FUNCTIONS);
     }
@@ -123,31 +155,33 @@ impl<'a> Script<'a> {
             }
             Event::Ended { op, .. } => {
                 // An outcome that is written twice (unknown, then found) counts once.
-                let Some(op) = self.run.ops.get(op).filter(|op| op.done()) else {
+                let Some(done) = self.run.ops.get(op).filter(|op| op.done()) else {
                     return;
                 };
-                if matches!(event, Event::Ended { outcome, .. } if op.outcome.as_ref().map(|o| &o.0) == Some(outcome))
+                if matches!(event, Event::Ended { outcome, .. } if done.outcome.as_ref().map(|o| &o.0) == Some(outcome))
                 {
-                    self.effect(&op.effect);
+                    self.effect(op, &done.effect);
                 }
             }
             Event::Landed {
                 repository,
                 branch,
                 revision,
+                others,
                 ..
-            } => self.landed(repository, branch, revision),
+            } => self.landed(repository, branch, revision, others),
             Event::GatePassed { application, gate } => self.gate(application, gate),
             Event::Attested { gate, .. } => {
-                if let Some(spec) = self.run.gates.get(gate) {
-                    self.stop(&format!("{gate}: {}", say(&spec.asks())));
+                if let Some(spec) = self.then.gates.get(gate) {
+                    let what = format!("{gate}: {}{}", say(&spec.asks()), self.taken_away(gate));
+                    self.stop(&what);
                 }
             }
             _ => {}
         }
     }
 
-    fn effect(&mut self, effect: &'a Effect) {
+    fn effect(&mut self, op: &OpId, effect: &'a Effect) {
         self.line("");
         let title = words::effect(self.run, effect);
         match effect {
@@ -176,7 +210,7 @@ impl<'a> Script<'a> {
                 patch,
             } => {
                 self.title(&format!("sync {}", app(self.run, application)));
-                self.expected(application);
+                self.expected(op);
                 let variable = self.revision(revision);
                 let operation = operation(patch, &variable);
                 self.line(format!(
@@ -265,12 +299,20 @@ impl<'a> Script<'a> {
         self.line(format!(
             "git -c core.autocrlf=false clone -q --branch {base} -- \"${url}\" {folder}"
         ));
+        self.name(&proposal.others, &proposal.tracked);
+        self.line("begin_changes");
         for file in &proposal.files {
-            self.patch_file(&folder, file);
+            self.patch_file(file);
         }
+        let needs: Vec<String> = match proposal.others.is_empty() {
+            true => self.unnamed(proposal).into_iter().collect(),
+            false => proposal.others.iter().map(words::foreign).collect(),
+        };
+        let needs: String = needs.iter().map(|one| format!(" {}", shell(one))).collect();
+        self.line(format!("changes {folder} {base}{needs}"));
         self.line(format!("identity {folder}"));
         self.line(format!(
-            "git -C {folder} commit -q -m {}",
+            "commit {folder} {base} {}",
             shell(&without_userinfo(&proposal.message))
         ));
         self.line(format!(
@@ -285,7 +327,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    fn patch_file(&mut self, folder: &str, file: &FileDiff) {
+    fn patch_file(&mut self, file: &FileDiff) {
         if shows_secret(&file.diff) {
             let path = say(&file.path);
             self.line(format!(
@@ -298,26 +340,39 @@ impl<'a> Script<'a> {
             return;
         }
         let diff = git_diff(file);
-        let apply = format!("git -C {folder} apply --index --whitespace=nowarn");
+        let to = "change";
         if harmless(&diff) {
             let mut mark = "PATCH".to_owned();
             while diff.lines().any(|line| line == mark) {
                 mark.push('_');
             }
-            self.line(format!("{apply} <<'{mark}'"));
+            self.line(format!("{to} <<'{mark}'"));
             self.out.push_str(&diff);
             self.line(mark);
         } else {
-            self.line(format!("printf '%b' {} | {apply}", escapes(&diff)));
+            self.line(format!("printf '%b' {} | {to}", escapes(&diff)));
         }
     }
 
     /// A revision that Argo CD is to sync to, where our own push does not give it.
-    fn landed(&mut self, repository: &'a str, branch: &str, revision: &'a Commit) {
+    fn landed(
+        &mut self,
+        repository: &'a str,
+        branch: &str,
+        revision: &'a Commit,
+        others: &'a [Foreign],
+    ) {
         if self.revisions.contains_key(revision.as_str()) {
             return;
         }
         self.line("");
+        let new = self.name(others, branch);
+        if !new.is_empty() {
+            self.stop(&format!(
+                "{branch} holds what others pushed, or is to go on without it: {}",
+                new.join("; ")
+            ));
+        }
         let (url, folder, variable) = self.names(repository);
         let head = format!(
             "$(git ls-remote \"${url}\" {} | cut -f 1)",
@@ -343,39 +398,78 @@ impl<'a> Script<'a> {
             .unwrap_or_else(|| "REVISION".to_owned())
     }
 
-    /// What the sync is expected to change, as a comment.
-    fn expected(&mut self, key: &AppKey) {
-        use crate::run::Sync;
-        let Some(Sync::Verified { changes, .. }) = self.run.apps.get(key).map(|a| &a.sync) else {
+    /// What the sync is expected to change, as a comment: what this one changed, and not a later one.
+    fn expected(&mut self, op: &OpId) {
+        let Some((changes, surprises)) = self.effects.get(op).copied() else {
             return;
         };
         if changes.is_empty() {
             self.comment("It changes nothing.");
         }
-        for change in words::changes(changes) {
+        for changed in changes {
+            let change = words::change(changed);
+            let unasked = match surprises.contains(changed) {
+                true => " (nobody had decided that)",
+                false => "",
+            };
             self.comment(&format!(
-                "{} {}: {} -> {}",
+                "{} {}: {} -> {}{unasked}",
                 change.object, change.field, change.from, change.to
             ));
         }
     }
 
+    /// Says in a comment what others had pushed that was not named before; gives it back.
+    fn name(&mut self, others: &'a [Foreign], branch: &str) -> Vec<String> {
+        let mut new = Vec::new();
+        for other in others {
+            if self.others.contains(&&other.commit) {
+                continue;
+            }
+            self.others.push(&other.commit);
+            let other = words::foreign(other);
+            self.comment(&format!(
+                "Pushed to {branch} by others before this: {other}"
+            ));
+            new.push(other);
+        }
+        new
+    }
+
+    /// The commit of somebody else that a commit of ours was made on, where the journal has no more of it than its id.
+    fn unnamed(&self, proposal: &Proposal) -> Option<String> {
+        let parent = &proposal.parent;
+        let first = self.run.base.get(&proposal.repository) == Some(parent);
+        let known = first || self.revisions.contains_key(parent.as_str());
+        let told = || {
+            let with = format!("with {} ", parent.short());
+            let told = self.run.shaken.values().chain(self.run.overruled.values());
+            told.map(|touched| touched.who.as_str())
+                .find(|who| who.contains(&with))
+        };
+        (!known).then(|| match told() {
+            Some(who) => say(&format!("{parent}: {who}")),
+            None => format!("{parent}, or what of it these files hold"),
+        })
+    }
+
     fn gate(&mut self, key: &AppKey, gate: &str) {
-        let state = self.run.apps.get(key).and_then(|app| app.gates.get(gate));
-        let spec = state.and_then(|state| state.spec.as_ref());
-        let health = match spec {
+        let state = self.then.apps.get(key).and_then(|app| app.gates.get(gate));
+        let held = state.map(|state| state.hold).unwrap_or_default();
+        let spec = state.and_then(|state| state.spec.clone());
+        let health = match &spec {
             Some(Gate::Measured(gate)) => gate.health.as_ref(),
             _ => None,
         };
         let waited_for = gate == "healthy" || health.is_some_and(|h| h.application.is_none());
+        let away = self.taken_away(gate);
         if waited_for {
-            self.comment(&format!("Gate {gate}: Healthy after the operation."));
+            self.comment(&format!("Gate {gate}: Healthy after the operation.{away}"));
             let key = arguments(key);
             self.line(format!("refresh {key}"));
             self.line(format!("await 'healthy' healthy {key}"));
         }
-        let held = state.map(|state| state.hold).unwrap_or_default();
-        let planned = match spec {
+        let planned = match &spec {
             Some(Gate::Measured(gate)) => gate.hold.unwrap_or_default(),
             _ => held,
         };
@@ -392,8 +486,22 @@ impl<'a> Script<'a> {
             };
             let what = say(&spec.asks());
             let after = &key.name;
-            self.stop(&format!("{gate} after {after}: {what}{long}{shortened}"));
+            self.stop(&format!(
+                "{gate} after {after}: {what}{long}{shortened}{away}"
+            ));
         }
+    }
+
+    /// That a gate which was asked here was taken away later, by whom and why.
+    fn taken_away(&self, gate: &str) -> String {
+        let away = self.run.removed_gates.get(gate);
+        away.map_or_else(String::new, |away| {
+            format!(
+                " ({} took it away later: {})",
+                say(&away.by),
+                say(&away.why)
+            )
+        })
     }
 
     /// A gate that the script cannot look at: it stops there for a person.

@@ -238,6 +238,10 @@ fn commits(t: &Transcript, out: &mut String) {
         );
         out.push_str(&fenced("", &short_block(&c.message)));
         out.push('\n');
+        if !c.others.is_empty() {
+            out.push_str("Built on what others had pushed meanwhile:\n\n");
+            list(out, c.others.iter().map(|other| prose(other)));
+        }
         for file in &c.files {
             let _ = writeln!(
                 out,
@@ -435,12 +439,16 @@ fn section(out: &mut String, title: &str, lines: Vec<String>) {
 fn people(t: &Transcript, out: &mut String) {
     let acts = t.acts.iter().map(|a| {
         format!(
-            "{} {} ({}), by {} at {}: {}. {} The way back: {}",
+            "{} {} ({}), by {} at {}{}: {}. {} The way back: {}",
             prose(&a.what),
             prose(&a.object),
             code(&a.application),
             code(&a.by),
             time(a.at),
+            a.beside
+                .iter()
+                .map(|beside| format!(", {}", prose(beside)))
+                .collect::<String>(),
             prose(&a.outcome),
             prose(&a.rereads.join("; ")),
             code(&a.inverse)
@@ -448,12 +456,15 @@ fn people(t: &Transcript, out: &mut String) {
     });
     section(out, "Live actions", acts.collect());
     let adopted = t.adopted.iter().map(|a| {
+        let who = match a.who.as_str() {
+            "" => String::new(),
+            who => format!(" (by {})", code(who)),
+        };
         format!(
-            "{} {} {} (by {})",
+            "{} {} {}{who}",
             time(a.at),
             code(&a.application),
             prose(&a.what),
-            code(&a.who)
         )
     });
     section(out, "Adopted: done by others meanwhile", adopted.collect());

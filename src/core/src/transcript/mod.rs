@@ -30,6 +30,7 @@ pub use model::*;
 pub use quote::shell;
 pub use status::{status_line, waits_for_somebody};
 pub use timeline::{sentence, told};
+pub use words::take as choice;
 
 impl Transcript {
     /// The JSON export. Characters that could do something in a terminal are written as `\u` escapes.

@@ -119,7 +119,7 @@ pub struct Decided {
     /// What shall stand in Git and in the cluster.
     pub git_wanted: String,
     pub live_wanted: String,
-    /// What somebody else had done to it since, and it puts back.
+    /// What somebody else had done to it before, as it was shown when it was decided, and it puts back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undoes: Option<String>,
     pub reason: String,
@@ -141,6 +141,9 @@ pub struct Commit {
     pub parent: String,
     pub message: String,
     pub author: String,
+    /// Commits of others that it is built on, and that were not there when the incident began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     pub by: String,
     pub at: Timestamp,
     pub outcome: String,
@@ -254,6 +257,9 @@ pub struct Act {
     pub outcome: String,
     /// Read again after a while: did it hold?
     pub rereads: Vec<String>,
+    /// Which one it takes back, and by which it was taken back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     pub inverse: String,
 }
 
@@ -275,6 +281,7 @@ pub struct Adopted {
     pub at: Timestamp,
     pub application: String,
     pub what: String,
+    /// Empty where nothing tells.
     pub who: String,
 }
 

@@ -11,6 +11,7 @@ use crate::{
     run::{Op, Run},
 };
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 pub(super) fn outcome(run: &Run) -> String {
     let owed = run.obligations().len();
@@ -27,12 +28,10 @@ pub(super) fn outcome(run: &Run) -> String {
 
 /// What stands decided, and of what does not any more whatever was pushed or synced: that was the truth for a time.
 pub(super) fn decisions(records: &[&Record], run: &Run) -> Vec<Decided> {
-    let mut all: Vec<(&CellKey, Decided)> = run
-        .decisions
-        .iter()
-        .map(|(cell, decision)| (cell, decided(run, decision)))
-        .collect();
+    let mut all: Vec<(&CellKey, Decided)> = Vec::new();
     let mut then = Run::default();
+    // What others had done is told as it was known when it was decided, whatever they did later.
+    let mut known: BTreeMap<&CellKey, Option<String>> = BTreeMap::new();
     for record in records {
         let anew: Vec<&CellKey> = match &record.event {
             Event::Decided { decisions } => decisions.iter().map(|d| &d.cell).collect(),
@@ -40,18 +39,28 @@ pub(super) fn decisions(records: &[&Record], run: &Run) -> Vec<Decided> {
             _ => Vec::new(),
         };
         for cell in anew {
+            let undoes = known.remove(cell).flatten();
             let Some(decision) = then.decisions.get(cell) else {
                 continue;
             };
             if decision.applied || decision.pushed || carried(&then, decision) {
                 let earlier = Decided {
                     until: Some(record.time),
-                    ..decided(&then, decision)
+                    ..decided(&then, decision, undoes)
                 };
                 all.push((cell, earlier));
             }
         }
         then.apply(record);
+        if let Event::Decided { decisions } = &record.event {
+            for decision in decisions {
+                known.insert(&decision.cell, undoes(&then, decision));
+            }
+        }
+    }
+    for (cell, decision) in &run.decisions {
+        let undoes = known.remove(cell).flatten();
+        all.push((cell, decided(run, decision, undoes)));
     }
     all.sort_by(|(one, a), (other, b)| a.at.cmp(&b.at).then_with(|| one.cmp(other)));
     all.into_iter().map(|(_, decided)| decided).collect()
@@ -65,7 +74,14 @@ fn carried(run: &Run, decision: &Decision) -> bool {
     decision.changes_git() && run.ops.values().any(push)
 }
 
-fn decided(run: &Run, decision: &Decision) -> Decided {
+/// What somebody did to the cell that the decision puts back, as `run` knows it.
+fn undoes(run: &Run, decision: &Decision) -> Option<String> {
+    let touched = run.undone_by(decision)?;
+    let moved = touched.moved(&decision.cell);
+    Some(say(&format!("undoes what {}: {moved}", touched.did())))
+}
+
+fn decided(run: &Run, decision: &Decision, undoes: Option<String>) -> Decided {
     Decided {
         application: app(run, &decision.cell.application),
         object: say(&decision.cell.object.to_string()),
@@ -75,10 +91,7 @@ fn decided(run: &Run, decision: &Decision) -> Decided {
         live: words::side(decision.seen.live.as_ref()),
         git_wanted: words::wanted(&decision.git),
         live_wanted: words::wanted(&decision.live),
-        undoes: run.undone_by(decision).map(|touched| {
-            let moved = touched.moved(&decision.cell);
-            say(&format!("undoes what {}: {moved}", touched.did()))
-        }),
+        undoes,
         reason: say(&decision.reason),
         by: say(&decision.by),
         at: decision.at,
@@ -134,4 +147,8 @@ pub(super) fn files(proposal: &Proposal) -> Vec<File> {
             },
         })
         .collect()
+}
+
+pub(super) fn others(proposal: &Proposal) -> Vec<String> {
+    proposal.others.iter().map(words::foreign).collect()
 }

@@ -248,6 +248,7 @@ fn snapshot(number: u32) -> Event {
         unread: Vec::new(),
         questions,
         applications,
+        heads: BTreeMap::from([(REPOSITORY.into(), Commit::from(PARENT))]),
     }
 }
 
@@ -294,7 +295,16 @@ fn freeze(pen: &mut Pen) {
 }
 
 fn decide(pen: &mut Pen) {
-    pen.wait(180);
+    pen.wait(140);
+    pen.write(Event::Refused {
+        what: "decide 6 fields: live of auth".into(),
+        rule: 0,
+        why: "nothing is decided: live of like (.data.JWT_ALGORITHM) moved from HS256 to RS256 while you were choosing (by kubectl-edit)"
+            .into(),
+        by: OPERATOR.into(),
+        after: Vec::new(),
+    });
+    pen.wait(40);
     let take = Take::Live(LiveOf {
         application: None,
         namespace: Some("auth".into()),
@@ -373,6 +383,7 @@ fn commit(pen: &mut Pen) {
             })
             .collect(),
         cells: Vec::new(),
+        others: Vec::new(),
     };
     pen.write(Event::Proposed {
         proposal: Box::new(proposal),
@@ -395,6 +406,7 @@ fn commit(pen: &mut Pen) {
         branch: "main".into(),
         revision: Commit::from(COMMIT),
         how: "pushed".into(),
+        others: Vec::new(),
     });
 }
 

@@ -1,10 +1,31 @@
 //! The transcript of the sample, and of hostile copies of it.
 
+mod by_hand;
+mod told;
+
 use super::*;
 use crate::{
     event::{Event, Record},
     run::Run,
 };
+
+/// The next record, a minute after the last one.
+fn happens(records: &mut Vec<Record>, event: Event) {
+    let last = records.last().unwrap();
+    let (seq, time) = (
+        last.seq + 1,
+        last.time + jiff::SignedDuration::from_secs(60),
+    );
+    records.push(Record { seq, time, event });
+}
+
+/// The sample up to and with the first record that is meant.
+fn until(meant: impl Fn(&Event) -> bool) -> Vec<Record> {
+    let mut records = sample::records();
+    let at = records.iter().position(|record| meant(&record.event));
+    records.truncate(at.unwrap() + 1);
+    records
+}
 
 fn transcript(records: &[Record]) -> (Run, Transcript) {
     let run = Run::fold(records);
@@ -179,6 +200,7 @@ fn poison(value: &mut serde_json::Value, key: &str) {
         "bookkeeping",
         "class",
         "value_text",
+        "what",
         "manual",
         "to",
         "from",

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     event::{Armed, AuthorFrom, Event, Record},
     gate::Verdict,
+    ids::OpId,
     object::identity::AppKey,
     run::Run,
 };
@@ -250,20 +251,53 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
     })
 }
 
+/// A write of the journal in words.
+fn written(run: &Run, op: &OpId) -> String {
+    run.ops
+        .get(op)
+        .map_or_else(|| say(op.as_str()), |op| words::effect(run, &op.effect))
+}
+
+fn beside(run: &Run, op: &OpId) -> String {
+    let beside = words::beside(run, op);
+    let beside = beside.iter().map(|beside| format!("; {beside}"));
+    beside.collect()
+}
+
 fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
     Some(match event {
         Event::Intended { effect, by, op, .. } => format!(
-            "{} is going to: {} (op {})",
+            "{} is going to: {} (op {}){}",
             say(by),
             words::effect(run, effect),
-            say(op.as_str())
+            say(op.as_str()),
+            beside(run, op)
         ),
         Event::Ended { op, outcome } => {
-            let what = run
-                .ops
-                .get(op)
-                .map_or_else(|| say(op.as_str()), |op| words::effect(run, &op.effect));
-            format!("{what}: {}", words::outcome(Some(outcome)))
+            format!("{}: {}", written(run, op), words::outcome(Some(outcome)))
+        }
+        Event::Refused {
+            what,
+            rule,
+            why,
+            by,
+            after,
+        } => {
+            let rule = match rule {
+                0 => String::new(),
+                rule => format!(" (rule {rule})"),
+            };
+            let done: Vec<String> = after.iter().map(|op| written(run, op)).collect();
+            let done = match done.as_slice() {
+                [] => String::new(),
+                done => format!("; done before it: {}", done.join(", ")),
+            };
+            format!(
+                "refused to {}: {}{rule}{}{done}",
+                say(by),
+                say(what),
+                because(why)
+            )
         }
         Event::FreezeSampled {
             application,
@@ -412,10 +446,13 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
             because(why)
         ),
         Event::ActReread {
-            after, holds, why, ..
+            op,
+            after,
+            holds,
+            why,
         } => format!(
             "live action read again after {after}: {}{}",
-            if *holds { "holds" } else { "does not hold" },
+            words::reread(run, op, *after, *holds),
             because(why)
         ),
         _ => return None,

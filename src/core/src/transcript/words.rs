@@ -3,8 +3,9 @@
 use super::{model::Change, quote::say};
 use crate::{
     decision::{How, Take, Wanted},
-    event::{Changed, Effect, Mechanism, Outcome, Prediction},
+    event::{Changed, Effect, Foreign, Mechanism, Outcome, Prediction},
     gate::Sample,
+    ids::OpId,
     object::identity::AppKey,
     plan::{Action, Target, TargetKind},
     policy::Policy,
@@ -37,7 +38,8 @@ pub(super) fn wanted(wanted: &Wanted) -> String {
     }
 }
 
-pub(super) fn take(take: &Take) -> String {
+/// A choice; the values of secrets are digests.
+pub fn take(take: &Take) -> String {
     match take {
         Take::Git => "Git".into(),
         Take::LastSynced => "last synced".into(),
@@ -135,6 +137,41 @@ pub(super) fn target(target: &Target) -> String {
     match &target.reason {
         Some(reason) => format!("{words} ({})", say(reason)),
         None => words,
+    }
+}
+
+/// A commit of somebody else.
+pub(super) fn foreign(foreign: &Foreign) -> String {
+    say(&format!(
+        "{} \u{201c}{}\u{201d} of {}",
+        foreign.commit,
+        crate::text::shorten(&foreign.subject, 60),
+        foreign.author
+    ))
+}
+
+/// What a live action has to do with others: which one it took back, and which one took it back.
+pub(super) fn beside(run: &Run, op: &OpId) -> Vec<String> {
+    let undoes = run
+        .act_undoes(op)
+        .map(|undone| format!("undoes the action of {}", clock(undone.intended_at)));
+    let undone = run
+        .act_undone(op)
+        .map(|(by, at)| format!("undone by {} at {}", say(&by.by), clock(at)));
+    undoes.into_iter().chain(undone).collect()
+}
+
+/// What reading a live action again told. Of one that was taken back before that it is no news that it does not hold.
+pub(super) fn reread(run: &Run, op: &OpId, after: Span, holds: bool) -> String {
+    let due = run.ops.get(op).and_then(|op| {
+        let (_, done) = op.outcome.as_ref()?;
+        done.checked_add(after.0).ok()
+    });
+    let undone = run.act_undone(op).zip(due);
+    match undone.filter(|((_, at), due)| at <= due) {
+        _ if holds => "holds".into(),
+        Some(((by, at), _)) => format!("undone by {} at {}", say(&by.by), clock(at)),
+        None => "does not hold".into(),
     }
 }
 

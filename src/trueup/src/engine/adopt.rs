@@ -8,7 +8,6 @@ use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Decision, Sides, Wanted},
     event::{Effect, Event},
-    ids::Commit,
     now::{CellNow, Now},
     object::identity::AppKey,
     run::{Found, Pushed, Run, Sync},
@@ -16,12 +15,13 @@ use trueup_core::{
 };
 
 use super::{
+    foreign,
     read::{AppSeen, World},
     state::Engine,
     steps::{application, sync},
     trouble::Trouble,
 };
-use crate::ports::{Repo, Repos};
+use crate::ports::Repos;
 
 impl Engine {
     /// Compares a look with what the journal knows and records what is not ours.
@@ -116,40 +116,7 @@ async fn pushed_since(repos: &dyn Repos, run: &Run, repository: &str, now: &Now)
     let parent = run.proposal.iter().filter(|p| p.repository == repository);
     let since = landed.or(parent.map(|p| &p.parent).next())?;
     let repo = repos.open(repository).await.ok()?;
-    pushed_between(repo.as_ref(), since, head).await
-}
-
-/// The same where the branch was just seen to have moved: what came is fetched first.
-pub async fn pushed_just_now(repo: &dyn Repo, since: &Commit, head: &Commit) -> Option<String> {
-    repo.fetch().await.ok()?;
-    pushed_between(repo, since, head).await
-}
-
-/// The commits from one to another one, with their authors; none where the repository does not tell.
-async fn pushed_between(repo: &dyn Repo, since: &Commit, head: &Commit) -> Option<String> {
-    let log = repo
-        .log(since.as_str(), head.as_str(), COMMITS + 1)
-        .await
-        .ok()?;
-    let named: Vec<String> = log
-        .iter()
-        .take(COMMITS)
-        .map(|commit| {
-            format!(
-                "{} <{}> with {} \u{201c}{}\u{201d}",
-                commit.author.name,
-                commit.author.email,
-                Commit(commit.sha.clone()).short(),
-                text::shorten(&commit.subject, 60),
-            )
-        })
-        .collect();
-    let more = if log.len() > COMMITS {
-        " and others"
-    } else {
-        ""
-    };
-    (!named.is_empty()).then(|| text::line(&format!("{}{more}", named.join("; "))))
+    foreign::pushed_since(&*repo, since.as_str(), head.as_str()).await
 }
 
 /// What moved in the cells that are open again, and by whom, as one look tells: what the journal has of it is of an earlier one.
@@ -188,8 +155,6 @@ pub async fn open_again(
 
 /// Who changed Git, as long as nobody looked at the log.
 const A_PUSH: &str = "a push to Git";
-/// So many commits are named.
-const COMMITS: usize = 3;
 
 /// What the managers are called by which Argo CD writes.
 const ARGO_CD: &str = "argocd";
@@ -374,10 +339,12 @@ fn lost(run: &Run, world: &World, now: &Now) -> Vec<(AppKey, String)> {
         .filter(|(_, app)| !matches!(app.sync, Sync::Requested { .. }))
         .filter_map(|(key, _)| {
             let why = now.lost_freeze(run, key)?;
-            let synced = world
-                .applications
-                .get(key)
-                .and_then(|app| operation(run, key, &app.object));
+            let app = world.applications.get(key);
+            let why = match app {
+                Some(app) => application::lost_by(why, &app.object),
+                None => why,
+            };
+            let synced = app.and_then(|app| operation(run, key, &app.object));
             let why = match synced {
                 None => why,
                 Some(Foreign { what, who, .. }) => format!("{why}, and {what} (by {who})"),

@@ -64,7 +64,8 @@ impl Engine {
                 }
                 let branch = self.tracked_branch(repository);
                 let how = self.how_landed(repository, &branch, revision).await?;
-                self.landed(repository, &branch, revision, &how)
+                let others = self.others(repository, revision, None).await;
+                self.landed(repository, &branch, revision, &how, others)
             }
             Next::Predict {
                 application,

@@ -1,12 +1,13 @@
 //! The engine: the one way in for what the operator asks, the one way out for what is written.
 //!
 //! `drive` takes requests and does the next thing; `state` holds the journal and its two doors; `read` and `observe`
-//! look at the world, `adopt` records what others did in it; `sheets` says what a command would write, `steps` does it and watches what came of it; `resume`
+//! look at the world, `adopt` records what others did in it, `foreign` names their commits; `sheets` says what a command would write, `steps` does it and watches what came of it; `resume`
 //! finds out in the world what became of a write that was in flight. `mirror` keeps the live state of each cluster by its
 //! watches, `watching` is what they bring to the rest, `predicting` what a sync would do.
 
 pub mod adopt;
 pub mod drive;
+mod foreign;
 pub mod handle;
 pub mod mirror;
 pub mod observe;

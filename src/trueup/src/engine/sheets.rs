@@ -17,7 +17,7 @@ use trueup_core::{
 };
 
 use super::{
-    state::{Engine, sealed},
+    state::{Again, Engine, sealed},
     steps::{acting, application, freeze::Freezing, tried::Tried},
     trouble::Trouble,
 };
@@ -626,11 +626,42 @@ impl Engine {
             )
             .into());
         }
-        self.carry_out(sheet).await
+        let before = self.run().op_order.len();
+        let outcome = self.written(sheet).await;
+        self.tell_of(sheet, before, Again::Told, outcome)
+    }
+
+    /// Does what a sheet showed to which the plan or the arguments are the confirmation.
+    pub async fn carry_out(&self, sheet: &Sheet) -> Result<(), Trouble> {
+        let before = self.run().op_order.len();
+        let outcome = self.written(sheet).await;
+        self.tell_of(sheet, before, Again::Known, outcome)
+    }
+
+    /// Writes down that what was confirmed was refused; `before`: how many writes there had been until then.
+    fn tell_of(
+        &self,
+        sheet: &Sheet,
+        before: usize,
+        again: Again,
+        outcome: Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        if let Err(Trouble::Refused(refusal)) = &outcome {
+            let run = self.run();
+            let since = run.op_order.get(before..).unwrap_or_default();
+            let done = |op: &&OpId| run.ops.get(*op).is_some_and(|op| op.done());
+            let after: Vec<OpId> = since.iter().filter(done).cloned().collect();
+            let mut refusal = refusal.clone();
+            if after.is_empty() && !refusal.reason.contains("nothing was pushed") {
+                refusal.reason.push_str("; nothing of it was written");
+            }
+            self.refused(&sheet.title, &refusal, after, again)?;
+        }
+        outcome
     }
 
     /// Does what a sheet showed; the rules are asked once more.
-    pub async fn carry_out(&self, sheet: &Sheet) -> Result<(), Trouble> {
+    async fn written(&self, sheet: &Sheet) -> Result<(), Trouble> {
         let (_, now) = self.seen_or_look().await?;
         rules::check(&self.run(), &now, &sheet.command)?;
         match &sheet.command {

@@ -204,6 +204,33 @@ impl Engine {
         Ok(run)
     }
 
+    /// Writes down that something was refused to this operator which had been confirmed or decided.
+    pub(super) fn refused(
+        &self,
+        what: &str,
+        refusal: &Refusal,
+        after: Vec<OpId>,
+        again: Again,
+    ) -> Result<(), Trouble> {
+        let run = self.run();
+        let (what, why) = (text::line(what), text::line(&refusal.reason));
+        let said = (what, why, self.setting.operator.clone());
+        let known = again == Again::Known && run.refused.as_ref() == Some(&said);
+        // A journal that is closed tells of nothing that was tried later.
+        if known || run.incident.is_none() || run.closed.is_some() {
+            return Ok(());
+        }
+        let (what, why, by) = said;
+        self.record(Event::Refused {
+            what,
+            rule: refusal.rule,
+            why,
+            by,
+            after,
+        })?;
+        Ok(())
+    }
+
     /// Works with the journal directly: blobs, and the folder.
     pub fn with_journal<T>(&self, work: impl FnOnce(&Journal) -> T) -> T {
         work(&self.journal.lock().unwrap_or_else(PoisonError::into_inner))
@@ -384,6 +411,15 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// What becomes of a refusal that is the last one over again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// A person confirmed it anew.
+    Told,
+    /// A walk came by once more.
+    Known,
 }
 
 /// A write about to be intended.

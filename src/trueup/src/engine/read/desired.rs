@@ -462,7 +462,7 @@ impl Reader {
 }
 
 /// A source's path as files are named by: without `./` and slashes at the ends, empty for the root.
-fn folder_path(path: &str) -> String {
+pub(in super::super) fn folder_path(path: &str) -> String {
     let parts: Vec<&str> = path
         .split('/')
         .filter(|part| !part.is_empty() && *part != ".")

@@ -15,7 +15,7 @@ use trueup_core::{
     },
     plan::Action,
     policy::FIELD_MANAGER,
-    run::{Op, Run},
+    run::{Acted, Op, Run},
     sheet::{Command, Refusal, Sheet},
     text,
 };
@@ -577,40 +577,16 @@ fn last_set(
     wanted: Option<&str>,
 ) -> Option<(ObjectRef, FieldPath, Option<Value>, Option<Value>)> {
     let wanted = wanted.map(str::parse::<FieldPath>).transpose().ok()?;
-    let mut standing: Vec<(ObjectRef, FieldPath, Option<Value>, Option<Value>)> = Vec::new();
-    for op in run.op_order.iter().filter_map(|id| run.ops.get(id)) {
-        let Effect::Act {
-            application,
-            object,
-            action,
-            cell: Some(cell),
-            ..
-        } = &op.effect
-        else {
-            continue;
-        };
-        let meant = short(object).eq_ignore_ascii_case(named) || object.to_string() == named;
-        let this = wanted.as_ref().is_none_or(|field| *field == cell.field);
-        if !op.done() || application != key || !meant || !this {
-            continue;
-        }
-        let Ok((field, to)) = target_of(object, action, op.intended_at) else {
-            continue;
-        };
-        // The guard says what stood there; a field that was not there has no value in it.
-        let from = op.guard.facts.get(&field.to_string());
-        let from = from.filter(|value| !value.is_null()).cloned();
-        let last = standing
-            .iter()
-            .rposition(|(other, at, ..)| other.key() == object.key() && *at == field);
-        match last {
-            Some(at) if standing[at].2 == to && standing[at].3 == from => {
-                standing.remove(at);
-            }
-            _ => standing.push((object.clone(), field, from, to)),
-        }
-    }
-    standing.pop()
+    let (standing, _) = run.acts();
+    let meant = |act: &Acted| {
+        let object = &act.cell.object;
+        act.cell.application == *key
+            && (short(object).eq_ignore_ascii_case(named) || object.to_string() == named)
+            && wanted.as_ref().is_none_or(|field| *field == act.cell.field)
+    };
+    let last = standing.into_iter().rev().find(meant)?;
+    let CellKey { object, field, .. } = last.cell.clone();
+    Some((object, field, last.from, last.to))
 }
 
 /// The fields beside one that an object does not have: the one that is spelt most like it first.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use trueup_core::{
     event::{Effect, Guard, Outcome},
-    object::identity::AppKey,
+    object::{identity::AppKey, managed::Managed, path::FieldPath},
     policy::{FIELD_MANAGER, Note, Policy},
     sheet::Refusal,
     text,
@@ -51,6 +51,29 @@ pub fn facts(application: &Value) -> BTreeMap<String, Value> {
                 .unwrap_or(Value::Null),
         ),
     ])
+}
+
+/// Who wrote the sync policy last and when, as far as the managed fields tell; none where that was us. What is taken away
+/// leaves no trace in them.
+fn wrote_policy(application: &Value) -> Option<String> {
+    let policy = FieldPath::keys(["spec", "syncPolicy"]);
+    let managed = Managed::read(application);
+    let touching = managed
+        .entries
+        .iter()
+        .filter(|entry| entry.touches(&policy));
+    let newest = touching.max_by_key(|entry| entry.time)?;
+    let at = newest.time?.strftime("%H:%M:%SZ");
+    (!newest.manager.starts_with(FIELD_MANAGER))
+        .then(|| text::line(&format!("{} at {at}", newest.manager)))
+}
+
+/// Why a freeze is lost, with who is behind it where auto-sync was switched on.
+pub fn lost_by(why: String, application: &Value) -> String {
+    match wrote_policy(application).filter(|_| Policy::of(application).is_on()) {
+        Some(who) => format!("{why} (its managed fields name {who})"),
+        None => why,
+    }
 }
 
 pub fn resource_version(object: &Value) -> Option<String> {
@@ -251,7 +274,16 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let fresh = self.application(key).await?;
             let now = facts(&fresh);
-            Self::facts_hold(&key.name, &confirmed.facts, &now)?;
+            Self::facts_hold(&key.name, &confirmed.facts, &now).map_err(|mut refusal| {
+                let policy = |facts: &BTreeMap<String, Value>| facts.get("syncPolicy").cloned();
+                if policy(&confirmed.facts) != policy(&now)
+                    && let Some(who) = wrote_policy(&fresh)
+                {
+                    let who = format!(" (its managed fields name {who})");
+                    refusal.reason.push_str(&who);
+                }
+                refusal
+            })?;
             let op = self.op_id();
             let (effect, patch) = build(&fresh, &op)?;
             let write = Write {
@@ -313,5 +345,34 @@ impl Engine {
                 "it is looked up in the world before anything else: look again, or resume",
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_switched_auto_sync_on_is_said_as_the_managed_fields_tell() {
+        let written = |manager: &str, on: bool| {
+            let fields = json!({"f:spec": {"f:syncPolicy": {"f:automated": {"f:enabled": {}}}}});
+            json!({
+                "metadata": {"managedFields": [
+                    {"manager": "kubectl-create", "operation": "Update", "apiVersion": "argoproj.io/v1alpha1",
+                     "time": "2026-11-14T07:00:00Z", "fieldsType": "FieldsV1",
+                     "fieldsV1": {"f:spec": {"f:syncPolicy": {"f:automated": {".": {}, "f:prune": {}}}}}},
+                    {"manager": manager, "operation": "Update", "apiVersion": "argoproj.io/v1alpha1",
+                     "time": "2026-11-21T10:20:13Z", "fieldsType": "FieldsV1", "fieldsV1": fields}]},
+                "spec": {"syncPolicy": {"automated": {"prune": true, "enabled": on}}},
+            })
+        };
+        let lost = |manager, on| lost_by("it is lost".into(), &written(manager, on));
+        assert_eq!(
+            lost("kubectl-patch", true),
+            "it is lost (its managed fields name kubectl-patch at 10:20:13Z)"
+        );
+        assert_eq!(lost("kubectl-patch", false), "it is lost");
+        assert_eq!(lost("trueup", true), "it is lost", "what we wrote last");
+        assert_eq!(lost_by("it is lost".into(), &json!({})), "it is lost");
     }
 }

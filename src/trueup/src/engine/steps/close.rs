@@ -37,7 +37,7 @@ impl Engine {
                 take,
                 reason,
                 seen,
-            } => self.decide(cells, take, reason, seen).await,
+            } => self.decide_as_said(cells, take, reason, seen).await,
             Command::Withdraw { cells, why } => {
                 self.record(Event::DecisionWithdrawn {
                     cells: cells.clone(),

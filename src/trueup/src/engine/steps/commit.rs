@@ -147,12 +147,18 @@ impl Engine {
             })
             .map(|(key, _)| key.clone())
             .collect();
+        let beside = changed.iter().map(|change| {
+            let folder = change.path.rsplit_once('/');
+            folder.map_or("", |(folder, _)| folder).to_owned()
+        });
+        let parent = Commit(head);
+        let others = self.others(&repository, &parent, beside).await;
         let proposal = Proposal {
             repository,
             branch,
             tracked,
             commit: Commit(commit.sha),
-            parent: Commit(head),
+            parent,
             message,
             author: text::line(&format!("{} <{}>", author.name, author.email)),
             author_from,
@@ -171,6 +177,7 @@ impl Engine {
                 .collect(),
             cells,
             proof,
+            others,
         };
         let unproven = proposal
             .proof

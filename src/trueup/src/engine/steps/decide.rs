@@ -1,5 +1,7 @@
 //! Decisions: from a choice and the values as they stand to what Git and the cluster shall hold.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use trueup_core::{
@@ -8,13 +10,59 @@ use trueup_core::{
     now::{CellNow, Now},
     rules,
     sheet::Refusal,
-    text, until,
+    text, transcript, until,
 };
 
-use super::super::{read::World, state::Engine, trouble::Trouble};
+use super::super::{
+    read::World,
+    state::{Again, Engine},
+    trouble::Trouble,
+};
 use super::ignore;
 
 impl Engine {
+    /// What somebody decides. That it was refused is told, but for a form that is not filled in.
+    pub(in super::super) async fn decide_as_said(
+        &self,
+        cells: &[CellKey],
+        take: &Take,
+        reason: &str,
+        seen: &[(CellKey, Sides)],
+    ) -> Result<(), Trouble> {
+        self.complete(cells, take)?;
+        let decided = self.decide(cells, take, reason, seen).await;
+        if let Err(Trouble::Refused(refusal)) = &decided {
+            let of: BTreeSet<&str> = cells
+                .iter()
+                .map(|cell| cell.application.name.as_str())
+                .collect();
+            let of: Vec<String> = of.into_iter().map(str::to_owned).collect();
+            let what = match cells {
+                [one] => format!("{} {}", one.object, one.field),
+                many => text::count(many.len(), "field"),
+            };
+            let secret = cells.iter().any(|cell| cell.object.kind == "Secret");
+            let choice = match take {
+                Take::Value(_) if secret => "a value".to_owned(),
+                take => transcript::choice(take),
+            };
+            let what = format!("decide {what} of {}: {choice}", text::some(&of, 3));
+            self.refused(&what, refusal, Vec::new(), Again::Known)?;
+        }
+        decided
+    }
+
+    /// Whether a choice has all that it needs to be one.
+    fn complete(&self, cells: &[CellKey], take: &Take) -> Result<(), Trouble> {
+        if cells.is_empty() {
+            return Err(Refusal::new(0, "no cell to decide", "put the cursor on a field").into());
+        }
+        if let Take::Later(later) = take {
+            handed_over(&later.owner, &later.until, self.ports.clock.now())?;
+        }
+        Ok(())
+    }
+
     /// Journals a choice for every cell named; all or nothing.
     pub(in super::super) async fn decide(
         &self,
@@ -24,12 +72,7 @@ impl Engine {
         seen: &[(CellKey, Sides)],
     ) -> Result<(), Trouble> {
         let (world, now) = self.seen_or_look().await?;
-        if cells.is_empty() {
-            return Err(Refusal::new(0, "no cell to decide", "put the cursor on a field").into());
-        }
-        if let Take::Later(later) = take {
-            handed_over(&later.owner, &later.until, self.ports.clock.now())?;
-        }
+        self.complete(cells, take)?;
         rules::as_chosen(&now, take, seen)?;
         let decisions = cells
             .iter()

@@ -261,7 +261,7 @@ impl Engine {
             Err(why) => {
                 self.record(Event::FreezeLost {
                     application: key.clone(),
-                    why,
+                    why: application::lost_by(why, &seen),
                 })?;
                 Ok(false)
             }
@@ -276,6 +276,7 @@ impl Engine {
     pub(in super::super) async fn must_hold(&self, key: &AppKey) -> Result<Value, Trouble> {
         let seen = self.application(key).await?;
         if let Err(why) = self.freeze_verdict(key, &seen) {
+            let why = application::lost_by(why, &seen);
             self.record(Event::FreezeLost {
                 application: key.clone(),
                 why: why.clone(),

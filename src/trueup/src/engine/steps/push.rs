@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use trueup_core::{
-    event::{Effect, Event, Guard, Outcome, Proposal},
+    event::{Effect, Event, Foreign, Guard, Outcome, Proposal},
     ids::Commit,
     policy::Policy,
     rules,
@@ -14,11 +14,11 @@ use trueup_core::{
 };
 
 use super::super::{
-    adopt::pushed_just_now,
+    foreign,
     state::{Engine, Write},
     trouble::Trouble,
 };
-use crate::ports::{Landed, PushError};
+use crate::ports::{Landed, PushError, Repo};
 
 impl Engine {
     /// Pushes what a sheet showed, after asking once more whether it still may.
@@ -64,22 +64,20 @@ impl Engine {
                         &proposal.tracked,
                         &proposal.commit,
                         how,
+                        Vec::new(),
                     )?;
                     self.look().await?;
                     return Ok(());
                 }
-                let head = Commit(head.sha);
-                let by = pushed_just_now(repo.as_ref(), &proposal.parent, &head).await;
-                self.moved(&proposal, &head, by.as_deref())?;
+                let by = self.moved(&*repo, &proposal, &head.sha).await?;
                 self.look().await?;
                 return Err(Refusal::new(
                     2,
                     text::line(&format!(
-                        "nothing was pushed: branch {} moved meanwhile, from {} to {}{}",
+                        "nothing was pushed: branch {} moved meanwhile, from {} to {} ({by})",
                         proposal.tracked,
                         proposal.parent.short(),
-                        head.short(),
-                        by.map_or_else(String::new, |by| format!(" (by {by})"))
+                        Commit(head.sha).short()
                     )),
                     "the commit is built and proven anew on what is there",
                 )
@@ -157,16 +155,18 @@ impl Engine {
                         &proposal.branch,
                         &proposal.commit,
                         "pushed",
+                        Vec::new(),
                     )?;
                 }
                 self.look().await?;
                 Ok(())
             }
             Some((Outcome::NotDone { why }, _)) => {
+                let there = self.on_branch(&*repo, &proposal).await;
                 self.look().await?;
                 Err(Refusal::new(
                     2,
-                    format!("the push did not land: {why}"),
+                    format!("the push did not land: {why}; nothing was pushed{there}"),
                     "see what is on the branch; the commit is kept",
                 )
                 .into())
@@ -179,16 +179,42 @@ impl Engine {
         }
     }
 
-    fn moved(&self, proposal: &Proposal, head: &Commit, by: Option<&str>) -> Result<(), Trouble> {
+    /// Where the branch is that did not take a push, and whose commits are there.
+    async fn on_branch(&self, repo: &dyn Repo, proposal: &Proposal) -> String {
+        let Ok(head) = repo.head(&proposal.branch).await else {
+            return String::new();
+        };
+        let is = Commit(head.sha);
+        let by = match is == proposal.parent {
+            true => None,
+            false => foreign::pushed_since(repo, proposal.parent.as_str(), is.as_str()).await,
+        };
+        let by = by.map_or_else(String::new, |by| format!(" ({by})"));
+        text::line(&format!(
+            ", and branch {} is at {}{by}",
+            proposal.branch,
+            is.short()
+        ))
+    }
+
+    /// Records that somebody moved the branch; who did, as far as the repository tells.
+    async fn moved(
+        &self,
+        repo: &dyn Repo,
+        proposal: &Proposal,
+        head: &str,
+    ) -> Result<String, Trouble> {
+        let by = foreign::pushed_since(repo, proposal.parent.as_str(), head).await;
+        let by = by.unwrap_or_else(|| "somebody who pushed".into());
         self.record(Event::Adopted {
             application: None,
             what: format!(
                 "branch {} moved from {} to {}",
                 text::line(&proposal.tracked),
                 proposal.parent.short(),
-                head.short()
+                Commit(head.to_owned()).short()
             ),
-            who: by.unwrap_or("somebody who pushed").to_owned(),
+            who: by.clone(),
             cell: None,
             sides: None,
         })?;
@@ -199,7 +225,7 @@ impl Engine {
                 text::line(&proposal.tracked)
             ),
         })?;
-        Ok(())
+        Ok(by)
     }
 
     pub(in super::super) fn landed(
@@ -208,12 +234,14 @@ impl Engine {
         branch: &str,
         revision: &Commit,
         how: &str,
+        others: Vec<Foreign>,
     ) -> Result<(), Trouble> {
         self.record(Event::Landed {
             repository: repository.to_owned(),
             branch: branch.to_owned(),
             revision: revision.clone(),
             how: how.to_owned(),
+            others,
         })?;
         Ok(())
     }
@@ -357,7 +385,8 @@ impl Engine {
                         .proposal
                         .as_ref()
                         .map_or_else(|| "the tracked branch".to_owned(), |p| p.tracked.clone());
-                    return self.landed(repository, &branch, head, "merged");
+                    let others = self.others(repository, head, None).await;
+                    return self.landed(repository, &branch, head, "merged", others);
                 }
                 self.pause(std::time::Duration::from_secs(2)).await;
             }

@@ -14,7 +14,7 @@ const INLINE: usize = 200;
 impl Engine {
     /// Looks at the world and keeps what it says. Secret values have been replaced by digests where they came in.
     pub(in super::super) async fn snapshot(&self) -> Result<(), Trouble> {
-        let (world, _) = self.look().await?;
+        let (world, now) = self.look().await?;
         let run = self.run();
         let scope = |key: &trueup_core::object::identity::AppKey| {
             run.scope.is_empty() || run.scope.contains(key)
@@ -75,6 +75,7 @@ impl Engine {
             } else {
                 applications
             },
+            heads: now.heads.clone(),
         })?;
         Ok(())
     }

@@ -19,7 +19,7 @@ use trueup_core::{
     workflow::Next,
 };
 
-use super::super::{adopt::pushed_just_now, read, state::Engine, trouble::Trouble};
+use super::super::{foreign, read, state::Engine, trouble::Trouble};
 use super::application;
 use super::snapshot;
 
@@ -282,17 +282,17 @@ impl Engine {
         if head.sha == revision.as_str() {
             return Ok(());
         }
-        let head = Commit(head.sha);
-        let by = pushed_just_now(repo.as_ref(), revision, &head).await;
+        let by = foreign::pushed_since(&*repo, revision.as_str(), &head.sha).await;
+        let by = by.unwrap_or_else(|| "somebody who pushed".into());
         self.record(Event::Adopted {
             application: Some(key.clone()),
             what: format!(
                 "branch {} moved from {} to {}",
                 text::line(&app.branch),
                 revision.short(),
-                head.short()
+                Commit(head.sha.clone()).short()
             ),
-            who: by.clone().unwrap_or("somebody who pushed".into()),
+            who: by.clone(),
             cell: None,
             sides: None,
         })?;
@@ -300,11 +300,10 @@ impl Engine {
         Err(Refusal::new(
             2,
             text::line(&format!(
-                "nothing was synced: branch {} moved meanwhile, from {} to {}{}",
+                "nothing was synced: branch {} moved meanwhile, from {} to {} ({by})",
                 app.branch,
                 revision.short(),
-                head.short(),
-                by.map_or_else(String::new, |by| format!(" (by {by})"))
+                Commit(head.sha).short()
             )),
             "what was pushed is read now; only the decisions that it touches are open again",
         )

@@ -163,7 +163,7 @@ fn what_is_decided_is_what_was_looked_at() {
     fixture::tell(&mut model, Update::Answered);
     let drawn = draw(&model);
     assert!(
-        model.dialogs.is_empty() && drawn.contains("choose again"),
+        model.dialogs.is_empty() && drawn.contains("look at it, and choose"),
         "{drawn}"
     );
     // Chosen again, it is of what stands now.

@@ -1,0 +1,105 @@
+//! Commits of others on the branches that Applications follow.
+
+use std::collections::BTreeSet;
+
+use trueup_core::{
+    event::{Effect, Foreign},
+    ids::Commit,
+    run::Run,
+    text,
+};
+
+use super::{read::folder_path, state::Engine};
+use crate::ports::{LogEntry, Repo};
+
+/// So many are named in a sentence.
+const NAMED: usize = 3;
+/// So many commits of a branch are gone through.
+const FAR: usize = 200;
+
+/// The commits that a branch got after `since`, with their authors; none where the repository does not tell.
+pub(super) async fn pushed_since(repo: &dyn Repo, since: &str, head: &str) -> Option<String> {
+    let log = repo.log(since, head, NAMED + 1).await.ok()?;
+    let named: Vec<String> = log
+        .iter()
+        .take(NAMED)
+        .map(|commit| {
+            format!(
+                "{} with {} \u{201c}{}\u{201d}",
+                author(commit),
+                Commit(commit.sha.clone()).short(),
+                text::shorten(&commit.subject, 60),
+            )
+        })
+        .collect();
+    let more = if log.len() > NAMED { " and others" } else { "" };
+    (!named.is_empty()).then(|| text::line(&format!("{}{more}", named.join("; "))))
+}
+
+fn author(commit: &LogEntry) -> String {
+    format!("{} <{}>", commit.author.name, commit.author.email)
+}
+
+/// Whether it brought what we had pushed to a branch of our own: whoever merges keeps the name of the incident in it.
+fn merges_ours(run: &Run, subject: &str) -> bool {
+    let own = run
+        .ops
+        .values()
+        .any(|op| op.done() && matches!(op.effect, Effect::Push { tracked, .. } if !tracked));
+    own && subject.contains(run.id()) && !subject.starts_with("Revert")
+}
+
+impl Engine {
+    /// What others brought to a tracked branch from when it was seen first up to `until`, the oldest first: those commits
+    /// that change a folder of the scope, or one of `beside`. Nothing where the repository does not tell.
+    pub(super) async fn others(
+        &self,
+        repository: &str,
+        until: &Commit,
+        beside: impl IntoIterator<Item = String>,
+    ) -> Vec<Foreign> {
+        let run = self.run();
+        let Some(base) = run.base.get(repository).filter(|base| *base != until) else {
+            return Vec::new();
+        };
+        let mut folders: BTreeSet<String> = beside.into_iter().collect();
+        if let Some((world, _)) = self.seen() {
+            let apps = run
+                .scope
+                .iter()
+                .filter_map(|key| world.applications.get(key));
+            let apps = apps.filter(|app| app.repo_url == repository);
+            folders.extend(apps.map(|app| folder_path(&app.path)));
+        }
+        let folders = Vec::from_iter(folders);
+        let Ok(repo) = self.ports.repos.open(repository).await else {
+            return Vec::new();
+        };
+        let Ok(log) = repo.log(base.as_str(), until.as_str(), FAR).await else {
+            return Vec::new();
+        };
+        let mut before = trees(&*repo, base.as_str(), &folders).await;
+        let mut others = Vec::new();
+        for commit in log.iter().rev() {
+            let after = trees(&*repo, &commit.sha, &folders).await;
+            let same = before.is_some() && before == after;
+            before = after;
+            let sha = Commit(commit.sha.clone());
+            if same || run.pushed(&sha) || merges_ours(&run, &commit.subject) {
+                continue;
+            }
+            others.push(Foreign {
+                commit: sha,
+                author: text::line(&author(commit)),
+                subject: text::line(&commit.subject),
+            });
+        }
+        others
+    }
+}
+
+/// What the folders hold at a commit; none where that could not be found out.
+async fn trees(repo: &dyn Repo, sha: &str, folders: &[String]) -> Option<Vec<Option<String>>> {
+    let trees = repo.tree_ids(sha, folders).await.ok()?;
+    trees.into_iter().collect::<Result<_, _>>().ok()
+}

@@ -1,0 +1,81 @@
+//! What was confirmed and refused leaves a trace, with what somebody else had done that it was refused for.
+
+use super::*;
+use crate::support::{Running, example};
+use trueup_core::event::Event;
+
+/// Somebody pushes between the proof and the push, and then while the push is under way: each time the journal has what was
+/// refused, that nothing was pushed, and what is on the branch.
+#[test]
+fn a_push_onto_a_branch_that_moved_is_told_with_what_is_there() {
+    let bench = Bench::new();
+    let plan = bench.own_plan().display().to_string();
+    let file = |name: &str| bench.home.path().join(name);
+    for (n, place) in ["after-fsync proposed", "after-fsync intended push "]
+        .into_iter()
+        .enumerate()
+    {
+        for (name, text) in [("at", place), ("held", ""), ("go", "")] {
+            fs::write(file(name), text).unwrap();
+        }
+        let mut held = command(&example("crashing"), bench.home.path());
+        held.args(bench.lab.options()).arg("--state-dir");
+        held.arg(&bench.state);
+        held.args(["run", &plan, "-o", "json", "--write", "all"]);
+        held.env("HOLD_AT", bench.home.path());
+        let mut walk = Running::start(held);
+        let until = Instant::now() + Duration::from_secs(60);
+        while fs::read_to_string(file("held")).unwrap().is_empty() {
+            assert!(Instant::now() < until && !walk.ended(), "never {place}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        fs::write(file("at"), "").unwrap();
+        bench.foreign_push("deploy/auth/auth-config.yaml", |text| {
+            format!("# push {n}\n{text}")
+        });
+        fs::write(file("go"), format!("{place}\n")).unwrap();
+        let ran = walk.end();
+        assert_eq!(ran.code, Some(3), "{ran:#?}");
+        let head = bench.lab.git(&["rev-parse", "main"]);
+        let there = format!("ann <ann@example.org> with {} “something else”", &head[..7]);
+        let journal = trueup::journal::read(&bench.state, &"INC-441".parse().unwrap()).unwrap();
+        let refused: Vec<&Event> = journal
+            .iter()
+            .map(|line| &line.record.event)
+            .filter(|event| matches!(event, Event::Refused { .. }))
+            .collect();
+        assert_eq!(refused.len(), n + 1, "{refused:?}");
+        let Some(Event::Refused {
+            what,
+            rule,
+            why,
+            after,
+            ..
+        }) = refused.last()
+        else {
+            unreachable!("it is one");
+        };
+        assert_eq!((what.as_str(), *rule), ("push to main", 2));
+        assert!(why.contains("nothing was pushed"), "{why}");
+        assert!(why.contains(&there), "{there}: {why}");
+        assert!(after.is_empty(), "{after:?}");
+        let told = bench.ends(0, &["export", "INC-441"]).out;
+        assert!(told.contains("refused to "), "{told}");
+    }
+    // What is built on what they pushed says so: the last commit on both.
+    let plan = bench.own_plan();
+    bench.walk(0, &plan, &["--write", "all", "--attest", SEEN]);
+    let told = bench.ends(0, &["export", "INC-441"]).out;
+    let (_, others) = told
+        .rsplit_once("Built on what others had pushed meanwhile:")
+        .unwrap_or_else(|| panic!("{told}"));
+    let named = others.lines().filter(|line| line.starts_with("- "));
+    let named: Vec<&str> = named.take(2).collect();
+    assert!(
+        named.len() == 2
+            && named
+                .iter()
+                .all(|line| line.contains("something else") && line.contains("ann")),
+        "{named:?}"
+    );
+}
