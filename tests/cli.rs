@@ -1,6 +1,7 @@
 //! The command line as scripts meet it: the real program against a lab in a process of its own.
 
 mod beforehand;
+mod by_hand;
 mod doubts;
 mod handover;
 mod lost;
@@ -1339,59 +1340,6 @@ fn the_script_by_hand_waits_at_a_gate_where_somebody_can_answer() {
     );
     terminal.send("\r");
     terminal.wait_for("what comes after", |shot| shot.has("went on"));
-}
-
-/// The script by hand where a change does not fit the branch: it names what has to be there, and goes on once somebody brought it.
-#[test]
-fn the_script_by_hand_waits_for_what_others_pushed() {
-    let home = tempfile::tempdir().unwrap();
-    let git = |arguments: &[&str]| {
-        let mut git = command(Path::new("git"), home.path());
-        git.current_dir(home.path());
-        git.args(["-c", "user.name=ann", "-c", "user.email=ann@example.org"]);
-        let ran = run({
-            git.args(arguments);
-            git
-        });
-        assert_eq!(ran.code, Some(0), "git {arguments:?}: {ran:?}");
-        ran.out
-    };
-    let push = |text: &str| {
-        fs::write(home.path().join("work/f"), text).unwrap();
-        git(&["-C", "work", "add", "f"]);
-        git(&["-C", "work", "commit", "-qm", "f"]);
-        git(&["-C", "work", "push", "-q", "origin", "HEAD:refs/heads/main"]);
-    };
-    git(&["init", "-q", "--bare", "-b", "main", "remote.git"]);
-    git(&["clone", "-q", "remote.git", "work"]);
-    push("a: 1\n");
-    let script = format!(
-        "{}\ngit clone -q --branch main remote.git \"$WORK/repo\"\nbegin_changes\nchange <<'PATCH'\n{}PATCH\n\
-         changes \"$WORK/repo\" main '0351 of eve'\nidentity \"$WORK/repo\"\ncommit \"$WORK/repo\" main ours\n\
-         git -C \"$WORK/repo\" push -q origin HEAD:refs/heads/main\necho went on\n",
-        include_str!("../assets/transcript/by-hand.sh"),
-        "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a: 2\n+a: 3\n"
-    );
-    let sh = Path::new("/bin/sh");
-    let arguments = [
-        "-c".to_owned(),
-        format!("cd '{}'\n{script}", home.path().display()),
-    ];
-    let mut terminal = Screen::start(sh, &arguments, home.path(), 120, 24);
-    let asked = terminal.wait_for("what is missing", |shot| shot.has("press enter"));
-    assert!(
-        asked.has("it has to be on main first") && asked.has("0351 of eve"),
-        "{asked:?}"
-    );
-    // Nothing is there yet: it asks again.
-    terminal.send("\r");
-    terminal.wait_for("the second time", |shot| {
-        shot.text().matches("press enter").count() == 2
-    });
-    push("a: 2\n");
-    terminal.send("\r");
-    terminal.wait_for("what comes after", |shot| shot.has("went on"));
-    assert_eq!(git(&["-C", "remote.git", "show", "main:f"]), "a: 3\n");
 }
 
 #[test]
