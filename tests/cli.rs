@@ -1,6 +1,7 @@
 //! The command line as scripts meet it: the real program against a lab in a process of its own.
 
 mod beforehand;
+mod by_hand;
 mod doubts;
 mod handover;
 mod lost;

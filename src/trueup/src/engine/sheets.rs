@@ -10,7 +10,7 @@ use trueup_core::{
     plan::Action,
     policy::{BY_HAND, Note, Policy, thaw_ops},
     rules,
-    run::Run,
+    run::{Op, Run},
     sheet::{Command, Confirm, Refusal, Sheet},
     text,
     transcript::shell,
@@ -649,10 +649,15 @@ impl Engine {
         if let Err(Trouble::Refused(refusal)) = &outcome {
             let run = self.run();
             let since = run.op_order.get(before..).unwrap_or_default();
-            let done = |op: &&OpId| run.ops.get(*op).is_some_and(|op| op.done());
-            let after: Vec<OpId> = since.iter().filter(done).cloned().collect();
+            let is = |op: &OpId, so: fn(&Op) -> bool| run.ops.get(op).is_some_and(so);
+            let after: Vec<OpId> = since
+                .iter()
+                .filter(|op| is(op, Op::done))
+                .cloned()
+                .collect();
+            let written = since.iter().any(|op| is(op, Op::done) || is(op, Op::open));
             let mut refusal = refusal.clone();
-            if after.is_empty() && !refusal.reason.contains("nothing was pushed") {
+            if !written && !refusal.reason.contains("nothing was pushed") {
                 refusal.reason.push_str("; nothing of it was written");
             }
             self.refused(&sheet.title, &refusal, after, again)?;

@@ -224,8 +224,8 @@ fn a_live_action_and_the_one_that_took_it_back_name_each_other() {
         format!("undone by jo at {}", clock(undone)),
         format!("undoes the action of {}", clock(begun)),
     );
-    assert_eq!(t.acts[0].beside, [by.clone()]);
-    assert_eq!(t.acts[1].beside, [undoes.clone()]);
+    assert_eq!(t.acts[0].beside, std::slice::from_ref(&by));
+    assert_eq!(t.acts[1].beside, std::slice::from_ref(&undoes));
     assert!(
         t.acts[0].rereads[1].starts_with(&format!("after 30s: {by}")),
         "{:?}",
@@ -274,4 +274,27 @@ fn a_commit_names_what_of_others_it_is_built_on() {
         );
         assert!(text.contains("03515d0333333333333333333333333333333333"));
     }
+}
+
+#[test]
+fn a_journal_of_before_others_were_kept_still_folds() {
+    let told = sample::records();
+    let old: Vec<Record> = told
+        .iter()
+        .map(|record| {
+            let mut value = serde_json::to_value(record).unwrap();
+            let fields = value.as_object_mut().unwrap();
+            for new in ["heads", "others"] {
+                fields.shift_remove(new);
+            }
+            serde_json::from_value(value).unwrap()
+        })
+        .collect();
+    assert_ne!(old, told);
+    // What the first commit was made on is then what was seen first.
+    let before = told
+        .iter()
+        .position(|record| matches!(record.event, Event::Proposed { .. }));
+    assert!(Run::fold(&old[..before.unwrap()]).base.is_empty());
+    assert_eq!(Run::fold(&old).base, Run::fold(&told).base);
 }

@@ -1,0 +1,240 @@
+//! The script by hand, where others pushed between two commits of ours.
+
+use super::*;
+use trueup_core::{
+    event::{Effect, Event, FileDiff, Foreign, Guard, Outcome, Record},
+    ids::{Commit, OpId},
+    run::Run,
+    source::changes::unified_diff,
+    transcript::{Line, Transcript, sample},
+};
+
+const FILE: &str = "deploy/auth/auth-config.yaml";
+
+/// A repository with the file of one Application, as it was before the incident.
+struct World {
+    home: tempfile::TempDir,
+}
+
+impl World {
+    fn new(text: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let world = Self { home };
+        world.git(&["init", "-q", "--bare", "-b", "main", "remote.git"]);
+        world.git(&["clone", "-q", "remote.git", "work"]);
+        world.push(text);
+        world
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let mut git = command(Path::new("git"), self.home.path());
+        git.current_dir(self.home.path());
+        git.args(["-c", "user.name=eve", "-c", "user.email=eve@example.org"]);
+        git.args(arguments);
+        let ran = run(git);
+        assert_eq!(ran.code, Some(0), "git {arguments:?}: {ran:?}");
+        ran.out
+    }
+
+    /// Somebody pushes this.
+    fn push(&self, text: &str) {
+        let file = self.home.path().join("work").join(FILE);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+        self.git(&["-C", "work", "add", "."]);
+        self.git(&["-C", "work", "commit", "-q", "-m", "eve's"]);
+        self.git(&["-C", "work", "push", "-q", "origin", "HEAD:refs/heads/main"]);
+    }
+
+    fn pull(&self) {
+        self.git(&["-C", "work", "pull", "-q", "--ff-only", "origin", "main"]);
+    }
+
+    fn holds(&self) -> String {
+        self.git(&["-C", "remote.git", "show", &format!("main:{FILE}")])
+    }
+
+    /// The script, with the repository at hand.
+    fn script(&self, text: &str) -> PathBuf {
+        let path = self.home.path().join("by-hand.sh");
+        let remote = self.home.path().join("remote.git");
+        fs::write(&path, format!("REPO='{}'\n{text}", remote.display())).unwrap();
+        path
+    }
+
+    fn run(&self, text: &str) -> Ran {
+        let mut sh = command(Path::new("sh"), self.home.path());
+        sh.arg(self.script(text));
+        run(sh)
+    }
+}
+
+/// Two commits of ours: the second made on what somebody pushed after the first.
+fn two_commits(texts: [&str; 4], others: Vec<Foreign>) -> String {
+    let [before, ours, theirs, again] = texts;
+    let all = sample::records();
+    let proposed = |event: &Event| matches!(event, Event::Proposed { .. });
+    let first = all.iter().find(|record| proposed(&record.event)).unwrap();
+    let mut records = all[..1].to_vec();
+    let mut happens = |event: Event| {
+        let (seq, time) = (records.len() as u64 + 1, first.time);
+        records.push(Record { seq, time, event });
+    };
+    let parents = ["1".repeat(40), "e".repeat(40)];
+    let others = [Vec::new(), others];
+    for (n, (from, to)) in [(before, ours), (theirs, again)].into_iter().enumerate() {
+        let Event::Proposed { mut proposal } = first.event.clone() else {
+            unreachable!("it is one");
+        };
+        let commit = Commit(format!("{}", n + 8).repeat(40));
+        proposal.commit = commit.clone();
+        proposal.parent = Commit(parents[n].clone());
+        proposal.others.clone_from(&others[n]);
+        proposal.message = format!("round {n}");
+        let diff = unified_diff(FILE, Some(from.as_bytes()), Some(to.as_bytes()));
+        proposal.files = vec![FileDiff {
+            path: FILE.into(),
+            diff,
+            fields: 1,
+        }];
+        let effect = Effect::Push {
+            repository: proposal.repository.clone(),
+            branch: "main".into(),
+            commit: commit.clone(),
+            parent: proposal.parent.clone(),
+            bundle: proposal.bundle.clone(),
+            tracked: true,
+        };
+        let repository = proposal.repository.clone();
+        happens(Event::Proposed { proposal });
+        let op = OpId(format!("push-{n}"));
+        happens(Event::Intended {
+            op: op.clone(),
+            effect,
+            guard: Guard::default(),
+            shown: Vec::new(),
+            by_hand: Vec::new(),
+            by: "mara".into(),
+        });
+        let outcome = Outcome::Done {
+            resource_version: None,
+            found: false,
+        };
+        happens(Event::Ended { op, outcome });
+        happens(Event::Landed {
+            repository,
+            branch: "main".into(),
+            revision: commit,
+            how: "pushed".into(),
+            others: Vec::new(),
+        });
+    }
+    let run = Run::fold(&records);
+    Transcript::of(&Line::chain(&records), &run).by_hand
+}
+
+/// A file with two lines that are far from each other.
+fn long(b: &str, z: &str) -> String {
+    format!("b: {b}\n{}z: {z}\n", "m: 1\n".repeat(9))
+}
+
+fn eve() -> Vec<Foreign> {
+    vec![Foreign {
+        commit: Commit("e".repeat(40)),
+        author: "eve <eve@example.org>".into(),
+        subject: "Revert the hotfix".into(),
+    }]
+}
+
+const BEFORE: &str = "a: 1\nb: 1\nc: 1\n";
+
+/// A colleague takes our commit back, and it is made once more: in another world nobody took it back, and it is there already.
+#[test]
+fn a_commit_that_is_made_once_more_after_a_revert_is_there_already() {
+    let world = World::new(BEFORE);
+    let ours = "a: 1\nb: 2\nc: 1\n";
+    let text = two_commits([BEFORE, ours, BEFORE, ours], eve());
+    let ran = world.run(&text);
+    let said = &ran.out;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        said.contains("main has all of it already: nothing to commit"),
+        "{said}"
+    );
+    assert_eq!(world.holds(), ours);
+    // Whoever reads it learns of the revert too.
+    let told = format!(
+        "# Pushed to main by others before this: {} \u{201c}Revert the hotfix\u{201d} of eve",
+        "e".repeat(40)
+    );
+    assert!(text.contains(&told), "{text}");
+}
+
+/// What somebody pushed is no matter of the lines of ours: both stand.
+#[test]
+fn a_commit_that_fits_without_what_others_pushed_is_made() {
+    let (before, ours) = (long("1", "1"), long("2", "1"));
+    let world = World::new(&before);
+    let (theirs, again) = (long("2", "7"), long("3", "7"));
+    let text = two_commits([&before, &ours, &theirs, &again], eve());
+    let ran = world.run(&text);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(world.holds(), long("3", "1"));
+}
+
+/// Our second commit changes what somebody set: it stops, and says which commit has to be there first.
+#[test]
+fn a_commit_that_needs_what_others_pushed_stops_and_names_it() {
+    let (before, ours) = (long("1", "1"), long("2", "1"));
+    let (theirs, again) = (long("2", "7"), long("2", "8"));
+    let world = World::new(&before);
+    let text = two_commits([&before, &ours, &theirs, &again], eve());
+    let ran = world.run(&text);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let said = &ran.err;
+    let named = format!(
+        "{} \u{201c}Revert the hotfix\u{201d} of eve <eve@example.org>",
+        "e".repeat(40)
+    );
+    assert!(
+        said.contains("it has to be on main first") && said.contains(&named),
+        "{said}"
+    );
+    assert!(said.contains("stopped before the commit"), "{said}");
+    // The first of ours is there, and nothing of the second.
+    assert_eq!(world.holds(), ours);
+    // Once somebody brought it, the rest goes through: what is there already is not made again.
+    world.pull();
+    world.push(&theirs);
+    let ran = world.run(&text);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(world.holds(), again);
+    // A journal of before others were kept has the id of what it was made on.
+    let old = two_commits([&before, &ours, &theirs, &again], Vec::new());
+    assert!(old.contains(&"e".repeat(40)), "{old}");
+}
+
+/// In a terminal it waits for somebody who brings it, as often as it takes.
+#[test]
+fn a_commit_that_needs_what_others_pushed_waits_for_it_in_a_terminal() {
+    let (ours, theirs, again) = ("a: 2\n", "a: 5\n", "a: 6\n");
+    let world = World::new("a: 1\n");
+    let text = two_commits(["a: 1\n", ours, theirs, again], eve());
+    let script = world.script(&text).display().to_string();
+    let sh = Path::new("/bin/sh");
+    let mut terminal = Screen::start(sh, &[script], world.home.path(), 120, 40);
+    let asked = terminal.wait_for("what is missing", |shot| shot.has("press enter"));
+    assert!(
+        asked.has("it has to be on main first") && asked.has("Revert the hotfix"),
+        "{asked:?}"
+    );
+    terminal.send("\r");
+    terminal.wait_for("it asks again", |shot| {
+        shot.text().matches("press enter").count() == 2
+    });
+    assert_eq!(world.holds(), ours);
+    world.pull();
+    world.push(theirs);
+    terminal.send("\r");
+    crate::support::until("the second commit", || world.holds() == again);
+}
