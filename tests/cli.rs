@@ -10,6 +10,7 @@ mod refused;
 mod shown;
 mod stages;
 mod taken_back;
+mod unread;
 mod waiting;
 
 use std::{

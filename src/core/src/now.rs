@@ -136,6 +136,8 @@ pub struct AppNow {
     pub pods: Vec<PodNow>,
     /// Not all of it could be read: that no difference is seen means nothing.
     pub incomplete: bool,
+    /// Its source is of a kind that is not rendered here, so that it never is read whole.
+    pub unsupported: bool,
 }
 
 impl AppNow {
@@ -336,17 +338,8 @@ impl Now {
             let Thaw::Watched { at, .. } = app.thaw else {
                 return None;
             };
-            let (_, whole, _) = app.target.as_ref()?;
             let seen = self.apps.get(key).filter(|_| self.at > at)?;
-            let wanted = Policy::new(Some(whole.clone()));
-            let stands = Policy::new(Some(seen.sync_policy.clone()));
-            let why = (stands.automated() != wanted.automated()).then(|| {
-                crate::text::line(&format!(
-                    "was thawed, and its auto-sync is not as targeted any more: it is {}, the target is {}",
-                    stands.words(),
-                    wanted.words()
-                ))
-            });
+            let why = app.not_as_targeted(&Policy::new(Some(seen.sync_policy.clone())));
             (why != app.policy_moved).then(|| (key.clone(), why))
         });
         moved.collect()
@@ -517,6 +510,17 @@ impl Now {
                 )))
             });
         apart.collect()
+    }
+
+    /// An Application of the walk that was not read whole, though it can be: whatever is asked of this look may be otherwise.
+    pub fn unread<'a>(&'a self, run: &'a Run) -> Option<(&'a AppKey, &'a str)> {
+        let unread = |key: &AppKey| {
+            let app = self.apps.get(key);
+            app.is_some_and(|app| app.incomplete && !app.unsupported)
+        };
+        let (key, _) = run.walking().find(|(key, _)| unread(key))?;
+        let why = self.errors.first();
+        Some((key, why.map_or("it is not known why", String::as_str)))
     }
 
     /// What was found live and stands on neither side of its cell any more, though nobody decided on it.

@@ -307,6 +307,7 @@ fn take_over(run: &Run, now: &Now, applications: &[AppKey], from: &str) -> Resul
 
 /// Only what moves nothing: an operator who knows no more than the note decides nothing.
 fn restore(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
+    unread(run, now, 3)?;
     for key in applications {
         let app = known(run, key)?;
         if !app.freeze.is_set() {
@@ -352,7 +353,22 @@ fn not_quiet(key: &AppKey) -> Refusal {
     )
 }
 
+/// What could not be read may hide a question, or what is owed: nothing goes on as if there were none.
+fn unread(run: &Run, now: &Now, rule: u8) -> Result<(), Refusal> {
+    match now.unread(run) {
+        None => Ok(()),
+        Some((key, why)) => Err(Refusal::new(
+            rule,
+            text::line(&format!(
+                "not all of {key} could be read, so that what is undecided or owed is not known: {why}"
+            )),
+            "look again once it can be read, or park it (`trueup park`, `P` on the screen)",
+        )),
+    }
+}
+
 fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
+    unread(run, now, 3)?;
     let cells: Vec<_> = now.undecided(run).collect();
     // A copy that is as its own Git has it explains nothing.
     let differs = cells.iter().find(|(_, cell)| cell.differs);
@@ -758,6 +774,7 @@ fn act(run: &Run, now: &Now, key: &AppKey, action: &Action) -> Result<(), Refusa
 }
 
 fn close(run: &Run, now: &Now) -> Result<(), Refusal> {
+    unread(run, now, 10)?;
     let owed: Vec<_> = now
         .owed(run)
         .into_iter()

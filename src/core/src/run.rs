@@ -19,6 +19,7 @@ use crate::{
     ids::{Commit, IncidentId, OpId},
     object::identity::AppKey,
     plan::{Gate, Plan, SyncStep, Target},
+    policy::Policy,
     span::Span,
 };
 use jiff::Timestamp;
@@ -187,6 +188,19 @@ impl AppRun {
     /// Whether nothing syncs it by itself, as far as the journal tells: frozen, seen to hold, and not given back since.
     pub fn is_held(&self) -> bool {
         self.freeze.proven() && matches!(self.thaw, Thaw::Not)
+    }
+
+    /// How the policy that stands is not the one that a thaw was to leave.
+    pub fn not_as_targeted(&self, stands: &Policy) -> Option<String> {
+        let (_, whole, _) = self.target.as_ref()?;
+        let wanted = Policy::new(Some(whole.clone()));
+        (stands.automated() != wanted.automated()).then(|| {
+            crate::text::line(&format!(
+                "was thawed, and its auto-sync is not as targeted any more: it is {}, the target is {}",
+                stands.words(),
+                wanted.words()
+            ))
+        })
     }
 
     /// Whether auto-sync was put back as targeted, be that seen to hold already or not.

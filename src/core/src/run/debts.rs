@@ -34,6 +34,11 @@ impl Run {
                     id: format!("frozen:{key}"),
                     what: match &app.freeze {
                         Freeze::Lost { why } => format!("the freeze of {key} is lost: {why}"),
+                        _ if self.is_given_back(key) => {
+                            format!(
+                                "{key} was thawed, and that it holds was not watched to the end"
+                            )
+                        }
                         freeze => format!("{key} is frozen ({})", freeze.word()),
                     },
                     application: Some(key.clone()),

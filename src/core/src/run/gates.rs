@@ -315,17 +315,17 @@ impl Run {
             let app = self.apps.get(*key);
             app.is_some_and(|app| matches!(app.sync, Sync::Verified { .. }))
         });
-        let measured = synced
-            .flat_map(|key| {
-                self.gates_after(key)
-                    .into_iter()
-                    .map(move |name| (key, name))
-            })
-            .filter(|(_, name)| !matches!(self.gates.get(name), Some(Gate::Manual(_))));
+        let gates = synced.flat_map(|key| {
+            self.gates_after(key)
+                .into_iter()
+                .map(move |name| (key, name))
+        });
         let (mut sampled, mut broken) = (BTreeSet::new(), Vec::new());
-        for (key, name) in measured {
+        for (key, name) in gates {
             match self.glass_for(key, &name) {
                 Some(glass) => broken.push(glass),
+                // A person looked, and is not asked once more.
+                None if matches!(self.gates.get(&name), Some(Gate::Manual(_))) => {}
                 None => {
                     sampled.insert(name);
                 }

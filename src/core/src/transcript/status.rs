@@ -43,7 +43,9 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
             parts.push(format!("{thawed} thawed"));
         }
         // Before the snapshot of what is frozen, that no question is known says nothing.
+        let unread = now.and_then(|now| now.unread(run));
         parts.push(match open {
+            _ if unread.is_some() => "not all of it could be READ".to_owned(),
             0 if run.snapshots < 2 => "not yet looked at".to_owned(),
             open => format!("{open} open"),
         });

@@ -194,9 +194,20 @@ fn with_what_stays(mut ended: Ended, run: &Run) -> Ended {
     }
     let frozen: Vec<&str> = run
         .walking()
-        .filter(|(_, app)| app.freeze.is_set())
+        .filter(|(key, app)| app.freeze.is_set() && !run.is_given_back(key))
         .map(|(key, _)| key.name.as_str())
         .collect();
+    let unwatched = run
+        .walking()
+        .filter(|(key, app)| app.freeze != Freeze::Thawed && run.is_given_back(key));
+    let unwatched: Vec<&str> = unwatched.map(|(key, _)| key.name.as_str()).collect();
+    if ended.exit != 0 && !unwatched.is_empty() {
+        ended.hint = text::line(&format!(
+            "{}; auto-sync was given back to {}, and that it holds was not watched to the end",
+            ended.hint,
+            unwatched.join(", ")
+        ));
+    }
     if ended.exit != 0 && !frozen.is_empty() {
         ended.hint = text::line(&format!(
             "{}; {} without auto-sync: `trueup resume {}` goes on with the screen",

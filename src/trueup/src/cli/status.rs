@@ -146,7 +146,11 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         }
         _ => None,
     };
-    let undecided = now.as_ref().map(|now| now.undecided(&run).count());
+    let unread = now.as_ref().and_then(|now| now.unread(&run));
+    let unread = unread.map(|(key, why)| json!({"application": key, "why": text::line(why)}));
+    // What could not be read may hide more: then nobody knows how many.
+    let undecided = now.as_ref().filter(|_| unread.is_none());
+    let undecided = undecided.map(|now| now.undecided(&run).count());
     let open_again: Vec<Value> = now
         .iter()
         .flat_map(|now| now.open_again(&run))
@@ -234,6 +238,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "applications": run.scope,
             "frozen": frozen,
             "undecided": undecided,
+            "unread": unread,
             "openAgain": open_again,
             "lost": lost,
             "gatesNotGreen": red,
@@ -253,6 +258,14 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let _ = writeln!(out, "{line}");
     if let Some(why) = not_reached.filter(|_| run.closed.is_none()) {
         let _ = writeln!(out, "this is from the journal alone: {}", text::line(&why));
+    }
+    if let Some(unread) = &unread {
+        let _ = writeln!(
+            out,
+            "not all of {} could be read, so that what is undecided or owed is not known: {}",
+            unread["application"].as_str().unwrap_or_default(),
+            unread["why"].as_str().unwrap_or_default()
+        );
     }
     if let Some(next) = next.filter(|_| run.closed.is_none()) {
         let _ = writeln!(out, "next: {}{}", next.waits_for(), how(&next));

@@ -143,8 +143,10 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
         }
     }
     for (key, decision) in &run.decisions {
+        // That a side was not read does not mean that it is empty.
+        let app = world.applications.get(&key.application);
         if !cells.contains_key(key)
-            && let Some(app) = world.applications.get(&key.application)
+            && let Some(app) = app.filter(|app| app.complete)
         {
             let mut cell = quiet_cell(app, key);
             if !cell.upholds(decision) {
@@ -432,6 +434,7 @@ fn app_now(app: &AppSeen, report: &DriftReport) -> AppNow {
             .collect();
     }
     now.incomplete = !app.complete;
+    now.unsupported = super::read::unsupported(&app.object).is_some();
     now.if_synced = app.if_synced.as_ref().map(|(known, _)| known.clone());
     now.if_synced_at = app.if_synced.as_ref().map(|(_, at)| *at);
     now.pods = app

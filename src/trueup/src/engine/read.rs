@@ -37,7 +37,8 @@ use crate::ports::{
 pub use declared::DeclaredAt;
 pub(super) use declared::NEEDLE as MANIFESTS_OF_ARGO_CD;
 pub(super) use desired::folder_path;
-pub use live::is_tracked_by;
+pub(super) use desired::unsupported;
+pub use live::{is_tracked_by, resources};
 pub use needs::{Need, Role};
 pub(super) use predict::of_git;
 pub use scope::PodSeen;

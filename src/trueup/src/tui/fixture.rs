@@ -360,6 +360,7 @@ fn app(name: &str, point: Point, run: &Run, at: Timestamp) -> AppNow {
             })
             .collect(),
         incomplete: false,
+        unsupported: false,
     }
 }
 

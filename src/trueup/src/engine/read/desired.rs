@@ -64,7 +64,7 @@ type Renderings = BTreeMap<Wanted, Result<Arc<Folder>, GitError>>;
 const TOGETHER: usize = 16;
 
 /// Why an Application's source is not a plain directory; `None` when it may be one.
-pub(super) fn unsupported(application: &Value) -> Option<String> {
+pub(in super::super) fn unsupported(application: &Value) -> Option<String> {
     let spec = application.get("spec")?;
     if spec.get("sourceHydrator").is_some() {
         return Some(

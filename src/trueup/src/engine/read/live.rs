@@ -266,6 +266,21 @@ impl Reader {
 }
 
 /// What Argo CD says that an Application has, hooks left out.
+/// The objects of an Application by its status.
+pub fn resources(application: &Value) -> impl Iterator<Item = ObjectRef> {
+    managed(application).map(|resource| {
+        let kind = kind_of(resource);
+        ObjectRef {
+            group: kind.group,
+            version: kind.version,
+            kind: kind.kind,
+            namespace: Some(text(resource, "namespace").to_owned())
+                .filter(|namespace| !namespace.is_empty()),
+            name: text(resource, "name").to_owned(),
+        }
+    })
+}
+
 fn managed(application: &Value) -> impl Iterator<Item = &Value> {
     application
         .pointer("/status/resources")

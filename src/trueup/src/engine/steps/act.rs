@@ -21,7 +21,7 @@ use trueup_core::{
 };
 
 use super::super::{
-    read::AppSeen,
+    read::{self, AppSeen},
     state::{Engine, Write},
     trouble::{Trouble, outcome_of},
 };
@@ -80,11 +80,13 @@ fn short(object: &ObjectRef) -> String {
     format!("{}/{}", object.kind, object.name)
 }
 
-/// A live object of an Application by the name that a person gives it.
+/// A live object of an Application by the name that a person gives it. Where the Application could not be read whole, its
+/// status names what it has: to put a value right must not wait for Git.
 fn live_object(app: &AppSeen, named: &str) -> Option<ObjectRef> {
-    app.live
-        .iter()
-        .filter_map(|object| ObjectRef::from_object(object).ok())
+    let read = app.live.iter();
+    let read = read.filter_map(|object| ObjectRef::from_object(object).ok());
+    let listed = read::resources(&app.object).filter(|_| !app.complete);
+    read.chain(listed)
         .find(|object| short(object).eq_ignore_ascii_case(named) || object.to_string() == named)
 }
 
@@ -151,9 +153,17 @@ impl Engine {
             .get(key)
             .and_then(|app| live_object(app, named))
             .ok_or_else(|| {
+                let unread = world.applications.get(key).is_none_or(|app| !app.complete);
+                let why = world.errors.first().filter(|_| unread);
+                let why = why.map_or_else(String::new, |error| {
+                    format!(
+                        " by what could be read of it ({}: {})",
+                        error.what, error.why
+                    )
+                });
                 Trouble::Refused(Refusal::new(
                     3,
-                    text::line(&format!("{key} has no live object {named}")),
+                    text::line(&format!("{key} has no live object {named}{why}")),
                     text::line(&what_there_is(&world.applications, key, named)),
                 ))
             })?;

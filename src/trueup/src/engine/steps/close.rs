@@ -5,6 +5,8 @@ use trueup_core::{
     object::identity::AppKey,
     plan::{Target, TargetKind},
     policy::{self, Policy},
+    rules,
+    run::Freeze,
     sheet::{Command, Refusal},
     text, workflow,
 };
@@ -153,6 +155,10 @@ impl Engine {
                 self.predict_anew(&workflow::next(&self.run(), &now)).await
             }
             Command::Close => {
+                // Whatever came up while the question was open is owed too.
+                let (_, now) = self.look().await?;
+                rules::check(&self.run(), &now, command)?;
+                self.as_targeted().await?;
                 self.release_lease().await;
                 self.record(Event::Closed { by })?;
                 Ok(())
@@ -240,6 +246,27 @@ impl Engine {
 }
 
 impl Engine {
+    /// Reads what was thawed once more: what a watch has not brought yet is no end of an incident.
+    async fn as_targeted(&self) -> Result<(), Trouble> {
+        let run = self.run();
+        let thawed = run
+            .walking()
+            .filter(|(_, app)| app.freeze == Freeze::Thawed);
+        for (key, app) in thawed {
+            let stands = Policy::of(&self.application(key).await?);
+            if let Some(why) = app.not_as_targeted(&stands) {
+                self.look().await?;
+                return Err(Refusal::new(
+                    10,
+                    format!("{key} {why}"),
+                    "freeze and thaw it anew, or park it",
+                )
+                .into());
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the transcript beside the journal; the path of the file.
     pub(in super::super) fn export(&self, format: &str) -> Result<String, Trouble> {
         let dir = self.with_journal(|journal| journal.dir().to_owned());

@@ -249,7 +249,14 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
         doc.rule("of the sync before; the next one asks them anew");
     }
     for name in gates {
-        gate(model, app, &name, cells, &mut doc);
+        gate(model, (key, app), &name, cells, &mut doc);
+        if let Some(glass) = model.run().glass_for(key, &name) {
+            let said = format!(
+                "! {} broke glass for it: {}; nothing waits for it here",
+                glass.by, glass.reason
+            );
+            doc.indented(2, Role::Warn, said);
+        }
     }
     for said in model.run().gates_changed() {
         doc.indented(2, Role::Warn, format!("! {said}"));
@@ -383,24 +390,26 @@ fn side_by_side(prediction: &Prediction, cells: usize, doc: &mut Doc) {
     }
 }
 
-fn gate(model: &Model, app: &AppRun, name: &str, cells: usize, doc: &mut Doc) {
+fn gate(model: &Model, (key, app): (&AppKey, &AppRun), name: &str, cells: usize, doc: &mut Doc) {
     let spec = model.run().gates.get(name);
     if let Some(Gate::Manual(manual)) = spec {
         doc.rule(format!("manual: {}", manual.manual));
         match app.attested.get(name) {
-            Some((who, saw, at)) => doc.indented(
-                2,
-                Role::Good,
-                format!(
-                    "✓ attested by {who}, {} ago: {saw}",
-                    age(since(*at, model.time))
-                ),
-            ),
+            Some((who, saw, at)) => {
+                let ago = age(since(*at, model.time));
+                let said = format!("✓ attested by {who}, {ago} ago: {saw}");
+                doc.indented(2, Role::Good, said);
+            }
             None => match trueup_core::rules::attest(model.run(), name) {
-                Ok(()) => doc.text(Role::Warn, "not yet (m: who looked, what they saw)"),
-                Err(_) => doc.text(Role::Dim, "asked for when the other gates are green"),
+                Ok(()) => {
+                    doc.text(Role::Warn, "not yet (m: who looked, what they saw)");
+                }
+                Err(_) if model.run().glass_for(key, name).is_some() => {}
+                Err(_) => {
+                    doc.text(Role::Dim, "asked for when the other gates are green");
+                }
             },
-        };
+        }
         return;
     }
     let state = app.gates.get(name);
