@@ -4,46 +4,102 @@ use super::*;
 use crate::support::{Running, example};
 use trueup_core::event::Event;
 
+/// A command that stands still at a place until something is done.
+fn held_at(bench: &Bench, place: &str, arguments: &[&str], there: impl FnOnce()) -> Ran {
+    let file = |name: &str| bench.home.path().join(name);
+    for (name, text) in [("at", place), ("held", ""), ("go", "")] {
+        fs::write(file(name), text).unwrap();
+    }
+    let mut held = command(&example("crashing"), bench.home.path());
+    held.args(bench.lab.options()).arg("--state-dir");
+    held.arg(&bench.state).args(arguments);
+    held.env("HOLD_AT", bench.home.path());
+    let mut walk = Running::start(held);
+    let until = Instant::now() + Duration::from_secs(60);
+    while fs::read_to_string(file("held")).unwrap().is_empty() {
+        assert!(Instant::now() < until && !walk.ended(), "never {place}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::write(file("at"), "").unwrap();
+    there();
+    fs::write(file("go"), format!("{place}\n")).unwrap();
+    walk.end()
+}
+
+/// What the journal has of refusals.
+fn refused(bench: &Bench) -> Vec<Event> {
+    let journal = trueup::journal::read(&bench.state, &"INC-441".parse().unwrap()).unwrap();
+    let events = journal.into_iter().map(|line| line.record.event);
+    events
+        .filter(|event| matches!(event, Event::Refused { .. }))
+        .collect()
+}
+
+/// Somebody edits one of the Applications while the freeze is under way: it is named, and so is what became of the others.
+#[test]
+fn an_edit_while_it_freezes_is_told_with_what_is_frozen() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let arguments = [
+        &["freeze"][..],
+        &APPS,
+        &["--incident", "INC-441", "--write", "cluster"],
+    ]
+    .concat();
+    let place = "after-fsync intended freeze argocd/auth-service";
+    let ran = held_at(&bench, place, &arguments, || {
+        let policy = json!({"spec": {"syncPolicy": {"automated": {"prune": true}}}}).to_string();
+        let on = ["-n", "argocd", "patch", "application", "like-service"];
+        bench.kubectl(&[&on[..], &["--type=merge", "-p", &policy]].concat());
+    });
+    assert_eq!(ran.code, Some(3), "{ran:#?}");
+    for said in ["auth-service is frozen", "profile-service was not tried"] {
+        assert!(ran.err.contains(said), "{said}: {ran:#?}");
+    }
+    assert_eq!(bench.lab.effects().get("freeze like-service"), None);
+    let refused = refused(&bench);
+    let [
+        Event::Refused {
+            what,
+            rule: 2,
+            why,
+            after,
+            ..
+        },
+    ] = refused.as_slice()
+    else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((what.as_str(), after.len()), ("freeze 3 applications", 1));
+    assert!(
+        why.contains("like-service: syncPolicy was null when it was confirmed and is {")
+            && why.contains("its managed fields name kubectl-patch at "),
+        "{why}"
+    );
+}
+
 /// Somebody pushes between the proof and the push, and then while the push is under way: each time the journal has what was
 /// refused, that nothing was pushed, and what is on the branch.
 #[test]
 fn a_push_onto_a_branch_that_moved_is_told_with_what_is_there() {
     let bench = Bench::new();
     let plan = bench.own_plan().display().to_string();
-    let file = |name: &str| bench.home.path().join(name);
     for (n, place) in ["after-fsync proposed", "after-fsync intended push "]
         .into_iter()
         .enumerate()
     {
-        for (name, text) in [("at", place), ("held", ""), ("go", "")] {
-            fs::write(file(name), text).unwrap();
-        }
-        let mut held = command(&example("crashing"), bench.home.path());
-        held.args(bench.lab.options()).arg("--state-dir");
-        held.arg(&bench.state);
-        held.args(["run", &plan, "-o", "json", "--write", "all"]);
-        held.env("HOLD_AT", bench.home.path());
-        let mut walk = Running::start(held);
-        let until = Instant::now() + Duration::from_secs(60);
-        while fs::read_to_string(file("held")).unwrap().is_empty() {
-            assert!(Instant::now() < until && !walk.ended(), "never {place}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        fs::write(file("at"), "").unwrap();
-        bench.foreign_push("deploy/auth/auth-config.yaml", |text| {
-            format!("# push {n}\n{text}")
+        let arguments = ["run", &plan, "-o", "json", "--write", "all"];
+        let ran = held_at(&bench, place, &arguments, || {
+            bench.foreign_push("deploy/auth/auth-config.yaml", |text| {
+                format!("# push {n}\n{text}")
+            });
         });
-        fs::write(file("go"), format!("{place}\n")).unwrap();
-        let ran = walk.end();
         assert_eq!(ran.code, Some(3), "{ran:#?}");
         let head = bench.lab.git(&["rev-parse", "main"]);
         let there = format!("ann <ann@example.org> with {} “something else”", &head[..7]);
-        let journal = trueup::journal::read(&bench.state, &"INC-441".parse().unwrap()).unwrap();
-        let refused: Vec<&Event> = journal
-            .iter()
-            .map(|line| &line.record.event)
-            .filter(|event| matches!(event, Event::Refused { .. }))
-            .collect();
+        let refused = refused(&bench);
         assert_eq!(refused.len(), n + 1, "{refused:?}");
         let Some(Event::Refused {
             what,
