@@ -34,6 +34,9 @@ impl Run {
                     id: format!("frozen:{key}"),
                     what: match &app.freeze {
                         Freeze::Lost { why } => format!("the freeze of {key} is lost: {why}"),
+                        freeze if freeze.is_set() && self.thaw_unknown(key) => format!(
+                            "{key} is frozen or thawed: it is not known whether its thaw happened"
+                        ),
                         freeze => format!("{key} is frozen ({})", freeze.word()),
                     },
                     application: Some(key.clone()),
