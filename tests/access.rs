@@ -529,6 +529,23 @@ fn a_reader_gets_to_the_branch_and_is_told_why_no_further() {
     );
     assert!(reason.contains("trueup/INC-441"), "{reason}");
     assert_eq!(result["stage"], "commit");
+    // Somebody at the same kubeconfig may have it: as whom was asked, and as whom it can be.
+    let as_whom = "asked as context reader, with which INC-441 was opened; the kubeconfig's current context is operator: \
+                   --context operator asks as that one";
+    assert!(reason.contains(as_whom), "{reason}");
+    let status = walk.ends(1, "state", &["status"]);
+    assert!(
+        status
+            .out
+            .contains(&format!("a right is missing: {as_whom}")),
+        "{status:?}"
+    );
+    let file = walk.plan(&own);
+    let again = walk.ends(4, "state", &["run", file.as_str(), "--write", "git"]);
+    assert!(
+        again.err.contains("go on with --context operator"),
+        "{again:?}"
+    );
 
     // The branch is there, its text says what follows, and the tracked one did not move.
     let message = walk

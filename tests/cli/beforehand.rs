@@ -153,6 +153,34 @@ fn a_live_action_against_the_plan_is_said_with_the_way_back() {
     bench.assert_recovered();
 }
 
+/// Production did not wait for the commit, and was given what the plan brings: that is no conflict.
+#[test]
+fn a_live_action_that_sets_what_the_plan_decides_is_no_conflict() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.planned(3, &bench.own_plan(), &["--write", "cluster"]);
+    let act = |app: &str, value: &str| {
+        let on = ["act", "patch", app, "ConfigMap/auth-config"];
+        let what = [".data.JWT_ALGORITHM", value, "--write", "cluster"];
+        bench.ends(0, &[&on[..], &what].concat());
+        bench.document(1, "Status", &["status"])["actedAgainstPlan"].clone()
+    };
+    // The copy that the plan takes from would be another one: what it brings is not what was meant.
+    let against = act("auth-service", "PS256");
+    let undo = against["command"].as_str().unwrap();
+    let words: Vec<&str> = undo.split(' ').skip(1).collect();
+    bench.ends(0, &words);
+    assert_eq!(act("profile-service", "RS256"), Value::Null);
+    bench.walk(
+        0,
+        &bench.own_plan(),
+        &[&ALL[..], &["--attest", SEEN]].concat(),
+    );
+    bench.assert_recovered();
+}
+
 #[test]
 fn a_live_action_is_tried_out_for_its_sheet() {
     let bench = Bench::new();

@@ -135,3 +135,43 @@ fn a_push_onto_a_branch_that_moved_is_told_with_what_is_there() {
         "{named:?}"
     );
 }
+
+/// An incident that ends before anything is decided says so wherever its end is told, and its plan is not said to be done.
+#[test]
+fn a_close_with_nothing_decided_is_not_the_end_of_the_plan() {
+    let bench = Bench::new();
+    let plan = bench.own_plan().display().to_string();
+    bench.ends(3, &["run", &plan]);
+    let left = "2 questions were left undecided; nothing was pushed or synced";
+    let closed = bench.document(0, "Close", &["close", "INC-441"]);
+    assert_eq!(
+        (&closed["state"], &closed["undecided"]),
+        (&json!("closed"), &json!(2))
+    );
+    let again = bench.ends(0, &["close", "INC-441"]).out;
+    assert!(
+        again.contains(&format!("INC-441 is closed; {left}")),
+        "{again}"
+    );
+    let status = bench.document(0, "Status", &["status", "INC-441"]);
+    assert_eq!(
+        status["leftUndecided"],
+        json!({"questions": 2, "parked": 0}),
+        "{status}"
+    );
+    let told = bench.ends(0, &["status", "INC-441"]).out;
+    assert!(told.contains(left), "{told}");
+    let told = bench.ends(0, &["export", "INC-441"]).out;
+    assert!(
+        told.contains(&format!("; {left}; nothing is owed")),
+        "{told}"
+    );
+    let refused = bench.ends(3, &["run", &plan, "--write", "all"]);
+    assert!(
+        refused.err.contains("its plan was not carried out")
+            && refused.err.contains(left)
+            && refused.err.contains("another incident id"),
+        "{refused:?}"
+    );
+    assert_eq!(bench.lab.pushes(), 1, "nothing was pushed");
+}

@@ -24,6 +24,37 @@ impl Walk<'_> {
     }
 }
 
+impl Walk<'_> {
+    /// A thaw landed and nobody recorded it: whoever asks is not told that the Application is frozen.
+    fn assert_thaw_unknown(&self) {
+        let status = |arguments: &[&str]| {
+            let mut command = command(&trueup(), self.home.path());
+            command.arg("--state-dir").arg(self.state());
+            run({
+                command.args(arguments).arg("status");
+                command
+            })
+        };
+        let document = status(&["-o", "json"]).document();
+        let frozen = document["frozen"].as_array().unwrap();
+        let auth = frozen
+            .iter()
+            .find(|app| app["application"] == "argocd/auth-service")
+            .unwrap();
+        assert_eq!(auth["state"], "thaw not known", "{document}");
+        assert_eq!(auth["seen"], "auto-sync is on, the note is gone");
+        assert_eq!(document["unknownWrites"][0]["what"], "thaw", "{document}");
+        let line = document["line"].as_str().unwrap();
+        assert!(line.contains("2 frozen · 1 write unknown"), "{line}");
+        let told = status(&[]).out;
+        assert!(
+            told.contains("thaw not known: auto-sync is on, the note is gone")
+                && !told.contains("auth-service is frozen ("),
+            "{told}"
+        );
+    }
+}
+
 /// Arming is a consent given to one process. The next one looks up what was in flight, and writes nothing new.
 #[test]
 fn a_process_that_nobody_armed_looks_up_and_writes_nothing() {
@@ -38,6 +69,9 @@ fn a_process_that_nobody_armed_looks_up_and_writes_nothing() {
         walk.kill_at(place);
         assert_eq!(walk.folded().open_ops().count(), 1, "{place}");
         let before = (lab.writes().len(), lab.pushes());
+        if write == "thaw" {
+            walk.assert_thaw_unknown();
+        }
         let ended = walk.unarmed();
         assert_eq!(
             (&ended["exit"], &ended["rule"]),

@@ -5,11 +5,13 @@ mod debts;
 mod fold;
 mod found;
 mod gates;
+mod left;
 mod overruled;
 
 pub use acts::Acted;
 pub use found::Found;
 pub use gates::{Away, GateRun};
+pub use left::Left;
 pub use overruled::Touched;
 
 use crate::{
@@ -32,6 +34,9 @@ use std::{
 
 /// The kind that holds and thaws rest on, as an observation gap names it.
 const APPLICATION: &str = "Application.argoproj.io";
+
+/// The state of an Application of which it is not known whether its thaw happened.
+pub const THAW_UNKNOWN: &str = "thaw not known";
 
 /// Everything known of an incident from its journal.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -478,10 +483,30 @@ impl Run {
         )
     }
 
+    /// Whether a thaw of it was begun of which it is not known whether it happened: it may sync by itself already.
+    pub fn thaw_unknown(&self, key: &AppKey) -> bool {
+        let thaws = |effect: &Effect| matches!(effect, Effect::Thaw { application, .. } if application == key);
+        self.open_ops().any(|(_, op)| thaws(&op.effect))
+    }
+
+    /// Whether it is frozen, as far as the journal tells.
+    pub fn is_frozen(&self, key: &AppKey) -> bool {
+        let set = |app: &AppRun| app.freeze.is_set() && !app.is_given_back();
+        self.apps.get(key).is_some_and(set) && !self.thaw_unknown(key)
+    }
+
     /// How many are frozen, parked ones too.
     pub fn frozen(&self) -> usize {
-        let set = |app: &&AppRun| app.freeze.is_set() && !app.is_given_back();
-        self.apps.values().filter(set).count()
+        self.apps.keys().filter(|key| self.is_frozen(key)).count()
+    }
+
+    /// As [`AppRun::freeze_word`], and [`THAW_UNKNOWN`] while that is so.
+    pub fn freeze_word(&self, key: &AppKey) -> &'static str {
+        match self.apps.get(key) {
+            Some(app) if app.freeze.is_set() && self.thaw_unknown(key) => THAW_UNKNOWN,
+            Some(app) => app.freeze_word(),
+            None => Freeze::Not.word(),
+        }
     }
 
     /// Whether it is one of those of which auto-sync stands as targeted again.

@@ -34,6 +34,9 @@ impl Run {
                     id: format!("frozen:{key}"),
                     what: match &app.freeze {
                         Freeze::Lost { why } => format!("the freeze of {key} is lost: {why}"),
+                        freeze if freeze.is_set() && self.thaw_unknown(key) => format!(
+                            "{key} is frozen or thawed: it is not known whether its thaw happened"
+                        ),
                         _ if self.is_given_back(key) => {
                             format!(
                                 "{key} was thawed, and that it holds was not watched to the end"

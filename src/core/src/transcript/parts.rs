@@ -21,7 +21,14 @@ pub(super) fn outcome(run: &Run) -> String {
         n => format!("{n} things are owed"),
     };
     match &run.closed {
-        Some((by, _)) => format!("closed by {}; {owing}", say(by)),
+        Some((by, _)) => {
+            let left = run.left();
+            let left = match left.nothing() {
+                true => String::new(),
+                false => format!("{left}; "),
+            };
+            format!("closed by {}; {left}{owing}", say(by))
+        }
         None => format!("open; {owing}"),
     }
 }

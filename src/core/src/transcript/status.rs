@@ -8,7 +8,6 @@ use crate::{
     span::Span,
     workflow::{self, Next, Stage},
 };
-use serde_json::Value;
 
 /// The incident in one line: `INC-441 · Sync 2/3 · 3 frozen · 0 open · gate no-401 green 3m12s/10m · owed 3`.
 ///
@@ -42,6 +41,10 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
         if thawed > 0 && thawed < run.walking().count() {
             parts.push(format!("{thawed} thawed"));
         }
+        let unknown = run.open_ops().count();
+        if unknown > 0 {
+            parts.push(format!("{} unknown", crate::text::count(unknown, "write")));
+        }
         // Before the snapshot of what is frozen, that no question is known says nothing.
         let unread = now.and_then(|now| now.unread(run));
         parts.push(match open {
@@ -54,6 +57,10 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
             let away: Vec<_> = run.removed_gates.keys().map(|name| say(name)).collect();
             parts.push(format!("gate taken away: {}", away.join(", ")));
         }
+    }
+    let left = run.left();
+    if run.closed.is_some() && !left.nothing() {
+        parts.push(left.to_string());
     }
     let lost: Vec<_> = run
         .apps
@@ -136,31 +143,14 @@ fn synced(run: &Run, key: &AppKey, app: &AppRun) -> bool {
 
 /// Questions of the last snapshot with a cell that has no decision, or one that somebody touched since.
 fn open(run: &Run) -> usize {
-    let text = |value: &Value, name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let undecided = |question: &&Value| {
-        let cells = question.get("cells").and_then(Value::as_array);
-        cells.into_iter().flatten().any(|cell| {
-            let (application, namespace) = (text(cell, "application"), text(cell, "namespace"));
-            !run.decisions
-                .keys()
-                .filter(|key| !run.shaken.contains_key(key))
-                .any(|key| {
-                    key.object.kind == text(question, "kind")
-                        && key.object.name == text(question, "name")
-                        && key.field.to_string() == text(question, "field")
-                        && (key.application.name == application
-                            || key.application.to_string() == application)
-                        && key.object.namespace.as_deref().unwrap_or_default() == namespace
-                })
-        })
-    };
-    run.questions.iter().filter(undecided).count()
+    let decided = run.decisions.keys();
+    let stand: Vec<_> = decided
+        .filter(|key| !run.shaken.contains_key(key))
+        .collect();
+    let questions = run.questions.iter();
+    questions
+        .filter(|question| !run.cells_without(question, &stand).is_empty())
+        .count()
 }
 
 /// The gate at which somebody is waited for who looks, whatever else is open.

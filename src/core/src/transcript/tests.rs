@@ -138,6 +138,50 @@ fn every_beginning_of_a_journal_has_a_transcript_and_a_status() {
 }
 
 #[test]
+fn what_may_be_thawed_already_is_not_counted_as_frozen() {
+    let records = sample::records();
+    let thaws = |record: &crate::event::Record| {
+        matches!(&record.event, crate::event::Event::Intended { effect, .. }
+            if matches!(effect, crate::event::Effect::Thaw { .. }))
+    };
+    let at = records.iter().position(thaws).unwrap();
+    let (before, begun) = (Run::fold(&records[..at]), Run::fold(&records[..=at]));
+    let key = begun.ops[begun.op_order.last().unwrap()]
+        .effect
+        .application()
+        .unwrap();
+    let said = |run: &Run| (run.frozen(), run.freeze_word(key), run.is_frozen(key));
+    assert_eq!(said(&before), (3, "proven", true));
+    assert_eq!(said(&begun), (2, "thaw not known", false));
+    let line = status_line(&begun, None);
+    assert!(line.contains("2 frozen · 1 write unknown"), "{line}");
+    let owed = begun.obligations();
+    let owed: Vec<&str> = owed.iter().map(|owed| owed.what.as_str()).collect();
+    assert!(
+        owed.contains(
+            &format!("{key} is frozen or thawed: it is not known whether its thaw happened")
+                .as_str()
+        ),
+        "{owed:?}"
+    );
+    let as_frozen = format!("{key} is frozen (");
+    assert!(
+        !owed.iter().any(|owed| owed.starts_with(&as_frozen)),
+        "{owed:?}"
+    );
+    // Found not to have happened, it is frozen as before.
+    let mut found = begun.clone();
+    let op = found.op_order.last().unwrap().clone();
+    found.ops.get_mut(&op).unwrap().outcome = Some((
+        crate::event::Outcome::NotDone {
+            why: "it was not there".into(),
+        },
+        records[at].time,
+    ));
+    assert_eq!(said(&found), (3, "proven", true));
+}
+
+#[test]
 fn an_export_that_was_touched_is_broken() {
     let (_, t) = transcript(&sample::records());
     let good = t.json();

@@ -68,6 +68,7 @@ struct Inner {
     server: String,
     ca_digest: String,
     context: String,
+    other_context: Option<String>,
     options: ConnectOptions,
     discovery: discovery::Cache,
     /// Whether a list without a limit is cheap for the server; unknown until it told its version.
@@ -140,5 +141,9 @@ impl Cluster for KubeCluster {
 
     fn context(&self) -> &str {
         &self.inner.context
+    }
+
+    fn other_context(&self) -> Option<&str> {
+        self.inner.other_context.as_deref()
     }
 }

@@ -167,6 +167,7 @@ fn tell(settings: &Settings, run: &Run, refused: Option<(&Refusal, &Now)>) {
     let out = &mut output::stdout();
     let owed = owed(run, refused.map(|(_, now)| now));
     let refused = refused.map(|(refusal, _)| refusal);
+    let left = run.left();
     if settings.output == Output::Json {
         let items: Vec<Value> = owed
             .iter()
@@ -187,6 +188,8 @@ fn tell(settings: &Settings, run: &Run, refused: Option<(&Refusal, &Now)>) {
             "exit": if refused.is_some() { 3 } else { 0 },
             "rule": refused.map(|refusal| refusal.rule),
             "reason": refused.map(|refusal| text::line(&refusal.reason)),
+            "undecided": left.questions,
+            "undecidedParked": left.parked,
             "owed": items,
         });
         output::json_line(out, &document);
@@ -197,7 +200,11 @@ fn tell(settings: &Settings, run: &Run, refused: Option<(&Refusal, &Now)>) {
     } else {
         "is closed"
     };
-    output::say(out, &format!("{} {stays}", run.id()));
+    let left = match refused.is_some() || left.nothing() {
+        true => String::new(),
+        false => format!("; {left}"),
+    };
+    output::say(out, &format!("{} {stays}{left}", run.id()));
     let rows: Vec<Vec<String>> = owed
         .iter()
         .map(|(owed, settled)| {

@@ -17,7 +17,7 @@ use trueup_core::{
 };
 
 use super::walk::{Answers, Ended, GO_ON, write};
-use crate::engine::{Engine, Trouble};
+use crate::engine::{Engine, Trouble, steps::decide::copy_of};
 
 /// A sync takes nothing away that Git never had: where that is all that a prediction lacks, each decided removal is a
 /// live action of its own (rule 8), confirmed by the plan's decision.
@@ -257,8 +257,13 @@ pub(super) async fn arm(engine: &Engine, answers: &Answers) -> Result<(), Troubl
     Ok(())
 }
 
-/// The first field that somebody set by a live action, and that the plan decides otherwise.
-pub(super) fn acted_otherwise<'a>(run: &'a Run, plan: &Plan) -> Option<&'a CellKey> {
+/// The first field that somebody set by a live action, and that the plan decides otherwise. Where the plan comes to the very
+/// value that was set, it is no conflict.
+pub(super) fn acted_otherwise<'a>(
+    run: &'a Run,
+    plan: &Plan,
+    now: Option<&Now>,
+) -> Option<&'a CellKey> {
     let of_plan = |cell: &CellKey| {
         let set_it = |effect: &Effect| {
             let Effect::Act {
@@ -284,13 +289,51 @@ pub(super) fn acted_otherwise<'a>(run: &'a Run, plan: &Plan) -> Option<&'a CellK
         decision.take == Take::Live(LiveOf::default())
             && run.acted().any(|cell| cell.is_same(&decision.cell))
             && !of_plan(&decision.cell)
+            // The first that speaks of a cell decides it.
             && plan
                 .decisions
                 .iter()
-                .any(|planned| planned.take != decision.take && matches(planned, &decision.cell))
+                .find(|planned| matches(planned, &decision.cell))
+                .is_some_and(|planned| {
+                    planned.take != decision.take && !comes_to_the_same(run, planned, decision, now)
+                })
     };
     let mut decisions = run.decisions.values();
     decisions.find(otherwise).map(|decision| &decision.cell)
+}
+
+/// Whether the plan's choice for a field leaves Git and the cluster as the decision does that a live action made.
+fn comes_to_the_same(
+    run: &Run,
+    planned: &PlannedDecision,
+    decision: &Decision,
+    now: Option<&Now>,
+) -> bool {
+    let cell = &decision.cell;
+    // What the plan calls live there is what stood before the action.
+    if let Take::Live(of) = &planned.take
+        && run.acted().any(|set| {
+            (&set.object.kind, &set.object.name, &set.field)
+                == (&cell.object.kind, &cell.object.name, &cell.field)
+                && of.is_at(set)
+        })
+    {
+        return false;
+    }
+    let (copy, sides) = match (&planned.take, now) {
+        (Take::Value(_), _) => (None, &decision.seen),
+        (_, None) => return false,
+        (take, Some(now)) => match now.cells.get(cell) {
+            Some(seen) => (copy_of(now, cell, take), &seen.sides),
+            None => return false,
+        },
+    };
+    // Both put no value into place: they are told apart by what is owed for them.
+    if matches!(planned.take, Take::Ignore | Take::Later(_)) {
+        return false;
+    }
+    resolve(cell, &planned.take, sides, copy.as_ref(), true)
+        .is_ok_and(|(git, live)| git == decision.git && live == decision.live)
 }
 
 /// The command that takes back the live action that set a field.

@@ -13,8 +13,10 @@ use tokio::sync::mpsc;
 use trueup_core::{
     event::{Event, Record},
     gate::Verdict,
+    ids::IncidentId,
     plan::{Gate, Plan},
     run::{Freeze, Run},
+    sheet::Refusal,
     text,
     workflow::{self, Stage},
 };
@@ -194,7 +196,7 @@ fn with_what_stays(mut ended: Ended, run: &Run) -> Ended {
     }
     let frozen: Vec<&str> = run
         .walking()
-        .filter(|(key, app)| app.freeze.is_set() && !run.is_given_back(key))
+        .filter(|(key, _)| run.is_frozen(key))
         .map(|(key, _)| key.name.as_str())
         .collect();
     let unwatched = run
@@ -351,11 +353,13 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
             contradicts(&run, plan)?;
             Ok(Known::Mended)
         }
-        Some(opened) if opened.digest() == plan.digest() => Ok(if run.closed.is_some() {
-            Known::Closed
-        } else {
-            Known::Open
-        }),
+        Some(opened) if opened.digest() == plan.digest() => match run.closed {
+            None => Ok(Known::Open),
+            Some(_) => match run.not_carried_out() {
+                None => Ok(Known::Closed),
+                Some(why) => Err(not_carried_out(&plan.incident, &why).into()),
+            },
+        },
         Some(_) if run.closed.is_none() && mended => {
             contradicts(&run, plan)?;
             Ok(Known::Mended)
@@ -363,7 +367,7 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
         Some(before) if run.closed.is_none() => {
             Err(another_plan(&plan.incident, &plan.differs_from(before)).into())
         }
-        _ => Err(trueup_core::sheet::Refusal::new(
+        _ => Err(Refusal::new(
             2,
             format!(
                 "incident {} is closed, and was opened with another plan",
@@ -373,6 +377,17 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
         )
         .into()),
     }
+}
+
+/// An incident that was closed early is not gone on with, and its end is not the end of the plan.
+fn not_carried_out(incident: &IncidentId, why: &str) -> Refusal {
+    Refusal::new(
+        10,
+        text::line(&format!(
+            "incident {incident} is closed, and its plan was not carried out: {why}"
+        )),
+        "a closed incident is not opened again: give the plan another incident id (`incident:`) and run it",
+    )
 }
 
 /// What people are told of a gate's samples: the first, each change of verdict, and one in [`EVERY`].

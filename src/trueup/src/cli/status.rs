@@ -10,7 +10,7 @@ use trueup_core::{
     now::{AppNow, Now},
     object::identity::AppKey,
     policy::Note,
-    run::{AppRun, Freeze, Run, Thaw},
+    run::{AppRun, Freeze, Run, THAW_UNKNOWN, Thaw},
     text, transcript,
     workflow::{self, Next},
 };
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     adapters::clock::random_key,
     app,
-    engine::{Trouble, adopt, observe, read::LookOptions},
+    engine::{Trouble, adopt, observe, read::LookOptions, state::as_whom},
     journal,
     ports::no_log,
     settings::{Output, Settings},
@@ -69,7 +69,12 @@ pub async fn run(settings: &Settings, args: &StatusArgs) -> i32 {
 async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trouble> {
     let incident = chosen(settings, args.id.as_deref())?;
     let closed = folded(settings, &incident)?.closed.is_some();
-    let Looked { run, now, again } = looked(settings, &incident, args.line && closed).await?;
+    let Looked {
+        run,
+        now,
+        again,
+        as_whom,
+    } = looked(settings, &incident, args.line && closed).await?;
     let mut owed = run.obligations();
     let mut out = output::stdout();
     let line = match &now {
@@ -120,11 +125,19 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         armed.armed = Armed::All;
         workflow::next(&armed, now)
     });
+    // Who lacks a right may have it by another name.
+    let lacking = now
+        .as_ref()
+        .filter(|now| {
+            let told = now.may.is_empty() && run.unfrozen.is_some();
+            run.closed.is_none() && (told || now.lacks_freeze(&run).is_some())
+        })
+        .map(|_| as_whom);
     let acted = run
         .plan
         .as_ref()
         .filter(|_| run.closed.is_none())
-        .and_then(|plan| acted_otherwise(&run, plan))
+        .and_then(|plan| acted_otherwise(&run, plan, now.as_ref()))
         .map(|cell| {
             let said = format!(
                 "{} {} of {} was set by a live action, and the plan decides it otherwise",
@@ -193,13 +206,22 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         })
         .map(|(key, app)| {
             let mut item =
-                json!({"application": key, "state": app.freeze.word(), "found": app.found});
+                json!({"application": key, "state": state_word(&run, key, app), "found": app.found});
             if let Freeze::Lost { why } = &app.freeze {
                 item["why"] = json!(why);
+            }
+            let seen = now.as_ref().and_then(|now| now.apps.get(key));
+            if let Some(seen) = seen.filter(|_| run.thaw_unknown(key)) {
+                item["seen"] = json!(as_seen(&run, key, seen));
             }
             item
         })
         .collect();
+    let unknown: Vec<Value> = run
+        .open_ops()
+        .map(|(id, op)| json!({"op": id, "what": op.effect.verb(), "application": op.effect.application()}))
+        .collect();
+    let left = run.closed.is_some().then(|| run.left());
     let open = run.closed.is_none();
     let waited_for = transcript::waits_for_somebody(&run).filter(|_| open);
     let red: Vec<String> = run
@@ -239,6 +261,8 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "frozen": frozen,
             "undecided": undecided,
             "unread": unread,
+            "leftUndecided": left.map(|left| json!({"questions": left.questions, "parked": left.parked})),
+            "unknownWrites": unknown,
             "openAgain": open_again,
             "lost": lost,
             "gatesNotGreen": red,
@@ -251,6 +275,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "next": next.as_ref().map(next_document),
             "line": line,
             "cluster": if now.is_some() { "read" } else { "not reached" },
+            "askedAs": lacking,
             "asOf": now.as_ref().map(|now| now.at).or(run.last.map(|(_, at)| at)),
         }));
         return Ok(code);
@@ -269,6 +294,9 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     }
     if let Some(next) = next.filter(|_| run.closed.is_none()) {
         let _ = writeln!(out, "next: {}{}", next.waits_for(), how(&next));
+    }
+    if let Some(as_whom) = &lacking {
+        let _ = writeln!(out, "a right is missing: {as_whom}");
     }
     if let Some((said, undo)) = &acted {
         let _ = writeln!(
@@ -392,6 +420,8 @@ pub(super) struct Looked {
     pub now: Result<Now, String>,
     /// What moved in the cells that are open again, and by whom.
     pub again: Again,
+    /// As whom the cluster was asked.
+    pub as_whom: String,
 }
 
 type Again = BTreeMap<CellKey, (String, String)>;
@@ -408,6 +438,7 @@ pub(super) async fn looked(
             run: before,
             now,
             again: Again::new(),
+            as_whom: String::new(),
         });
     }
     let looking = look(settings, &before, applications_alone);
@@ -415,9 +446,9 @@ pub(super) async fn looked(
         Ok(seen) => seen.map_err(|trouble| trouble.to_string()),
         Err(_) => Err("the cluster did not answer in time".to_owned()),
     };
-    let (now, again) = match seen {
-        Ok((now, again)) => (Ok(now), again),
-        Err(why) => (Err(why), Again::new()),
+    let (now, again, as_whom) = match seen {
+        Ok((now, again, as_whom)) => (Ok(now), again, as_whom),
+        Err(why) => (Err(why), Again::new(), String::new()),
     };
     // Another process may have written meanwhile: a freeze is lost only if it is so before the look and after it.
     let mut run = folded(settings, incident)?;
@@ -434,7 +465,12 @@ pub(super) async fn looked(
             }
         }
     }
-    Ok(Looked { run, now, again })
+    Ok(Looked {
+        run,
+        now,
+        again,
+        as_whom,
+    })
 }
 
 /// Looks at the world of the incident; for what is still frozen the Applications are enough.
@@ -442,7 +478,7 @@ async fn look(
     settings: &Settings,
     run: &Run,
     applications_alone: bool,
-) -> Result<(Now, Again), Trouble> {
+) -> Result<(Now, Again, String), Trouble> {
     let settings = app::reconnect(settings, &run.connection);
     let key = match &run.incident {
         Some(incident) => app::key_of(&settings, incident),
@@ -450,6 +486,7 @@ async fn look(
     };
     let wired = wire(&settings, key, no_log()).await?;
     app::check_pin(&run.pin, &app::as_pinned(wired.hub.pin().await?))?;
+    let as_whom = as_whom(run, wired.hub.as_ref());
     let scope = Some(run.scope.as_slice());
     if applications_alone {
         let (objects, _, _) = wired.reader.applications(scope).await?;
@@ -462,7 +499,7 @@ async fn look(
             apps: apps.collect(),
             ..Now::default()
         };
-        return Ok((now, Again::new()));
+        return Ok((now, Again::new(), as_whom));
     }
     let world = wired.reader.look(scope, LookOptions::default()).await;
     if world.pin.is_none() {
@@ -477,7 +514,7 @@ async fn look(
     }
     let now = observe::now(&world, run, &settings.namespace);
     let again = adopt::open_again(&*wired.repos, run, &now).await;
-    Ok((now, again))
+    Ok((now, again, as_whom))
 }
 
 /// What the journal alone says is as old as its last record.
@@ -486,6 +523,25 @@ fn journaled(run: &Run) -> String {
         || "as journaled".to_owned(),
         |(_, at)| format!("as journaled {} UTC", at.strftime("%-d %b %H:%M")),
     )
+}
+
+/// The state of a freeze, and that it is not known where that is so.
+fn state_word(run: &Run, key: &AppKey, app: &AppRun) -> &'static str {
+    match run.thaw_unknown(key) {
+        true => run.freeze_word(key),
+        false => app.freeze.word(),
+    }
+}
+
+/// What a look found of an Application whose thaw nobody saw end.
+fn as_seen(run: &Run, key: &AppKey, seen: &AppNow) -> String {
+    let note = match (&seen.note, seen.bears_our_note(run, key)) {
+        (None, _) => "the note is gone",
+        (Some(_), true) => "our note is there",
+        (Some(_), false) => "the note is not ours",
+    };
+    let auto = if seen.auto_sync { "on" } else { "off" };
+    format!("auto-sync is {auto}, {note}")
 }
 
 /// How an Application is frozen, in words that do not say more than was seen.
@@ -497,6 +553,10 @@ fn freeze_word(run: &Run, key: &AppKey, app: &AppRun, seen: Option<&AppNow>) -> 
         (Freeze::Lost { why }, Some(other)) => format!("lost: {why}; frozen by {other}"),
         (Freeze::Lost { why }, None) => format!("lost: {why}"),
         (freeze, Some(other)) if !freeze.is_set() => format!("frozen by {other}"),
+        (freeze, _) if freeze.is_set() && run.thaw_unknown(key) => match seen {
+            Some(seen) => format!("{THAW_UNKNOWN}: {}", as_seen(run, key, seen)),
+            None => format!("{THAW_UNKNOWN} ({}, not looked at)", journaled(run)),
+        },
         (freeze, _) if freeze.is_set() && seen.is_none() => {
             format!("{} ({}, not looked at)", freeze.word(), journaled(run))
         }

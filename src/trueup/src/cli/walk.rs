@@ -228,7 +228,9 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         if let Some(ended) = unmatched(engine, answers).await? {
             return Ok(Some(ended));
         }
-        if let Some(ended) = not_of_the_plan(&engine.run(), answers) {
+        let seen = engine.seen();
+        let now = seen.as_ref().map(|(_, now)| now.as_ref());
+        if let Some(ended) = not_of_the_plan(&engine.run(), answers, now) {
             return Ok(Some(ended));
         }
         if let Some((gate, tried)) = engine.run().misasked_gate() {
@@ -405,10 +407,20 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             )
             .await
         }
-        Next::AwaitPermission { reason, .. } => wait(
-            reason.clone(),
-            "`trueup doctor` names every missing permission; whoever has it goes on with the same plan, or with `trueup start`",
-        ),
+        Next::AwaitPermission { reason, .. } => {
+            let other = engine.other_context().map(|other| {
+                text::line(&format!(
+                    "where {other} has it, go on with --context {other}; "
+                ))
+            });
+            wait(
+                format!("{reason} ({})", engine.as_whom()),
+                &format!(
+                    "{}`trueup doctor` names every missing permission; whoever has it goes on with the same plan, or with `trueup start`",
+                    other.unwrap_or_default()
+                ),
+            )
+        }
         Next::Settle { what, .. } => wait(
             format!("something is owed: {what}"),
             "settle it, then run again",
@@ -676,8 +688,8 @@ fn expects_nothing(planned: &PlannedDecision, now: &Now, hint: &str) -> Option<E
 
 /// What somebody set by a live action became a decision: where the plan decides that field it goes into no commit of the plan. Nor
 /// does a value other than the one that the plan expects.
-fn not_of_the_plan(run: &Run, answers: &Answers) -> Option<Ended> {
-    if let Some(cell) = acted_otherwise(run, &answers.plan) {
+fn not_of_the_plan(run: &Run, answers: &Answers, now: Option<&Now>) -> Option<Ended> {
+    if let Some(cell) = acted_otherwise(run, &answers.plan, now) {
         return Some(Ended::new(
             Stage::Commit,
             3,

@@ -354,4 +354,8 @@ impl Cluster for Mirror {
     fn context(&self) -> &str {
         self.shared.cluster.context()
     }
+
+    fn other_context(&self) -> Option<&str> {
+        self.shared.cluster.other_context()
+    }
 }

@@ -83,6 +83,22 @@ pub struct Engine {
     pub(super) predictions: Predictions,
 }
 
+/// As which context the API server is asked about an incident, why that one, and which other one there is.
+pub fn as_whom(run: &Run, cluster: &dyn Cluster) -> String {
+    let (context, id) = (cluster.context(), run.id());
+    let opened = match context == run.pin.context {
+        true => format!("with which {id} was opened"),
+        false => format!("and {id} was opened with {}", run.pin.context),
+    };
+    let way = match cluster.other_context() {
+        Some(other) => format!(
+            "the kubeconfig's current context is {other}: --context {other} asks as that one"
+        ),
+        None => "--context NAME asks as another".to_owned(),
+    };
+    text::line(&format!("asked as context {context}, {opened}; {way}"))
+}
+
 impl Engine {
     pub fn new(
         ports: Ports,
@@ -373,18 +389,13 @@ impl Engine {
     }
 
     /// As which context the API server is asked, and why that one: who has no right may have it as another.
-    pub(super) fn as_whom(&self) -> String {
-        let run = self.run();
-        let (context, id) = (self.ports.cluster.context(), run.id());
-        text::line(&match context == run.pin.context {
-            true => format!(
-                "asked as context {context}, with which {id} was opened; --context NAME asks as another"
-            ),
-            false => format!(
-                "asked as context {context}; {id} was opened with {}",
-                run.pin.context
-            ),
-        })
+    pub fn as_whom(&self) -> String {
+        as_whom(&self.run(), self.ports.cluster.as_ref())
+    }
+
+    /// The kubeconfig's current context, where that is another one of the same server.
+    pub fn other_context(&self) -> Option<&str> {
+        self.ports.cluster.other_context()
     }
 
     pub(super) fn op_id(&self) -> OpId {

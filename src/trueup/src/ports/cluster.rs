@@ -357,4 +357,8 @@ pub trait Cluster: Send + Sync {
     async fn served(&self, kinds: &[Kind]) -> Result<Vec<Option<Served>>, ReadError>;
     /// The kubeconfig context this cluster is reached by.
     fn context(&self) -> &str;
+    /// The kubeconfig's current context, where that is another one of the same server.
+    fn other_context(&self) -> Option<&str> {
+        None
+    }
 }

@@ -71,6 +71,7 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<KubeCluster, Read
             ));
         }
     };
+    let other_context = current_on_the_same_server(&kubeconfig, &context);
     let chosen = KubeConfigOptions {
         context: Some(context.clone()),
         cluster: None,
@@ -141,12 +142,29 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<KubeCluster, Read
             server,
             ca_digest,
             context,
+            other_context,
             options,
             discovery: discovery::Cache::default(),
             caches: tokio::sync::OnceCell::new(),
             probed: std::sync::Mutex::default(),
         }),
     })
+}
+
+/// The current context, where that is another one than `chosen` and asks the same server: who is not allowed something as one of
+/// them may be as the other.
+fn current_on_the_same_server(kubeconfig: &Kubeconfig, chosen: &str) -> Option<String> {
+    let current = kubeconfig.current_context.as_deref()?;
+    let server = |context: &str| {
+        let mut contexts = kubeconfig.contexts.iter();
+        let named = contexts.find(|named| named.name == context)?;
+        let cluster = &named.context.as_ref()?.cluster;
+        let mut clusters = kubeconfig.clusters.iter();
+        let named = clusters.find(|named| named.name == *cluster)?;
+        named.cluster.as_ref()?.server.as_deref()
+    };
+    let same = server(current).is_some() && server(current) == server(chosen);
+    (current != chosen && same).then(|| current.to_owned())
 }
 
 fn load(path: Option<&Path>) -> Result<Kubeconfig, ReadError> {

@@ -404,7 +404,7 @@ impl Engine {
                 )
                 .into());
             }
-            Self::must_be_done(&format!("act on {}", fresh.object), outcome)?;
+            self.must_be_done(&format!("act on {}", fresh.object), outcome)?;
             let reason = match &sheet.command {
                 Command::Act { reason, .. } => reason.as_str(),
                 _ => "",

@@ -328,11 +328,12 @@ impl Engine {
     }
 
     /// Turns an outcome that is no success into the reason for stopping.
-    pub(super) fn must_be_done(what: &str, outcome: Outcome) -> Result<(), Trouble> {
+    pub(super) fn must_be_done(&self, what: &str, outcome: Outcome) -> Result<(), Trouble> {
         match outcome {
             Outcome::Done { .. } => Ok(()),
             Outcome::NotDone { why } if why.contains(" 403 ") => Err(Trouble::Waiting(format!(
-                "cannot {what}: {why}; ask for the right, or hand the incident over"
+                "cannot {what}: {why}; ask for the right, or hand the incident over ({})",
+                self.as_whom()
             ))),
             Outcome::NotDone { why } => Err(Trouble::failed(
                 what,

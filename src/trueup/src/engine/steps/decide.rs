@@ -167,7 +167,7 @@ pub(super) fn handed_over(owner: &str, until: &str, now: Timestamp) -> Result<()
 }
 
 /// The live value of the copy that `take` names: the same field of the object of that name elsewhere.
-fn copy_of(now: &Now, key: &CellKey, take: &Take) -> Option<Option<Value>> {
+pub fn copy_of(now: &Now, key: &CellKey, take: &Take) -> Option<Option<Value>> {
     let Take::Live(of) = take else { return None };
     if *of == LiveOf::default() {
         return None;

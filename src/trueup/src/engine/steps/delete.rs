@@ -79,7 +79,7 @@ impl Engine {
         cluster
             .write(&request(object, options(&guard), true))
             .await
-            .map_err(|error| refused(object, &error))?;
+            .map_err(|error| refused(object, &error, &self.as_whom()))?;
 
         let run = self.run();
         let decision = run.to_delete(key).find(|(cell, _)| cell.object == *object);
@@ -176,7 +176,7 @@ impl Engine {
                     break;
                 }
             }
-            Self::must_be_done(&format!("delete {object}"), last)?;
+            self.must_be_done(&format!("delete {object}"), last)?;
             self.await_gone(key, object).await?;
         }
         Ok(())
@@ -295,12 +295,12 @@ fn request(object: &ObjectRef, options: Value, dry_run: bool) -> WriteRequest {
     }
 }
 
-fn refused(object: &ObjectRef, error: &WriteError) -> Trouble {
+fn refused(object: &ObjectRef, error: &WriteError, as_whom: &str) -> Trouble {
     match error {
         WriteError::Refused {
             code: 403, message, ..
         } => Trouble::Waiting(text::line(&format!(
-            "no right to delete {object}: {message}; ask for it, or hand the incident over"
+            "no right to delete {object}: {message}; ask for it, or hand the incident over ({as_whom})"
         ))),
         other => Trouble::failed(
             text::line(&format!("delete {object}")),

@@ -183,7 +183,7 @@ impl Engine {
                 })
                 .await;
             outcome
-                .and_then(|outcome| Self::must_be_done(&format!("freeze {key}"), outcome))
+                .and_then(|outcome| self.must_be_done(&format!("freeze {key}"), outcome))
                 .map_err(|trouble| stopped_at(trouble, "frozen", &each, at))?;
         }
         Ok(())

@@ -213,7 +213,7 @@ impl Engine {
                     Ok((effect, patch))
                 })
                 .await?;
-            Self::must_be_done(&format!("change what {key} ignores"), outcome)?;
+            self.must_be_done(&format!("change what {key} ignores"), outcome)?;
             self.look_confirmed(key).await?;
         }
         Ok(())

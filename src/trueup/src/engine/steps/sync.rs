@@ -232,7 +232,7 @@ impl Engine {
                     Ok((effect, patch))
                 })
                 .await?;
-            Self::must_be_done(&format!("ask for a sync of {key}"), outcome)?;
+            self.must_be_done(&format!("ask for a sync of {key}"), outcome)?;
         }
         Ok(())
     }

@@ -56,7 +56,7 @@ impl Engine {
                 Ok((effect, patch))
             })
             .await?;
-        Self::must_be_done(&format!("thaw {key}"), outcome)?;
+        self.must_be_done(&format!("thaw {key}"), outcome)?;
         while matches!(
             self.run().apps.get(key).map(|app| &app.thaw),
             Some(Thaw::Restored { .. })

@@ -13,6 +13,7 @@ use trueup_core::{
     now::{AppNow, Now},
     object::identity::AppKey,
     run::{AppRun, Freeze, Run, Sync, Thaw},
+    workflow::Next,
 };
 
 /// Whether an Application is in trouble, or looks like it.
@@ -118,9 +119,15 @@ pub fn mechanism(mechanism: Mechanism) -> &'static str {
     }
 }
 
-/// The state of a freeze with its age.
-pub fn holds(app: &AppRun, hold: std::time::Duration, at: Timestamp) -> (Role, String) {
+/// The state of a freeze with its age. `unknown`: nobody knows whether its thaw happened.
+pub fn holds(
+    app: &AppRun,
+    unknown: bool,
+    hold: std::time::Duration,
+    at: Timestamp,
+) -> (Role, String) {
     match &app.freeze {
+        freeze if unknown && freeze.is_set() => (Role::Warn, not_known()),
         Freeze::Not => (Role::Dim, "not frozen".into()),
         Freeze::Set { at: set, .. } => (Role::Warn, format!("✓  set {} ago", age(since(*set, at)))),
         Freeze::Holding {
@@ -209,14 +216,34 @@ pub fn sync_state(model: &Model, key: &AppKey, app: &AppRun) -> (Role, String) {
 
 /// Where the thaw of an Application stands.
 /// How far the thaw of an Application is. `lost`: why what is seen of it is no freeze any more.
-pub fn thaw_state(app: &AppRun, lost: Option<&str>, at: Timestamp) -> (Role, String) {
+/// `unknown`: nobody knows whether its thaw happened.
+pub fn thaw_state(
+    app: &AppRun,
+    lost: Option<&str>,
+    unknown: bool,
+    at: Timestamp,
+) -> (Role, String) {
     match (&app.thaw, &app.freeze) {
+        (Thaw::Not, freeze) if unknown && freeze.is_set() => (Role::Warn, not_known()),
         (Thaw::Not, Freeze::Thawed) => (Role::Good, "✓ thawed".into()),
         (Thaw::Not, Freeze::Lost { .. }) => (Role::Bad, "! freeze lost".into()),
         (Thaw::Not, _) if lost.is_some() => (Role::Bad, "! freeze lost".into()),
         (Thaw::Not, Freeze::Not) => (Role::Warn, "not frozen".into()),
         _ => thaw_rounds(app, at),
     }
+}
+
+/// How many writes nobody saw end. One that this very process is at is none of them.
+pub fn unknown_writes(model: &Model) -> usize {
+    let left_behind = matches!(model.world.next, Next::LookUp { .. });
+    let open = model.run().open_ops();
+    open.filter(|(_, op)| left_behind || op.outcome.is_some())
+        .count()
+}
+
+/// A write that was begun and not seen to end, be it under way or another process's.
+fn not_known() -> String {
+    "? not known".into()
 }
 
 fn thaw_rounds(app: &AppRun, at: Timestamp) -> (Role, String) {
@@ -404,11 +431,15 @@ pub fn status_line(model: &super::Model) -> String {
     let run = model.run();
     let open = model.derived.undecided_questions;
     words::clean(&format!(
-        "{} {}: {} · {} frozen · {} undecided · {} owed · {}",
+        "{} {}: {} · {} frozen · {}{} undecided · {} owed · {}",
         run.id(),
         run.pin.context,
         model.world.next.stage().name(),
         model.derived.frozen,
+        match unknown_writes(model) {
+            0 => String::new(),
+            unknown => format!("{} unknown · ", words::count(unknown, "write")),
+        },
         open,
         model.derived.owed.len(),
         run.opened_at

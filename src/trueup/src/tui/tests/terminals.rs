@@ -94,6 +94,46 @@ fn what_is_frozen_is_the_last_thing_to_leave_the_header() {
 }
 
 #[test]
+fn what_may_be_thawed_already_is_not_shown_as_frozen() {
+    use trueup_core::event::{Effect, Event};
+    let records = trueup_core::transcript::sample::records();
+    let thaws = |event: &Event| {
+        matches!(
+            event,
+            Event::Intended {
+                effect: Effect::Thaw { .. },
+                ..
+            }
+        )
+    };
+    let at = records.iter().position(|record| thaws(&record.event));
+    let mut model = fixture::model(Point::Thaw, (120, 40));
+    let run = trueup_core::run::Run::fold(&records[..=at.unwrap()]);
+    let ops = run.open_ops().map(|(id, _)| id.clone()).collect();
+    model.world.next = trueup_core::workflow::Next::LookUp { ops };
+    model.world.run = run.into();
+    model.derive_run();
+    model.stage = Stage::Thaw;
+    let drawn = draw(&model);
+    let head = drawn.lines().next().unwrap_or_default();
+    assert!(
+        head.contains("1 write unknown") && head.contains("2 frozen"),
+        "{drawn}"
+    );
+    assert!(drawn.contains("? not known"), "{drawn}");
+    let line = crate::tui::model::facts::status_line(&model);
+    assert!(line.contains("2 frozen · 1 write unknown"), "{line}");
+    model.stage = Stage::Freeze;
+    let drawn = draw(&model);
+    assert!(drawn.contains("? not known"), "{drawn}");
+    // While this process is at it, it is under way.
+    model.world.next = trueup_core::workflow::Next::Thaw {
+        applications: Vec::new(),
+    };
+    assert!(!draw(&model).contains("write unknown"));
+}
+
+#[test]
 fn what_was_refused_goes_once_it_is_settled() {
     let mut model = fixture::model(Point::Decide, (100, 30));
     let said = |model: &Model| {

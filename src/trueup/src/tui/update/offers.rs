@@ -449,6 +449,10 @@ pub fn close(model: &mut Model) {
         ],
     )
     .without_default();
+    let left = model.run().left();
+    if !left.nothing() {
+        list = list.note(Role::Warn, format!("as it stands: {left}"));
+    }
     list = if owed == 0 {
         list.note(Role::Good, "nothing is owed")
     } else {

@@ -44,7 +44,10 @@ pub fn screen(model: &Model) -> Screen<'_> {
         }),
         empty: match &model.run().closed {
             Some((by, at)) => format!("closed by {by} at {at}"),
-            None => "✓ nothing is owed: C closes the incident".into(),
+            None => match model.run().left() {
+                left if left.nothing() => "✓ nothing is owed: C closes the incident".into(),
+                left => format!("nothing is owed, and {left}: C closes the incident"),
+            },
         },
         below_title: match owed.is_empty() {
             true => "exports".into(),

@@ -136,7 +136,12 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
     if let Some(now) = now.filter(|now| !now.owner.is_empty()) {
         why = format!("{why}; made by {}", now.owner);
     }
-    let mut holds = facts::holds(app, model.run().waits.freeze_hold.0, model.time);
+    let mut holds = facts::holds(
+        app,
+        model.run().thaw_unknown(key),
+        model.run().waits.freeze_hold.0,
+        model.time,
+    );
     let mut how = (Role::Text, how);
     if let Some(held) = facts::held_elsewhere(model, key) {
         let lost = matches!(app.freeze, Freeze::Lost { .. });

@@ -78,7 +78,8 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
         ),
         None => {
             let lost = model.now().lost_freeze(model.run(), key);
-            facts::thaw_state(app, lost.as_deref(), model.time)
+            let unknown = model.run().thaw_unknown(key);
+            facts::thaw_state(app, lost.as_deref(), unknown, model.time)
         }
     };
     vec![

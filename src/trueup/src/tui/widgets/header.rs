@@ -1,7 +1,10 @@
 //! The header: which incident, which cluster, may we write, how long, what is owed, is it alive.
 
 use super::words;
-use crate::tui::{model::Model, theme::Role};
+use crate::tui::{
+    model::{Model, facts},
+    theme::Role,
+};
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -46,9 +49,15 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         Stage::Close => 0,
         _ => model.derived.given_back,
     };
+    let unknown = facts::unknown_writes(model);
+    let unknown_word = match unknown {
+        1 => "write unknown",
+        _ => "writes unknown",
+    };
     // The first ones go last.
     let mut counts: Vec<(Role, String)> = [
         (Role::Bad, lost, "freeze LOST"),
+        (Role::Bad, unknown, unknown_word),
         (Role::Warn, model.derived.frozen, "frozen"),
         (Role::Warn, given_back, "thawed"),
         (Role::Warn, elsewhere, "held elsewhere"),
@@ -73,7 +82,7 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         fixed -= words::width(&length);
         length.clear();
     }
-    let freezes = [lost, model.derived.frozen, given_back];
+    let freezes = [lost, unknown, model.derived.frozen, given_back];
     let freezes = freezes.iter().filter(|n| **n > 0).count();
     while counts.len() > freezes.max(1) && fixed + wide(&counts) + LEAST_NAMES > room {
         counts.pop();
