@@ -9,6 +9,7 @@ mod printing;
 mod refused;
 mod shown;
 mod stages;
+mod strayed;
 mod taken_back;
 mod unread;
 mod waiting;

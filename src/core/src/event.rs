@@ -759,6 +759,26 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sides: Option<Sides>,
     },
+    /// Somebody else moved a field that nobody had decided on.
+    Strayed {
+        cell: CellKey,
+        what: String,
+        who: String,
+        /// What stands there then.
+        #[serde(default)]
+        sides: Sides,
+        /// What stood there before; none where nobody looked then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        was: Option<Sides>,
+    },
+    /// What somebody else had done to a field, decided or not, was taken back.
+    StrayedBack {
+        cell: CellKey,
+        what: String,
+        who: String,
+        #[serde(default)]
+        sides: Sides,
+    },
     GlassBroken {
         application: Option<AppKey>,
         what: String,

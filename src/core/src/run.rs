@@ -7,12 +7,14 @@ mod found;
 mod gates;
 mod left;
 mod overruled;
+pub mod strayed;
 
 pub use acts::Acted;
 pub use found::Found;
 pub use gates::{Away, GateRun};
 pub use left::Left;
 pub use overruled::Touched;
+pub use strayed::Strayed;
 
 use crate::{
     decision::{CellKey, Decision, How, Later, Take},
@@ -56,6 +58,8 @@ pub struct Run {
     /// Cells of each `Decided`, newest last, for undo.
     pub decided: Vec<Vec<CellKey>>,
     pub snapshots: u32,
+    /// When the last of them was taken.
+    pub snapshot_at: Option<Timestamp>,
     pub questions: Vec<Value>,
     /// Each cell of a question as the first snapshot that had it found it.
     pub found: BTreeMap<CellKey, Found>,
@@ -88,6 +92,8 @@ pub struct Run {
     pub shaken: BTreeMap<CellKey, Touched>,
     /// What was done to a cell that was decided anew, or is to be: see [`Touched`].
     pub overruled: BTreeMap<CellKey, Touched>,
+    /// Fields that somebody moved and nobody had decided on.
+    pub strayed: BTreeMap<CellKey, Strayed>,
     /// What was pushed and not looked for in Git since, by repository.
     pub pushed: BTreeMap<String, Pushed>,
     /// Those of them that were open again when the plan was taken, and were not touched since: the plan foresaw it.

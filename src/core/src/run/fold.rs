@@ -115,6 +115,7 @@ impl Run {
                     self.saw_first(repository, head);
                 }
                 self.snapshots = number + 1;
+                self.snapshot_at = Some(at);
                 self.questions.clone_from(questions);
                 self.find(questions, at);
             }
@@ -125,6 +126,7 @@ impl Run {
                     self.not_pushed(&decision.cell);
                     self.overrule(&decision.cell);
                     self.reopened.remove(&decision.cell);
+                    self.strayed.remove(&decision.cell);
                     self.decisions
                         .insert(decision.cell.clone(), decision.clone());
                 }
@@ -465,6 +467,10 @@ impl Run {
                     self.app(application).forget_prediction();
                 }
             }
+            Event::Strayed {
+                cell, sides, was, ..
+            } => self.stray(cell, sides, was.as_ref(), at),
+            Event::StrayedBack { cell, sides, .. } => self.stray_back(cell, sides, at),
             Event::GlassBroken {
                 application,
                 what,

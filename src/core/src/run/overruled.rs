@@ -60,6 +60,11 @@ impl Touched {
         }
     }
 
+    /// What stood in the cell then.
+    pub fn set(&self) -> Option<&Sides> {
+        self.set.as_ref()
+    }
+
     /// Whether a decision that was made on it puts back into Git what they took away.
     fn undone_in_git(&self, by: &Decision) -> bool {
         let stood = self.set.as_ref().is_none_or(|set| set.git == by.seen.git);

@@ -229,6 +229,17 @@ impl<'a> Builder<'a> {
                 what: say(what),
                 who: say(who),
             }),
+            Event::Strayed {
+                cell, what, who, ..
+            }
+            | Event::StrayedBack {
+                cell, what, who, ..
+            } => self.adopted.push(Adopted {
+                at,
+                application: app(self.run, &cell.application),
+                what: say(what),
+                who: say(who),
+            }),
             Event::ActReread {
                 op,
                 after,

@@ -147,6 +147,7 @@ pub fn records() -> Vec<Record> {
     for name in APPS {
         sync(&mut pen, name);
     }
+    strays(&mut pen);
     thaw(&mut pen);
     pen.records
 }
@@ -536,6 +537,42 @@ fn gate(pen: &mut Pen, name: &str, gate: &str) {
     pen.write(Event::GatePassed {
         application: app(name),
         gate: gate.into(),
+    });
+}
+
+/// Somebody scales a Deployment down and up again, on which nobody has decided.
+fn strays(pen: &mut Pen) {
+    let cell = CellKey {
+        application: app("profile"),
+        object: ObjectRef {
+            group: "apps".into(),
+            version: "v1".into(),
+            kind: "Deployment".into(),
+            namespace: Some("profile".into()),
+            name: "profile-service".into(),
+        },
+        field: ".spec.replicas".parse().expect("a path of the sample"),
+    };
+    let sides = |live: u8| Sides {
+        git: Some(json!(3)),
+        last_synced: Some(json!(3)),
+        live: Some(json!(live)),
+    };
+    let what = |moved: &str| format!("{} {}: {moved}", cell.object, cell.field);
+    pen.wait(3);
+    pen.write(Event::Strayed {
+        cell: cell.clone(),
+        what: what("live went from 3 to 1, and nobody decided on it"),
+        who: "kubectl-patch".into(),
+        sides: sides(1),
+        was: Some(sides(3)),
+    });
+    pen.wait(4);
+    pen.write(Event::StrayedBack {
+        cell: cell.clone(),
+        what: what("live is 3 again"),
+        who: "kubectl-patch".into(),
+        sides: sides(3),
     });
 }
 

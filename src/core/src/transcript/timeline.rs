@@ -491,6 +491,17 @@ fn people(event: &Event, run: &Run) -> Option<String> {
             say(what),
             say(who)
         ),
+        Event::Strayed {
+            cell, what, who, ..
+        }
+        | Event::StrayedBack {
+            cell, what, who, ..
+        } => format!(
+            "done by others: {}: {} (by {})",
+            app(run, &cell.application),
+            say(what),
+            say(who)
+        ),
         Event::GlassBroken {
             application,
             what,

@@ -19,21 +19,23 @@ use super::{
     read::{AppSeen, World},
     state::Engine,
     steps::{application, sync},
+    strayed,
     trouble::Trouble,
 };
 use crate::ports::Repos;
 
 impl Engine {
-    /// Compares a look with what the journal knows and records what is not ours.
+    /// Compares a look with what the journal knows and records what is not ours. Answers with the Applications of
+    /// which what follows is held against this look.
     pub(super) async fn adopt(
         &self,
         world: &World,
         now: &Now,
         glance: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Vec<AppKey>, Trouble> {
         let mut run = self.run();
         if run.closed.is_some() || run.open_ops().next().is_some() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         // A glance may go by a head that was read before the push.
         let landed = |(repository, pushed): &(&String, &Pushed)| {
@@ -104,7 +106,9 @@ impl Engine {
                 why,
             })?;
         }
-        Ok(())
+        let judged = strayed::judged(&run, world, now);
+        self.note_strayed(world, now, glance, &judged)?;
+        Ok(judged)
     }
 }
 
@@ -157,7 +161,7 @@ pub async fn open_again(
 const A_PUSH: &str = "a push to Git";
 
 /// What the managers are called by which Argo CD writes.
-const ARGO_CD: &str = "argocd";
+pub(super) const ARGO_CD: &str = "argocd";
 
 /// What is not ours.
 struct Foreign {

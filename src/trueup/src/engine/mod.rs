@@ -1,7 +1,7 @@
 //! The engine: the one way in for what the operator asks, the one way out for what is written.
 //!
 //! `drive` takes requests and does the next thing; `state` holds the journal and its two doors; `read` and `observe`
-//! look at the world, `adopt` records what others did in it, `foreign` names their commits; `sheets` says what a command would write, `steps` does it and watches what came of it; `resume`
+//! look at the world, `adopt` records what others did in it, `strayed` what of it nobody had decided on and what was taken back, `foreign` names their commits; `sheets` says what a command would write, `steps` does it and watches what came of it; `resume`
 //! finds out in the world what became of a write that was in flight. `mirror` keeps the live state of each cluster by its
 //! watches, `watching` is what they bring to the rest, `predicting` what a sync would do.
 
@@ -17,6 +17,7 @@ pub mod resume;
 pub mod sheets;
 pub mod state;
 pub mod steps;
+mod strayed;
 pub mod trouble;
 pub mod watching;
 

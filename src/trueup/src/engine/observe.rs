@@ -65,10 +65,11 @@ impl Engine {
             self.hear();
             self.carry_over(&mut world);
             let now = now(&world, &now_run, &self.setting.namespace);
-            self.adopt(&world, &now, glance).await?;
+            let judged = self.adopt(&world, &now, glance).await?;
             self.note_right(&now)?;
             self.watch_for(&world, &now);
             let (world, now) = (Arc::new(world), Arc::new(now));
+            self.stands(judged, &world, &now);
             self.set_seen(Arc::clone(&world), Arc::clone(&now));
             return Ok((world, now));
         }
@@ -293,7 +294,7 @@ fn found_and_gone(world: &World, run: &Run, cells: &mut BTreeMap<CellKey, CellNo
 }
 
 /// Who wrote the live value of a cell that the report does not have.
-fn written_by(app: &AppSeen, key: &CellKey, cell: &mut CellNow) {
+pub(super) fn written_by(app: &AppSeen, key: &CellKey, cell: &mut CellNow) {
     cell.writer = "unknown".into();
     let (_, live) = app.sides_of(&key.object);
     let managed = live.map(Managed::read).unwrap_or_default();
@@ -303,7 +304,7 @@ fn written_by(app: &AppSeen, key: &CellKey, cell: &mut CellNow) {
 }
 
 /// A cell that no question asks about any more, read straight from the two sides.
-fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
+pub(super) fn quiet_cell(app: &AppSeen, key: &CellKey) -> CellNow {
     let find = |objects: Vec<&Value>| -> Option<Value> {
         let object = objects.into_iter().find(|object| {
             ObjectRef::from_object(object)

@@ -23,6 +23,7 @@ use super::{
     handle::{Update, Waiting},
     predicting::Predictions,
     read::{Reader, World, application_ref},
+    strayed::Stood,
     trouble::Trouble,
     watching::Mirrors,
 };
@@ -79,6 +80,8 @@ pub struct Engine {
     pub(super) lookouts: AtomicUsize,
     /// Up to where each quiet gate has heard of foreign writes.
     pub(super) quiet_since: Mutex<BTreeMap<String, u64>>,
+    /// What others do to fields is held against this.
+    pub(super) stood: Mutex<Stood>,
     /// What a sync of each Application would do.
     pub(super) predictions: Predictions,
 }
@@ -126,6 +129,7 @@ impl Engine {
             looks_done: watch::Sender::new(0),
             lookouts: AtomicUsize::new(0),
             quiet_since: Mutex::default(),
+            stood: Mutex::default(),
             predictions: Predictions::default(),
         }
     }

@@ -298,3 +298,18 @@ fn a_journal_of_before_others_were_kept_still_folds() {
     assert!(Run::fold(&old[..before.unwrap()]).base.is_empty());
     assert_eq!(Run::fold(&old).base, Run::fold(&told).base);
 }
+
+#[test]
+fn what_strayed_and_what_came_back_stand_among_what_others_did() {
+    let (_, t) = transcript(&sample::records());
+    let said: Vec<&str> = t.adopted.iter().map(|a| a.what.as_str()).collect();
+    let [went, back] = said[..] else {
+        panic!("{said:?}")
+    };
+    assert!(went.ends_with(".spec.replicas: live went from 3 to 1, and nobody decided on it"));
+    assert!(back.ends_with(".spec.replicas: live is 3 again"));
+    for what in [went, back] {
+        let told = format!("done by others: profile-service: {what} (by kubectl-patch)");
+        assert!(t.timeline.iter().any(|m| m.what == told), "{told}");
+    }
+}

@@ -360,6 +360,14 @@ fn announce(model: &mut Model, event: &Event) {
             model.toast(ToastKind::Mind, format!("{did}: {what} (by {who})"));
             None
         }
+        Event::Strayed { what, who, .. } => {
+            model.toast(
+                ToastKind::Mind,
+                format!("somebody changed a field: {what} (by {who})"),
+            );
+            None
+        }
+        Event::StrayedBack { what, who, .. } => Some(format!("{what} (by {who})")),
         Event::GatePassed { application, gate } => {
             Some(format!("gate {gate} after {} is green", application.name))
         }
