@@ -90,7 +90,8 @@ fn what_others_do_while_the_screen_is_looked_at_is_told_there_and_back() {
         (decided, "live is RS256 again"),
     );
     assert_told(&bench, &[WENT, CAME, none, back, none, back]);
-    screen.end();
+    screen.signal("TERM");
+    assert_eq!(screen.end(), Some(143), "terminated");
     // Nothing of it is in the way any more.
     bench.walk(0, &bench.own_plan(), &["--write", "all", "--attest", SEEN]);
     bench.assert_recovered();
@@ -118,5 +119,16 @@ fn what_others_did_between_two_walks_is_told_by_the_next() {
     assert_told(&bench, &[(WENT.0, since)]);
     bench.patches(&PROFILE, &json!({"spec": {"replicas": 3}}));
     bench.walk(4, &plan, &all);
-    assert_told(&bench, &[(WENT.0, since), (WENT.0, CAME.1)]);
+    let told = [(WENT.0, since), CAME];
+    assert_told(&bench, &told);
+    // What this incident does itself is nobody else's.
+    let scale = [
+        "act",
+        "scale",
+        "profile-service",
+        "Deployment/profile-service",
+        "4",
+    ];
+    bench.ends(0, &[&scale[..], &["--write", "cluster"]].concat());
+    assert_told(&bench, &told);
 }

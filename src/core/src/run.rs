@@ -736,6 +736,43 @@ mod tests {
         }
     }
 
+    /// A pause that a slow answer might explain is none where the walk had to go back to something else.
+    #[test]
+    fn a_gate_is_looked_away_from_while_the_walk_stands_elsewhere() {
+        let records = crate::transcript::sample::records();
+        let sampled = |record: &&Record| matches!(&record.event, Event::GateSampled { gate, .. } if gate == "no-401");
+        let first = records.iter().find(sampled).unwrap();
+        let before = records.iter().filter(|record| record.seq <= first.seq);
+        let waiting = Run::fold(before);
+        let key = AppKey::new("argocd", "profile-service");
+        assert_eq!(waiting.begun_gate(), Some((&key, "no-401".to_owned())));
+        let sample_after = |run: &Run, seconds: i64| {
+            let mut run = run.clone();
+            let mut next = first.clone();
+            next.time += jiff::SignedDuration::from_secs(seconds);
+            run.apply(&next);
+            run.apps[&key].gates["no-401"].clone()
+        };
+        let slow = sample_after(&waiting, 65);
+        assert!(slow.away.is_empty());
+        let mut lost = waiting.clone();
+        lost.apply(&Record {
+            seq: first.seq + 1,
+            time: first.time,
+            event: Event::FreezeLost {
+                application: key.clone(),
+                why: "our note is gone".into(),
+            },
+        });
+        assert!(sample_after(&lost, 5).away.is_empty());
+        let away = sample_after(&lost, 65);
+        let said: Vec<String> = away.away.iter().map(ToString::to_string).collect();
+        assert_eq!(said, ["looked away for 1m5s (no sample was taken)"]);
+        assert!(away.waited < slow.waited && !away.elsewhere);
+        // Passed, it is waited for by nobody.
+        assert_eq!(Run::fold(&records).begun_gate(), None);
+    }
+
     #[test]
     fn glass_is_broken_for_one_gate_after_one_sync() {
         let (auth, like) = (AppKey::new("argocd", "auth"), AppKey::new("argocd", "like"));

@@ -210,6 +210,7 @@ impl Run {
             }
             Event::FreezeLost { application, why } => {
                 self.app(application).freeze = Freeze::Lost { why: why.clone() };
+                self.turn_away();
             }
             Event::Refused { what, why, by, .. } => {
                 self.refused = Some((what.clone(), why.clone(), by.clone()));
@@ -461,6 +462,7 @@ impl Run {
                         None => Touched::new(what, who, sides.clone(), decided),
                     };
                     self.shaken.insert(cell.clone(), touched);
+                    self.turn_away();
                 }
                 self.adopted.push((application.clone(), what.clone()));
                 if let Some(application) = application {
@@ -469,7 +471,10 @@ impl Run {
             }
             Event::Strayed {
                 cell, sides, was, ..
-            } => self.stray(cell, sides, was.as_ref(), at),
+            } => {
+                self.stray(cell, sides, was.as_ref(), at);
+                self.turn_away();
+            }
             Event::StrayedBack { cell, sides, .. } => self.stray_back(cell, sides, at),
             Event::GlassBroken {
                 application,

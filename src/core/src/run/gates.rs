@@ -21,6 +21,8 @@ pub struct GateRun {
     pub waited: Duration,
     /// Up to when that is counted.
     pub counted_to: Option<Timestamp>,
+    /// Since then something happened at which the walk stands elsewhere.
+    pub elsewhere: bool,
     /// When nobody looked, each as long as a few samples at least.
     pub away: Vec<Away>,
 }
@@ -63,7 +65,9 @@ impl GateRun {
             return;
         };
         let few = self.every.0 * 2 + Duration::from_secs(1);
-        if gone || lasted > few + ANSWER {
+        // A walk that stood elsewhere waited for no answer.
+        let elsewhere = std::mem::take(&mut self.elsewhere);
+        if gone || elsewhere && lasted > few || lasted > few + ANSWER {
             if lasted > few {
                 self.away.push(Away { from, to: at, gone });
             }
@@ -262,6 +266,28 @@ impl Run {
         gates.into_iter().any(|state| {
             state.started_at.is_some() && state.passed.is_none() && state.timed_out.is_none()
         })
+    }
+
+    /// A gate after a sync that was made, which is begun, neither passed nor out of time: it is watched only while the walk
+    /// stands at it.
+    pub fn begun_gate(&self) -> Option<(&AppKey, String)> {
+        let synced = |app: &AppRun| matches!(app.sync, Sync::Verified { .. });
+        self.walking()
+            .filter(|(_, app)| synced(app) && app.freeze != Freeze::Thawed)
+            .find_map(|(key, app)| {
+                let gate = self.gate_to_pass(key)?;
+                let state = app.gates.get(&gate)?;
+                (state.started_at.is_some() && state.timed_out.is_none()).then_some((key, gate))
+            })
+    }
+
+    /// The walk stands elsewhere than at a gate: what happened has to be seen to first.
+    pub(super) fn turn_away(&mut self) {
+        for app in self.apps.values_mut() {
+            for gate in app.gates.values_mut() {
+                gate.elsewhere = gate.passed.is_none() && gate.timed_out.is_none();
+            }
+        }
     }
 
     /// The first gate after the sync of an Application that is measured, did not pass, and that no glass was broken for.

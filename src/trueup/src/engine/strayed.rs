@@ -83,7 +83,10 @@ impl Engine {
 
     /// What comes after is held against this look.
     pub(super) fn stands(&self, judged: Vec<AppKey>, world: &Arc<World>, now: &Arc<Now>) {
+        let run = self.run();
         let mut stood = self.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        // An old look is kept for those only that are judged again.
+        stood.retain(|key, _| run.apps.get(key).is_some_and(|app| app.parked.is_none()));
         for key in judged {
             stood.insert(key, (Arc::clone(world), Arc::clone(now)));
         }
@@ -138,6 +141,15 @@ fn strayed(run: &Run, stood: &Stood, world: &World, now: &Now, judged: &[AppKey]
         let Some(app) = world.applications.get(&key.application) else {
             continue;
         };
+        let before = stood.get(&key.application);
+        let before = before.and_then(|(_, now)| now.cells.get(key));
+        let here = now.cells.get(key);
+        if before
+            .zip(here)
+            .is_some_and(|(before, here)| before.sides.live == here.sides.live)
+        {
+            continue;
+        }
         let cell = cell_of(app, now, key);
         let known = run.strayed.get(key);
         let was = match stood.get(&key.application) {
@@ -199,6 +211,13 @@ fn taken_back(run: &Run, world: &World, now: &Now, glance: bool, judged: &[AppKe
         let git = touched.set().is_none_or(|set| set.git != cell.sides.git);
         // A glance may go by a head of before.
         if !stands || git && glance {
+            continue;
+        }
+        let same = |(app, what): &&(Option<AppKey>, String)| {
+            app.as_ref() == Some(&key.application) && *what == touched.what
+        };
+        // What moves on and on is open again from then on without a word.
+        if run.adopted.iter().filter(same).count() >= OFTEN as usize {
             continue;
         }
         let live = touched.set().is_some_and(|set| set.live != cell.sides.live);

@@ -311,6 +311,15 @@ impl Model {
         (self.world.held != Held::No && self.world.next.observes()).then_some(self.world.held)
     }
 
+    /// A gate that was begun and that nobody watches, since the walk stands before it.
+    pub fn unwatched(&self) -> Option<String> {
+        if self.world.next.stage() >= Stage::Sync {
+            return None;
+        }
+        let (key, gate) = self.run().begun_gate()?;
+        Some(format!("gate {gate} after {}", key.name))
+    }
+
     /// Age of the newest byte from the cluster; `None` before the first one.
     pub fn data_age(&self) -> Option<Duration> {
         let (age, told) = self.world.fresh?;

@@ -4,6 +4,7 @@ mod ahead;
 mod behind;
 mod deciding;
 mod forms;
+mod meanwhile;
 mod reverted;
 mod secret;
 mod sheets;

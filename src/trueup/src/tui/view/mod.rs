@@ -57,7 +57,9 @@ struct Rows {
 }
 
 fn rows(model: &Model, area: Rect) -> Rows {
-    let wait = u16::from(model.waiting().is_some() || model.stands_still().is_some());
+    let wait =
+        model.waiting().is_some() || model.stands_still().is_some() || model.unwatched().is_some();
+    let wait = u16::from(wait);
     let toasts = bars::toast_rows(model, area.width, area.height);
     let [header, rail, body, toasts, wait, footer] = Layout::vertical([
         Constraint::Length(1),

@@ -386,7 +386,7 @@ pub fn wait(model: &Model, area: Rect, buf: &mut Buffer) {
 /// What could be observed and is not, and how it goes on.
 fn stands_still(model: &Model, area: Rect, buf: &mut Buffer) {
     let (said, again) = match model.stands_still() {
-        None | Some(Held::No) => return,
+        None | Some(Held::No) => return unwatched(model, area, buf),
         Some(Held::GivenUp) => (" wait given up: ", "  not looked at any more; n goes on"),
         Some(Held::Failed) => (" stopped: ", "  not tried again by itself; n tries again"),
     };
@@ -399,6 +399,23 @@ fn stands_still(model: &Model, area: Rect, buf: &mut Buffer) {
         Span::styled(said, model.theme.style(Role::Warn)),
         Span::styled(what, model.theme.style(Role::Strong)),
         Span::styled(again, model.theme.style(Role::Dim)),
+    ]);
+    buf.set_line(area.x, area.y, &line, area.width);
+}
+
+/// The gate at which the walk stood before it had to go back.
+fn unwatched(model: &Model, area: Rect, buf: &mut Buffer) {
+    let Some(gate) = model.unwatched() else {
+        return;
+    };
+    let said = " is not watched meanwhile";
+    let gate = words::fit(
+        &words::clean(&gate),
+        usize::from(area.width).saturating_sub(words::width(said) + 1),
+    );
+    let line = Line::from(vec![
+        Span::styled(format!(" {gate}"), model.theme.style(Role::Strong)),
+        Span::styled(said, model.theme.style(Role::Warn)),
     ]);
     buf.set_line(area.x, area.y, &line, area.width);
 }
