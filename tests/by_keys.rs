@@ -991,7 +991,11 @@ fn an_edit_under_an_open_freeze_sheet_ends_it() {
     }
     screen.wait_text("it would be refused: the syncPolicy of argocd/like-service");
     screen.type_text(INCIDENT);
+    screen.wait_text("nothing can be confirmed here");
+    // What comes right behind letters that came at once belongs to them.
+    std::thread::sleep(Duration::from_secs(1));
     screen.press("enter");
+    std::thread::sleep(Duration::from_secs(1));
     screen.press("esc");
     screen.wait_for("the sheet gone", |shot| shot.over() == Over::Nothing);
     let effects = place.lab.effects();
