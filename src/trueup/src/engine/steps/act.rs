@@ -633,7 +633,7 @@ fn nearest(live: &Value, field: &FieldPath) -> String {
 }
 
 /// The field that an action sets, and to what.
-pub(super) fn target_of(
+fn target_of(
     object: &ObjectRef,
     action: &Action,
     now: jiff::Timestamp,

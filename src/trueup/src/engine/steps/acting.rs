@@ -12,7 +12,7 @@ use trueup_core::{
 };
 
 use super::super::read::World;
-use super::act::{Worked, target_of};
+use super::act::Worked;
 
 /// The lines of its sheet.
 pub(in super::super) fn minds(
@@ -34,8 +34,9 @@ pub(in super::super) fn minds(
         field: worked.field.clone(),
     };
     let mut minds = Vec::new();
-    if let Some(set) = last_set_to(run, &cell)
-        && set != worked.from
+    let (standing, _) = run.acts();
+    if let Some(act) = standing.iter().rfind(|act| act.cell.is_same(&cell))
+        && act.to != worked.from
     {
         let shown = |value: &Option<Value>| {
             value
@@ -44,7 +45,7 @@ pub(in super::super) fn minds(
         };
         minds.push(format!(
             "the last live action on it set it to {}, and it is {} now: somebody or something set it since",
-            shown(&set),
+            shown(&act.to),
             shown(&worked.from)
         ));
     }
@@ -80,21 +81,6 @@ pub(in super::super) fn minds(
         minds.push("the field is not decided, and stays a question".into());
     }
     minds
-}
-
-/// What the last live action of this incident on the field set it to. `None`: there was none.
-fn last_set_to(run: &Run, cell: &CellKey) -> Option<Option<Value>> {
-    let mut done = run.op_order.iter().rev().filter_map(|id| run.ops.get(id));
-    let (action, at) = done.find_map(|op| match &op.effect {
-        Effect::Act {
-            action,
-            cell: Some(acted),
-            ..
-        } if op.done() && acted.is_same(cell) => Some((action, op.intended_at)),
-        _ => None,
-    })?;
-    let (_, to) = target_of(&cell.object, action, at).ok()?;
-    Some(to)
 }
 
 /// Whether Git does not hold the value that is replaced, is not to get it, and no journal has it as ours.
