@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::rights::{self, Right};
+use crate::support::rights::{self, Right, manifests, operator};
 use crate::support::screen::{Over, Screen};
 use crate::support::{Bed, FAST, Lab, Ran, Running, command, run, trueup};
 use base64::Engine as _;
@@ -17,7 +17,7 @@ use trueup::{
     cli,
     settings::{GlobalArgs, Output, Settings},
 };
-use trueup_core::{event::Event, policy::NOTE, source::yaml};
+use trueup_core::{event::Event, policy::NOTE};
 use trueup_lab::{
     cluster::{Cluster, Gvk, PatchKind, Ref},
     serve::{Lab as Inside, ServeOptions},
@@ -30,20 +30,8 @@ fn assets() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets")
 }
 
-fn manifests(file: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(file).unwrap();
-    let tree = yaml::parse(&text).unwrap();
-    tree.values().unwrap()
-}
-
 fn of_roles<'a>(roles: impl IntoIterator<Item = &'a Value>) -> BTreeSet<Right> {
     roles.into_iter().flat_map(rights::of_role).collect()
-}
-
-/// What the lab's operator may do.
-fn operator() -> BTreeSet<Right> {
-    let access = manifests(&assets().join("scenarios/inc-441/access.yaml"));
-    of_roles(rights::bound(&access, "operator"))
 }
 
 fn list<'a>(rights: impl IntoIterator<Item = &'a Right>) -> Vec<String> {

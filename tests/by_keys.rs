@@ -166,6 +166,7 @@ impl Place {
     /// The end that the incident asks for: one truth everywhere, auto-sync as declared, nothing left behind.
     #[track_caller]
     fn assert_recovered(&self, algorithm: &str, key: &str) {
+        self.lab.assert_within_roles();
         let wanted = json!({"JWT_ALGORITHM": algorithm, "JWT_PUBLIC_KEY_ID": key});
         assert_eq!(self.live(), vec![wanted.clone(), wanted.clone(), wanted]);
         for file in self.declared() {
@@ -795,6 +796,7 @@ fn glass_broken_for_a_gate_is_told_before_the_thaw() {
             shot.text()
         );
     }
+    place.lab.assert_within_roles();
 }
 
 /// What a sync would do is said of what is there now: somebody who writes to the cluster changes it while it is read.

@@ -164,6 +164,7 @@ impl Bench {
     }
 
     fn assert_recovered(&self) {
+        self.lab.assert_within_roles();
         let end = self.end_state();
         for data in end["values"].as_array().unwrap() {
             assert_eq!(

@@ -449,6 +449,7 @@ fn what_another_incident_took_over_blocks_nothing_and_is_taken_back() {
     bench.ends(0, &["unpark", "auth-service"]);
     bench.ends(0, &until("2027-01-01"));
     bench.ends(0, &["close", "J1"]);
+    bench.lab.assert_within_roles();
 }
 
 /// Whoever freezes by hand as the sheet says leaves a note that says so, and the incident goes on from it.

@@ -38,6 +38,8 @@ sync_deadline = \"60s\"
 health_deadline = \"60s\"
 thaw_hold = \"400ms\"
 thaw_rounds_timeout = \"30s\"
+act_reread_first = \"300ms\"
+act_reread_last = \"1500ms\"
 ";
 
 /// The program under test.
@@ -309,6 +311,16 @@ impl Lab {
             *known = count.max(*known);
         }
         most
+    }
+
+    /// Nothing that the operator's trueup asked for goes beyond what the scenario's roles grant it.
+    #[track_caller]
+    pub fn assert_within_roles(&self) {
+        let log = fs::read_to_string(self.text("auditLog")).expect("there is an audit log");
+        let used = rights::used(&log, "operator", "trueup/", &rights::operator());
+        assert!(!used.used.is_empty(), "the log tells of no request");
+        let beyond: Vec<String> = used.beyond.keys().map(ToString::to_string).collect();
+        assert_eq!(beyond, Vec::<String>::new(), "used and not granted");
     }
 
     /// The writes that changed something or were refused, dry runs left out, by the operator's account.

@@ -1,8 +1,13 @@
 //! Rights as sets: what roles grant, and what an audit log says was used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde_json::Value;
+use trueup_core::source::yaml;
 
 /// One verb on one resource in one place, under one name or any.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +102,23 @@ pub fn bound<'a>(manifests: &'a [Value], account: &str) -> Vec<&'a Value> {
             });
             role.unwrap_or_else(|| panic!("no role for {binding}"))
         })
+        .collect()
+}
+
+/// The documents of a file of manifests.
+pub fn manifests(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).unwrap();
+    let tree = yaml::parse(&text).unwrap();
+    tree.values().unwrap()
+}
+
+/// What the operator of inc-441 may do.
+pub fn operator() -> BTreeSet<Right> {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets");
+    let access = manifests(&assets.join("scenarios/inc-441/access.yaml"));
+    bound(&access, "operator")
+        .into_iter()
+        .flat_map(of_role)
         .collect()
 }
 

@@ -79,6 +79,9 @@ pub struct Waits {
     /// For each of those rounds.
     pub thaw_deadline: Span,
     pub merge_deadline: Span,
+    /// Between a live action and the two times that it is read again.
+    pub act_reread_first: Span,
+    pub act_reread_last: Span,
 }
 
 impl Default for Waits {
@@ -94,6 +97,8 @@ impl Default for Waits {
             thaw_hold: Span::seconds(15),
             thaw_deadline: Span::seconds(180),
             merge_deadline: Span::seconds(3600),
+            act_reread_first: Span::seconds(5),
+            act_reread_last: Span::seconds(30),
         }
     }
 }

@@ -129,6 +129,37 @@ pub fn ask_again(run: &Run, now: &mut Now) {
             question.suggestion = None;
         }
     }
+    suggest_nothing_young(run, now);
+}
+
+/// What a person changed live while the incident was open is no fix that Git has to learn of before somebody says so: it may be part
+/// of the outage, or of somebody's attempt at it.
+fn suggest_nothing_young(run: &Run, now: &mut Now) {
+    let Some(opened) = run.opened_at else { return };
+    for question in &mut now.questions {
+        if !matches!(question.suggestion, Some((Take::Live(_), _))) {
+            continue;
+        }
+        let young = question
+            .cells
+            .iter()
+            .filter_map(|key| Some((key, now.cells.get(key)?)))
+            .filter(|(_, cell)| cell.differs && cell.by_hand && cell.written_at > Some(opened));
+        let said: Vec<String> = young
+            .map(|(key, _)| {
+                text::line(&format!(
+                    "{}: changed since this incident was opened at {}, so no side is suggested",
+                    key.application.name,
+                    opened.strftime("%H:%M:%S UTC"),
+                ))
+            })
+            .collect();
+        if !said.is_empty() {
+            question.evidence.splice(0..0, said);
+            question.confidence = "ask".into();
+            question.suggestion = None;
+        }
+    }
 }
 
 fn field_of(key: &CellKey) -> Field {
@@ -296,6 +327,52 @@ mod tests {
             ));
             let now = world(&[(&auth, "new", "new")]);
             assert_eq!(now.lost(&run).count(), 0, "{class}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_changed_while_the_incident_was_open_is_not_suggested() {
+        let auth = cell("auth");
+        let at = |s: &str| -> jiff::Timestamp { s.parse().unwrap() };
+        let run = Run {
+            opened_at: Some(at("2026-11-22T07:30:00Z")),
+            ..Run::default()
+        };
+        let suggested = |written: &str, by_hand: bool, take: Take| {
+            let mut now = world(&[(&auth, "3", "0")]);
+            let there = now.cells.get_mut(&auth).unwrap();
+            (there.differs, there.by_hand) = (true, by_hand);
+            there.written_at = Some(at(written));
+            now.questions.push(QuestionNow {
+                cells: vec![auth.clone()],
+                confidence: "likely".into(),
+                suggestion: Some((take, "R11".into())),
+                ..QuestionNow::default()
+            });
+            ask_again(&run, &mut now);
+            now.questions.remove(0)
+        };
+        let live = || {
+            Take::Live(LiveOf {
+                namespace: Some("auth".into()),
+                application: None,
+            })
+        };
+        let young = suggested("2026-11-22T07:30:01Z", true, live());
+        assert_eq!((young.suggestion, young.confidence.as_str()), (None, "ask"));
+        assert_eq!(
+            young.evidence,
+            [
+                "auth: changed since this incident was opened at 07:30:00 UTC, so no side is suggested"
+            ]
+        );
+        // What the incident found, what no person did, and what lies in Git are suggested as ever.
+        for question in [
+            suggested("2026-11-22T07:30:00Z", true, live()),
+            suggested("2026-11-22T07:30:01Z", false, live()),
+            suggested("2026-11-22T07:30:01Z", true, Take::Git),
+        ] {
+            assert!(question.suggestion.is_some() && question.evidence.is_empty());
         }
     }
 

@@ -427,14 +427,11 @@ impl Run {
             if !matches!(op.effect, Effect::Act { .. }) {
                 continue;
             }
-            for after in [Span::seconds(5), Span::seconds(30)] {
-                if self
-                    .reread
-                    .get(id)
-                    .is_some_and(|done| done.contains(&after))
-                {
-                    continue;
-                }
+            let (first, last) = (self.waits.act_reread_first, self.waits.act_reread_last);
+            let looks = [first.min(last), last];
+            // By their number: the waits may be others since.
+            let done = self.reread.get(id).map_or(0, Vec::len);
+            for after in looks.into_iter().skip(done) {
                 owed.push((id.clone(), after, at.checked_add(after.0).unwrap_or(*at)));
             }
         }

@@ -373,6 +373,11 @@ fn note_shortened(engine: &Engine) -> Result<(), Trouble> {
     for (name, from, to) in [
         ("freeze hold", usual.freeze_hold, waits.freeze_hold),
         ("thaw hold", usual.thaw_hold, waits.thaw_hold),
+        (
+            "last look at a live action",
+            usual.act_reread_last,
+            waits.act_reread_last,
+        ),
     ] {
         if to < from && !run.shortened.iter().any(|(said, _, _)| said == name) {
             engine.record(Event::WaitShortened {

@@ -151,6 +151,8 @@ struct FileWaits {
     thaw_hold: Option<Span>,
     thaw_rounds_timeout: Option<Span>,
     merge_deadline: Option<Span>,
+    act_reread_first: Option<Span>,
+    act_reread_last: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -246,6 +248,8 @@ impl FileWaits {
             (&mut waits.thaw_hold, self.thaw_hold),
             (&mut waits.thaw_deadline, self.thaw_rounds_timeout),
             (&mut waits.merge_deadline, self.merge_deadline),
+            (&mut waits.act_reread_first, self.act_reread_first),
+            (&mut waits.act_reread_last, self.act_reread_last),
         ] {
             if let Some(set) = set {
                 *slot = set;

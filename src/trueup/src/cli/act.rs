@@ -227,7 +227,11 @@ async fn go(
     let run = engine.run();
     let done = run.op_order.last().cloned();
     if settings.output == Output::Table {
-        let said = "done; it is read again after 5 s and after 30 s";
+        let waits = &run.waits;
+        let said = format!(
+            "done; it is read again after {} and after {}",
+            waits.act_reread_first, waits.act_reread_last
+        );
         output::say(
             &mut std::io::stderr(),
             &format!("{key}  {}  {said}", text::line(&target.object)),

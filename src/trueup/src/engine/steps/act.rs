@@ -336,7 +336,7 @@ impl Engine {
         })
     }
 
-    /// Does what an action sheet showed. It is read again after 5 s and 30 s, beside whatever else goes on.
+    /// Does what an action sheet showed. It is read again twice, beside whatever else goes on.
     pub(in super::super) async fn act(&self, sheet: &Sheet, named: &str) -> Result<(), Trouble> {
         for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
             let Effect::Act {
