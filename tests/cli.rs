@@ -3,6 +3,7 @@
 mod beforehand;
 mod by_hand;
 mod doubts;
+mod given_back;
 mod handover;
 mod lost;
 mod printing;

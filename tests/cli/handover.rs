@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn automated(bench: &Bench, app: &str, automated: &Value) {
+pub(super) fn automated(bench: &Bench, app: &str, automated: &Value) {
     let patch = json!({"spec": {"syncPolicy": {"automated": automated}}}).to_string();
     bench.kubectl(&[
         "-n",
@@ -17,7 +17,7 @@ fn automated(bench: &Bench, app: &str, automated: &Value) {
     ]);
 }
 
-fn synced(bench: &Bench, app: &str) {
+pub(super) fn synced(bench: &Bench, app: &str) {
     crate::support::until("the Application Synced", || {
         bench.application(app)["status"]["sync"]["status"] == "Synced"
     });

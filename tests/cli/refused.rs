@@ -5,7 +5,7 @@ use crate::support::{Running, example};
 use trueup_core::event::Event;
 
 /// A command that stands still at a place until something is done.
-fn held_at(bench: &Bench, place: &str, arguments: &[&str], there: impl FnOnce()) -> Ran {
+pub(super) fn held_at(bench: &Bench, place: &str, arguments: &[&str], there: impl FnOnce()) -> Ran {
     let file = |name: &str| bench.home.path().join(name);
     for (name, text) in [("at", place), ("held", ""), ("go", "")] {
         fs::write(file(name), text).unwrap();

@@ -310,6 +310,9 @@ fn restore(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal>
     unread(run, now, 3)?;
     for key in applications {
         let app = known(run, key)?;
+        if run.is_given_back(key) {
+            return Err(not_frozen(run, key));
+        }
         if !app.freeze.is_set() {
             return Err(Refusal::new(
                 4,
@@ -425,6 +428,34 @@ fn held(key: &AppKey, app: &crate::run::AppRun) -> Result<(), Refusal> {
             "freeze it, and wait until it was seen to hold twice",
         )),
     }
+}
+
+/// Why something that rests on a freeze cannot be done: auto-sync was given back.
+pub fn not_frozen(run: &Run, key: &AppKey) -> Refusal {
+    match run.apps.get(key).map(|app| &app.thaw) {
+        Some(Thaw::Broken { why, .. }) => not_as_thawed(run, key, why),
+        _ => thawed_already(run, key),
+    }
+}
+
+/// What a thaw left did not stay: with auto-sync on, or changed by somebody, there is nothing to thaw.
+pub fn not_as_thawed(run: &Run, key: &AppKey, why: &str) -> Refusal {
+    Refusal::new(
+        3,
+        text::line(&format!("{key} did not stay as thawed: {why}")),
+        text::line(&format!(
+            "freeze it again (`F`, or `{}`), then see what moved it",
+            run.freeze_command(key)
+        )),
+    )
+}
+
+fn thawed_already(run: &Run, key: &AppKey) -> Refusal {
+    Refusal::new(
+        4,
+        text::line(&format!("{key} was thawed by this incident already")),
+        run.given_back_unwatched(key),
+    )
 }
 
 fn frozen(run: &Run) -> Result<(), Refusal> {
@@ -679,6 +710,11 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 format!("no target policy is chosen for {key}"),
                 "choose as found, as declared, or type one",
             ));
+        }
+        match &app.thaw {
+            Thaw::Broken { why, .. } => return Err(not_as_thawed(run, key, why)),
+            Thaw::Restored { .. } => return Err(thawed_already(run, key)),
+            Thaw::Not | Thaw::Watched { .. } => {}
         }
         if !app.freeze.is_set() && !matches!(app.freeze, Freeze::Lost { .. }) {
             let other = now

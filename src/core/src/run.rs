@@ -486,6 +486,15 @@ impl Run {
         )
     }
 
+    /// What is to be said of a thaw that was made and is not watched to its end, with the ways on.
+    pub fn given_back_unwatched(&self, key: &AppKey) -> String {
+        crate::text::line(&format!(
+            "auto-sync was given back to {key}, and that it holds was not watched to the end: `trueup thaw {key} --incident {} --write cluster` watches it, `{}` freezes it again",
+            self.id(),
+            self.freeze_command(key)
+        ))
+    }
+
     /// Whether a thaw of it was begun of which it is not known whether it happened: it may sync by itself already.
     pub fn thaw_unknown(&self, key: &AppKey) -> bool {
         let thaws = |effect: &Effect| matches!(effect, Effect::Thaw { application, .. } if application == key);

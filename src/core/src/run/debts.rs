@@ -24,7 +24,9 @@ impl Run {
     pub fn obligations(&self) -> Vec<Obligation> {
         let mut owed = Vec::new();
         for (key, app) in &self.apps {
-            if app.freeze.is_set() || matches!(app.freeze, Freeze::Lost { .. }) {
+            // What did not stay as thawed is a debt of its own, below: there is nothing to thaw.
+            let broken = matches!(app.thaw, Thaw::Broken { .. });
+            if app.freeze.is_set() && !broken || matches!(app.freeze, Freeze::Lost { .. }) {
                 let parked = app.parked.as_ref().map(|p| (&p.owner, &p.until));
                 let handed = parked.or_else(|| {
                     let later = self.stays_frozen(key)?;

@@ -4,14 +4,18 @@ use std::{io::Write, sync::Arc};
 
 use serde_json::{Value, json};
 use trueup_core::{
-    event::Armed, ids::IncidentId, object::identity::AppKey, run::Run, sheet::Command,
+    event::Armed,
+    ids::IncidentId,
+    object::identity::AppKey,
+    run::{AppRun, Run},
+    sheet::Command,
     workflow::Next,
 };
 
 use super::{
     args::FreezeArgs,
     output, shown,
-    stages::{code, freeze_lost, fresh_id, key},
+    stages::{code, freeze_lost, fresh_id, key, look_up},
 };
 use crate::{
     app::{self, Opening},
@@ -161,10 +165,7 @@ async fn into_scope(engine: &Engine, wanted: &[AppKey]) -> Result<(), Trouble> {
         engine.reader().must_exist(wanted).await?;
         engine.say(&Command::SetScope { scope }).await?;
     }
-    if let Next::LookUp { .. } = engine.next().await? {
-        engine.observe(&engine.next().await?).await?;
-    }
-    Ok(())
+    look_up(engine).await
 }
 
 /// What freezes those that bear no freeze of this incident yet.
@@ -172,7 +173,7 @@ fn command(engine: &Engine, wanted: &[AppKey], take_over: Option<&str>) -> Optio
     let run = engine.run();
     let applications: Vec<AppKey> = wanted
         .iter()
-        .filter(|key| run.apps.get(*key).is_none_or(|app| !app.freeze.is_set()))
+        .filter(|key| !run.is_frozen(key))
         .cloned()
         .collect();
     if applications.is_empty() {
@@ -218,7 +219,7 @@ async fn freeze_each(
     }
     let unproven = |engine: &Engine| -> Vec<AppKey> {
         let run = engine.run();
-        let proven = |key: &AppKey| run.apps.get(key).is_some_and(|app| app.freeze.proven());
+        let proven = |key: &AppKey| run.apps.get(key).is_some_and(AppRun::is_held);
         wanted.iter().filter(|key| !proven(key)).cloned().collect()
     };
     let mut left = unproven(engine);

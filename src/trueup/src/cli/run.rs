@@ -15,7 +15,7 @@ use trueup_core::{
     gate::Verdict,
     ids::IncidentId,
     plan::{Gate, Plan},
-    run::{Freeze, Run},
+    run::{Freeze, Run, Thaw},
     sheet::Refusal,
     text,
     workflow::{self, Stage},
@@ -201,9 +201,10 @@ fn with_what_stays(mut ended: Ended, run: &Run) -> Ended {
         .collect();
     let unwatched = run
         .walking()
-        .filter(|(key, app)| app.freeze != Freeze::Thawed && run.is_given_back(key));
+        .filter(|(_, app)| matches!(app.thaw, Thaw::Restored { .. }));
     let unwatched: Vec<&str> = unwatched.map(|(key, _)| key.name.as_str()).collect();
-    if ended.exit != 0 && !unwatched.is_empty() {
+    if ended.exit != 0 && !unwatched.is_empty() && !ended.hint.contains("auto-sync was given back")
+    {
         ended.hint = text::line(&format!(
             "{}; auto-sync was given back to {}, and that it holds was not watched to the end",
             ended.hint,

@@ -11,6 +11,7 @@ use trueup_core::{
     run::Run,
     sheet::{Command, Refusal},
     text,
+    workflow::Next,
 };
 
 use super::{
@@ -295,12 +296,21 @@ pub(super) async fn in_incident(
     let engine = opened.engine;
     let done = async {
         engine.look().await?;
+        look_up(&engine).await?;
         engine.say(&Command::Arm { write }).await?;
         stage(&engine).await
     }
     .await;
     engine.leave().await;
     done
+}
+
+/// Finds out what became of the writes of which that is not known.
+pub(super) async fn look_up(engine: &Engine) -> Result<(), Trouble> {
+    match engine.next().await? {
+        next @ Next::LookUp { .. } => engine.observe(&next).await.map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Shows in a copy of the incident what a stage command would do.
@@ -311,6 +321,7 @@ pub(super) async fn previewed_in(
     let incident = to_continue(settings)?;
     shown::aside(settings, Opening::Resume { incident }, async |engine| {
         engine.look().await?;
+        look_up(engine).await?;
         previewed(engine).await
     })
     .await

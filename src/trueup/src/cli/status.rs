@@ -198,7 +198,10 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let frozen: Vec<Value> = run
         .apps
         .iter()
-        .filter(|(_, app)| app.freeze.is_set() || matches!(app.freeze, Freeze::Lost { .. }))
+        .filter(|(key, app)| {
+            let lost = matches!(app.freeze, Freeze::Lost { .. });
+            lost || run.is_frozen(key) || app.freeze.is_set() && run.thaw_unknown(key)
+        })
         // Nobody writes into a closed journal that what it handed over was thawed since.
         .filter(|(key, _)| {
             let seen = now.as_ref().and_then(|now| now.apps.get(*key));
@@ -206,7 +209,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         })
         .map(|(key, app)| {
             let mut item =
-                json!({"application": key, "state": state_word(&run, key, app), "found": app.found});
+                json!({"application": key, "state": run.freeze_word(key), "found": app.found});
             if let Freeze::Lost { why } = &app.freeze {
                 item["why"] = json!(why);
             }
@@ -526,13 +529,6 @@ fn journaled(run: &Run) -> String {
 }
 
 /// The state of a freeze, and that it is not known where that is so.
-fn state_word(run: &Run, key: &AppKey, app: &AppRun) -> &'static str {
-    match run.thaw_unknown(key) {
-        true => run.freeze_word(key),
-        false => app.freeze.word(),
-    }
-}
-
 /// What a look found of an Application whose thaw nobody saw end.
 fn as_seen(run: &Run, key: &AppKey, seen: &AppNow) -> String {
     let note = match (&seen.note, seen.bears_our_note(run, key)) {
@@ -557,11 +553,12 @@ fn freeze_word(run: &Run, key: &AppKey, app: &AppRun, seen: Option<&AppNow>) -> 
             Some(seen) => format!("{THAW_UNKNOWN}: {}", as_seen(run, key, seen)),
             None => format!("{THAW_UNKNOWN} ({}, not looked at)", journaled(run)),
         },
+        (freeze, _) if freeze.is_set() && app.thaw != Thaw::Not => match &app.thaw {
+            Thaw::Broken { why, .. } => format!("thawed, and did not stay so: {why}"),
+            _ => "thawed, not watched to the end".to_owned(),
+        },
         (freeze, _) if freeze.is_set() && seen.is_none() => {
             format!("{} ({}, not looked at)", freeze.word(), journaled(run))
-        }
-        (freeze, _) if freeze.is_set() && matches!(app.thaw, Thaw::Restored { .. }) => {
-            "thawed, watched".to_owned()
         }
         (freeze, _) => freeze.word().to_owned(),
     }

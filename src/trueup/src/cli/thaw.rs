@@ -9,7 +9,7 @@ use trueup_core::{
     plan::Target,
     policy::{Note, Policy},
     rules,
-    run::Run,
+    run::{Run, Thaw},
     sheet::{Command, Refusal},
     text,
 };
@@ -54,8 +54,14 @@ async fn do_thaw(
 ) -> Result<i32, Trouble> {
     let each = async |engine: &Engine| thaw_each(settings, args, engine).await;
     let previewed = async |engine: &Engine| {
-        let command = command(engine, &targeted(args, engine).await?);
-        shown::preview(engine, &command).await
+        let (made, left) = made_and_left(engine, &targeted(args, engine).await?);
+        for key in &made {
+            shown::say(&engine.run().given_back_unwatched(key));
+        }
+        match left.is_empty() {
+            true => Ok(()),
+            false => shown::preview(engine, &command(engine, &left)).await,
+        }
     };
     in_incident(settings, boundaries, each, previewed).await
 }
@@ -97,6 +103,16 @@ async fn not_of_others(engine: &Engine, applications: &[AppKey]) -> Result<(), T
     refused.map_or(Ok(()), |refusal| Err(refusal.into()))
 }
 
+/// Those of which the thaw was made and only has to be watched, and the others.
+fn made_and_left(engine: &Engine, applications: &[AppKey]) -> (Vec<AppKey>, Vec<AppKey>) {
+    let run = engine.run();
+    let made = |key: &AppKey| {
+        let thaw = run.apps.get(key).map(|app| &app.thaw);
+        matches!(thaw, Some(Thaw::Restored { .. }))
+    };
+    applications.iter().cloned().partition(made)
+}
+
 fn command(engine: &Engine, applications: &[AppKey]) -> Command {
     let run = engine.run();
     let applications = applications.to_vec();
@@ -108,8 +124,17 @@ fn command(engine: &Engine, applications: &[AppKey]) -> Command {
 
 async fn thaw_each(settings: &Settings, args: &AppsArgs, engine: &Engine) -> Result<i32, Trouble> {
     let applications = targeted(args, engine).await?;
-    compared_now(engine, &applications).await?;
-    shown::write(engine, &command(engine, &applications)).await?;
+    let (made, left) = made_and_left(engine, &applications);
+    for key in &made {
+        shown::say(&text::line(&format!(
+            "{key}: auto-sync was given back already; that it holds is watched"
+        )));
+        engine.watch_thaw_out(key).await?;
+    }
+    if !left.is_empty() {
+        compared_now(engine, &left).await?;
+        shown::write(engine, &command(engine, &left)).await?;
+    }
     engine.look().await?;
     for key in applications {
         let (said, mut more) = stands(engine, &key);

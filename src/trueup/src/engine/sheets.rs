@@ -737,7 +737,7 @@ pub fn change_line(change: &Changed) -> String {
 }
 /// What merging a branch of our own brings about.
 fn when_merged(run: &Run, now: Option<&Now>, proposal: &Proposal) -> String {
-    let frozen = |key: &AppKey| run.apps.get(key).is_some_and(|app| app.freeze.is_set());
+    let frozen = |key: &AppKey| run.is_frozen(key);
     let by_itself = |key: &AppKey| {
         now.and_then(|now| now.apps.get(key))
             .is_none_or(|app| app.auto_sync)

@@ -169,21 +169,12 @@ impl Engine {
     /// with its annotation; `reconciledAt` tells, and it is asked again.
     pub async fn refresh(&self, key: &AppKey) -> Result<Value, Trouble> {
         let limit = self.run().waits.refresh_deadline.0;
-        self.refresh_within(key, limit).await
-    }
-
-    /// The same with another limit.
-    pub(in super::super) async fn refresh_within(
-        &self,
-        key: &AppKey,
-        limit: Duration,
-    ) -> Result<Value, Trouble> {
         let what = format!("Argo CD to compare {key}");
         self.waiting(what, limit, self.refresh_until_consumed(key))
             .await
     }
 
-    async fn refresh_until_consumed(&self, key: &AppKey) -> Result<Value, Trouble> {
+    pub(super) async fn refresh_until_consumed(&self, key: &AppKey) -> Result<Value, Trouble> {
         loop {
             let before = self.application(key).await?;
             let last = reconciled_at(&before);

@@ -7,7 +7,7 @@ use trueup_core::{
     event::{Effect, Event, Guard, HoldSample, Mechanism},
     object::identity::{AppKey, ObjectRef},
     policy::{BY_HAND, Freeze, Note, Policy, freeze_how, freeze_ops, leave_alone, taken_back},
-    run,
+    rules, run,
     sheet::{Refusal, Sheet},
     text, workflow,
 };
@@ -274,6 +274,11 @@ impl Engine {
 
     /// Rule 4: asked again right before a push, a live action and a sync.
     pub(in super::super) async fn must_hold(&self, key: &AppKey) -> Result<Value, Trouble> {
+        // What we gave back ourselves was not lost to anybody.
+        let run = self.run();
+        if run.is_given_back(key) {
+            return Err(rules::not_frozen(&run, key).into());
+        }
         let seen = self.application(key).await?;
         if let Err(why) = self.freeze_verdict(key, &seen) {
             let why = application::lost_by(why, &seen);

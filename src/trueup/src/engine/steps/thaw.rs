@@ -1,11 +1,14 @@
 //! Thawing: a predicted sync like any other, then watched for two reconcile rounds.
 
+use std::sync::Mutex;
+
 use serde_json::Value;
 use trueup_core::{
     event::{Effect, Event, Guard, Prediction},
     ids::Commit,
     object::identity::AppKey,
     policy::{Policy, thaw_ops},
+    rules,
     run::{Sync, Thaw},
     sheet::{Refusal, Sheet},
     text,
@@ -57,19 +60,19 @@ impl Engine {
             })
             .await?;
         self.must_be_done(&format!("thaw {key}"), outcome)?;
-        while matches!(
-            self.run().apps.get(key).map(|app| &app.thaw),
-            Some(Thaw::Restored { .. })
-        ) {
-            self.watch_thaw(key).await?;
+        self.watch_thaw_out(key).await
+    }
+
+    /// Watches a thaw that was made to its end. What ends the watching before leaves auto-sync as it was given back, and says so.
+    pub async fn watch_thaw_out(&self, key: &AppKey) -> Result<(), Trouble> {
+        let thaw = || self.run().apps.get(key).map(|app| app.thaw.clone());
+        while let Some(Thaw::Restored { .. }) = thaw() {
+            self.watch_thaw(key)
+                .await
+                .map_err(|trouble| trouble.or_else(&self.run().given_back_unwatched(key)))?;
         }
-        if let Some(Thaw::Broken { why, .. }) = self.run().apps.get(key).map(|app| &app.thaw) {
-            return Err(Refusal::new(
-                3,
-                format!("{key} did not stay as thawed: {why}"),
-                "freeze it again with `F`, then see what moved it",
-            )
-            .into());
+        if let Some(Thaw::Broken { why, .. }) = thaw() {
+            return Err(rules::not_as_thawed(&self.run(), key, &why).into());
         }
         Ok(())
     }
@@ -163,8 +166,28 @@ impl Engine {
             let what = format!("{key} to stay as thawed");
             self.hold(&what, waits.thaw_hold.0, left).await;
         }
-        let seen = self.refresh_within(key, waits.thaw_deadline.0).await?;
-        let verdict = thaw_verdict(&seen, &wanted, at, before.as_deref());
+        // What Argo CD cannot compare says neither that the thaw holds nor that it does not.
+        let said = Mutex::new(None);
+        let compared = async {
+            loop {
+                let seen = self.refresh_until_consumed(key).await?;
+                match thaw_verdict(&seen, &wanted, at, before.as_deref()) {
+                    Some(verdict) => return Ok(verdict),
+                    None => {
+                        if let Ok(mut said) = said.lock() {
+                            *said = application::not_compared(&seen);
+                        }
+                    }
+                }
+                self.until_it_moves(&seen).await;
+            }
+        };
+        let what = format!("Argo CD to compare {key}");
+        let verdict = self.waiting(what, waits.thaw_deadline.0, compared).await;
+        let verdict = verdict.map_err(|trouble| match said.into_inner().ok().flatten() {
+            Some(why) => trouble.or_else(&format!("Argo CD says: {why}")),
+            None => trouble,
+        })?;
         self.record(Event::ThawWatched {
             application: key.clone(),
             round: rounds + 1,
@@ -190,13 +213,13 @@ fn at_once(application: &Value, prediction: Option<&Prediction>, prunes: bool) -
     let name = application["metadata"]["name"].as_str().unwrap_or_default();
     let at = |pointer: &str| application.pointer(pointer).and_then(Value::as_str);
     let status = at("/status/sync/status").unwrap_or("not compared");
-    let revision = Commit::from(at("/status/sync/revision").unwrap_or_default());
+    let revision = match at("/status/sync/revision").filter(|revision| !revision.is_empty()) {
+        Some(revision) => format!(" at {}", Commit::from(revision).short()),
+        None => String::new(),
+    };
     let compared = application::reconciled_at(application)
         .map_or_else(|| "never".to_owned(), |at| format!("at {at:.0}"));
-    let stands = format!(
-        "it is {status} at {}, compared {compared}",
-        revision.short()
-    );
+    let stands = format!("it is {status}{revision}, compared {compared}");
     let mut but = Vec::new();
     if status != "Synced" {
         but.push(text::line(&format!(
@@ -228,7 +251,10 @@ fn at_once(application: &Value, prediction: Option<&Prediction>, prunes: bool) -
             true => "a dry run now moves nothing",
             false => "a dry run now moves nothing of what it can tell",
         };
-        format!("auto-sync then has nothing to do: {stands}, and {found}")
+        match status {
+            "Synced" => format!("auto-sync then has nothing to do: {stands}, and {found}"),
+            _ => format!("{stands}, and {found}"),
+        }
     } else {
         but.push(text::line(&format!(
             "{name}: a dry run now moves {}, which nobody decided here: auto-sync would do that",
@@ -256,18 +282,19 @@ fn started_at(application: &Value) -> Option<&str> {
         .as_str()
 }
 
+/// Whether a thaw holds; none while Argo CD could not compare.
 fn thaw_verdict(
     seen: &Value,
     wanted: &Policy,
     thawed_at: jiff::Timestamp,
     before: Option<&str>,
-) -> Result<String, String> {
+) -> Option<Result<String, String>> {
     let stands = Policy::of(seen);
     if stands.automated() != wanted.automated() {
-        return Err("somebody changed the policy again".into());
+        return Some(Err("somebody changed the policy again".into()));
     }
     if let Some(operation) = application::operation(seen) {
-        return Err(format!("an operation runs: {operation}"));
+        return Some(Err(format!("an operation runs: {operation}")));
     }
     let automated = seen
         .pointer("/status/operationState/operation/initiatedBy/automated")
@@ -277,18 +304,17 @@ fn thaw_verdict(
         .filter(|at| Some(*at) != before)
         .and_then(|text| text.parse().ok());
     if automated && started.is_some_and(|at| at.as_second() >= thawed_at.as_second()) {
-        return Err("auto-sync started a sync that was not shown".into());
+        return Some(Err("auto-sync started a sync that was not shown".into()));
     }
-    match seen.pointer("/status/sync/status").and_then(Value::as_str) {
-        Some("Synced") => Ok("policy as targeted, Synced, nothing running".into()),
-        other if !wanted.is_on() => Ok(format!(
+    let status = seen.pointer("/status/sync/status").and_then(Value::as_str);
+    match status.filter(|status| *status != "Unknown") {
+        Some("Synced") => Some(Ok("policy as targeted, Synced, nothing running".into())),
+        _ if !wanted.is_on() => Some(Ok(format!(
             "policy as targeted, which is off, nothing running; it is {} and nothing syncs it",
-            text::line(other.unwrap_or("not compared"))
-        )),
-        other => Err(format!(
-            "it is {}",
-            text::line(other.unwrap_or("not compared"))
-        )),
+            text::line(status.unwrap_or("not compared"))
+        ))),
+        Some(other) => Some(Err(format!("it is {}", text::line(other)))),
+        None => None,
     }
 }
 

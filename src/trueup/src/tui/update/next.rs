@@ -331,7 +331,18 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
         .filter(|_| rule == 10)
         .and_then(|key| Some((key.clone(), model.run().late_gate(key)?)));
     let wrong = late.as_ref().map(|(_, gate)| gate.clone());
-    let mut choices = vec![match late {
+    let again = application.clone().filter(|_| stage == Stage::Thaw);
+    let mut choices = Vec::new();
+    if let Some(application) = again {
+        choices.push(Choice::new(
+            format!("freeze {} again", application.name),
+            "what undid the thaw is looked for while nothing syncs; then it is thawed anew",
+            Pick::Ask(Command::Freeze {
+                applications: vec![application],
+            }),
+        ));
+    }
+    choices.push(match late {
         Some((application, gate)) => Choice::new(
             "wait for it again",
             "for as long as it was given, from now on",
@@ -342,7 +353,7 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
             "read the world and predict anew",
             Pick::Ask(Command::Look),
         ),
-    }];
+    });
     choices.extend(wrong.and_then(|name| super::gates::change(model, &name)));
     choices.push(
         Choice::new(
@@ -359,15 +370,6 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
                 .then(|| "no single field is the matter".into()),
         ),
     );
-    if let (Stage::Thaw, Some(application)) = (stage, &application) {
-        choices.push(Choice::new(
-            format!("freeze {} again", application.name),
-            "what undid the thaw is looked for while nothing syncs; then it is thawed anew",
-            Pick::Ask(Command::Freeze {
-                applications: vec![application.clone()],
-            }),
-        ));
-    }
     if let Some(application) = application {
         choices.push(Choice::new(
             format!("park {}", application.name),
