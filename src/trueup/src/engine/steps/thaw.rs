@@ -324,6 +324,29 @@ mod tests {
     use serde_json::json;
     use trueup_core::object::identity::ObjectRef;
 
+    /// What Argo CD could not compare is watched on: it neither stayed as thawed nor did it not.
+    #[test]
+    fn what_cannot_be_compared_is_no_verdict_on_a_thaw() {
+        let on = Policy::new(Some(json!({"automated": {"prune": true}})));
+        let off = Policy::new(Some(json!({})));
+        let verdict = |wanted: &Policy, status: Option<&str>| {
+            let seen = json!({
+                "spec": {"syncPolicy": wanted.value()},
+                "status": {"sync": {"status": status}},
+            });
+            thaw_verdict(&seen, wanted, jiff::Timestamp::UNIX_EPOCH, None).map(|it| it.is_ok())
+        };
+        for (wanted, status, holds) in [
+            (&on, Some("Synced"), Some(true)),
+            (&on, Some("OutOfSync"), Some(false)),
+            (&on, Some("Unknown"), None),
+            (&on, None, None),
+            (&off, Some("Unknown"), Some(true)),
+        ] {
+            assert_eq!(verdict(wanted, status), holds, "{status:?}");
+        }
+    }
+
     #[test]
     fn a_sheet_of_a_thaw_says_what_auto_sync_would_do() {
         let application = |status: &str| {
