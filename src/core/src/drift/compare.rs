@@ -1,7 +1,7 @@
 //! One Application: its objects paired up, what differs in them, and what is hidden as noise.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -103,6 +103,7 @@ pub(super) struct Compared<'a> {
     pub input: &'a AppInput,
     pub pairs: Vec<Pair<'a>>,
     noise: BTreeMap<(Class, &'static str), usize>,
+    auto_sync: OnceCell<AutoSync>,
 }
 
 /// Takes the object apart from what names it: that is compared by pairing.
@@ -177,11 +178,20 @@ fn pair_up<'a>(
     app: &'a AppInput,
     destination: Option<&str>,
     errors: &mut Vec<ReportError>,
-) -> BTreeMap<ObjectKey, Sides<'a>> {
-    let mut live: BTreeMap<ObjectKey, &Live> = BTreeMap::new();
+) -> Vec<(ObjectKey, Sides<'a>)> {
+    // Sought by hash: most of a key is the same in all of an Application's objects.
+    let mut out: HashMap<ObjectKey, Sides> = HashMap::with_capacity(app.live.len());
+    let empty = || Sides {
+        git: None,
+        base: None,
+        live: None,
+        defaulted: None,
+    };
     for object in &app.live {
         match object.reference() {
-            Ok(r) => drop(live.insert(r.key(), object)),
+            Ok(r) => {
+                out.entry(r.into_key()).or_insert_with(empty).live = Some(object);
+            }
             Err(why) => errors.push(ReportError::new(
                 "read a live object",
                 why,
@@ -189,26 +199,20 @@ fn pair_up<'a>(
             )),
         }
     }
-    let place = |mut r: ObjectRef| {
-        if r.namespace.is_none() && !live.contains_key(&r.key()) {
+    let place = |mut r: ObjectRef, out: &HashMap<ObjectKey, Sides>| {
+        let is_live = |r: &ObjectRef| out.get(&r.key()).is_some_and(|sides| sides.live.is_some());
+        if r.namespace.is_none() && !is_live(&r) {
             r.namespace = destination.map(str::to_owned);
-            if !live.contains_key(&r.key()) && is_cluster_scoped(&r) {
+            if !is_live(&r) && is_cluster_scoped(&r) {
                 r.namespace = None;
             }
         }
         r
     };
-    let mut out: BTreeMap<ObjectKey, Sides> = BTreeMap::new();
-    let empty = || Sides {
-        git: None,
-        base: None,
-        live: None,
-        defaulted: None,
-    };
     for desired in app.desired.iter().filter(|d| !is_hook(&d.object)) {
         match ObjectRef::from_object(&desired.object) {
             Ok(r) => {
-                let r = place(r);
+                let r = place(r, &out);
                 // Of two sources that render one object the last one wins, as in Argo CD.
                 let key = r.key();
                 out.entry(key).or_insert_with(empty).git = Some((desired, r));
@@ -228,20 +232,24 @@ fn pair_up<'a>(
         .map(Arc::as_ref)
     {
         if let Ok(r) = ObjectRef::from_object(base) {
-            out.entry(place(r).key()).or_insert_with(empty).base = Some(base);
+            let key = place(r, &out).into_key();
+            out.entry(key).or_insert_with(empty).base = Some(base);
         }
     }
     for object in app.server_defaults.iter().flatten() {
-        if let Ok(r) = ObjectRef::from_object(object)
-            && let Some(sides) = out.get_mut(&place(r).key())
-        {
+        let Ok(r) = ObjectRef::from_object(object) else {
+            continue;
+        };
+        let key = place(r, &out).into_key();
+        if let Some(sides) = out.get_mut(&key) {
             sides.defaulted = Some(object);
         }
     }
-    for (key, object) in live {
-        out.entry(key).or_insert_with(empty).live = Some(object);
-    }
-    out.retain(|_, sides| sides.git.is_some() || sides.live.is_some());
+    let mut out: Vec<(ObjectKey, Sides)> = out
+        .into_iter()
+        .filter(|(_, sides)| sides.git.is_some() || sides.live.is_some())
+        .collect();
+    out.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     out
 }
 
@@ -279,11 +287,12 @@ pub(super) fn compare<'a>(
         input,
         pairs: Vec::new(),
         noise: BTreeMap::new(),
+        auto_sync: OnceCell::new(),
     };
     let scaled = marks::autoscaled(&input.live);
     let paired = pair_up(input, destination, errors);
     compared.pairs.reserve_exact(paired.len());
-    for sides in paired.into_values() {
+    for (_, sides) in paired {
         let Some(object) = sides
             .git
             .as_ref()
@@ -298,6 +307,8 @@ pub(super) fn compare<'a>(
         let pair = compared.pair(object, &sides, &scaled, now, errors);
         compared.pairs.extend(pair);
     }
+    // Here, where many are compared beside each other.
+    compared.auto_sync();
     compared
 }
 
@@ -492,7 +503,11 @@ impl<'a> Compared<'a> {
 
     /// The live changes that self-heal would have undone: fields that the last sync brought, changed by anybody but
     /// Argo CD. Fields that only live live are invisible to it and prove nothing.
-    pub fn auto_sync(&self) -> AutoSync {
+    pub fn auto_sync(&self) -> &AutoSync {
+        self.auto_sync.get_or_init(|| self.find_auto_sync())
+    }
+
+    fn find_auto_sync(&self) -> AutoSync {
         let mut standing = Vec::new();
         for pair in &self.pairs {
             if pair.differs.is_empty() {

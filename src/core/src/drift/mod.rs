@@ -139,7 +139,7 @@ pub fn put(part: Part<'_>) -> DriftReport {
             name: app.key.name.clone(),
             sync: app.status("/status/sync/status"),
             health: app.status("/status/health/status"),
-            auto_sync: app.auto_sync(),
+            auto_sync: app.auto_sync().clone(),
             divergences: (!app.input.incomplete).then(|| {
                 differing
                     .get(&(app.key.namespace.as_str(), app.key.name.as_str()))

@@ -10,7 +10,8 @@ const HELM_HOOK: &str = "helm.sh/hook";
 ///
 /// <https://github.com/argoproj/argo-cd/blob/master/gitops-engine/pkg/sync/hook/helm/hook.go>
 pub fn is_hook(object: &Value) -> bool {
-    let Some(annotations) = object.pointer("/metadata/annotations") else {
+    let metadata = object.get("metadata");
+    let Some(annotations) = metadata.and_then(|metadata| metadata.get("annotations")) else {
         return false;
     };
     let helm = annotations.get(HELM_HOOK);

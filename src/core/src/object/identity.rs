@@ -69,6 +69,15 @@ impl ObjectRef {
         }
     }
 
+    pub fn into_key(self) -> ObjectKey {
+        ObjectKey {
+            namespace: self.namespace,
+            group: self.group,
+            kind: self.kind,
+            name: self.name,
+        }
+    }
+
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {
             self.version.clone()

@@ -12,7 +12,7 @@ use super::yaml;
 const SKIP_MARKER: &str = "+argocd:skip-file-rendering";
 
 /// The `directory` part of a source, and its path.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DirectoryOptions {
     pub recurse: bool,
     /// Glob over the path below `path`, in which `*` stands for slashes too; empty: all.

@@ -1,6 +1,6 @@
 //! What Git says: sources rendered at the head and at the last synced revision, kept by the id of their tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -41,7 +41,7 @@ struct Folder {
 }
 
 /// What is to be rendered: a folder of a commit, for a namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Wanted {
     url: String,
     sha: String,
@@ -58,7 +58,7 @@ struct Job {
 }
 
 /// What was rendered of each.
-type Renderings = BTreeMap<Wanted, Result<Arc<Folder>, GitError>>;
+type Renderings = HashMap<Wanted, Result<Arc<Folder>, GitError>>;
 
 /// Folders that are read and rendered in one go.
 const TOGETHER: usize = 16;
@@ -230,14 +230,9 @@ impl Reader {
 
     /// Renders each folder of each commit once.
     async fn render(&self, jobs: &[Job], keep: bool) -> Renderings {
-        let mut commits: BTreeMap<(String, String), BTreeSet<Wanted>> = BTreeMap::new();
-        for wanted in jobs.iter().flat_map(Job::wanted) {
-            let commit = (wanted.url.clone(), wanted.sha.clone());
-            commits.entry(commit).or_default().insert(wanted.clone());
-        }
-        let commits = commits
+        let commits = by_commit(jobs)
             .into_iter()
-            .map(|(commit, wanted)| self.render_commit(commit, Vec::from_iter(wanted), keep));
+            .map(|(commit, wanted)| self.render_commit(commit, wanted, keep));
         let done: Vec<_> = futures::stream::iter(commits)
             .buffer_unordered(CONCURRENT)
             .concat()
@@ -474,6 +469,19 @@ impl Job {
     fn wanted(&self) -> impl Iterator<Item = &Wanted> {
         std::iter::once(&self.head).chain(&self.base)
     }
+}
+
+/// What is to be rendered of each commit, each folder once.
+fn by_commit(jobs: &[Job]) -> BTreeMap<(String, String), Vec<Wanted>> {
+    let mut commits: BTreeMap<(String, String), Vec<Wanted>> = BTreeMap::new();
+    let mut known: HashSet<&Wanted> = HashSet::new();
+    for wanted in jobs.iter().flat_map(Job::wanted) {
+        if known.insert(wanted) {
+            let commit = (wanted.url.clone(), wanted.sha.clone());
+            commits.entry(commit).or_default().push(wanted.clone());
+        }
+    }
+    commits
 }
 
 impl Wanted {

@@ -1,6 +1,6 @@
 //! What the clusters hold: each kind listed once per cluster, then dealt out to the Applications.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -40,6 +40,13 @@ impl ClusterState {
     fn pods_in(&self, namespace: &str) -> impl Iterator<Item = &Value> {
         let here = self.pods.get(namespace).into_iter().flatten();
         here.map(|(_, pod)| &***pod)
+    }
+
+    fn is_cluster_scoped(&self, key: &ObjectKey) -> bool {
+        self.served
+            .get(&(key.group.clone(), key.kind.clone()))
+            .and_then(Option::as_ref)
+            .is_some_and(|served| !served.namespaced)
     }
 
     fn is_unread(&self, key: &ObjectKey) -> bool {
@@ -89,7 +96,12 @@ impl Reader {
             let Some(cluster) = self.cluster_of(&app.destination) else {
                 continue;
             };
+            let mut last = None;
             for resource in managed(&app.object) {
+                let here = ["group", "version", "kind"].map(|of| text(resource, of));
+                if last.replace(here) == Some(here) {
+                    continue;
+                }
                 let kind = kind_of(resource);
                 if !kind.kind.is_empty() && !kind.is_secret() {
                     hinted.insert((cluster.context(), kind), cluster);
@@ -127,25 +139,32 @@ impl Reader {
             let (_, wanted) = clusters
                 .entry(cluster.context().to_owned())
                 .or_insert_with(|| (cluster.clone(), Wanted::new()));
+            // Most of an Application's objects are of the kind and in the namespace of the one before.
+            let mut last = None;
             for desired in &app.desired {
+                let here = place_of(&desired.object);
+                if last.replace(here) == Some(here) {
+                    continue;
+                }
                 if let (Some(kind), Ok(object)) = (
                     Kind::of_object(&desired.object),
                     ObjectRef::from_object(&desired.object),
                 ) {
                     want(wanted, kind, object.namespace.as_deref(), true);
+                } else {
+                    last = None;
                 }
             }
+            let mut last = None;
             for resource in managed(&app.object) {
-                let kind = kind_of(resource);
-                if kind.kind.is_empty() {
+                let here = ["group", "version", "kind", "namespace"].map(|of| text(resource, of));
+                let [group, version, kind, namespace] = here;
+                if kind.is_empty() || last.replace(here) == Some(here) {
                     continue;
                 }
-                want(
-                    wanted,
-                    kind,
-                    Some(text(resource, "namespace")).filter(|namespace| !namespace.is_empty()),
-                    false,
-                );
+                let kind = Kind::new(group, version, kind);
+                let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+                want(wanted, kind, namespace, false);
             }
             if pods && !app.destination.namespace.is_empty() {
                 want(
@@ -297,6 +316,16 @@ fn text<'r>(resource: &'r Value, field: &str) -> &'r str {
         .unwrap_or_default()
 }
 
+/// What an object is a kind of, and its namespace.
+fn place_of(object: &Value) -> [Option<&Value>; 3] {
+    let metadata = object.get("metadata");
+    [
+        object.get("apiVersion"),
+        object.get("kind"),
+        metadata.and_then(|metadata| metadata.get("namespace")),
+    ]
+}
+
 fn kind_of(resource: &Value) -> Kind {
     Kind::new(
         text(resource, "group"),
@@ -388,26 +417,26 @@ fn owner_of<'a>(mark: &'a str, key: &ObjectKey) -> Option<&'a str> {
 
 /// Gives an Application its live objects; what could not be read is taken out of the comparison on both sides.
 fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
-    let mut mine: BTreeSet<ObjectKey> = state
-        .tracked
-        .get(instance)
-        .into_iter()
-        .flatten()
-        .map(|key| ObjectKey::clone(key))
-        .collect();
+    let mut live: Vec<Arc<Live>> = Vec::new();
+    // An object is named by its mark, by Git and by the status alike.
+    let mut given: HashSet<*const Live> = HashSet::new();
+    let mut give = |key: &ObjectKey| {
+        if let Some(object) = state.objects.get(key)
+            && given.insert(Arc::as_ptr(object))
+        {
+            live.push(Arc::clone(object));
+        }
+    };
+    let tracked = state.tracked.get(instance).into_iter().flatten();
+    tracked.for_each(|key| give(key));
     let mut complete = true;
     let mut keep = |object: &mut Arc<Value>| {
         let Ok(named) = ObjectRef::from_object(object) else {
             return true;
         };
-        let cluster_scoped = state
-            .served
-            .get(&(named.group.clone(), named.kind.clone()))
-            .and_then(Option::as_ref)
-            .is_some_and(|served| !served.namespaced);
-        let mut key = named.key();
-        if cluster_scoped
-            && named.namespace.is_some()
+        let mut key = named.into_key();
+        if key.namespace.is_some()
+            && state.is_cluster_scoped(&key)
             && let Some(metadata) = Arc::make_mut(object)
                 .pointer_mut("/metadata")
                 .and_then(Value::as_object_mut)
@@ -419,11 +448,11 @@ fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
             complete = false;
             return false;
         }
-        mine.insert(key);
+        give(&key);
         true
     };
     app.desired.retain_mut(|desired| keep(&mut desired.object));
-    if let Some(base) = &mut app.base {
+    if let Some(base) = app.base.as_mut().filter(|_| !state.unread.is_empty()) {
         base.retain_mut(|object| {
             let Ok(named) = ObjectRef::from_object(object) else {
                 return true;
@@ -432,7 +461,7 @@ fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
         });
     }
     for resource in managed(&app.object) {
-        mine.insert(ObjectKey {
+        give(&ObjectKey {
             group: text(resource, "group").to_owned(),
             kind: text(resource, "kind").to_owned(),
             namespace: Some(text(resource, "namespace").to_owned())
@@ -441,11 +470,7 @@ fn deal_out(app: &mut super::AppSeen, state: &ClusterState, instance: &str) {
         });
     }
     app.complete &= complete;
-    app.live = mine
-        .iter()
-        .filter_map(|key| state.objects.get(key))
-        .cloned()
-        .collect();
+    app.live = live;
 }
 
 /// Whether an Application owns an object by its tracking mark.
