@@ -178,7 +178,7 @@ impl Bed {
         Tail::new(Path::new(self.text("auditLog")))
     }
 
-    /// kubectl or argocd. A kubectl of the machine's own starts faster than the one inside the components, so it is preferred.
+    /// kubectl or argocd; the machine's own where it has one.
     fn client(&self, name: &str) -> Command {
         let own = std::env::var("PATH").unwrap_or_default();
         let own = own
@@ -187,6 +187,7 @@ impl Bed {
             .find(|path| path.is_file());
         let mut command = match own {
             Some(path) => Command::new(path),
+            None if name == "kubectl" => Command::new(Path::new(self.text("bin")).join(name)),
             None => {
                 let mut command = Command::new(Path::new(self.text("bin")).join("cluster"));
                 command.arg(name);

@@ -74,6 +74,10 @@ fn a_freeze_after_a_thaw_that_was_cut_short_writes_again() {
     assert_eq!(status["frozen"][0]["state"], "proven", "{status}");
     thaw(&bench, 0);
     bench.ends(0, &["close", "T1"]);
+    // What somebody makes of it afterwards is seen by whoever asks.
+    automated(&bench, PROFILE, &json!({"selfHeal": false}));
+    let status = bench.ends(0, &["status", "T1"]).out;
+    assert!(status.contains("not as targeted any more"), "{status}");
 }
 
 #[test]

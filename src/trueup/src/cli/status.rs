@@ -9,7 +9,7 @@ use trueup_core::{
     ids::IncidentId,
     now::{AppNow, Now},
     object::identity::AppKey,
-    policy::Note,
+    policy::{Note, Policy},
     run::{AppRun, Freeze, Run, THAW_UNKNOWN, Thaw},
     text, transcript,
     workflow::{self, Next},
@@ -559,6 +559,12 @@ fn freeze_word(run: &Run, key: &AppKey, app: &AppRun, seen: Option<&AppNow>) -> 
         },
         (freeze, _) if freeze.is_set() && seen.is_none() => {
             format!("{} ({}, not looked at)", freeze.word(), journaled(run))
+        }
+        (Freeze::Thawed, _) => {
+            let stands = seen.map(|seen| Policy::new(Some(seen.sync_policy.clone())));
+            stands
+                .and_then(|stands| app.not_as_targeted(&stands))
+                .unwrap_or_else(|| Freeze::Thawed.word().to_owned())
         }
         (freeze, _) => freeze.word().to_owned(),
     }
