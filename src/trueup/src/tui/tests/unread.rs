@@ -1,0 +1,92 @@
+//! Git cannot be read for a while: nothing on the screen says that it agrees.
+
+use super::*;
+use trueup_core::event::Event;
+
+fn git_away(model: &mut Model) {
+    let mut now = (*model.world.now).clone();
+    now.at = "2026-11-14T10:12:13Z".parse().unwrap();
+    now.questions.clear();
+    now.cells.clear();
+    now.heads.clear();
+    for app in now.apps.values_mut() {
+        app.incomplete = true;
+    }
+    now.errors = vec!["read the heads of https://git.example/deploy.git: it is gone".into()];
+    let next = trueup_core::workflow::next(&model.world.run, &now);
+    fixture::tell(model, Update::Seen(std::sync::Arc::new(now)));
+    fixture::tell(model, Update::Next(Box::new(next)));
+}
+
+#[test]
+fn what_cannot_be_read_is_no_agreement_on_the_screen() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Gate, size);
+        git_away(&mut model);
+        model.stage = Stage::Decide;
+        let drawn = draw(&model);
+        let header = drawn.lines().next().unwrap();
+        assert!(header.contains("not all READ"), "{header}");
+        assert!(!header.contains("undecided"), "{header}");
+        let rail = drawn.lines().nth(1).unwrap();
+        assert!(
+            rail.contains("! Decide") && rail.contains("Commit ?"),
+            "{rail}"
+        );
+        for wrong in ["no divergence", "0 decided of 0", "in 0 files"] {
+            assert!(!drawn.contains(wrong), "{wrong}\n{drawn}");
+        }
+        for right in ["since 10:12:13", "decided: 6 cells", "JWT_ALGORITHM"] {
+            assert!(drawn.contains(right), "{right}\n{drawn}");
+        }
+        let implied = "6 cells decided; what of it is not in Git yet is not";
+        assert!(size.0 == 80 || drawn.contains(implied), "{drawn}");
+        // It is said since when, however often it is looked at in vain.
+        let mut now = (*model.world.now).clone();
+        now.at = "2026-11-14T10:20:00Z".parse().unwrap();
+        fixture::tell(&mut model, Update::Seen(std::sync::Arc::new(now)));
+        assert!(draw(&model).contains("since 10:12:13"));
+    }
+}
+
+#[test]
+fn a_snapshot_of_what_could_not_be_read_is_not_ticked() {
+    let mut model = fixture::model(Point::Decide, (140, 45));
+    let key = model.run().scope[0].clone();
+    ahead::happens(
+        &mut model,
+        Event::SnapshotTaken {
+            number: 1,
+            blobs: Default::default(),
+            counts: [("ConfigMap".to_owned(), 3)].into(),
+            unread: vec!["read the heads: it is gone".into()],
+            questions: Vec::new(),
+            applications: Vec::new(),
+            heads: Default::default(),
+            again: false,
+            incomplete: vec![key],
+            earlier: Vec::new(),
+        },
+    );
+    git_away(&mut model);
+    model.stage = Stage::Snapshot;
+    let drawn = draw(&model);
+    let rail = drawn.lines().nth(1).unwrap();
+    assert!(
+        rail.contains("! Snapshot") && !rail.contains("Snapshot ✓"),
+        "{rail}"
+    );
+    for wrong in [
+        "no field of a question moved",
+        "everything in the scope was read",
+    ] {
+        assert!(!drawn.contains(wrong), "{wrong}\n{drawn}");
+    }
+    for right in ["it is no snapshot of", "taken, not of all", "3 things"] {
+        assert!(drawn.contains(right), "{right}\n{drawn}");
+    }
+    assert!(
+        !drawn.contains("nothing moved since the snapshot"),
+        "{drawn}"
+    );
+}
