@@ -208,3 +208,54 @@ fn what_was_live_while_git_could_not_be_read_is_missed_when_it_is_gone() {
     // It is taken again once.
     assert_eq!(journal.matches("taken again").count(), 1, "{journal}");
 }
+
+/// What a sync replaced that somebody made while Git could not be read here is in the history of Git: nobody misses it.
+#[test]
+fn what_was_rolled_out_while_git_could_not_be_read_is_not_missed() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let back = bench.git_away();
+    bench.ends(
+        0,
+        &[
+            "freeze",
+            "profile-service",
+            "--write",
+            "cluster",
+            "--incident",
+            "INC-9",
+        ],
+    );
+    back();
+    bench.foreign_push("deploy/profile/auth-config.yaml", |text| {
+        text.replace("HS256", "HS512")
+    });
+    let head = bench.lab.git(&["rev-parse", "main"]);
+    let sync = json!({"operation": {"sync": {"revision": head.trim()}}}).to_string();
+    bench.kubectl(&[
+        "-n",
+        "argocd",
+        "patch",
+        "application",
+        "profile-service",
+        "--type",
+        "merge",
+        "-p",
+        &sync,
+    ]);
+    crate::support::until("the sync is made", || {
+        let app = bench.application("profile-service");
+        app["status"]["sync"]["revision"] == head.trim()
+            && app["status"]["sync"]["status"] == "Synced"
+    });
+    let config = bench.get(&["configmap", "auth-config", "-n", "profile"]);
+    assert_eq!(config["data"]["JWT_ALGORITHM"], "HS512");
+    for _ in 0..2 {
+        let status = bench.document(1, "Status", &["status"]);
+        assert_eq!(status["lost"], json!([]), "{status}");
+        assert_eq!(status["undecided"], 0, "{status}");
+        bench.ends(3, &["close"]);
+    }
+}

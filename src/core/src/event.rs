@@ -549,7 +549,7 @@ pub enum Event {
         evidence: String,
         by: String,
     },
-    /// Everything as it stood, kept as blobs. Number 0 is taken before anything is changed.
+    /// Everything as it stood, kept as blobs. Number 0 is taken before anything is changed, unless that was `again`.
     SnapshotTaken {
         number: u32,
         /// `applications`, `live`, `desired`, `base`, `report`.

@@ -64,8 +64,8 @@ pub struct Run {
     pub snapshot_at: Option<Timestamp>,
     /// The questions of the last snapshot; of Applications that it did not read, of the last one that did.
     pub questions: Vec<Value>,
-    /// When those were kept that an older snapshot than the last one has, by the id of the question.
-    pub kept_at: BTreeMap<String, Timestamp>,
+    /// When cells were kept that an older snapshot than the last one has, by the id of the question.
+    pub kept_at: BTreeMap<(String, AppKey), Timestamp>,
     /// Snapshots that did not read every Application, as long as no later one did.
     pub blind: Vec<Blind>,
     /// Each cell of a question as the first snapshot that had it found it.

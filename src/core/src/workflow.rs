@@ -958,8 +958,9 @@ mod tests {
         run.apply(&snapshot(1, &[], &[&key]));
         assert!(run.unsnapped(&key) && run.snapshots == 2);
         // What is not seen is not settled: the question, and when it was kept.
-        assert_eq!(run.questions, [question]);
-        assert_eq!(run.kept_at["q"], jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(run.questions, [question.clone()]);
+        let kept = run.kept_at[&("q".to_owned(), key.clone())];
+        assert_eq!(kept, jiff::Timestamp::UNIX_EPOCH);
         assert_eq!((run.left().questions, run.left().unread), (1, 1));
         now.apps.get_mut(&key).unwrap().incomplete = true;
         let stopped = next(&run, &now);
@@ -976,6 +977,21 @@ mod tests {
         run.armed = Armed::All;
         let refused = rules::check(&run, &now, &close).unwrap_err();
         assert!(refused.reason.contains("last snapshot"), "{refused:?}");
+        // A copy that was read is asked about by another id, and it is one question all the same.
+        let other = AppKey::new("argocd", "like");
+        let mut both = question.clone();
+        both["group"] = json!("c");
+        let mut copy = both["cells"][0].clone();
+        (copy["application"], copy["namespace"]) = (json!("like"), json!("like"));
+        both["cells"].as_array_mut().unwrap().push(copy.clone());
+        let mut alone = both.clone();
+        (alone["id"], alone["cells"]) = (json!("r"), json!([copy]));
+        run.apply(&snapshot(1, std::slice::from_ref(&both), &[]));
+        run.apply(&snapshot(1, &[alone], &[&key]));
+        assert_eq!((run.questions.len(), run.left().questions), (1, 1));
+        assert_eq!(run.questions[0]["cells"].as_array().map(Vec::len), Some(2));
+        let kept = |key: &AppKey| run.kept_at.contains_key(&("r".to_owned(), key.clone()));
+        assert!(kept(&key) && !kept(&other));
         run.apply(&snapshot(1, &[], &[]));
         assert!(!run.unsnapped(&key) && run.questions.is_empty() && run.kept_at.is_empty());
         assert!(matches!(next(&run, &now), Next::Decide { .. }));

@@ -1,9 +1,8 @@
 //! Snapshots that did not read every Application: of those that they did not read they are none.
 
 use super::Run;
-use crate::{drift::report::Question, ids::Digest, object::identity::AppKey};
+use crate::{ids::Digest, object::identity::AppKey};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,30 +35,46 @@ impl Run {
 
     /// Takes the questions of a snapshot; what is not seen of an Application is not settled.
     pub(super) fn keep_questions(&mut self, questions: &[Value], incomplete: &[AppKey]) {
-        let id = |question: &Value| {
-            let id = question.get("id").and_then(Value::as_str);
-            id.unwrap_or_default().to_owned()
-        };
-        let unread = |question: &Value| {
-            Question::deserialize(question).is_ok_and(|question| {
-                let mut cells = question.cells.iter();
-                cells.any(|cell| incomplete.contains(&cell.key(&question.field).application))
-            })
-        };
-        let asked: BTreeSet<String> = questions.iter().map(id).collect();
-        let mut kept = std::mem::take(&mut self.questions);
-        kept.retain(|question| {
-            !incomplete.is_empty() && !asked.contains(&id(question)) && unread(question)
-        });
-        let before = std::mem::take(&mut self.kept_at);
-        for question in &kept {
-            let id = id(question);
-            if let Some(at) = before.get(&id).copied().or(self.snapshot_at) {
-                self.kept_at.insert(id, at);
+        let before = std::mem::replace(&mut self.questions, questions.to_vec());
+        let kept_at = std::mem::take(&mut self.kept_at);
+        if incomplete.is_empty() {
+            return;
+        }
+        for mut question in before {
+            let was = text(&question, "id");
+            let mut cells = match question.get_mut("cells").map(Value::take) {
+                Some(Value::Array(cells)) => cells,
+                _ => continue,
+            };
+            cells.retain(|cell| application(cell).is_some_and(|key| incomplete.contains(&key)));
+            let asked = self
+                .questions
+                .iter()
+                .position(|other| is_same(other, &question));
+            let known = asked.and_then(|at| self.questions[at].get("cells")?.as_array().cloned());
+            cells.retain(|cell| !known.iter().flatten().any(|other| is_copy(other, cell)));
+            if cells.is_empty() {
+                continue;
+            }
+            let is = asked.map_or_else(|| was.clone(), |at| text(&self.questions[at], "id"));
+            for key in cells.iter().filter_map(application) {
+                let at = kept_at.get(&(was.clone(), key.clone())).copied();
+                if let Some(at) = at.or(self.snapshot_at) {
+                    self.kept_at.insert((is.clone(), key), at);
+                }
+            }
+            match asked {
+                Some(at) => {
+                    if let Some(Value::Array(known)) = self.questions[at].get_mut("cells") {
+                        known.extend(cells);
+                    }
+                }
+                None => {
+                    question["cells"] = Value::Array(cells);
+                    self.questions.push(question);
+                }
             }
         }
-        self.questions = questions.to_vec();
-        self.questions.extend(kept);
     }
 
     pub(super) fn note_blind(
@@ -80,4 +95,28 @@ impl Run {
             });
         }
     }
+}
+
+fn text(value: &Value, name: &str) -> String {
+    let text = value.get(name).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+fn application(cell: &Value) -> Option<AppKey> {
+    let name = cell.get("application")?.as_str()?;
+    Some(AppKey::new(&text(cell, "applicationNamespace"), name))
+}
+
+/// Whether two questions are about one field of one object, or of the copies of it: with a copy that was not read, it is asked
+/// by another id.
+fn is_same(one: &Value, other: &Value) -> bool {
+    let alike = |name: &str| one.get(name) == other.get(name);
+    let grouped = one.get("group").is_some_and(Value::is_string) && alike("group");
+    (alike("id") || grouped) && ["kind", "name", "field"].into_iter().all(alike)
+}
+
+fn is_copy(one: &Value, other: &Value) -> bool {
+    ["application", "applicationNamespace", "namespace"]
+        .into_iter()
+        .all(|name| one.get(name) == other.get(name))
 }

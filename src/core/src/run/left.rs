@@ -49,7 +49,7 @@ impl fmt::Display for Left {
             let them = text::count(self.unread, "Application");
             write!(
                 f,
-                "; {them} could not be read, and what is undecided of it is not known"
+                "; {them} could not be read, and what is undecided there is not known"
             )?;
         }
         if !self.written {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trueup_core::drift::{self, Input};
+use trueup_core::drift::{self, Input, report::Question};
 use trueup_core::event::{Earlier, Event};
 use trueup_core::ids::{Commit, Digest};
 use trueup_core::object::identity::AppKey;
 use trueup_core::object::managed;
 use trueup_core::run::{Blind, Run};
+use trueup_core::text;
 
 use super::super::{
     observe::quiet_cell,
@@ -94,8 +95,20 @@ impl Snapshot {
                 ));
                 continue;
             };
-            let earlier = earlier(reader, world, blind, &applications, &live).await;
-            snapshot.earlier.extend(earlier);
+            let questions = earlier(reader, world, blind, &applications, &live).await;
+            match inline(&questions) {
+                inline if inline.len() == questions.len() => snapshot.earlier.extend(
+                    (!inline.is_empty()).then_some(Earlier {
+                        at: blind.at,
+                        questions: inline,
+                    }),
+                ),
+                _ => snapshot.unread.push(format!(
+                    "keep what was live at {}: {} moved since, and the journal keeps no more than {INLINE}",
+                    blind.at.strftime("%F %H:%M:%S UTC"),
+                    text::count(questions.len(), "field"),
+                )),
+            }
         }
         Some(snapshot)
     }
@@ -134,7 +147,7 @@ async fn earlier(
     blind: &Blind,
     applications: &Value,
     live: &Value,
-) -> Option<Earlier> {
+) -> Vec<Question> {
     let mut inputs = Vec::new();
     let mut asked = BTreeSet::new();
     for (key, app) in world.applications.iter().filter(|(_, app)| app.complete) {
@@ -171,11 +184,7 @@ async fn earlier(
             cell.differs && app.is_some_and(|app| quiet_cell(app, &key).sides.live != then)
         })
     });
-    let questions = inline(&report.questions);
-    (!questions.is_empty()).then_some(Earlier {
-        at: blind.at,
-        questions,
-    })
+    report.questions
 }
 
 impl Engine {

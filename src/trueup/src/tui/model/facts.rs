@@ -417,7 +417,10 @@ fn since_the_last(run: &Run, now: &Now) -> Vec<Moved> {
                     object: object.clone(),
                     field: field.clone(),
                     kept,
-                    at: run.kept_at.get(&text(question, "id")).copied(),
+                    at: run
+                        .kept_at
+                        .get(&(text(question, "id"), key.application.clone()))
+                        .copied(),
                     live: (*is).clone(),
                 });
             }

@@ -54,6 +54,8 @@ pub struct World {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub number: u32,
+    /// Taken in place of one that could not read all.
+    pub again: bool,
     pub at: Timestamp,
     pub counts: Vec<(String, usize)>,
     pub blobs: usize,
@@ -389,11 +391,13 @@ impl Model {
             counts,
             blobs,
             unread,
+            again,
             ..
         } = &record.event
         {
             self.world.snapshots.push(Snapshot {
                 number: *number,
+                again: *again,
                 at: record.time,
                 counts: counts.iter().map(|(k, n)| (k.clone(), *n)).collect(),
                 blobs: blobs.len(),

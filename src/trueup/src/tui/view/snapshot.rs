@@ -76,10 +76,10 @@ fn detail(model: &Model) -> Doc {
                 age(since(snapshot.at, model.time)),
                 count(snapshot.counts.iter().map(|(_, n)| n).sum(), "thing"),
                 count(snapshot.blobs, "blob"),
-                if snapshot.number == 0 {
-                    " · before anything was changed"
-                } else {
-                    ""
+                match (snapshot.again, snapshot.number) {
+                    (true, _) => " · again, once more could be read",
+                    (false, 0) => " · before anything was changed",
+                    (false, _) => "",
                 }
             ),
         );
