@@ -958,7 +958,7 @@ mod tests {
         run.apply(&snapshot(1, &[], &[&key]));
         assert!(run.unsnapped(&key) && run.snapshots == 2);
         // What is not seen is not settled: the question, and when it was kept.
-        assert_eq!(run.questions, [question.clone()]);
+        assert_eq!(run.questions, std::slice::from_ref(&question));
         let kept = run.kept_at[&("q".to_owned(), key.clone())];
         assert_eq!(kept, jiff::Timestamp::UNIX_EPOCH);
         assert_eq!((run.left().questions, run.left().unread), (1, 1));

@@ -104,7 +104,7 @@ fn text(value: &Value, name: &str) -> String {
 
 fn application(cell: &Value) -> Option<AppKey> {
     let name = cell.get("application")?.as_str()?;
-    Some(AppKey::new(&text(cell, "applicationNamespace"), name))
+    Some(AppKey::new(text(cell, "applicationNamespace"), name))
 }
 
 /// Whether two questions are about one field of one object, or of the copies of it: with a copy that was not read, it is asked

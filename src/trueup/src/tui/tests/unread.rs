@@ -30,7 +30,9 @@ fn what_cannot_be_read_is_no_agreement_on_the_screen() {
         assert!(!header.contains("undecided"), "{header}");
         let rail = drawn.lines().nth(1).unwrap();
         assert!(
-            rail.contains("! Decide") && rail.contains("Commit ?"),
+            ["! Decide", "Commit ?", "Sync ?"]
+                .iter()
+                .all(|said| rail.contains(said)),
             "{rail}"
         );
         for wrong in ["no divergence", "0 decided of 0", "in 0 files"] {

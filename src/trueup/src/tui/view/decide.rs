@@ -125,12 +125,12 @@ fn as_decided(model: &Model) -> Doc {
     if model.unread().is_none() || decisions.is_empty() {
         return doc;
     }
-    doc.rule(&format!("decided: {}", count(decisions.len(), "cell")));
+    doc.rule(format!("decided: {}", count(decisions.len(), "cell")));
     for (key, decision) in decisions {
         let said = format!(
             "{} {} of {}: {} (by {})",
             key.object.name,
-            words::field(&key.field.to_string()),
+            words::field(key.field.to_string()),
             key.application.name,
             decided_words(decision),
             decision.by

@@ -114,8 +114,15 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
     {
         return (Role::Warn, "unfrozen".into());
     }
-    if stage > at && stage < model.furthest && model.unread().is_some() {
-        // It was passed, and that it still stands cannot be seen.
+    let was_passed = match stage {
+        Stage::Commit => !run.landed.is_empty(),
+        Stage::Sync => walking
+            .iter()
+            .any(|(_, a)| matches!(a.sync, Sync::Verified { .. })),
+        _ => false,
+    };
+    if stage > at && (stage < model.furthest || was_passed) && model.unread().is_some() {
+        // That it still stands cannot be seen.
         return (Role::Warn, format!("{name} ?"));
     }
     if blocked {
