@@ -46,7 +46,7 @@ impl Run {
                 Some(Value::Array(cells)) => cells,
                 _ => continue,
             };
-            cells.retain(|cell| application(cell).is_some_and(|key| incomplete.contains(&key)));
+            cells.retain(|cell| application(cell, incomplete).is_some());
             let asked = self
                 .questions
                 .iter()
@@ -57,10 +57,10 @@ impl Run {
                 continue;
             }
             let is = asked.map_or_else(|| was.clone(), |at| text(&self.questions[at], "id"));
-            for key in cells.iter().filter_map(application) {
+            for key in cells.iter().filter_map(|c| application(c, incomplete)) {
                 let at = kept_at.get(&(was.clone(), key.clone())).copied();
                 if let Some(at) = at.or(self.snapshot_at) {
-                    self.kept_at.insert((is.clone(), key), at);
+                    self.kept_at.insert((is.clone(), key.clone()), at);
                 }
             }
             match asked {
@@ -102,9 +102,14 @@ fn text(value: &Value, name: &str) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-fn application(cell: &Value) -> Option<AppKey> {
-    let name = cell.get("application")?.as_str()?;
-    Some(AppKey::new(text(cell, "applicationNamespace"), name))
+/// Which of these a cell is of; the namespace is not in every journal.
+fn application<'k>(cell: &Value, of: &'k [AppKey]) -> Option<&'k AppKey> {
+    let (name, namespace) = (
+        text(cell, "application"),
+        text(cell, "applicationNamespace"),
+    );
+    let of_namespace = |key: &AppKey| namespace.is_empty() || namespace == key.namespace;
+    of.iter().find(|key| key.name == name && of_namespace(key))
 }
 
 /// Whether two questions are about one field of one object, or of the copies of it: with a copy that was not read, it is asked

@@ -51,25 +51,48 @@ fn what_cannot_be_read_is_no_agreement_on_the_screen() {
     }
 }
 
+/// Takes a snapshot that cannot read auth.
+fn blind_snapshot(model: &mut Model) {
+    let key = model.run().scope[0].clone();
+    let taken = Event::SnapshotTaken {
+        number: 1,
+        blobs: Default::default(),
+        counts: [("ConfigMap".to_owned(), 3)].into(),
+        unread: vec!["read the heads: it is gone".into()],
+        questions: Vec::new(),
+        applications: Vec::new(),
+        heads: Default::default(),
+        again: false,
+        incomplete: vec![key],
+        earlier: Vec::new(),
+    };
+    ahead::happens(model, taken);
+}
+
+/// The newest snapshot that has a field is the one that it is offered from.
+#[test]
+fn what_an_older_snapshot_has_is_offered_after_one_that_could_not_read_it() {
+    let mut model = fixture::model(Point::Decide, (140, 45));
+    let kept_at = model.run().snapshot_at;
+    model.time += jiff::SignedDuration::from_secs(60);
+    blind_snapshot(&mut model);
+    let mut now = (*model.world.now).clone();
+    let key = model.run().scope[0].clone();
+    let mut cells = now.cells.iter_mut();
+    let (cell, moved) = cells.find(|(cell, _)| cell.application == key).unwrap();
+    let (cell, was) = (cell.clone(), moved.sides.live.clone());
+    moved.sides.live = Some("moved".into());
+    fixture::tell(&mut model, Update::Seen(std::sync::Arc::new(now)));
+    let kept = model.derived.moved.iter().find(|moved| moved.cell == cell);
+    let kept = kept.unwrap();
+    assert_eq!((&kept.kept, kept.at), (&was, kept_at));
+    assert_ne!(model.run().snapshot_at, kept_at);
+}
+
 #[test]
 fn a_snapshot_of_what_could_not_be_read_is_not_ticked() {
     let mut model = fixture::model(Point::Decide, (140, 45));
-    let key = model.run().scope[0].clone();
-    ahead::happens(
-        &mut model,
-        Event::SnapshotTaken {
-            number: 1,
-            blobs: Default::default(),
-            counts: [("ConfigMap".to_owned(), 3)].into(),
-            unread: vec!["read the heads: it is gone".into()],
-            questions: Vec::new(),
-            applications: Vec::new(),
-            heads: Default::default(),
-            again: false,
-            incomplete: vec![key],
-            earlier: Vec::new(),
-        },
-    );
+    blind_snapshot(&mut model);
     git_away(&mut model);
     model.stage = Stage::Snapshot;
     let drawn = draw(&model);
