@@ -469,6 +469,16 @@ impl Obligation {
     pub const DECIDE: &str = "decide the field";
 }
 
+/// What a snapshot that could not read Git had live, held against Git as it was read later.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Earlier {
+    /// When that snapshot was taken.
+    pub at: Timestamp,
+    /// The questions, as `DriftReport` has them, of which live moved since.
+    pub questions: Vec<Value>,
+}
+
 /// A line of the command log: what was asked of the outside world, without secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -539,7 +549,7 @@ pub enum Event {
         evidence: String,
         by: String,
     },
-    /// Everything as it stood, kept as blobs. Number 0 is taken before anything is changed.
+    /// Everything as it stood, kept as blobs. Number 0 is taken before anything is changed, unless that was `again`.
     SnapshotTaken {
         number: u32,
         /// `applications`, `live`, `desired`, `base`, `report`.
@@ -553,6 +563,15 @@ pub enum Event {
         /// Where the tracked branch of each repository stood.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         heads: BTreeMap<String, Commit>,
+        /// Taken in place of the one of that number, which was not of every Application.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+        /// Applications that were not read whole though they can be: of those it is no snapshot.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        incomplete: Vec<AppKey>,
+        /// What earlier snapshots would have asked about the Applications that they did not read and this one did.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        earlier: Vec<Earlier>,
     },
     Decided {
         decisions: Vec<Decision>,

@@ -227,6 +227,16 @@ impl Now {
         of_git.map(ToString::to_string).collect()
     }
 
+    /// Why not all of Git, and of what is live, is known: whether a value stands anywhere else is not known then.
+    pub fn not_all_read(&self) -> Option<&str> {
+        let unread = |app: &AppNow| app.incomplete && !app.unsupported;
+        let why = self.errors.first().map(String::as_str);
+        self.apps
+            .values()
+            .any(unread)
+            .then(|| why.unwrap_or("it is not known why"))
+    }
+
     /// The live values that a sync would replace and that stand nowhere in Git, each once, for a sentence.
     pub fn lost_by(&self, prediction: &crate::event::Prediction) -> Option<String> {
         let kept = self.git_values();
@@ -236,7 +246,11 @@ impl Now {
         let gone: std::collections::BTreeSet<String> = gone.map(crate::text::value).collect();
         let stand = if gone.len() == 1 { "stands" } else { "stand" };
         let gone: Vec<String> = gone.into_iter().collect();
-        (!gone.is_empty()).then(|| format!("{} {stand} nowhere in Git", gone.join(" / ")))
+        let git = match self.not_all_read() {
+            None => "Git",
+            Some(_) => "what could be read of Git",
+        };
+        (!gone.is_empty()).then(|| format!("{} {stand} nowhere in {git}", gone.join(" / ")))
     }
 
     /// The missing right to write to an Application that is walked. Without it the walk goes on unfrozen, and watched, up
@@ -561,6 +575,9 @@ impl Now {
         let yet = match copies.find(|(_, cell)| holds(&cell.sides.live)) {
             _ if in_git => "that is in Git elsewhere".to_owned(),
             Some((copy, _)) => format!("that is still live in {}", copy.application.name),
+            None if self.not_all_read().is_some() => {
+                format!("{was} stands nowhere in what could be read")
+            }
             None => format!("{was} stands nowhere now"),
         };
         let day = |at: Timestamp| at.strftime("%F").to_string();

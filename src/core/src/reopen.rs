@@ -247,6 +247,9 @@ mod tests {
                 questions: vec![question],
                 applications: Vec::new(),
                 heads: BTreeMap::new(),
+                again: false,
+                incomplete: Vec::new(),
+                earlier: Vec::new(),
             },
         }
     }

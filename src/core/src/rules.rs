@@ -359,7 +359,19 @@ fn not_quiet(key: &AppKey) -> Refusal {
 /// What could not be read may hide a question, or what is owed: nothing goes on as if there were none.
 fn unread(run: &Run, now: &Now, rule: u8) -> Result<(), Refusal> {
     match now.unread(run) {
-        None => Ok(()),
+        None => match run.walking().find(|(key, _)| {
+            // What was read whole since, and is in no snapshot.
+            run.unsnapped(key) && now.apps.get(*key).is_some_and(|app| !app.incomplete)
+        }) {
+            None => Ok(()),
+            Some((key, _)) => Err(Refusal::new(
+                rule,
+                text::line(&format!(
+                    "{key} could not be read for the last snapshot, so that what is undecided or lost is not known"
+                )),
+                "look again: the snapshot is taken again once it can be read",
+            )),
+        },
         Some((key, why)) => Err(Refusal::new(
             rule,
             text::line(&format!(

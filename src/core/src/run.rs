@@ -1,6 +1,7 @@
 //! The state of an incident: a fold over its events, and nothing else.
 
 mod acts;
+mod blind;
 mod debts;
 mod fold;
 mod found;
@@ -10,6 +11,7 @@ mod overruled;
 pub mod strayed;
 
 pub use acts::Acted;
+pub use blind::Blind;
 pub use found::Found;
 pub use gates::{Away, GateRun};
 pub use left::Left;
@@ -60,7 +62,12 @@ pub struct Run {
     pub snapshots: u32,
     /// When the last of them was taken.
     pub snapshot_at: Option<Timestamp>,
+    /// The questions of the last snapshot; of Applications that it did not read, of the last one that did.
     pub questions: Vec<Value>,
+    /// When cells were kept that an older snapshot than the last one has, by the id of the question.
+    pub kept_at: BTreeMap<(String, AppKey), Timestamp>,
+    /// Snapshots that did not read every Application, as long as no later one did.
+    pub blind: Vec<Blind>,
     /// Each cell of a question as the first snapshot that had it found it.
     pub found: BTreeMap<CellKey, Found>,
     pub ops: BTreeMap<OpId, Op>,

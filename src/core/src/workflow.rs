@@ -309,6 +309,7 @@ fn walk(run: &Run, now: &Now) -> Next {
         })
         .or_else(|| (run.snapshots < 2).then_some(Next::Snapshot))
         .or_else(|| watched(run))
+        .or_else(|| snapshot_again(run, now))
         .or_else(|| decide(run, now))
         .or_else(|| commit(run, now))
         .or_else(|| handed_over(run, now))
@@ -369,22 +370,40 @@ fn freeze(run: &Run, now: &Now) -> Option<Next> {
     })
 }
 
+/// A snapshot that could not read an Application is none of it: it is taken again before anything rests on it.
+fn snapshot_again(run: &Run, now: &Now) -> Option<Next> {
+    let mut blind = run
+        .walking()
+        .filter(|(key, _)| run.unsnapped(key))
+        .filter_map(|(key, _)| Some((key, now.apps.get(key)?)))
+        .peekable();
+    blind.peek()?;
+    match blind.find(|(_, app)| app.incomplete) {
+        None => Some(Next::Snapshot),
+        Some((key, _)) => Some(could_not_read(now, key, Stage::Snapshot)),
+    }
+}
+
+fn could_not_read(now: &Now, key: &AppKey, stage: Stage) -> Next {
+    let why = now
+        .errors
+        .first()
+        .map_or("it was not found", String::as_str);
+    Next::Stopped {
+        stage,
+        rule: 0,
+        application: Some(key.clone()),
+        reason: format!("not all of {key} could be read: {why}"),
+    }
+}
+
 fn decide(run: &Run, now: &Now) -> Option<Next> {
     // What could not be read may hide a question: nothing goes on as if there were none.
     let unread = run
         .walking()
         .find(|(key, _)| now.apps.get(*key).is_none_or(|app| app.incomplete));
     if let Some((key, _)) = unread {
-        let why = now
-            .errors
-            .first()
-            .map_or("it was not found", String::as_str);
-        return Some(Next::Stopped {
-            stage: Stage::Decide,
-            rule: 0,
-            application: Some(key.clone()),
-            reason: format!("not all of {key} could be read: {why}"),
-        });
+        return Some(could_not_read(now, key, Stage::Decide));
     }
     let cells: Vec<CellKey> = now.undecided(run).map(|(key, _)| key.clone()).collect();
     (!cells.is_empty()).then_some(Next::Decide { cells })
@@ -897,6 +916,85 @@ mod tests {
             matches!(next(&run, &now), Next::Arm { .. }),
             "not known is not forbidden"
         );
+    }
+
+    fn snapshot(number: u32, questions: &[Value], incomplete: &[&AppKey]) -> crate::event::Record {
+        crate::event::Record {
+            seq: 1,
+            time: jiff::Timestamp::from_second(i64::from(number)).unwrap(),
+            event: crate::event::Event::SnapshotTaken {
+                number,
+                blobs: Default::default(),
+                counts: Default::default(),
+                unread: Vec::new(),
+                questions: questions.to_vec(),
+                applications: Vec::new(),
+                heads: Default::default(),
+                again: false,
+                incomplete: incomplete.iter().copied().cloned().collect(),
+                earlier: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_what_could_not_be_read_is_taken_again() {
+        let (mut run, mut now) = world();
+        let key = run.scope[0].clone();
+        for app in run.apps.values_mut() {
+            app.freeze = Freeze::Proven {
+                op: OpId::from("1"),
+                at: jiff::Timestamp::UNIX_EPOCH,
+                mechanism: crate::event::Mechanism::NoteOnly,
+                since: jiff::Timestamp::UNIX_EPOCH,
+            };
+        }
+        let object = json!({"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "auth", "name": "c"});
+        let cell = json!({"application": key.name, "applicationNamespace": key.namespace, "namespace": "auth",
+            "git": "a", "live": "b", "differs": true, "object": object});
+        let question = json!({"id": "q", "group": null, "kind": "ConfigMap", "name": "c", "field": ".data.k",
+            "class": "hotfix", "confidence": "ask", "evidence": [], "suggestion": null, "decideWith": [], "cells": [cell]});
+        run.apply(&snapshot(0, std::slice::from_ref(&question), &[]));
+        run.apply(&snapshot(1, &[], &[&key]));
+        assert!(run.unsnapped(&key) && run.snapshots == 2);
+        // What is not seen is not settled: the question, and when it was kept.
+        assert_eq!(run.questions, std::slice::from_ref(&question));
+        let kept = run.kept_at[&("q".to_owned(), key.clone())];
+        assert_eq!(kept, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!((run.left().questions, run.left().unread), (1, 1));
+        now.apps.get_mut(&key).unwrap().incomplete = true;
+        let stopped = next(&run, &now);
+        assert!(matches!(
+            stopped,
+            Next::Stopped {
+                stage: Stage::Snapshot,
+                ..
+            }
+        ));
+        now.apps.get_mut(&key).unwrap().incomplete = false;
+        assert_eq!(next(&run, &now), Next::Snapshot);
+        let close = crate::sheet::Command::Close;
+        run.armed = Armed::All;
+        let refused = rules::check(&run, &now, &close).unwrap_err();
+        assert!(refused.reason.contains("last snapshot"), "{refused:?}");
+        // A copy that was read is asked about by another id, and it is one question all the same.
+        let other = AppKey::new("argocd", "like");
+        let mut both = question.clone();
+        both["group"] = json!("c");
+        let mut copy = both["cells"][0].clone();
+        (copy["application"], copy["namespace"]) = (json!("like"), json!("like"));
+        both["cells"].as_array_mut().unwrap().push(copy.clone());
+        let mut alone = both.clone();
+        (alone["id"], alone["cells"]) = (json!("r"), json!([copy]));
+        run.apply(&snapshot(1, std::slice::from_ref(&both), &[]));
+        run.apply(&snapshot(1, &[alone], &[&key]));
+        assert_eq!((run.questions.len(), run.left().questions), (1, 1));
+        assert_eq!(run.questions[0]["cells"].as_array().map(Vec::len), Some(2));
+        let kept = |key: &AppKey| run.kept_at.contains_key(&("r".to_owned(), key.clone()));
+        assert!(kept(&key) && !kept(&other));
+        run.apply(&snapshot(1, &[], &[]));
+        assert!(!run.unsnapped(&key) && run.questions.is_empty() && run.kept_at.is_empty());
+        assert!(matches!(next(&run, &now), Next::Decide { .. }));
     }
 
     #[test]

@@ -107,17 +107,24 @@ impl Run {
             }
             Event::SnapshotTaken {
                 number,
+                blobs,
                 questions,
                 heads,
+                incomplete,
+                earlier,
                 ..
             } => {
                 for (repository, head) in heads {
                     self.saw_first(repository, head);
                 }
                 self.snapshots = number + 1;
+                self.keep_questions(questions, incomplete);
                 self.snapshot_at = Some(at);
-                self.questions.clone_from(questions);
+                for earlier in earlier {
+                    self.find(&earlier.questions, earlier.at);
+                }
                 self.find(questions, at);
+                self.note_blind(at, blobs, incomplete);
             }
             Event::Decided { decisions } => {
                 self.decided

@@ -12,13 +12,15 @@ pub struct Left {
     pub questions: usize,
     /// Of parked ones alone: somebody has them.
     pub parked: usize,
+    /// Applications of which nobody knows, since they could not be read.
+    pub unread: usize,
     /// Something was pushed or synced.
     pub written: bool,
 }
 
 impl Left {
     pub fn nothing(&self) -> bool {
-        self.questions + self.parked == 0
+        self.questions + self.parked + self.unread == 0
     }
 }
 
@@ -27,6 +29,7 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let were = |n: usize| if n == 1 { "was" } else { "were" };
         match (self.questions, self.parked) {
+            (0, 0) if self.unread > 0 => f.write_str("no known question was left undecided")?,
             (0, 0) => f.write_str("no question was left undecided")?,
             (0, parked) => write!(
                 f,
@@ -41,6 +44,13 @@ impl fmt::Display for Left {
                     write!(f, ", and {parked} of parked Applications")?;
                 }
             }
+        }
+        if self.unread > 0 {
+            let them = text::count(self.unread, "Application");
+            write!(
+                f,
+                "; {them} could not be read, and what is undecided there is not known"
+            )?;
         }
         if !self.written {
             f.write_str("; nothing was pushed or synced")?;
@@ -88,6 +98,7 @@ impl Run {
             })
         };
         let mut left = Left {
+            unread: self.scope.iter().filter(|key| self.unsnapped(key)).count(),
             written: self.ops.values().any(|op| {
                 op.done() && matches!(op.effect, Effect::Push { .. } | Effect::Sync { .. })
             }),

@@ -6,7 +6,7 @@ use super::{
     words::{self, app},
 };
 use crate::{
-    event::{Event, Record},
+    event::{Earlier, Event, Record},
     object::identity::AppKey,
     run::Run,
 };
@@ -63,10 +63,27 @@ impl Cell {
     }
 }
 
+/// The questions of a snapshot, each as it was found first: what an earlier one could not hold against Git comes before.
+fn as_found<'r>(questions: &'r [Value], earlier: &'r [Earlier]) -> Vec<&'r Value> {
+    let mut asked: Vec<&Value> = Vec::new();
+    for question in earlier.iter().flat_map(|e| &e.questions).chain(questions) {
+        let id = question.get("id");
+        if id.is_none() || asked.iter().all(|known| known.get("id") != id) {
+            asked.push(question);
+        }
+    }
+    asked
+}
+
 /// The states of every object in question as the first snapshot has them.
 pub(super) fn groups(records: &[&Record]) -> Vec<Group> {
     let questions = records.iter().find_map(|record| match &record.event {
-        Event::SnapshotTaken { questions, .. } if !questions.is_empty() => Some(questions),
+        Event::SnapshotTaken {
+            questions, earlier, ..
+        } => {
+            let asked = as_found(questions, earlier);
+            (!asked.is_empty()).then_some(asked)
+        }
         _ => None,
     });
     let mut grouped: Vec<(String, Vec<Asked>)> = Vec::new();

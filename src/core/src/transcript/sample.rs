@@ -250,6 +250,9 @@ fn snapshot(number: u32) -> Event {
         questions,
         applications,
         heads: BTreeMap::from([(REPOSITORY.into(), Commit::from(PARENT))]),
+        again: false,
+        incomplete: Vec::new(),
+        earlier: Vec::new(),
     }
 }
 

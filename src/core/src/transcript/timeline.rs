@@ -6,12 +6,13 @@ use super::{
     words::{self, app},
 };
 use crate::{
-    event::{Armed, AuthorFrom, Event, Record},
+    event::{Armed, AuthorFrom, Earlier, Event, Record},
     gate::Verdict,
     ids::OpId,
     object::identity::AppKey,
     run::Run,
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// One line a record; requests are left out, and of a gate's samples only those where the verdict changes are kept.
@@ -159,10 +160,16 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
             number,
             questions,
             unread,
+            again,
+            incomplete,
+            earlier,
             ..
         } => format!(
-            "snapshot {number} taken: {}{}",
+            "snapshot {number} taken{}: {}{}{}{}",
+            if *again { " again" } else { "" },
             plural(questions.len(), "open question"),
+            not_snapped(run, incomplete),
+            moved_unseen(earlier),
             match unread.len() {
                 0 => String::new(),
                 n => format!(", {n} not read ({})", say(&unread.join(", "))),
@@ -561,4 +568,59 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Red => "red",
         Verdict::Inconclusive => "inconclusive",
     }
+}
+
+/// That a snapshot is none of some Applications.
+fn not_snapped(run: &Run, incomplete: &[AppKey]) -> String {
+    let names: Vec<_> = incomplete.iter().map(|key| app(run, key)).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!(
+            ", and it is none of {}, not all of which could be read",
+            names.join(", ")
+        ),
+    }
+}
+
+/// What moved since a snapshot that could not read Git, with what was live then: nothing else may have it any more.
+fn moved_unseen(earlier: &[Earlier]) -> String {
+    let said = earlier
+        .iter()
+        .filter(|earlier| !earlier.questions.is_empty());
+    said.map(|earlier| {
+        let text = |value: &Value, name: &str| {
+            let text = value.get(name).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        let values: Vec<String> = earlier
+            .questions
+            .iter()
+            .flat_map(|question| {
+                let cells = question.get("cells").and_then(Value::as_array);
+                cells
+                    .into_iter()
+                    .flatten()
+                    .map(move |cell| (question, cell))
+            })
+            .filter(|(_, cell)| cell.get("differs") == Some(&Value::Bool(true)))
+            .map(|(question, cell)| {
+                let live = cell.get("live").filter(|live| !live.is_null());
+                let live = live.map_or_else(|| "(absent)".to_owned(), crate::text::value);
+                format!(
+                    "{} {} {} of {} was {live}",
+                    text(question, "kind"),
+                    text(question, "name"),
+                    text(question, "field"),
+                    text(cell, "application"),
+                )
+            })
+            .collect();
+        format!(
+            "; since {}, when not all could be read, live moved in {}: {}",
+            earlier.at.strftime("%H:%M:%S UTC"),
+            plural(earlier.questions.len(), "field"),
+            say(&crate::text::some(&values, 12))
+        )
+    })
+    .collect()
 }

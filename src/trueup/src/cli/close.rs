@@ -190,6 +190,7 @@ fn tell(settings: &Settings, run: &Run, refused: Option<(&Refusal, &Now)>) {
             "reason": refused.map(|refusal| text::line(&refusal.reason)),
             "undecided": left.questions,
             "undecidedParked": left.parked,
+            "notRead": left.unread,
             "owed": items,
         });
         output::json_line(out, &document);

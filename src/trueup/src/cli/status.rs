@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use trueup_core::{
     decision::CellKey,
     event::{Armed, Record},
-    ids::IncidentId,
+    ids::{Digest, IncidentId},
     now::{AppNow, Now},
     object::identity::AppKey,
     policy::{Note, Policy},
@@ -25,7 +25,9 @@ use super::{
 use crate::{
     adapters::clock::random_key,
     app,
-    engine::{Trouble, adopt, observe, read::LookOptions, state::as_whom},
+    engine::{
+        Trouble, adopt, observe, read::LookOptions, state::as_whom, steps::snapshot::Snapshot,
+    },
     journal,
     ports::no_log,
     settings::{Output, Settings},
@@ -449,12 +451,20 @@ pub(super) async fn looked(
         Ok(seen) => seen.map_err(|trouble| trouble.to_string()),
         Err(_) => Err("the cluster did not answer in time".to_owned()),
     };
-    let (now, again, as_whom) = match seen {
-        Ok((now, again, as_whom)) => (Ok(now), again, as_whom),
-        Err(why) => (Err(why), Again::new(), String::new()),
+    let (now, again, as_whom, taken) = match seen {
+        Ok((now, again, as_whom, taken)) => (Ok(now), again, as_whom, taken),
+        Err(why) => (Err(why), Again::new(), String::new(), None),
     };
     // Another process may have written meanwhile: a freeze is lost only if it is so before the look and after it.
     let mut run = folded(settings, incident)?;
+    // What another process took meanwhile is newer.
+    if let Some(taken) = taken
+        && run.snapshot_at == before.snapshot_at
+    {
+        let last = run.last;
+        run.apply(&taken);
+        run.last = last;
+    }
     if let Ok(now) = &now {
         let gone: Vec<(AppKey, String)> = run
             .apps
@@ -481,7 +491,7 @@ async fn look(
     settings: &Settings,
     run: &Run,
     applications_alone: bool,
-) -> Result<(Now, Again, String), Trouble> {
+) -> Result<(Now, Again, String, Option<Record>), Trouble> {
     let settings = app::reconnect(settings, &run.connection);
     let key = match &run.incident {
         Some(incident) => app::key_of(&settings, incident),
@@ -502,7 +512,7 @@ async fn look(
             apps: apps.collect(),
             ..Now::default()
         };
-        return Ok((now, Again::new(), as_whom));
+        return Ok((now, Again::new(), as_whom, None));
     }
     let world = wired.reader.look(scope, LookOptions::default()).await;
     if world.pin.is_none() {
@@ -515,9 +525,24 @@ async fn look(
             "",
         ));
     }
-    let now = observe::now(&world, run, &settings.namespace);
-    let again = adopt::open_again(&*wired.repos, run, &now).await;
-    Ok((now, again, as_whom))
+    // The next process that writes takes it: what is lost is known before.
+    let taken = match &run.incident {
+        Some(incident) => {
+            let kept = |digest: &Digest| journal::blob(&settings.state_dir, incident, digest).ok();
+            Snapshot::again(&wired.reader, run, &world, kept).await
+        }
+        None => None,
+    };
+    let taken = taken.map(|snapshot| Record {
+        seq: run.last.map_or(0, |(seq, _)| seq),
+        time: world.observed_at,
+        event: snapshot.event(BTreeMap::new(), BTreeMap::new()),
+    });
+    let mut run = run.clone();
+    taken.iter().for_each(|record| run.apply(record));
+    let now = observe::now(&world, &run, &settings.namespace);
+    let again = adopt::open_again(&*wired.repos, &run, &now).await;
+    Ok((now, again, as_whom, taken))
 }
 
 /// What the journal alone says is as old as its last record.

@@ -82,6 +82,9 @@ const PAUSE: u32 = 6;
 
 /// What can be done about a walk that stands still.
 const LOOK_AGAIN: &str = "look again with the screen: `trueup resume`";
+/// And about one that could not be read.
+const READ_AGAIN: &str =
+    "the same command goes on once it can be read; the screen looks again too: `trueup resume`";
 
 /// What the walk may answer by itself.
 pub struct Answers {
@@ -286,6 +289,9 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             "name Applications in `scope`",
         ),
         Next::ChooseTarget { application } => {
+            if let Some(ended) = unread(engine, stage).await {
+                return Ok(Some(ended));
+            }
             let Some(target) = answers.plan.target(&engine.run(), application) else {
                 return wait(
                     format!("no target policy is chosen for {application}"),
@@ -302,6 +308,9 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         }
         Next::Arm { why, write, .. } => {
             if stage == Stage::Freeze {
+                if let Some(ended) = unread(engine, stage).await {
+                    return Ok(Some(ended));
+                }
                 if let Some(ended) = foreseen(engine, answers)? {
                     return Ok(Some(ended));
                 }
@@ -324,6 +333,9 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             Ok(None)
         }
         Next::Freeze { applications } => {
+            if let Some(ended) = unread(engine, stage).await {
+                return Ok(Some(ended));
+            }
             if let Some(ended) = foreseen(engine, answers)? {
                 return Ok(Some(ended));
             }
@@ -446,7 +458,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         }
         Next::Stopped { rule, reason, .. } => {
             let (exit, hint) = match rule {
-                0 => (2, LOOK_AGAIN),
+                0 => (2, READ_AGAIN),
                 10 => (
                     4,
                     "the same command waits for it once more; on the screen (`trueup resume`) it can be parked, or glass broken \
@@ -603,6 +615,37 @@ fn expectation(planned: &PlannedDecision, mine: &[CellKey], now: &Now) -> Option
         format!("{} {} is not there any more", gone.object, gone.field),
         format!("see `trueup drift` for {}", planned.on.name),
     ))
+}
+
+/// A plan is not judged by cells that could not be read, and nothing is frozen for one that was not judged.
+async fn unread(engine: &Engine, stage: Stage) -> Option<Ended> {
+    let mut failures = 0;
+    loop {
+        let (_, now) = engine.seen()?;
+        let run = engine.run();
+        let (key, why) = now.unread(&run)?;
+        if failures == READ_ATTEMPTS {
+            let nothing = match run.op_order.is_empty() {
+                true => "nothing was written",
+                false => "nothing more was written",
+            };
+            return Some(Ended::new(
+                stage,
+                2,
+                0,
+                format!(
+                    "not all of {key} could be read, so that the plan cannot be held against it: {why}"
+                ),
+                format!(
+                    "{nothing}; the same command goes on once it can be read. What has to be held still now is frozen without it: `trueup freeze`"
+                ),
+            ));
+        }
+        failures += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(500) * failures.min(PAUSE)).await;
+        // A cluster that does not answer is told of by the next step.
+        let _ = engine.look().await;
+    }
 }
 
 /// What the plan's decisions would come to on what is there now: a mistake that can be seen before the first write is not

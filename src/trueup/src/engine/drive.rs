@@ -46,6 +46,8 @@ impl Engine {
                 self.look_up(ops).await?;
                 self.look().await.map(|_| ())
             }
+            // A look takes it again by itself.
+            Next::Snapshot if self.run().snapshots > 1 => self.look().await.map(|_| ()),
             Next::SnapshotZero | Next::Snapshot => self.snapshot().await,
             Next::TryGate { gate } => self.take_baseline(gate).await,
             Next::ProveFreeze { applications } => self.prove_freeze(applications).await,

@@ -64,6 +64,9 @@ impl Engine {
             }
             self.hear();
             self.carry_over(&mut world);
+            // Whatever rests on this look rests on the snapshot too.
+            self.snapshot_again(&world).await?;
+            let now_run = self.run();
             let now = now(&world, &now_run, &self.setting.namespace);
             let judged = self.adopt(&world, &now, glance).await?;
             self.note_right(&now)?;

@@ -598,7 +598,11 @@ fn lend(app: &mut AppSeen) -> AppInput {
         application: Arc::unwrap_or_clone(std::mem::take(&mut app.object)),
         desired: std::mem::take(&mut app.desired),
         base: app.base.take(),
-        live: std::mem::take(&mut app.live),
+        // Without a rendering there is nothing to compare with: every live object would look like an extra one.
+        live: match app.rendering {
+            Some(_) => std::mem::take(&mut app.live),
+            None => Vec::new(),
+        },
         declared: app
             .declared
             .as_ref()
@@ -612,7 +616,9 @@ fn give_back(app: &mut AppSeen, lent: AppInput) {
     app.object = Arc::new(lent.application);
     app.desired = lent.desired;
     app.base = lent.base;
-    app.live = lent.live;
+    if app.rendering.is_some() {
+        app.live = lent.live;
+    }
 }
 
 /// A failed read as an entry of a report.

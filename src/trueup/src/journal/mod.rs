@@ -13,7 +13,7 @@ use trueup_core::event::Record;
 
 pub use lock::{Holder, Locked};
 pub use store::{
-    Journal, JournalError, Line, Recovery, chain, folder, held, list, read, verify_lines,
+    Journal, JournalError, Line, Recovery, blob, chain, folder, held, list, read, verify_lines,
 };
 
 /// Where a crash can be summoned: every boundary of a durable write and of an effect.

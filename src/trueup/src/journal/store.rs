@@ -242,6 +242,12 @@ pub fn held(state: &Path, incident: &IncidentId) -> bool {
     lock::held(&incidents(state).join(incident.as_str()).join("lock"))
 }
 
+/// Bytes that are kept beside a journal, for who only reads it.
+pub fn blob(state: &Path, incident: &IncidentId, digest: &Digest) -> Result<Vec<u8>, JournalError> {
+    let dir = folder(state, incident).join("blobs");
+    blobs::get(&dir, digest).map_err(io_error("read a blob in", &dir))
+}
+
 /// Checks the chain of a journal's text; the lines and the hash of the last one.
 pub fn verify_lines(path: &Path, bytes: &[u8]) -> Result<Vec<Line>, JournalError> {
     Ok(parse(path, bytes)?.0)

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use serde_json::Value;
-use trueup_core::drift::Desired;
 use trueup_core::drift::report::ReportError;
+use trueup_core::drift::{AppInput, Desired};
 use trueup_core::object::hook::is_hook;
 use trueup_core::object::identity::{AppKey, ObjectRef};
+use trueup_core::object::live::Live;
 use trueup_core::source::plain::{self, DirectoryOptions, Rendering};
 
 use super::{AppSeen, CONCURRENT, Files, Look, Reader, declared, from_git};
@@ -183,32 +184,7 @@ impl Reader {
             let Some(head) = app.head.clone() else {
                 continue;
             };
-            let source = app
-                .object
-                .pointer("/spec/source")
-                .or_else(|| app.object.pointer("/spec/sources/0"));
-            let directory = source.and_then(|source| source.get("directory"));
-            let pattern = |field: &str| {
-                let text = directory
-                    .and_then(|directory| directory.get(field))
-                    .and_then(Value::as_str);
-                text.unwrap_or_default().to_owned()
-            };
-            let options = DirectoryOptions {
-                recurse: directory
-                    .and_then(|d| d.get("recurse"))
-                    .and_then(Value::as_bool)
-                    .unwrap_or(false),
-                include: pattern("include"),
-                exclude: pattern("exclude"),
-                path: folder_path(&app.path),
-            };
-            let head = Wanted {
-                url: app.repo_url.clone(),
-                sha: head,
-                options,
-                namespace: app.destination.namespace.clone(),
-            };
+            let head = Wanted::of(app, head);
             let base = app.base_revision.clone();
             jobs.push(Job {
                 key: app.key.clone(),
@@ -226,6 +202,46 @@ impl Reader {
             }
         }
         self.find_declared(&jobs, look).await;
+    }
+
+    /// An Application as it was live, as a snapshot kept it, against Git as this look has it.
+    pub(in super::super) async fn as_of(
+        &self,
+        app: &AppSeen,
+        application: Value,
+        live: Vec<Value>,
+    ) -> AppInput {
+        let synced = base_revision(&application);
+        let base = match synced {
+            synced if synced == app.base_revision => app.base.clone(),
+            // It was synced since: what it was synced to before is not its own either.
+            Some(sha) => self.rendered_at(Wanted::of(app, sha)).await,
+            None => None,
+        };
+        AppInput {
+            application,
+            desired: app.desired.clone(),
+            base,
+            live: live.into_iter().map(Live::from).map(Arc::new).collect(),
+            declared: app
+                .declared
+                .as_ref()
+                .map(|declared| declared.object.clone()),
+            ..AppInput::default()
+        }
+    }
+
+    async fn rendered_at(&self, wanted: Wanted) -> Option<Vec<Arc<Value>>> {
+        let commit = (wanted.url.clone(), wanted.sha.clone());
+        let (_, folder) = self
+            .render_commit(commit, vec![wanted], false)
+            .await
+            .pop()?;
+        let folder = folder.ok()?;
+        let sound = folder.unsupported.is_none() && folder.rendering.errors.is_empty();
+        let objects = folder.rendering.objects.iter();
+        let objects = objects.filter(|rendered| !is_hook(&rendered.object));
+        sound.then(|| objects.map(|one| self.shared(&one.object)).collect())
     }
 
     /// Renders each folder of each commit once.
@@ -485,6 +501,36 @@ fn by_commit(jobs: &[Job]) -> BTreeMap<(String, String), Vec<Wanted>> {
 }
 
 impl Wanted {
+    /// The folder of an Application at a commit.
+    fn of(app: &AppSeen, sha: String) -> Self {
+        let source = app
+            .object
+            .pointer("/spec/source")
+            .or_else(|| app.object.pointer("/spec/sources/0"));
+        let directory = source.and_then(|source| source.get("directory"));
+        let pattern = |field: &str| {
+            let text = directory
+                .and_then(|directory| directory.get(field))
+                .and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        let options = DirectoryOptions {
+            recurse: directory
+                .and_then(|d| d.get("recurse"))
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
+            include: pattern("include"),
+            exclude: pattern("exclude"),
+            path: folder_path(&app.path),
+        };
+        Self {
+            url: app.repo_url.clone(),
+            sha,
+            options,
+            namespace: app.destination.namespace.clone(),
+        }
+    }
+
     fn key(&self, tree: String, files: bool) -> FolderKey {
         FolderKey {
             url: self.url.clone(),

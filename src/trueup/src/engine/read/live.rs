@@ -132,8 +132,8 @@ impl Reader {
                 ));
                 continue;
             };
-            // Without a rendering there is nothing to compare with: every live object would look like an extra one.
-            if app.rendering.is_none() {
+            // What is never rendered is never compared. What Git could not be read for is live all the same.
+            if is_never_rendered(app) {
                 continue;
             }
             let (_, wanted) = clusters
@@ -199,7 +199,7 @@ impl Reader {
         let Some(state) = context.and_then(|context| states.get(context)) else {
             return;
         };
-        if app.rendering.is_none() {
+        if is_never_rendered(app) {
             return;
         }
         let instance = app.key.instance(&self.namespace);
@@ -284,7 +284,10 @@ impl Reader {
     }
 }
 
-/// What Argo CD says that an Application has, hooks left out.
+fn is_never_rendered(app: &super::AppSeen) -> bool {
+    app.rendering.is_none() && unsupported(&app.object).is_some()
+}
+
 /// The objects of an Application by its status.
 pub fn resources(application: &Value) -> impl Iterator<Item = ObjectRef> {
     managed(application).map(|resource| {
@@ -300,6 +303,7 @@ pub fn resources(application: &Value) -> impl Iterator<Item = ObjectRef> {
     })
 }
 
+/// What Argo CD says that an Application has, hooks left out.
 fn managed(application: &Value) -> impl Iterator<Item = &Value> {
     application
         .pointer("/status/resources")

@@ -5,7 +5,7 @@ use trueup_core::{
     decision::{CellKey, Wanted},
     event::Effect,
     now::{Now, would_be_missed},
-    object::identity::AppKey,
+    object::identity::{AppKey, ObjectRef},
     plan::Action,
     run::Run,
     text,
@@ -52,11 +52,17 @@ pub(in super::super) fn minds(
     if let Some(value) = &worked.from
         && is_gone(run, world, now, &cell, value)
     {
-        minds.push(format!(
-            "{} stands nowhere in Git and will be gone{}",
-            text::value(value),
-            elsewhere(now, &cell, value),
-        ));
+        let value_shown = text::value(value);
+        minds.push(match now.not_all_read() {
+            None => format!(
+                "{value_shown} stands nowhere in Git and will be gone{}",
+                elsewhere(world, &cell, value),
+            ),
+            Some(why) => text::line(&format!(
+                "whether {value_shown} stands in Git is not known, since not all of Git could be read ({why}): where it does not, it will be gone{}",
+                elsewhere(world, &cell, value),
+            )),
+        });
     }
     let app = world.applications.get(key);
     let (git, _) = app.map_or((None, None), |app| app.sides_of(&worked.object));
@@ -109,16 +115,19 @@ fn is_gone(run: &Run, world: &World, now: &Now, cell: &CellKey, value: &Value) -
 }
 
 /// Where a value is still live, besides the cell.
-fn elsewhere(now: &Now, cell: &CellKey, value: &Value) -> String {
-    let copies = now.cells.iter().filter(|(other, is)| {
-        !other.is_same(cell)
-            && other.object.kind == cell.object.kind
-            && other.object.name == cell.object.name
-            && other.field == cell.field
-            && is.sides.live.as_ref() == Some(value)
-    });
-    let names: Vec<&str> = copies
-        .map(|(copy, _)| copy.application.name.as_str())
+fn elsewhere(world: &World, cell: &CellKey, value: &Value) -> String {
+    let copy = |object: &Value| {
+        ObjectRef::from_object(object).is_ok_and(|other| {
+            other.kind == cell.object.kind
+                && other.name == cell.object.name
+                && other.key() != cell.object.key()
+        }) && cell.field.get(object) == Some(value)
+    };
+    let names: Vec<&str> = world
+        .applications
+        .iter()
+        .filter(|(_, app)| app.live_objects().any(copy))
+        .map(|(key, _)| key.name.as_str())
         .collect();
     match names.as_slice() {
         [] => String::new(),

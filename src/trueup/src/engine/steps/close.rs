@@ -12,7 +12,7 @@ use trueup_core::{
 };
 
 use super::{
-    super::{state::Engine, trouble::Trouble},
+    super::{read::unsupported, state::Engine, trouble::Trouble},
     decide::handed_over,
 };
 
@@ -197,6 +197,14 @@ impl Engine {
             let (policy, evidence) = match (&target.policy, &target.automated) {
                 (Some(TargetKind::Found), _) => (found, "as found before the freeze".to_owned()),
                 (Some(TargetKind::Declared), _) => {
+                    let unread = app.head.is_none() && unsupported(&app.object).is_none();
+                    if let Some(error) = world.errors.first().filter(|_| unread) {
+                        return Err(Trouble::failed(
+                            format!("see how Git declares {key}"),
+                            format!("{}: {}", error.what, error.why),
+                            "look again once Git can be read, or take `found`",
+                        ));
+                    }
                     let declared =
                         policy::declared(&app.object, app.declared.as_ref().map(|d| &d.object));
                     let Some(declared) = declared else {

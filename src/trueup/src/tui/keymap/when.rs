@@ -152,6 +152,9 @@ pub fn stopped_field(model: &Model) -> Result<(), String> {
 }
 pub fn moved(model: &Model) -> Result<(), String> {
     if model.derived.moved.is_empty() {
+        if model.unread().is_some() || model.run().blind_now().is_some() {
+            return Err("not all can be read: whether anything moved is not known".into());
+        }
         return Err("nothing moved since the snapshot".into());
     }
     Ok(())

@@ -417,7 +417,10 @@ fn since_the_last(run: &Run, now: &Now) -> Vec<Moved> {
                     object: object.clone(),
                     field: field.clone(),
                     kept,
-                    at: None,
+                    at: run
+                        .kept_at
+                        .get(&(text(question, "id"), key.application.clone()))
+                        .copied(),
                     live: (*is).clone(),
                 });
             }
@@ -431,7 +434,7 @@ pub fn status_line(model: &super::Model) -> String {
     let run = model.run();
     let open = model.derived.undecided_questions;
     words::clean(&format!(
-        "{} {}: {} · {} frozen · {}{} undecided · {} owed · {}",
+        "{} {}: {} · {} frozen · {}{} · {} owed · {}",
         run.id(),
         run.pin.context,
         model.world.next.stage().name(),
@@ -440,7 +443,10 @@ pub fn status_line(model: &super::Model) -> String {
             0 => String::new(),
             unknown => format!("{} unknown · ", words::count(unknown, "write")),
         },
-        open,
+        match model.unread() {
+            Some(_) => "not all of it could be READ".to_owned(),
+            None => format!("{open} undecided"),
+        },
         model.derived.owed.len(),
         run.opened_at
             .map(|at| words::clock(since(at, model.time)))

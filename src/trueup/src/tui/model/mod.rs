@@ -40,6 +40,8 @@ pub struct World {
     pub held: Held,
     /// Age of the newest byte from the cluster, and when we were told.
     pub fresh: Option<(Duration, Timestamp)>,
+    /// Since when not all that is walked can be read.
+    pub unread_since: Option<Timestamp>,
     pub log: VecDeque<(Timestamp, CommandLine)>,
     pub records: VecDeque<Arc<Record>>,
     /// Newest last.
@@ -52,6 +54,8 @@ pub struct World {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub number: u32,
+    /// Taken in place of one that could not read all.
+    pub again: bool,
     pub at: Timestamp,
     pub counts: Vec<(String, usize)>,
     pub blobs: usize,
@@ -141,6 +145,7 @@ impl Model {
                 waiting: None,
                 held: Held::No,
                 fresh: None,
+                unread_since: None,
                 log: VecDeque::new(),
                 records: VecDeque::new(),
                 snapshots: Vec::new(),
@@ -261,6 +266,22 @@ impl Model {
         (!held.is_empty()).then(|| (held, by.to_owned()))
     }
 
+    /// An Application that is walked and could not be read whole, why, and since when.
+    pub fn unread(&self) -> Option<(&AppKey, &str, Timestamp)> {
+        let (key, why) = self.world.now.unread(&self.world.run)?;
+        Some((key, why, self.world.unread_since.unwrap_or(self.time)))
+    }
+
+    /// The same, for a sentence.
+    pub fn unread_words(&self) -> Option<String> {
+        let (key, why, since) = self.unread()?;
+        Some(super::widgets::words::clean(&format!(
+            "not all of {} can be read since {}: {why}",
+            key.name,
+            since.strftime("%H:%M:%S UTC"),
+        )))
+    }
+
     /// Applications that a command is for: the marked ones, else the one under the cursor.
     pub fn marked_or_here(&self) -> Vec<AppKey> {
         if self.marks.is_empty() {
@@ -370,11 +391,13 @@ impl Model {
             counts,
             blobs,
             unread,
+            again,
             ..
         } = &record.event
         {
             self.world.snapshots.push(Snapshot {
                 number: *number,
+                again: *again,
                 at: record.time,
                 counts: counts.iter().map(|(k, n)| (k.clone(), *n)).collect(),
                 blobs: blobs.len(),

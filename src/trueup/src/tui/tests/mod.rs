@@ -10,6 +10,7 @@ mod secret;
 mod sheets;
 mod stray;
 mod terminals;
+mod unread;
 
 use super::{
     fixture::{self, Point},

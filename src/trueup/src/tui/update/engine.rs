@@ -49,6 +49,9 @@ pub fn told(model: &mut Model, update: Update) -> Vec<Effect> {
         Update::Seen(now) => {
             let age = super::super::widgets::words::since(now.at, model.time);
             model.world.fresh = Some((age, model.time));
+            let unread = now.unread(&model.world.run).is_some();
+            let since = model.world.unread_since.unwrap_or(now.at);
+            model.world.unread_since = unread.then_some(since);
             model.world.now = now;
             model.derive();
             sheets_still(model);

@@ -22,6 +22,8 @@ pub struct Implied {
     lost: Vec<String>,
     /// Values that Git holds now and, with this and all that is decided, no more.
     leaves_git: Vec<String>,
+    /// Not all of Git could be read, so that what is lost may stand in the rest.
+    unread: bool,
     /// The cells that a decision which still stands gives something else.
     pub otherwise: Vec<CellKey>,
 }
@@ -50,7 +52,11 @@ impl Implied {
             format!("{named} {stand}")
         };
         let lost = (!self.lost.is_empty()).then(|| {
-            let said = format!("! {} nowhere in Git and will be gone", stands(&self.lost));
+            let git = match self.unread {
+                true => "what could be read of Git",
+                false => "Git",
+            };
+            let said = format!("! {} nowhere in {git} and will be gone", stands(&self.lost));
             (Role::Bad, said)
         });
         let leaves = (!self.leaves_git.is_empty()).then(|| {
@@ -153,6 +159,7 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
         words,
         values,
         lost: gone(false),
+        unread: model.now().not_all_read().is_some(),
         leaves_git: gone(true),
         otherwise,
     })

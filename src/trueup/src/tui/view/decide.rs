@@ -28,10 +28,16 @@ pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
     let question = model.question_here();
     Screen {
         title: "divergences".into(),
-        right: format!("{} decided of {questions}", questions - open.min(questions)),
+        right: match model.unread() {
+            Some(_) => "not all READ".into(),
+            None => format!("{} decided of {questions}", questions - open.min(questions)),
+        },
         columns: vec![fixed("", 1), grows("field", 18), grows("decision", 12)],
         row: Box::new(|i| row(model, i)),
-        empty: "no divergence: Git and the cluster agree on every field that is compared".into(),
+        empty: model.unread_words().map_or_else(
+            || "no divergence: Git and the cluster agree on every field that is compared".into(),
+            |unread| format!("{unread}. What differs is not known; what was decided stays"),
+        ),
         below_title: "implied".into(),
         below: below(model),
         detail_title: question.map_or_else(
@@ -40,7 +46,7 @@ pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
         ),
         detail: question
             .map(|q| detail(model, q, usize::from(cells)))
-            .unwrap_or_default(),
+            .unwrap_or_else(|| as_decided(model)),
     }
 }
 
@@ -112,11 +118,42 @@ fn decided(model: &Model, question: &QuestionNow) -> Vec<String> {
     takes
 }
 
+/// What was decided, where what it was decided of cannot be read.
+fn as_decided(model: &Model) -> Doc {
+    let mut doc = Doc::new();
+    let decisions = &model.run().decisions;
+    if model.unread().is_none() || decisions.is_empty() {
+        return doc;
+    }
+    doc.rule(format!("decided: {}", count(decisions.len(), "cell")));
+    for (key, decision) in decisions {
+        let said = format!(
+            "{} {} of {}: {} (by {})",
+            key.object.name,
+            words::field(key.field.to_string()),
+            key.application.name,
+            decided_words(decision),
+            decision.by
+        );
+        doc.indented(2, Role::Text, words::clean(&said));
+    }
+    doc
+}
+
 fn below(model: &Model) -> Doc {
     let mut doc = Doc::new();
     let implies = &model.derived.implies;
+    if let Some(unread) = model.unread_words() {
+        doc.text(Role::Bad, format!("! {unread}"));
+    }
     if model.run().decisions.is_empty() {
         doc.text(Role::Dim, "nothing decided yet");
+    } else if model.unread().is_some() {
+        let cells = count(model.run().decisions.len(), "cell");
+        doc.text(
+            Role::Warn,
+            format!("{cells} decided; what of it is not in Git yet is not known"),
+        );
     } else {
         let apps: Vec<&str> = implies
             .applications
@@ -312,10 +349,10 @@ fn writer(model: &Model, question: &QuestionNow, side: &Side, here: Option<&Cell
         Side::LastSync => Some("argocd".into()),
         Side::Snapshot => {
             let mut cells = here.into_iter().chain(&question.cells);
-            let found = cells.find_map(|cell| kept(&model.derived.moved, cell)?.at);
+            let found = cells.find_map(|cell| kept(&model.derived.moved, cell));
             let last = model.world.snapshots.last().map(|snapshot| snapshot.at);
             found
-                .or(last)
+                .and_then(|found| found.at.or(last))
                 .map(|at| format!("kept {}", at.strftime("%H:%M:%SZ")))
         }
         Side::Copy { .. } => model

@@ -14,10 +14,12 @@ use trueup_core::text;
 
 pub fn screen(model: &Model) -> Screen<'_> {
     let taken = model.run().snapshots;
-    let total: usize = model.snapshot_rows().iter().map(|(_, n)| n).sum();
     Screen {
         title: "snapshots".into(),
-        right: format!("{} taken", taken),
+        right: match model.run().blind_now() {
+            Some(_) => format!("{taken} taken, not of all"),
+            None => format!("{taken} taken"),
+        },
         columns: vec![grows("kept", 20), fixed("count", 10)],
         row: Box::new(|i| {
             let (kind, n) = &model.snapshot_rows()[i];
@@ -38,13 +40,21 @@ pub fn screen(model: &Model) -> Screen<'_> {
         } else {
             format!("moved since: {}", count(model.derived.moved.len(), "field"))
         },
-        detail: detail(model, total),
+        detail: detail(model),
     }
 }
 
 fn unread(model: &Model) -> Doc {
     let mut doc = Doc::new();
     if let Some(snapshot) = model.world.snapshots.last() {
+        if let Some(blind) = model.run().blind_now() {
+            let names: Vec<&str> = blind.applications.iter().map(|a| a.name.as_str()).collect();
+            let said = format!(
+                "! it is no snapshot of {}: what of Git is missing is read once it can be, and the snapshot is taken again then",
+                names.join(", ")
+            );
+            doc.text(Role::Warn, words::clean(&said));
+        }
         for what in &snapshot.unread {
             doc.indented(2, Role::Warn, format!("! {what}"));
         }
@@ -55,7 +65,7 @@ fn unread(model: &Model) -> Doc {
     doc
 }
 
-fn detail(model: &Model, total: usize) -> Doc {
+fn detail(model: &Model) -> Doc {
     let mut doc = Doc::new();
     for snapshot in model.world.snapshots.iter().rev() {
         doc.pair(
@@ -64,19 +74,30 @@ fn detail(model: &Model, total: usize) -> Doc {
             format!(
                 "{} ago · {} · {}{}",
                 age(since(snapshot.at, model.time)),
-                count(total, "thing"),
+                count(snapshot.counts.iter().map(|(_, n)| n).sum(), "thing"),
                 count(snapshot.blobs, "blob"),
-                if snapshot.number == 0 {
-                    " · before anything was changed"
-                } else {
-                    ""
+                match (snapshot.again, snapshot.number) {
+                    (true, _) => " · again, once more could be read",
+                    (false, 0) => " · before anything was changed",
+                    (false, _) => "",
                 }
             ),
         );
     }
     doc.rule("moved since");
-    if model.derived.moved.is_empty() {
-        doc.text(Role::Good, "✓ no field of a question moved");
+    match model.unread_words() {
+        Some(unread) => {
+            let said = format!("? {unread}: what else moved is not known");
+            doc.text(Role::Warn, said);
+        }
+        None if model.run().blind_now().is_some() => {
+            let said = "? the last snapshot could not read all: it is taken again";
+            doc.text(Role::Warn, said);
+        }
+        None if model.derived.moved.is_empty() => {
+            doc.text(Role::Good, "✓ no field of a question moved");
+        }
+        None => {}
     }
     for moved in model.derived.moved.iter().take(200) {
         let words = |value: &Option<serde_json::Value>| {

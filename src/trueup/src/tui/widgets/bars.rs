@@ -114,6 +114,17 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
     {
         return (Role::Warn, "unfrozen".into());
     }
+    let was_passed = match stage {
+        Stage::Commit => !run.landed.is_empty(),
+        Stage::Sync => walking
+            .iter()
+            .any(|(_, a)| matches!(a.sync, Sync::Verified { .. })),
+        _ => false,
+    };
+    if stage > at && (stage < model.furthest || was_passed) && model.unread().is_some() {
+        // That it still stands cannot be seen.
+        return (Role::Warn, format!("{name} ?"));
+    }
     if blocked {
         (Role::Bad, format!("! {name}{counts}"))
     } else if stage == at && model.furthest > at {
@@ -123,6 +134,9 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
     } else if stage < at && matches!(stage, Stage::Decide | Stage::Commit) && undecided {
         // Whatever the walk is at, this is still to be done.
         (Role::Warn, format!("{name}{counts}"))
+    } else if stage < at && stage == Stage::Snapshot && run.blind_now().is_some() {
+        // It is none of what could not be read.
+        (Role::Warn, format!("{name} ?"))
     } else if stage < at {
         (Role::Good, format!("{name}{counts} ✓"))
     } else {

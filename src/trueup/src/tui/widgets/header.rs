@@ -69,6 +69,12 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
     .filter(|(_, n, _)| *n > 0)
     .map(|(role, n, word)| (role, format!("{n} {word}")))
     .collect();
+    if model.unread().is_some() {
+        // How many are undecided is not known: none is the one thing that it does not mean.
+        counts.retain(|(_, text)| !text.ends_with(undecided));
+        let after = counts.iter().take_while(|(role, _)| *role == Role::Bad);
+        counts.insert(after.count(), (Role::Bad, "not all READ".to_owned()));
+    }
     let (live_role, live) = live(model);
     let live = format!("{live} ");
     let room = usize::from(area.width).saturating_sub(words::width(&live) + 1);
