@@ -304,6 +304,7 @@ fn decide(pen: &mut Pen) {
             .into(),
         by: OPERATOR.into(),
         after: Vec::new(),
+        failed: false,
     });
     pen.wait(40);
     let take = Take::Live(LiveOf {

@@ -321,7 +321,7 @@ fn comes_to_the_same(
         return false;
     }
     let (copy, sides) = match (&planned.take, now) {
-        (Take::Value(_), _) => (None, &decision.seen),
+        (Take::Value(_) | Take::Snapshot(_), _) => (None, &decision.seen),
         (_, None) => return false,
         (take, Some(now)) => match now.cells.get(cell) {
             Some(seen) => (copy_of(now, cell, take), &seen.sides),

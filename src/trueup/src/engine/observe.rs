@@ -65,6 +65,7 @@ impl Engine {
             self.hear();
             self.carry_over(&mut world);
             let now = now(&world, &now_run, &self.setting.namespace);
+            self.note_unread(&now_run, &now)?;
             let judged = self.adopt(&world, &now, glance).await?;
             self.note_right(&now)?;
             self.watch_for(&world, &now);

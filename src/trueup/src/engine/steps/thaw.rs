@@ -136,7 +136,11 @@ impl Engine {
         }
         Err(Refusal::new(
             3,
-            format!("{key} is {status}: auto-sync would start a sync that nobody was shown"),
+            text::line(&format!(
+                "{key} is {status}{}: auto-sync would start a sync that nobody was shown",
+                application::not_compared(&seen)
+                    .map_or_else(String::new, |why| format!(" ({why})"))
+            )),
             "look again: what differs has to be decided first",
         )
         .into())
@@ -286,10 +290,17 @@ fn thaw_verdict(
             text::line(other.unwrap_or("not compared"))
         )),
         other => Err(format!(
-            "it is {}",
-            text::line(other.unwrap_or("not compared"))
+            "it is {}{}",
+            text::line(other.unwrap_or("not compared")),
+            not_compared(seen)
         )),
     }
+}
+
+/// Why Argo CD compared nothing, behind what it says of the Application.
+fn not_compared(seen: &Value) -> String {
+    let why = application::not_compared(seen);
+    why.map_or_else(String::new, |why| format!(": {}", text::shorten(&why, 300)))
 }
 
 #[cfg(test)]
@@ -350,5 +361,23 @@ mod tests {
             "{:?}",
             said.but
         );
+    }
+
+    #[test]
+    fn a_thaw_that_does_not_hold_says_what_argo_cd_says() {
+        let seen = |conditions: Value| json!({"spec": {}, "status": {"sync": {"status": "Unknown"}, "conditions": conditions}});
+        let wanted = Policy::new(Some(json!({"automated": {}})));
+        let mut application = seen(json!([
+            {"type": "SharedResourceWarning", "message": "shared"},
+            {"type": "ComparisonError", "message": "failed to list refs: dial tcp: refused"},
+        ]));
+        application["spec"]["syncPolicy"] = json!({"automated": {}});
+        let verdict = |seen: &Value| thaw_verdict(seen, &wanted, jiff::Timestamp::UNIX_EPOCH, None);
+        assert_eq!(
+            verdict(&application).unwrap_err(),
+            "it is Unknown: failed to list refs: dial tcp: refused"
+        );
+        application["status"]["conditions"] = json!([]);
+        assert_eq!(verdict(&application).unwrap_err(), "it is Unknown");
     }
 }
