@@ -1237,7 +1237,7 @@ fn what_the_snapshot_has_is_put_back_field_by_field() {
         return;
     }
     to_stage(&mut screen, "Decide");
-    screen.wait_text("snapshot");
+    screen.wait_text("6 snapshot");
     let answers = Answers { column: "6" };
     walk(
         &mut screen,
@@ -1329,6 +1329,11 @@ fn what_git_was_away_for_is_told() {
     put_back();
     let told = |event: &Event| matches!(event, Event::Outage { what, why, .. } if what == "not everything" && !why.is_empty());
     screen.wait_for("the outage in the journal", |_| place.happened(told));
+    screen.wait_for("the walk going on", |shot| {
+        ["watch gate", "attest"]
+            .iter()
+            .any(|next| shot.next().starts_with(next))
+    });
     walk(&mut screen, &answers, |shot| shot.next() == "closed");
     place.assert_recovered("RS256", "key-2024-11-rot");
     let records = place.journal().into_iter().map(|line| line.record);

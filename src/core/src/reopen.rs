@@ -196,7 +196,7 @@ fn still_to_come(key: &CellKey, decision: &Decision, sides: &Sides) -> String {
         Wanted::Absent | Wanted::AsIs => shown(None),
     };
     text::line(&format!(
-        "{}: {decided} is decided and not committed yet; Git and the cluster have {} now",
+        "{}: {decided} is decided and not in Git yet; Git and the cluster have {} now",
         key.application.name,
         shown(sides.git.as_ref()),
     ))
@@ -520,8 +520,7 @@ mod tests {
         run.decisions.insert(auth.clone(), decision);
         let mut now = there.clone();
         ask_again(&run, &mut now);
-        let said =
-            "auth: rotated is decided and not committed yet; Git and the cluster have old now";
+        let said = "auth: rotated is decided and not in Git yet; Git and the cluster have old now";
         assert_eq!(now.questions.len(), 1);
         let question = &now.questions[0];
         assert_eq!(
