@@ -12,7 +12,12 @@ use crate::support::screen::{self, Over, Screen, Shot};
 use crate::support::{FAST, Lab};
 use serde_json::{Value, json};
 use trueup::ports::Cluster;
-use trueup_core::{event::Event, object::identity::ObjectRef};
+use trueup_core::{
+    decision::{Take, Wanted},
+    event::Event,
+    object::identity::ObjectRef,
+    run::Run,
+};
 
 const INCIDENT: &str = "INC-441";
 const APPLICATIONS: [&str; 3] = ["auth-service", "like-service", "profile-service"];
@@ -752,6 +757,9 @@ fn a_cluster_that_stops_answering_turns_nothing_green() {
     screen.wait_for("the age green again", |shot| {
         shot.header().contains("● live")
     });
+    // That nobody could look is told once it is over.
+    let told = |event: &Event| matches!(event, Event::Outage { what, .. } if what == "the cluster");
+    screen.wait_for("the outage in the journal", |_| place.happened(told));
     walk(&mut screen, &answers, |shot| shot.next() == "closed");
     place.assert_recovered("RS256", "key-2024-11-rot");
 }
@@ -1210,4 +1218,126 @@ fn what_is_decided_after_its_sync_is_synced_again() {
 #[test]
 fn an_object_that_is_deleted_after_its_fields_were_decided_is_made_again() {
     changed_under_the_sheet("sync auth-service", &["delete", "configmap", "auth-config"]);
+}
+
+/// A colleague puts both fields of auth back after the freeze, so that what was found stands nowhere. Taken from the snapshot, each field
+/// gets its own value, the board keeps both until they are pushed, and the push says whose work it undoes.
+#[test]
+fn what_the_snapshot_has_is_put_back_field_by_field() {
+    let place = Place::new();
+    let mut screen = place.open(WIDE);
+    walk(&mut screen, &Answers { column: "3" }, |shot| {
+        shot.next().starts_with("decide 2 fields")
+    });
+    let back = json!({"data": {"JWT_ALGORITHM": "HS256", "JWT_PUBLIC_KEY_ID": "key-2024-09"}});
+    let back = back.to_string();
+    let mut edit = vec!["patch", "configmap", "auth-config", "--type", "merge"];
+    edit.extend(["--field-manager=jane", "-p", &back]);
+    if !kubectl(&place, &edit) {
+        return;
+    }
+    to_stage(&mut screen, "Decide");
+    screen.wait_text("6 snapshot");
+    let answers = Answers { column: "6" };
+    walk(
+        &mut screen,
+        &answers,
+        |shot| matches!(shot.over(), Over::Prompt { field, .. } if field == "reason"),
+    );
+    for line in [
+        "6 cells: .data.JWT_ALGORITHM, .data.JWT_PUBLIC_KEY_ID in auth, like, profile",
+        ".data.JWT_ALGORITHM: RS256",
+        ".data.JWT_PUBLIC_KEY_ID: key-2024-11-rot",
+    ] {
+        screen.wait_text(line);
+    }
+    walk(
+        &mut screen,
+        &answers,
+        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title.starts_with("push to")),
+    );
+    screen.wait_text("undoes what jane");
+    screen.press("esc");
+    to_stage(&mut screen, "Decide");
+    screen.wait_text("2 decided of 2");
+    walk(&mut screen, &answers, |shot| shot.next() == "closed");
+    place.assert_recovered("RS256", "key-2024-11-rot");
+    let decided: Vec<_> = place
+        .journal()
+        .into_iter()
+        .filter_map(|line| match line.record.event {
+            Event::Decided { decisions } => Some(decisions),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(decided.len(), 6);
+    for decision in decided {
+        let Take::Snapshot(kept) = &decision.take else {
+            panic!("{decision:?}");
+        };
+        let wanted = match decision.cell.field.to_string().as_str() {
+            ".data.JWT_ALGORITHM" => "RS256",
+            _ => "key-2024-11-rot",
+        };
+        assert_eq!(kept.value, Some(json!(wanted)), "{decision:?}");
+        assert_eq!(decision.git, Wanted::Value(json!(wanted)), "{decision:?}");
+    }
+    let records = place.journal().into_iter().map(|line| line.record);
+    let run = Run::fold(&records.collect::<Vec<_>>());
+    let plan = trueup_core::plan::export(&run).unwrap().to_yaml();
+    assert!(
+        plan.contains("snapshot:") && plan.contains("value: key-2024-11-rot"),
+        "{plan}"
+    );
+}
+
+/// Git is away when a push was confirmed, and while a gate is watched: the one failed and is told, the other is no time of the gate.
+#[test]
+fn what_git_was_away_for_is_told() {
+    let waits = crate::support::WAITS
+        .replace("gate_for = \"200ms\"", "gate_for = \"6s\"")
+        .replace("gate_every = \"100ms\"", "gate_every = \"500ms\"");
+    let place = Place::with_waits(&waits);
+    let mut screen = place.open(WIDE);
+    let answers = Answers { column: "3" };
+    let away = place.lab.repository().with_extension("away");
+    let move_away = || fs::rename(place.lab.repository(), &away).unwrap();
+    let put_back = || fs::rename(&away, place.lab.repository()).unwrap();
+    walk(
+        &mut screen,
+        &answers,
+        |shot| matches!(shot.over(), Over::Sheet { title, .. } if title.starts_with("push to")),
+    );
+    move_away();
+    confirm(&mut screen);
+    screen.wait_text("nothing of it was written");
+    let failed = |event: &Event| {
+        matches!(event, Event::Refused { what, failed: true, why, .. }
+            if what.starts_with("push to") && why.contains("nothing of it was written"))
+    };
+    assert!(place.happened(failed));
+    put_back();
+    walk(&mut screen, &answers, |shot| {
+        shot.next() == "watch gate no-401"
+    });
+    move_away();
+    screen.wait_for("that not everything is read", |shot| {
+        shot.has("could not be read") || shot.has("could be read")
+    });
+    std::thread::sleep(Duration::from_secs(7));
+    put_back();
+    let told = |event: &Event| matches!(event, Event::Outage { what, why, .. } if what == "not everything" && !why.is_empty());
+    screen.wait_for("the outage in the journal", |_| place.happened(told));
+    screen.wait_for("the walk going on", |shot| {
+        ["watch gate", "attest"]
+            .iter()
+            .any(|next| shot.next().starts_with(next))
+    });
+    walk(&mut screen, &answers, |shot| shot.next() == "closed");
+    place.assert_recovered("RS256", "key-2024-11-rot");
+    let records = place.journal().into_iter().map(|line| line.record);
+    let run = Run::fold(&records.collect::<Vec<_>>());
+    let mut gates = run.apps.values().filter_map(|app| app.gates.get("no-401"));
+    assert!(gates.any(|gate| !gate.away.is_empty()));
 }

@@ -662,3 +662,22 @@ fn a_note_that_cannot_be_read_is_said_and_written_over_by_nobody() {
         "{said}"
     );
 }
+
+/// Who cannot freeze leaves nothing frozen: a plan that says so is refused, and nothing of it is decided.
+#[test]
+fn a_plan_leaves_nothing_frozen_that_is_not() {
+    let bench = Bench::new();
+    let plan = bench.home.path().join("stays.yaml");
+    fs::write(&plan, STAYS).unwrap();
+    let refused = bench.walk(3, &plan, &["--context", "reader", "--write", "git"]);
+    let reason = refused["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("nothing of argocd/like-service can stay frozen") && refused["rule"] == 4,
+        "{refused}"
+    );
+    let journal = bench.ends(0, &["export", "STAYS"]).out;
+    assert!(
+        journal.contains("refused to") && journal.contains("can stay frozen"),
+        "{journal}"
+    );
+}

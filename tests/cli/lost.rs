@@ -70,15 +70,17 @@ fn a_live_value_that_is_lost_before_the_freeze_is_said_asked_and_can_be_chosen()
     );
     // Named, it is decided; what it undoes is said.
     let named = bench.plan("named.yaml", |text| {
-        let value = |field: &str, value: &str| {
+        let value = |field: &str, take: &str| {
             format!(
-                "- on: {{kind: ConfigMap, name: auth-config, namespace: \"*\"}}\n  fields: [{field}]\n  take: {{value: {value}}}\n  reason: as it was found\n"
+                "- on: {{kind: ConfigMap, name: auth-config, namespace: \"*\"}}\n  fields: [{field}]\n  take: {take}\n  reason: as it was found\n"
             )
         };
         let (before, after) = text.split_once("- on:").unwrap();
         let after = &after[after.find("commit:").unwrap()..];
-        let decisions = value(".data.JWT_ALGORITHM", "RS256")
-            + &value(".data.JWT_PUBLIC_KEY_ID", "key-2024-11-rot");
+        // As an exported plan has it that took it from the snapshot.
+        let kept = "{snapshot: {namespace: auth, at: 2026-11-21T14:43:17Z, value: key-2024-11-rot}}";
+        let decisions = value(".data.JWT_ALGORITHM", "{value: RS256}")
+            + &value(".data.JWT_PUBLIC_KEY_ID", kept);
         format!("{before}{decisions}{after}").replace(", expect: no-change", "")
     });
     let replan = ["--replan", "the value itself", "--attest", SEEN];
@@ -92,6 +94,11 @@ fn a_live_value_that_is_lost_before_the_freeze_is_said_asked_and_can_be_chosen()
         "{told}"
     );
     bench.assert_recovered();
+    let transcript = bench.ends(0, &["export", "INC-441"]).out;
+    assert!(
+        transcript.contains("the snapshot of 2026-11-21 14:43:17 UTC of auth"),
+        "{transcript}"
+    );
 }
 
 /// Only like still runs with RS256: whoever takes it away by a live action reads that it is gone then, and is asked all the same.

@@ -42,6 +42,8 @@ pub enum Take {
     Live(LiveOf),
     /// A value that stands nowhere yet.
     Value(Value),
+    /// What was live when a snapshot was taken: in the cell itself, or in the copy named.
+    Snapshot(Kept),
     /// Stop comparing the field: an `ignoreDifferences` entry with `RespectIgnoreDifferences`.
     Ignore,
     /// Remove from the cluster what Git does not have.
@@ -58,6 +60,21 @@ pub struct LiveOf {
     pub application: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+}
+
+/// Which snapshot, which copy of it, and what that has of the cell; neither name means the cell's own copy. What is decided has the
+/// value: it is that of one field, and another field has another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// When the snapshot was taken.
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+    pub value: Option<Value>,
 }
 
 /// How a field is put off. `until` is an RFC 3339 time or date.
@@ -165,6 +182,8 @@ pub enum CannotTake {
     NoBase,
     #[error("no copy that `take` names holds this field")]
     NoCopy,
+    #[error("the snapshot that `take` names holds no value of this field")]
+    NotKept,
     #[error(
         "Git has this field; `remove` is for what Git does not have. Take `git`, or another value"
     )]
@@ -221,6 +240,8 @@ pub fn resolve(
         Take::Live(of) if *of == LiveOf::default() => both(&sides.live),
         Take::Live(_) => both(copy.ok_or(CannotTake::NoCopy)?),
         Take::Value(value) => both(&Some(value.clone())),
+        Take::Snapshot(Kept { value: None, .. }) => Err(CannotTake::NotKept),
+        Take::Snapshot(kept) => both(&kept.value),
         Take::Ignore if declared_in_git => Ok((Wanted::AsIs, Wanted::AsIs)),
         Take::Ignore => Err(CannotTake::NotDeclared),
         Take::Remove if sides.git.is_some() => Err(CannotTake::GitHasIt),
@@ -255,7 +276,7 @@ fn whole(object: &ObjectRef, take: &Take, sides: &Sides) -> Result<(Wanted, Want
     match take {
         Take::Git => both(&sides.git),
         Take::Live(of) if *of == LiveOf::default() || of.is(object) => both(&sides.live),
-        Take::Live(_) | Take::Value(_) | Take::Ignore => Err(CannotTake::Whole),
+        Take::Live(_) | Take::Value(_) | Take::Snapshot(_) | Take::Ignore => Err(CannotTake::Whole),
         Take::LastSynced => match &sides.last_synced {
             None => Err(CannotTake::NoBase),
             base if *base == sides.git => both(&sides.git),
@@ -282,6 +303,28 @@ pub fn is_secret(value: &Value) -> bool {
         .get("secret")
         .and_then(Value::as_str)
         .is_some_and(|text| text.starts_with("hmac:"))
+}
+
+impl Kept {
+    /// The copy that it names.
+    pub fn of(&self) -> LiveOf {
+        LiveOf {
+            application: self.application.clone(),
+            namespace: self.namespace.clone(),
+        }
+    }
+
+    /// Where it comes from, for a sentence: `the snapshot of 14:43:17 UTC of auth`.
+    pub fn whence(&self) -> String {
+        let names = [&self.application, &self.namespace];
+        let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();
+        let of = match names.is_empty() {
+            true => String::new(),
+            false => format!(" of {}", names.join(" in ")),
+        };
+        let at = self.at.strftime("%F %H:%M:%S UTC");
+        crate::text::line(&format!("the snapshot of {at}{of}"))
+    }
 }
 
 impl LiveOf {
@@ -315,7 +358,23 @@ impl Decision {
 
     /// The same for the cluster alone.
     pub fn live_stands(&self, now: &Sides) -> bool {
-        !self.applied && now.live == self.seen.live || self.live_met(now)
+        let as_seen = !self.applied && now.live == self.seen.live;
+        match self.stays_frozen() {
+            // Whatever takes the place of what was to stay overtakes it.
+            true if !self.cell.field.is_root() => as_seen,
+            true => now.live.is_some() == self.seen.live.is_some(),
+            false => as_seen || self.live_met(now),
+        }
+    }
+
+    /// What it is called among what is owed, where it is put off.
+    pub fn later_id(&self) -> String {
+        format!("later:{}:{}", self.cell.object, self.cell.field)
+    }
+
+    /// Whether it was put off to stay as it is, held by a freeze.
+    pub fn stays_frozen(&self) -> bool {
+        matches!(&self.take, Take::Later(later) if later.how == How::StayFrozen)
     }
 
     /// Whether both sides are as wanted.

@@ -618,6 +618,9 @@ pub enum Event {
         /// The writes of the same sheet that were done before it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         after: Vec<OpId>,
+        /// Nobody refused it: it failed before anything of it was written.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        failed: bool,
     },
     /// Whether this operator has the right to freeze: without it the walk goes on unfrozen, and watched.
     FreezeRight {
@@ -769,6 +772,14 @@ pub enum Event {
         namespace: Option<String>,
         from: String,
         to: String,
+        why: String,
+    },
+    /// Git, or the cluster, did not answer for a while: nobody could look then, and no gate had that time.
+    Outage {
+        /// `the cluster`; `not everything`, where `why` says what.
+        what: String,
+        from: Timestamp,
+        to: Timestamp,
         why: String,
     },
     /// Somebody else did something; recorded, and only what it touched is open again.

@@ -418,6 +418,13 @@ impl Now {
         // What another incident took over is for that one to thaw; that somebody goes on with it is to be said here.
         for owed in &mut owed {
             let key = owed.application.as_ref();
+            if owed.blocks_close
+                && owed.id.starts_with("later:")
+                && key.is_some_and(|key| self.taken_over_by(run, key).is_some())
+            {
+                owed.blocks_close = false;
+                owed.settle = "hand over".into();
+            }
             let key = key.filter(|_| owed.id.starts_with("frozen:"));
             let other = key.and_then(|key| Some((key, self.taken_over_by(run, key)?)));
             if let Some((key, other)) = other {

@@ -1,5 +1,5 @@
-//! What the world overtook where Git and the cluster are the same now: decisions, and what was found live and nobody decided on.
-//! No difference asks about it any more, and it is asked about all the same.
+//! What no difference asks about any more, since Git and the cluster are the same there now: decisions that the world overtook, what
+//! was found live and nobody decided on, and decisions whose commit is still to come. It stands on the board all the same.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ type Field = (String, String, String);
 /// What overtook a cell.
 enum Why<'a> {
     Decided(&'a Decision),
+    /// Nothing did: what was decided is not in Git or not in the cluster yet.
+    Decides(&'a Decision),
     Found(&'a Found),
 }
 
@@ -23,17 +25,27 @@ enum Why<'a> {
 /// question holds, together with the copies of it that were decided or found with it.
 pub fn ask_again(run: &Run, now: &mut Now) {
     let mut asked: BTreeMap<Field, Vec<(&CellKey, Why)>> = BTreeMap::new();
+    let one_sided = now.one_sided();
     for (key, decision) in &run.decisions {
         let parked = run
             .apps
             .get(&key.application)
             .and_then(|app| app.parked.as_ref());
-        let overtaken = now
-            .cells
-            .get(key)
-            .is_some_and(|cell| cell.question.is_none() && !cell.upholds(decision));
-        if overtaken && parked.is_none() {
-            let why = Why::Decided(decision);
+        let Some(cell) = now.cells.get(key).filter(|cell| cell.question.is_none()) else {
+            continue;
+        };
+        let why = match cell.upholds(decision) {
+            false => Why::Decided(decision),
+            // What it brings is still to come.
+            true if cell.sides.git == cell.sides.live
+                && !decision.git_met(&cell.sides)
+                && !one_sided.has(key) =>
+            {
+                Why::Decides(decision)
+            }
+            true => continue,
+        };
+        if parked.is_none() {
             asked.entry(field_of(key)).or_default().push((key, why));
         }
     }
@@ -57,10 +69,14 @@ pub fn ask_again(run: &Run, now: &mut Now) {
         let known = now.questions.iter().position(|question| {
             question.kind == *kind && question.name == *name && question.field == *field
         });
-        let found = overtaken.iter().find_map(|(_, why)| match why {
+        let found = overtaken.iter().find_map(|(key, why)| match why {
             Why::Found(found) => Some(*found),
+            Why::Decides(_) => run.found.get(*key),
             Why::Decided(_) => None,
         });
+        let open = overtaken
+            .iter()
+            .any(|(_, why)| !matches!(why, Why::Decides(_)));
         let at = known.unwrap_or_else(|| {
             let group = now
                 .questions
@@ -83,7 +99,7 @@ pub fn ask_again(run: &Run, now: &mut Now) {
                 kind: kind.clone(),
                 name: name.clone(),
                 field: field.clone(),
-                class: "conflict".into(),
+                class: if open { "conflict" } else { "decided" }.into(),
                 confidence: "ask".into(),
                 decide_with: with,
                 ..QuestionNow::default()
@@ -106,13 +122,13 @@ pub fn ask_again(run: &Run, now: &mut Now) {
         }
         question.cells.sort();
         for (key, why) in overtaken {
-            let Why::Decided(decision) = why else {
-                continue;
-            };
             let sides = now.cells.get(key).map(|cell| cell.sides.clone());
-            question
-                .evidence
-                .push(overtook(key, decision, &sides.unwrap_or_default()));
+            let sides = sides.unwrap_or_default();
+            question.evidence.push(match why {
+                Why::Decided(decision) => overtook(key, decision, &sides),
+                Why::Decides(decision) => still_to_come(key, decision, &sides),
+                Why::Found(_) => continue,
+            });
         }
     }
     for (of, what) in said {
@@ -170,6 +186,22 @@ fn field_of(key: &CellKey) -> Field {
     )
 }
 
+/// What a decision brings to where Git and the cluster are the same now.
+fn still_to_come(key: &CellKey, decision: &Decision, sides: &Sides) -> String {
+    let shown = |value: Option<&serde_json::Value>| {
+        value.map_or_else(|| "(absent)".to_owned(), text::value)
+    };
+    let decided = match &decision.git {
+        Wanted::Value(value) => shown(Some(value)),
+        Wanted::Absent | Wanted::AsIs => shown(None),
+    };
+    text::line(&format!(
+        "{}: {decided} is decided and not in Git yet; Git and the cluster have {} now",
+        key.application.name,
+        shown(sides.git.as_ref()),
+    ))
+}
+
 fn overtook(key: &CellKey, decision: &Decision, sides: &Sides) -> String {
     let shown = |value: Option<&serde_json::Value>| {
         value.map_or_else(|| "(absent)".to_owned(), text::value)
@@ -179,6 +211,14 @@ fn overtook(key: &CellKey, decision: &Decision, sides: &Sides) -> String {
         Wanted::Absent => shown(None),
         Wanted::AsIs => shown(decision.seen.git.as_ref()),
     };
+    if decision.stays_frozen() {
+        return text::line(&format!(
+            "{}: it was put off, to stay frozen as it is, and live went from {} to {} since; nothing differs there now",
+            key.application.name,
+            shown(decision.seen.live.as_ref()),
+            shown(sides.live.as_ref()),
+        ));
+    }
     if decision.take == Take::Ignore {
         return text::line(&format!(
             "{}: it was decided that the Application ignores it, and somebody took the rule back from Git since",
@@ -453,5 +493,94 @@ mod tests {
         quiet_now.cells.insert(like.clone(), quiet("new"));
         ask_again(&run, &mut quiet_now);
         assert_eq!(quiet_now.questions, []);
+    }
+
+    /// A colleague put auth back, and it was decided to have what was found all the same: Git and the cluster are the same there until
+    /// that is pushed.
+    #[test]
+    fn what_is_decided_and_not_committed_stays_on_the_board_where_nothing_differs() {
+        let auth = cell("auth");
+        let mut run = Run::default();
+        run.apps.entry(auth.application.clone()).or_default();
+        let as_found = [(&auth, found("old", "old", "rotated"), Some("hotfix"))];
+        run.apply(&asked(&as_found, "2026-11-22T07:35:00Z"));
+        let there = world(&[(&auth, "old", "old")]);
+        let take = Take::Value(json!("rotated"));
+        let sides = &there.cells[&auth].sides;
+        let (git, live) = crate::decision::resolve(&auth, &take, sides, None, true).unwrap();
+        let decision = Decision {
+            cell: auth.clone(),
+            take,
+            seen: sides.clone(),
+            git,
+            live,
+            reason: String::new(),
+            by: "jo".into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            pushed: false,
+            applied: false,
+        };
+        run.decisions.insert(auth.clone(), decision);
+        let mut now = there.clone();
+        ask_again(&run, &mut now);
+        let said = "auth: rotated is decided and not in Git yet; Git and the cluster have old now";
+        assert_eq!(now.questions.len(), 1);
+        let question = &now.questions[0];
+        assert_eq!(
+            (question.id.as_str(), question.class.as_str()),
+            ("q1", "decided")
+        );
+        assert_eq!(
+            (&question.cells, &question.evidence),
+            (&vec![auth.clone()], &vec![said.to_owned()])
+        );
+        assert_eq!(now.undecided(&run).count(), 0);
+        // In Git and live, or parked, it is nobody's question.
+        let mut done = world(&[(&auth, "rotated", "rotated")]);
+        ask_again(&run, &mut done);
+        assert_eq!(done.questions, []);
+    }
+
+    /// Nothing held it any more, and auto-sync wrote over what was to stay.
+    #[test]
+    fn what_was_to_stay_frozen_and_was_overwritten_is_asked_again() {
+        let auth = cell("auth");
+        let later = Take::Later(crate::decision::Later {
+            how: crate::decision::How::StayFrozen,
+            owner: "ann".into(),
+            until: "2099-01-01".into(),
+        });
+        let decision = Decision {
+            cell: auth.clone(),
+            take: later,
+            seen: sides("old", "typed"),
+            git: Wanted::AsIs,
+            live: Wanted::AsIs,
+            reason: String::new(),
+            by: "jo".into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            pushed: false,
+            applied: false,
+        };
+        let mut run = Run::default();
+        run.apps.entry(auth.application.clone()).or_default();
+        run.decisions.insert(auth.clone(), decision);
+        let mut stays = world(&[(&auth, "old", "typed")]);
+        ask_again(&run, &mut stays);
+        assert_eq!(
+            (stays.undecided(&run).count(), &stays.questions),
+            (0, &vec![])
+        );
+        // What others bring to Git is not what was to stay.
+        assert_eq!(world(&[(&auth, "new", "typed")]).undecided(&run).count(), 0);
+        let mut gone = world(&[(&auth, "old", "old")]);
+        ask_again(&run, &mut gone);
+        assert_eq!(gone.undecided(&run).count(), 1);
+        assert_eq!(
+            gone.questions[0].evidence,
+            [
+                "auth: it was put off, to stay frozen as it is, and live went from typed to old since; nothing differs there now"
+            ]
+        );
     }
 }

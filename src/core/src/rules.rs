@@ -6,7 +6,7 @@ pub use gates::attest;
 use gates::{await_gate, gate_stays, other_gate};
 
 use crate::{
-    decision::{CellKey, Sides, Take},
+    decision::{CellKey, How, Sides, Take},
     event::Proposal,
     now::{AppNow, Now},
     object::identity::{AppKey, ObjectRef},
@@ -149,6 +149,34 @@ pub fn as_chosen(now: &Now, take: &Take, seen: &[(CellKey, Sides)]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// What is put off to stay frozen needs a freeze that stands: nothing else keeps it as it is.
+pub fn as_held(run: &Run, now: &Now, cells: &[CellKey], take: &Take) -> Result<(), Refusal> {
+    if !matches!(take, Take::Later(later) if later.how == How::StayFrozen) {
+        return Ok(());
+    }
+    let loose = cells.iter().find_map(|cell| {
+        let key = &cell.application;
+        match now.lost_freeze(run, key) {
+            Some(why) => Some((key, why)),
+            None if run.is_frozen(key) => None,
+            None => Some((key, run.freeze_word(key).to_owned())),
+        }
+    });
+    match loose {
+        None => Ok(()),
+        Some((key, why)) => Err(Refusal::new(
+            4,
+            text::line(&format!(
+                "nothing of {key} can stay frozen, since it is not frozen ({why}): auto-sync would write over it"
+            )),
+            text::line(&format!(
+                "freeze it first (`{}`, `F` on the screen), or put the field off otherwise (keepLive, gitNow)",
+                run.freeze_command(key)
+            )),
+        )),
+    }
 }
 
 /// Whether this process may write what the command writes.
@@ -1088,5 +1116,62 @@ mod tests {
         let mut again = run.apps[&key].sync.clone();
         std::mem::swap(&mut run.apps.get_mut(&other).unwrap().sync, &mut again);
         assert!(!asked(&run, &key) && asked(&run, &other));
+    }
+
+    #[test]
+    fn nothing_stays_frozen_where_no_freeze_stands() {
+        use crate::decision::Later;
+        let records = crate::transcript::sample::records();
+        let whole = Run::fold(&records);
+        let cell = whole.decisions.keys().next().unwrap().clone();
+        let later = |how| {
+            Take::Later(Later {
+                how,
+                owner: "ann".into(),
+                until: "2099-01-01".into(),
+            })
+        };
+        let held = |run: &Run, how| as_held(run, &Now::default(), &[cell.clone()], &later(how));
+        assert!(whole.is_given_back(&cell.application));
+        let refused = held(&whole, How::StayFrozen).unwrap_err();
+        assert_eq!(refused.rule, 4);
+        assert!(
+            refused.reason.contains("is not frozen (thawed)")
+                && refused.hint.contains("trueup freeze"),
+            "{refused:?}"
+        );
+        assert_eq!(held(&whole, How::GitNow), Ok(()));
+        let mut run = whole.clone();
+        let app = run.apps.get_mut(&cell.application).unwrap();
+        app.thaw = Thaw::Not;
+        app.freeze = Freeze::Lost {
+            why: "somebody switched auto-sync on".into(),
+        };
+        assert!(held(&run, How::StayFrozen).is_err());
+        let app = run.apps.get_mut(&cell.application).unwrap();
+        app.freeze = Freeze::Set {
+            op: crate::ids::OpId("1".into()),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            mechanism: crate::event::Mechanism::Disable,
+        };
+        assert_eq!(held(&run, How::StayFrozen), Ok(()));
+        // The debt says what is so, and is settled by nobody's name alone.
+        run.decisions.get_mut(&cell).unwrap().take = later(How::StayFrozen);
+        let debt = |run: &Run| {
+            let owed = run.obligations().into_iter();
+            let mut owed = owed.filter(|owed| owed.id.starts_with("later:"));
+            owed.next().map(|owed| (owed.what, owed.blocks_close))
+        };
+        let (said, blocks) = debt(&run).unwrap();
+        assert!(
+            said.ends_with("undecided, stays frozen") && !blocks,
+            "{said}"
+        );
+        run.apps.get_mut(&cell.application).unwrap().freeze = Freeze::Thawed;
+        let (said, blocks) = debt(&run).unwrap();
+        assert!(
+            said.contains("not frozen any more (thawed)") && blocks,
+            "{said}"
+        );
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     engine::{
         Engine, Ports, Setting, Trouble,
         handle::{Handle, Request, Update},
-        keep_looking, spawn,
+        keep_listening, keep_looking, spawn,
         steps::lease,
     },
     journal::{self, Boundaries, Holder, Journal, JournalError, Line},
@@ -155,6 +155,7 @@ pub async fn open(
     }
     tokio::spawn(lease::keep(Arc::downgrade(&engine)));
     tokio::spawn(keep_looking(Arc::downgrade(&engine)));
+    tokio::spawn(keep_listening(Arc::downgrade(&engine)));
     Ok(Opened {
         engine,
         updates,

@@ -40,6 +40,21 @@ impl Plan {
                     return invalid(format!("`{field}` is no field pattern: {why}"));
                 }
             }
+            if let Take::Snapshot(kept) = &decision.take {
+                let one = |field: &String| field.parse::<crate::object::path::FieldPath>().is_ok();
+                if kept.value.is_none() {
+                    return invalid(format!(
+                        "`snapshot` on {} {} has no `value`: a snapshot belongs to the incident that took it",
+                        decision.on.kind, decision.on.name
+                    ));
+                }
+                if decision.fields.len() != 1 || !decision.fields.iter().all(one) {
+                    return invalid(format!(
+                        "`snapshot` on {} {} is for several fields: its `value` is that of one, so name each in a decision of its own",
+                        decision.on.kind, decision.on.name
+                    ));
+                }
+            }
             if let Take::Later(later) = &decision.take {
                 if later.owner.trim().is_empty() {
                     return invalid(format!(

@@ -118,7 +118,11 @@ fn decisions(run: &Run) -> Vec<PlannedDecision> {
         };
         let field = decision.cell.field.to_string();
         let same = out.iter_mut().find(|planned| {
-            planned.on == on && planned.take == decision.take && planned.reason == decision.reason
+            planned.on == on
+                && planned.take == decision.take
+                && planned.reason == decision.reason
+                // A value of a snapshot is that of its one field, be it that of another too.
+                && !matches!(decision.take, Take::Snapshot(_))
         });
         let planned = match same {
             Some(planned) => planned,

@@ -90,6 +90,18 @@ fn definitions() -> Value {
                     "properties": {"value": {}}
                 },
                 {
+                    "type": "object", "additionalProperties": false, "required": ["snapshot"],
+                    "properties": {"snapshot": {
+                        "description": "What a snapshot had live of the one field named; application and namespace say of which copy.",
+                        "type": "object", "additionalProperties": false, "required": ["at", "value"],
+                        "properties": {
+                            "application": {"type": "string"}, "namespace": {"type": "string"},
+                            "at": {"description": "When it was taken, an RFC 3339 time.", "type": "string"},
+                            "value": {}
+                        }
+                    }}
+                },
+                {
                     "type": "object", "additionalProperties": false, "required": ["later"],
                     "properties": {"later": {
                         "type": "object", "additionalProperties": false, "required": ["how", "owner", "until"],
@@ -195,6 +207,7 @@ decisions:
 - {on: {kind: ConfigMap, name: c}, fields: [".data.e"], take: ignore}
 - {on: {kind: ConfigMap, name: c}, fields: [".data.f"], take: remove}
 - {on: {kind: ConfigMap, name: c}, fields: [".data.g"], take: {later: {how: keepLive, owner: o, until: 2027-01-01}}}
+- {on: {kind: ConfigMap, name: c}, fields: [".data.h"], take: {snapshot: {application: a, namespace: n, at: "2026-11-21T14:43:17Z", value: x}}}
 commit: {branch: b, message: m, pullRequest: true}
 gates:
   p: {prometheus: {value: v, is: "== 0", traffic: t, floor: 0.1}, for: 10m, every: 5s, within: 20m}

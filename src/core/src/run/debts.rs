@@ -115,19 +115,33 @@ impl Run {
         }
         for decision in self.decisions.values() {
             if let Take::Later(later) = &decision.take {
+                let key = &decision.cell.application;
+                // A freeze that is gone keeps nothing as it is, whoever has the field.
+                let loose = later.how == How::StayFrozen && !self.is_frozen(key);
+                let not_frozen = format!(
+                    "undecided, was to stay frozen, and {} is not frozen any more ({})",
+                    key.name,
+                    self.freeze_word(key)
+                );
                 let how = match later.how {
+                    How::StayFrozen if loose => not_frozen.as_str(),
                     How::KeepLive => "kept live for now, to be removed from Git",
                     How::GitNow => "Git won for now, to be followed up",
                     How::StayFrozen => "undecided, stays frozen",
                 };
                 owed.push(Obligation {
-                    id: format!("later:{}:{}", decision.cell.object, decision.cell.field),
+                    id: decision.later_id(),
                     what: format!("{} {}: {how}", decision.cell.object, decision.cell.field),
                     application: Some(decision.cell.application.clone()),
                     owner: Some(later.owner.clone()),
                     until: Some(later.until.clone()),
-                    blocks_close: false,
-                    settle: "hand over".into(),
+                    blocks_close: loose,
+                    settle: if loose {
+                        Obligation::DECIDE
+                    } else {
+                        "hand over"
+                    }
+                    .into(),
                 });
             }
         }

@@ -204,6 +204,7 @@ impl Run {
             }
             Event::FreezeRight { missing } => self.unfrozen.clone_from(missing),
             Event::ObservationGap { kind, .. } => self.not_seen(kind == APPLICATION),
+            Event::Outage { .. } => self.turn_away(),
             Event::FreezeProven { application } => {
                 let app = self.app(application);
                 if let Some((op, set_at, mechanism)) = app.freeze.op() {

@@ -117,7 +117,8 @@ impl Run {
         self.undoes(|touched, decision| {
             !decision.pushed
                 && proposal.cells.contains(&decision.cell)
-                && touched.undone_in_git(decision)
+                // What they did to the cluster is undone by what follows from the push.
+                && touched.undone(decision)
         })
     }
 

@@ -307,6 +307,7 @@ fn decide(pen: &mut Pen) {
             .into(),
         by: OPERATOR.into(),
         after: Vec::new(),
+        failed: false,
     });
     pen.wait(40);
     let take = Take::Live(LiveOf {

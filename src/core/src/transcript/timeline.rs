@@ -289,7 +289,9 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
             why,
             by,
             after,
+            failed,
         } => {
+            let did = if *failed { "failed for" } else { "refused to" };
             let rule = match rule {
                 0 => String::new(),
                 rule => format!(" (rule {rule})"),
@@ -300,7 +302,7 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
                 done => format!("; done before it: {}", done.join(", ")),
             };
             format!(
-                "refused to {}: {}{rule}{}{done}",
+                "{did} {}: {}{rule}{}{done}",
                 say(by),
                 say(what),
                 because(why)
@@ -331,6 +333,19 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
                 .as_ref()
                 .map(|namespace| format!(" in {}", say(namespace)))
                 .unwrap_or_default(),
+            because(why)
+        ),
+        Event::Outage {
+            what,
+            from,
+            to,
+            why,
+        } => format!(
+            "{} could not be read from {} to {} UTC ({}){}",
+            say(what),
+            from.strftime("%H:%M:%S"),
+            to.strftime("%H:%M:%S"),
+            super::words::between(*from, *to),
             because(why)
         ),
         Event::FreezeRight {

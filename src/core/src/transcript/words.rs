@@ -52,6 +52,10 @@ pub fn take(take: &Take) -> String {
             }
         },
         Take::Value(value) => format!("the value {}", side(Some(value))),
+        Take::Snapshot(kept) => match &kept.value {
+            Some(value) => format!("{}, which has {}", say(&kept.whence()), side(Some(value))),
+            None => say(&kept.whence()),
+        },
         Take::Ignore => "ignore from now on".into(),
         Take::Remove => "remove".into(),
         Take::Later(later) => {

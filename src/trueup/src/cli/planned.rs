@@ -89,6 +89,37 @@ pub(super) fn deletions(planned: &PlannedDecision, mine: &[CellKey], now: &Now) 
     ))
 }
 
+/// One value for whatever fields a pattern finds would be written into fields that nobody had in mind.
+pub(super) fn one_value(planned: &PlannedDecision, mine: &[CellKey]) -> Option<Ended> {
+    let Take::Value(value) = &planned.take else {
+        return None;
+    };
+    let named = |field: &FieldPath| {
+        let mut exact = planned.fields.iter().filter_map(|text| text.parse().ok());
+        exact.any(|exact: FieldPath| exact == *field)
+    };
+    let mut fields: Vec<&FieldPath> = mine.iter().map(|key| &key.field).collect();
+    fields.sort();
+    fields.dedup();
+    if fields.len() < 2 || fields.iter().all(|field| named(field)) {
+        return None;
+    }
+    let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
+    Some(Ended::new(
+        Stage::Decide,
+        3,
+        3,
+        text::line(&format!(
+            "the plan gives {} to whatever a pattern finds in {} {}, which are different fields: {}",
+            text::shorten(&text::value(value), 60),
+            planned.on.kind,
+            planned.on.name,
+            text::some(&fields, 6)
+        )),
+        format!("name each field that shall have the value in `fields`; then {GO_ON}"),
+    ))
+}
+
 /// What a plan calls live is what was found live: where that was overwritten since, it means no other value unless the plan
 /// names that.
 pub(super) fn not_as_found(
@@ -321,7 +352,7 @@ fn comes_to_the_same(
         return false;
     }
     let (copy, sides) = match (&planned.take, now) {
-        (Take::Value(_), _) => (None, &decision.seen),
+        (Take::Value(_) | Take::Snapshot(_), _) => (None, &decision.seen),
         (_, None) => return false,
         (take, Some(now)) => match now.cells.get(cell) {
             Some(seen) => (copy_of(now, cell, take), &seen.sides),
@@ -373,6 +404,44 @@ mod tests {
             "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [x]\ndecisions:\n- on: {{kind: ConfigMap, name: {name}}}\n  fields: [\".\"]\n  take: {take}\n"
         );
         Plan::parse(&plan).unwrap().decisions.remove(0)
+    }
+
+    #[test]
+    fn one_value_is_for_several_fields_only_where_each_is_named() {
+        let cell = |field: &str, namespace: &str| CellKey {
+            application: "argocd/x".parse().unwrap(),
+            object: ObjectRef {
+                group: String::new(),
+                version: "v1".into(),
+                kind: "ConfigMap".into(),
+                namespace: Some(namespace.into()),
+                name: "c".into(),
+            },
+            field: field.parse().unwrap(),
+        };
+        let both = [cell(".data.a", "n"), cell(".data.b", "n")];
+        let one = [cell(".data.a", "n"), cell(".data.a", "m")];
+        for (fields, take, mine, refused) in [
+            ("[\".data.*\"]", "{value: x}", &both, true),
+            ("[.data.a, \".data.*\"]", "{value: x}", &both, true),
+            ("[.data.a, .data.b]", "{value: x}", &both, false),
+            ("[\".data.*\"]", "{value: x}", &one, false),
+            ("[\".data.*\"]", "git", &both, false),
+        ] {
+            let plan = format!(
+                "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [x]\ndecisions:\n- on: {{kind: ConfigMap, name: c}}\n  fields: {fields}\n  take: {take}\n"
+            );
+            let planned = Plan::parse(&plan).unwrap().decisions.remove(0);
+            let ended = one_value(&planned, mine);
+            assert_eq!(ended.is_some(), refused, "{plan}");
+            if let Some(ended) = ended {
+                assert!(
+                    ended.reason.ends_with(".data.a, .data.b"),
+                    "{}",
+                    ended.reason
+                );
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use trueup_core::{
 use super::beforehand;
 use super::planned::{
     Done, acted_otherwise, arm, deletions, live_actions, matches, matches_nothing, named,
-    not_as_found, removals, unconfirmed, undo, unmatched,
+    not_as_found, one_value, removals, unconfirmed, undo, unmatched,
 };
 use crate::{
     engine::{Engine, Trouble},
@@ -514,6 +514,7 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
         }
         if let Some(ended) = expectation(planned, &mine, &now)
             .or_else(|| deletions(planned, &mine, &now))
+            .or_else(|| one_value(planned, &mine))
             .or_else(|| not_as_found(planned, &mine, &run, &now))
         {
             return Ok(Some(ended));
@@ -682,8 +683,9 @@ fn foreseen(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Trouble
         if mine.is_empty() {
             continue;
         }
-        if let Some(ended) =
-            deletions(planned, &mine, &now).or_else(|| not_as_found(planned, &mine, &run, &now))
+        if let Some(ended) = deletions(planned, &mine, &now)
+            .or_else(|| one_value(planned, &mine))
+            .or_else(|| not_as_found(planned, &mine, &run, &now))
         {
             return Ok(Some(ended));
         }

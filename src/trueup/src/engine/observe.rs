@@ -68,6 +68,7 @@ impl Engine {
             self.snapshot_again(&world).await?;
             let now_run = self.run();
             let now = now(&world, &now_run, &self.setting.namespace);
+            self.note_unread(&now_run, &now)?;
             let judged = self.adopt(&world, &now, glance).await?;
             self.note_right(&now)?;
             self.watch_for(&world, &now);

@@ -638,7 +638,8 @@ impl Engine {
         self.tell_of(sheet, before, Again::Known, outcome)
     }
 
-    /// Writes down that what was confirmed was refused; `before`: how many writes there had been until then.
+    /// Writes down that what was confirmed was refused, or failed before it was begun; `before`: how many writes there had been until
+    /// then.
     fn tell_of(
         &self,
         sheet: &Sheet,
@@ -646,22 +647,35 @@ impl Engine {
         again: Again,
         outcome: Result<(), Trouble>,
     ) -> Result<(), Trouble> {
-        if let Err(Trouble::Refused(refusal)) = &outcome {
-            let run = self.run();
-            let since = run.op_order.get(before..).unwrap_or_default();
-            let is = |op: &OpId, so: fn(&Op) -> bool| run.ops.get(op).is_some_and(so);
-            let after: Vec<OpId> = since
-                .iter()
-                .filter(|op| is(op, Op::done))
-                .cloned()
-                .collect();
-            let written = since.iter().any(|op| is(op, Op::done) || is(op, Op::open));
-            let mut refusal = refusal.clone();
-            if !written && !refusal.reason.contains("nothing was pushed") {
-                refusal.reason.push_str("; nothing of it was written");
-            }
-            self.refused(&sheet.title, &refusal, after, again)?;
+        let (mut refusal, failed) = match &outcome {
+            Ok(()) => return outcome,
+            Err(Trouble::Refused(refusal)) => (refusal.clone(), false),
+            // What cannot be written down there is said by whoever asked.
+            Err(Trouble::Journal(_)) => return outcome,
+            Err(trouble) => (
+                Refusal::new(0, text::line(&trouble.to_string()), trouble.hint()),
+                true,
+            ),
+        };
+        let run = self.run();
+        let since = run.op_order.get(before..).unwrap_or_default();
+        let is = |op: &OpId, so: fn(&Op) -> bool| run.ops.get(op).is_some_and(so);
+        // A write that was begun says by itself what became of it.
+        if failed
+            && (since.len() >= sheet.effects.len() || !since.iter().all(|op| is(op, Op::done)))
+        {
+            return outcome;
         }
+        let after: Vec<OpId> = since
+            .iter()
+            .filter(|op| is(op, Op::done))
+            .cloned()
+            .collect();
+        let written = since.iter().any(|op| is(op, Op::done) || is(op, Op::open));
+        if !written && !refusal.reason.contains("nothing was pushed") {
+            refusal.reason.push_str("; nothing of it was written");
+        }
+        self.not_done(&sheet.title, &refusal, failed, after, again)?;
         outcome
     }
 

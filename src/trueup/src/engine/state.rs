@@ -21,6 +21,7 @@ use trueup_core::{
 
 use super::{
     handle::{Update, Waiting},
+    outages::Outages,
     predicting::Predictions,
     read::{Reader, World, application_ref},
     strayed::Stood,
@@ -84,6 +85,8 @@ pub struct Engine {
     pub(super) stood: Mutex<Stood>,
     /// What a sync of each Application would do.
     pub(super) predictions: Predictions,
+    /// What does not answer, and since when.
+    pub(super) outages: Mutex<Outages>,
 }
 
 /// As which context the API server is asked about an incident, why that one, and which other one there is.
@@ -131,6 +134,7 @@ impl Engine {
             quiet_since: Mutex::default(),
             stood: Mutex::default(),
             predictions: Predictions::default(),
+            outages: Mutex::default(),
         }
     }
 
@@ -232,6 +236,18 @@ impl Engine {
         after: Vec<OpId>,
         again: Again,
     ) -> Result<(), Trouble> {
+        self.not_done(what, refusal, false, after, again)
+    }
+
+    /// The same of what `failed`, though nobody refused it.
+    pub(super) fn not_done(
+        &self,
+        what: &str,
+        refusal: &Refusal,
+        failed: bool,
+        after: Vec<OpId>,
+        again: Again,
+    ) -> Result<(), Trouble> {
         let run = self.run();
         let (what, why) = (text::line(what), text::line(&refusal.reason));
         let said = (what, why, self.setting.operator.clone());
@@ -247,6 +263,7 @@ impl Engine {
             why,
             by,
             after,
+            failed,
         })?;
         Ok(())
     }

@@ -94,6 +94,7 @@ fn what_was_refused_is_told_with_what_was_done_before_it() {
         why: "profile-service: syncPolicy was null when it was confirmed and is {} now".into(),
         by: "mara".into(),
         after: after.iter().map(|op| OpId::from(*op)).collect(),
+        failed: false,
     };
     happens(&mut records, refused(2, &["freeze-auth", "freeze-like"]));
     happens(&mut records, refused(0, &[]));

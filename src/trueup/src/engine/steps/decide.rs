@@ -74,6 +74,7 @@ impl Engine {
         let (world, now) = self.seen_or_look().await?;
         self.complete(cells, take)?;
         rules::as_chosen(&now, take, seen)?;
+        rules::as_held(&self.run(), &now, cells, take)?;
         let decisions = cells
             .iter()
             .map(|key| self.weigh(&world, &now, key, take, reason))
@@ -102,6 +103,7 @@ impl Engine {
             )
             .into());
         };
+        let take = &self.run().of_cell(key, take);
         let copy = copy_of(now, key, take);
         let declared = world
             .applications

@@ -108,6 +108,7 @@ impl Engine {
         }
         let sample = self.sample_gate(&spec, Some(application), name).await?;
         self.note_gaps()?;
+        self.note_silence()?;
         let (why, verdict) = (sample.why.clone(), sample.verdict);
         let run = self.record(Event::GateSampled {
             application: application.clone(),

@@ -139,7 +139,11 @@ impl Engine {
         }
         Err(Refusal::new(
             3,
-            format!("{key} is {status}: auto-sync would start a sync that nobody was shown"),
+            text::line(&format!(
+                "{key} is {status}{}: auto-sync would start a sync that nobody was shown",
+                application::not_compared(&seen)
+                    .map_or_else(String::new, |why| format!(" ({why})"))
+            )),
             "look again: what differs has to be decided first",
         )
         .into())

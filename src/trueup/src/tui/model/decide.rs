@@ -3,7 +3,7 @@
 use super::{Model, facts::Moved};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_core::{
-    decision::{CellKey, Decision, LiveOf, Sides, Take, Wanted},
+    decision::{CellKey, Decision, Kept, LiveOf, Sides, Take, Wanted},
     now::{CellNow, Now, QuestionNow},
     object::identity::AppKey,
 };
@@ -190,16 +190,35 @@ impl Model {
         if let Some(take) = side.take(cell, alone) {
             return Ok(take);
         }
-        match kept(&self.derived.moved, cell).map(|moved| &moved.kept) {
-            None => Err("live is as the snapshot has it".into()),
-            Some(None) => {
-                Err("the snapshot has no such field: d removes what Git does not have".into())
-            }
-            Some(Some(value)) if trueup_core::decision::is_secret(value) => {
+        let moved = kept(&self.derived.moved, cell).ok_or("live is as the snapshot has it")?;
+        match &moved.kept {
+            None => Err("the snapshot has no such field: d removes what Git does not have".into()),
+            Some(value) if trueup_core::decision::is_secret(value) => {
                 Err("a secret value is not kept (rule 7): choose a side that holds it".into())
             }
-            Some(Some(value)) => Ok(Take::Value(value.clone())),
+            // The value is that of this field alone; what it is for the others is asked of the snapshot for each.
+            Some(_) => self.snapshot_side(cell, alone).map(Take::Snapshot),
         }
+    }
+
+    /// Which snapshot, and which copy of it, the column stands for while the cursor is on a cell that moved since.
+    fn snapshot_side(&self, cell: &CellKey, alone: bool) -> Result<Kept, String> {
+        let moved = kept(&self.derived.moved, cell).ok_or("live is as the snapshot has it")?;
+        let at = moved.at.or(self.run().snapshot_at);
+        let namespace = cell.object.namespace.clone().filter(|_| !alone);
+        let application = (!alone && namespace.is_none()).then(|| cell.application.to_string());
+        Ok(Kept {
+            application,
+            namespace,
+            at: at.ok_or("no snapshot was taken")?,
+            value: None,
+        })
+    }
+
+    /// Whether no field that a choice may be for has another copy: what is live is then the cell's own.
+    pub fn alone(&self, question: &QuestionNow) -> bool {
+        let mut all = self.together(question).into_iter();
+        all.all(|question| question.cells.len() == 1)
     }
 
     /// The questions that were changed together with this one, itself first.
@@ -262,30 +281,37 @@ impl Model {
     }
 
     /// The value that a side holds for a question; `None` when there is no such cell.
-    pub fn value_of<'a>(
-        &'a self,
+    pub fn value_of(
+        &self,
         question: &QuestionNow,
         side: &Side,
         cell: Option<&CellKey>,
-    ) -> Option<&'a Option<serde_json::Value>> {
+    ) -> Option<Option<serde_json::Value>> {
         let first = || {
             cell.or(question.cells.first())
                 .and_then(|key| self.world.now.cells.get(key))
         };
         match side {
-            Side::Git => first().map(|cell| &cell.sides.git),
-            Side::LastSync => first().map(|cell| &cell.sides.last_synced),
+            Side::Git => first().map(|cell| cell.sides.git.clone()),
+            Side::LastSync => first().map(|cell| cell.sides.last_synced.clone()),
             Side::Snapshot => {
-                let cell = cell.filter(|cell| question.cells.contains(cell));
-                let mut cells = cell.or(question.cells.first()).into_iter();
-                cells.find_map(|cell| Some(&kept(&self.derived.moved, cell)?.kept))
+                let here = self.cell_here()?;
+                if question.cells.contains(&here) {
+                    return kept(&self.derived.moved, &here).map(|moved| moved.kept.clone());
+                }
+                // What was written together is taken from the same copy, each field with its own value.
+                let take = Take::Snapshot(self.snapshot_side(&here, false).ok()?);
+                match self.run().of_cell(question.cells.first()?, &take) {
+                    Take::Snapshot(kept) => kept.value.map(Some),
+                    _ => None,
+                }
             }
             Side::Copy { .. } => question
                 .cells
                 .iter()
                 .find(|cell| side_of(cell) == *side)
                 .and_then(|key| self.world.now.cells.get(key))
-                .map(|cell| &cell.sides.live),
+                .map(|cell| cell.sides.live.clone()),
         }
     }
 
@@ -357,6 +383,7 @@ pub fn take_words(take: &Take) -> String {
             (None, None) => "live".into(),
         },
         Take::Value(value) => format!("value {}", trueup_core::text::value(value)),
+        Take::Snapshot(kept) => kept.whence(),
         Take::Ignore => "ignore".into(),
         Take::Remove => "remove".into(),
         Take::Later(later) => match later.how {

@@ -16,6 +16,11 @@ use trueup_core::{
     workflow::Next,
 };
 
+/// How long something lasted.
+pub fn lasted(from: Timestamp, to: Timestamp) -> String {
+    age(since(from, to))
+}
+
 /// Whether an Application is in trouble, or looks like it.
 pub fn suspicious(app: &AppNow) -> bool {
     app.sync != "Synced"

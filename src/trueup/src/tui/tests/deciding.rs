@@ -313,9 +313,127 @@ fn what_was_decided_and_what_the_snapshot_holds_are_beside_what_is_asked_again()
         let Some(Dialog::Prompt(form)) = model.dialogs.last() else {
             panic!("{:?}", model.toasts);
         };
-        assert_eq!(form.title, "take value RS256");
+        assert!(form.title.ends_with(": RS256"), "{}", form.title);
         // And in the list that enter offers.
         press(&mut model, &["esc", "enter"]);
         assert!(draw(&model).contains("6 snapshot"), "{}", draw(&model));
     }
+}
+
+/// A colleague put both fields of auth back after the snapshot.
+fn put_back(size: (u16, u16)) -> Model {
+    let mut model = fixture::model(Point::Decide, size);
+    let mut now = (*model.world.now).clone();
+    for (field, value) in [(0, "HS256"), (1, "key-2024-09")] {
+        let cell = now.cells.get_mut(&fixture::cell("auth", field)).unwrap();
+        cell.sides.live = Some(value.into());
+    }
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    model.go_to_cell(&fixture::cell("auth", 0));
+    model
+}
+
+/// What the form says, and what it asks the engine for, as that would decide it.
+fn signed(model: &mut Model, keys: &[&str]) -> (String, Vec<(CellKey, Option<serde_json::Value>)>) {
+    press(model, keys);
+    let said = match model.dialogs.last() {
+        Some(Dialog::Prompt(form)) => {
+            let notes = form.notes.iter().map(|(_, line)| line.clone());
+            [form.title.clone()]
+                .into_iter()
+                .chain(notes)
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
+        other => panic!("{other:?} {:?}", model.toasts),
+    };
+    let commands = asked(press(model, &["text:as it was found", "enter"]));
+    let [Command::Decide { cells, take, .. }] = commands.as_slice() else {
+        panic!("{commands:?}");
+    };
+    let value = |key: &CellKey| match model.run().of_cell(key, take) {
+        trueup_core::decision::Take::Snapshot(kept) => kept.value,
+        other => panic!("{other:?}"),
+    };
+    let each = cells.iter().map(|key| (key.clone(), value(key))).collect();
+    (said, each)
+}
+
+#[test]
+fn the_column_of_the_snapshot_gives_each_field_its_own_value() {
+    for keys in [&["A", "g", "6"][..], &["enter", "6", "enter", "enter"]] {
+        let mut model = put_back((140, 45));
+        let column = draw(&model);
+        let column = column.lines().find(|line| line.contains("6 snapshot"));
+        let column = column.unwrap_or_default();
+        assert!(
+            column.contains("RS256") && column.contains("key-2024-11-rot"),
+            "{column}"
+        );
+        let (said, each) = signed(&mut model, keys);
+        for line in [
+            "the snapshot of ",
+            " of auth: RS256 / key-2024-11-rot",
+            ".data.JWT_ALGORITHM: RS256",
+            ".data.JWT_PUBLIC_KEY_ID: key-2024-11-rot",
+            "6 cells",
+        ] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        assert_eq!(each.len(), 6);
+        for (cell, value) in each {
+            let wanted = match cell.field.to_string().as_str() {
+                ".data.JWT_ALGORITHM" => json!("RS256"),
+                _ => json!("key-2024-11-rot"),
+            };
+            assert_eq!(value, Some(wanted), "{cell:?}");
+        }
+    }
+    // What is chosen from a copy is said of each field too.
+    let mut model = put_back((140, 45));
+    press(&mut model, &["A", "g", "3"]);
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains(".data.JWT_ALGORITHM: HS256")
+            && drawn.contains(".data.JWT_PUBLIC_KEY_ID: key-2024-09"),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn a_value_that_is_typed_for_several_fields_is_typed_with_all_of_them_shown() {
+    let mut model = put_back((140, 45));
+    press(&mut model, &["A", "g", "e"]);
+    let form = |model: &Model| match model.dialogs.last() {
+        Some(Dialog::Prompt(form)) => form.clone(),
+        other => panic!("{other:?}"),
+    };
+    let both = "! the same value for each of 2: .data.JWT_ALGORITHM, .data.JWT_PUBLIC_KEY_ID";
+    // What one of them holds is not offered for the other.
+    assert_eq!(form(&model).get("value"), "");
+    assert!(draw(&model).contains(both), "{}", draw(&model));
+    press(&mut model, &["text:x", "enter"]);
+    assert!(draw(&model).contains(both), "{}", draw(&model));
+    // Decided so for one copy, another field gets it by no switch.
+    let mut model = fixture::model(Point::Decide, (120, 40));
+    let cell = fixture::cell("auth", 0);
+    let Event::Decided { mut decisions } = sample_decision(&model, &cell) else {
+        panic!("it is one");
+    };
+    decisions[0].take = trueup_core::decision::Take::Value(json!("ES512"));
+    decisions[0].git = Wanted::Value(json!("ES512"));
+    decisions[0].live = Wanted::Value(json!("ES512"));
+    happens(&mut model, Event::Decided { decisions });
+    model.go_to_cell(&cell);
+    press(&mut model, &["g", "A"]);
+    let Some(Dialog::Choose(list)) = model.dialogs.last() else {
+        panic!("{:?}", model.toasts);
+    };
+    let crate::tui::model::dialog::Pick::Decide { cells, .. } = &list.choices[0].pick else {
+        panic!("{list:?}");
+    };
+    assert!(
+        cells.iter().all(|other| other.field == cell.field) && cells.len() == 2,
+        "{cells:?}"
+    );
 }

@@ -359,3 +359,52 @@ fn a_live_action_on_another_application_is_told_what_stands_there() {
     assert_eq!(application, other);
     assert!(said.contains(&format!("live now: {live} · ")), "{said}");
 }
+
+/// Thawed, nothing keeps a field as it is: the form says so, and how to freeze it.
+#[test]
+fn nothing_is_put_off_to_stay_frozen_where_nothing_is_frozen() {
+    for (point, stays) in [(Point::Decide, true), (Point::Close, false)] {
+        let mut model = fixture::model(point, (140, 45));
+        let cell = fixture::cell("auth", 0);
+        let trueup_core::event::Event::Decided { mut decisions } = sample_decision(&model, &cell)
+        else {
+            panic!("a decision");
+        };
+        decisions[0].take = trueup_core::decision::Take::Later(trueup_core::decision::Later {
+            how: trueup_core::decision::How::KeepLive,
+            owner: "jo".into(),
+            until: "2027-01-01".into(),
+        });
+        happens(&mut model, trueup_core::event::Event::Decided { decisions });
+        model.stage = trueup_core::workflow::Stage::Close;
+        model.derive_run();
+        let at = model
+            .derived
+            .owed
+            .iter()
+            .position(|owed| owed.id.starts_with("later:"));
+        model.list_mut().cursor = at.unwrap();
+        press(
+            &mut model,
+            &[
+                "enter",
+                "ctrl-u",
+                "text:stayFrozen",
+                "enter",
+                "enter",
+                "enter",
+            ],
+        );
+        let Some(Dialog::Prompt(form)) = model.dialogs.last() else {
+            panic!("{point:?}: {:?} {:?}", model.dialogs, model.toasts);
+        };
+        let wrong = form.wrong.as_deref().unwrap_or_default();
+        match stays {
+            true => assert_eq!(form.fields[0].label, "reason", "{form:?}"),
+            false => assert!(
+                wrong.contains("is not frozen (thawed)") && wrong.contains("trueup freeze"),
+                "{form:?}"
+            ),
+        }
+    }
+}

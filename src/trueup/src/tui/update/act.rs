@@ -225,7 +225,7 @@ pub fn submit(model: &mut Model, kind: ActKind, prompt: &Prompt) -> Result<Vec<E
                 .map(|(key, _)| key.clone());
             let text = prompt.get("value");
             let value = match cell {
-                Some(cell) => super::decide::typed_value(model, &[cell], &text),
+                Some(cell) => super::decide::typed_value(model, &[cell], &text)?,
                 None => {
                     let kind = object.split('/').next().unwrap_or_default();
                     trueup_core::object::typed::typed(kind, &field, &text)

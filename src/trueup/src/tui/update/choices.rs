@@ -27,7 +27,7 @@ pub fn choose(model: &mut Model) {
         return;
     };
     begin(model);
-    let alone = question.cells.len() == 1;
+    let alone = model.alone(&question);
     let mut choices = Vec::new();
     for (i, side) in model.sides_here().iter().enumerate() {
         let value = match side {
@@ -112,7 +112,7 @@ fn suggested(model: &Model, question: &QuestionNow, list: &Choose) -> Option<usi
         question
             .cells
             .first()
-            .and_then(|cell| side.take(cell, question.cells.len() == 1))
+            .and_then(|cell| side.take(cell, model.alone(question)))
             .is_some_and(|take| take_words(&take) == wanted)
     })?;
     let label = format!("{} ", side + 1);

@@ -14,7 +14,7 @@ use super::super::{
     widgets::words::{self, count},
 };
 use super::{implied, keys::prompt};
-use trueup_core::decision::{CellKey, Decision, How, Later, Sides, Take};
+use trueup_core::decision::{CellKey, Decision, How, Kept, Later, Sides, Take};
 
 /// Moves the cursor among the copies of the question.
 pub fn copy(model: &mut Model, by: isize) {
@@ -66,6 +66,11 @@ pub fn every_copy(model: &mut Model) {
         let others: Vec<CellKey> = model
             .cells_for_choice(true, model.decide.together)
             .into_iter()
+            // A value that was typed, or kept, is that of one field.
+            .filter(|key| {
+                let own = matches!(decision.take, Take::Value(_) | Take::Snapshot(_));
+                !own || key.field == cell.field
+            })
             .filter(|key| {
                 let same = |d: &Decision| d.git == decision.git;
                 is_open(model, key) || !model.run().decisions.get(key).is_some_and(same)
@@ -131,6 +136,16 @@ fn spreadable(model: &Model, cell: &CellKey, take: &Take) -> Take {
             })
             .and_then(|side| side.take(cell, false))
             .unwrap_or_else(|| take.clone()),
+        // The value is there already; a copy has to be told where it comes from.
+        Take::Snapshot(kept) if kept.of() == Default::default() => {
+            let namespace = cell.object.namespace.clone();
+            let application = namespace.is_none().then(|| cell.application.to_string());
+            Take::Snapshot(Kept {
+                application,
+                namespace,
+                ..kept.clone()
+            })
+        }
         other => other.clone(),
     }
 }
@@ -186,7 +201,7 @@ pub fn pick(model: &mut Model, number: usize) -> Vec<Effect> {
         return Vec::new();
     };
     begin(model);
-    let alone = model.question_here().is_some_and(|q| q.cells.len() == 1);
+    let alone = model.question_here().is_some_and(|q| model.alone(q));
     let take = match model.take_of(&side, &here, alone) {
         Ok(take) => take,
         Err(why) => {
@@ -229,8 +244,11 @@ pub fn other(model: &mut Model, cmd: Cmd) -> Vec<Effect> {
 }
 
 fn value(model: &mut Model, cells: Vec<CellKey>) {
+    let fields = fields_of(&cells);
     let text = cells
         .first()
+        // What one field holds is not offered to another.
+        .filter(|_| fields.len() == 1)
         .and_then(|key| model.now().cells.get(key))
         .and_then(|cell| cell.sides.live.clone().or(cell.sides.git.clone()))
         .filter(|value| !trueup_core::decision::is_secret(value))
@@ -249,6 +267,9 @@ fn value(model: &mut Model, cells: Vec<CellKey>) {
             Role::Warn,
             format!("what stands there is not brought in: {why}"),
         );
+    }
+    if fields.len() > 1 {
+        form = form.note(Role::Warn, one_value_for(&fields));
     }
     prompt(
         model,
@@ -305,6 +326,23 @@ pub fn hand_over(model: &mut Model, cell: CellKey, later: &Later) {
         "who has it from now on, and until when (2026-12-01); why comes next, and stands in the transcript",
     );
     prompt(model, form);
+}
+
+/// The different fields of cells, in their order.
+fn fields_of(cells: &[CellKey]) -> Vec<String> {
+    let mut fields: Vec<String> = Vec::new();
+    for cell in cells {
+        let field = words::field(&cell.field);
+        if !fields.contains(&field) {
+            fields.push(field);
+        }
+    }
+    fields
+}
+
+fn one_value_for(fields: &[String]) -> String {
+    let named = trueup_core::text::some(fields, 6);
+    format!("! the same value for each of {}: {named}", fields.len())
 }
 
 /// What a choice is for, in one line.
@@ -523,6 +561,13 @@ pub fn reason(model: &mut Model, cells: Vec<CellKey>, take: Take) -> Vec<Effect>
             .unwrap_or_default();
         let ends = words::fit_middle(&trueup_core::text::value(value), 120);
         form = form.note(Role::Strong, format!("value{size}: {ends}"));
+        let fields = fields_of(&cells);
+        if fields.len() > 1 {
+            form = form.note(Role::Warn, one_value_for(&fields));
+        }
+    }
+    for line in implied.each(&take) {
+        form = form.note(Role::Strong, line);
     }
     form = form
         .note(Role::Text, cells_words(&cells))
@@ -589,20 +634,23 @@ fn split_warning(model: &Model, cells: &[CellKey]) -> Option<String> {
 }
 
 /// The text typed as a value: text where the field holds text, else JSON.
-pub fn typed_value(model: &Model, cells: &[CellKey], text: &str) -> serde_json::Value {
-    let sides = cells
-        .first()
-        .and_then(|key| model.now().cells.get(key))
-        .map(|cell| &cell.sides);
-    let is_text = sides.is_none_or(|sides| {
-        sides
-            .git
-            .as_ref()
-            .or(sides.live.as_ref())
-            .is_none_or(serde_json::Value::is_string)
-    });
-    if is_text {
-        return serde_json::Value::String(text.to_owned());
+pub fn typed_value(
+    model: &Model,
+    cells: &[CellKey],
+    text: &str,
+) -> Result<serde_json::Value, String> {
+    let held = |key: &CellKey| {
+        let sides = &model.now().cells.get(key)?.sides;
+        let value = sides.git.as_ref().or(sides.live.as_ref())?;
+        Some(value.is_string())
+    };
+    let mut kinds: Vec<bool> = cells.iter().filter_map(held).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    match kinds.as_slice() {
+        [false] => Ok(trueup_core::strict::json(text)
+            .unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))),
+        [_, _, ..] => Err("some of these fields hold text and some do not: one value is none for all of them (esc, then g)".into()),
+        _ => Ok(serde_json::Value::String(text.to_owned())),
     }
-    trueup_core::strict::json(text).unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))
 }

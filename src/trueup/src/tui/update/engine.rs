@@ -363,6 +363,16 @@ fn announce(model: &mut Model, event: &Event) {
             model.toast(ToastKind::Mind, format!("{did}: {what} (by {who})"));
             None
         }
+        Event::Outage { what, from, to, .. } => {
+            let lasted = super::super::model::facts::lasted(*from, *to);
+            model.toast(
+                ToastKind::Mind,
+                format!(
+                    "{what} could not be read for {lasted}: what happened meanwhile was not seen"
+                ),
+            );
+            None
+        }
         Event::Strayed { what, who, .. } => {
             model.toast(
                 ToastKind::Mind,

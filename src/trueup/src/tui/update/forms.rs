@@ -84,7 +84,7 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             }
         }
         Ask::Value { cells } => {
-            let value = decide::typed_value(model, cells, &get("value"));
+            let value = decide::typed_value(model, cells, &get("value"))?;
             return Ok(decide::chosen(model, cells.clone(), Take::Value(value)));
         }
         Ask::Later { cells } => {
@@ -103,7 +103,10 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
                 owner: get("owner"),
                 until: until(model, &get("until"))?,
             };
-            return Ok(decide::chosen(model, cells.clone(), Take::Later(later)));
+            let take = Take::Later(later);
+            trueup_core::rules::as_held(model.run(), model.now(), cells, &take)
+                .map_err(|refusal| format!("{}: {}", refusal.reason, refusal.hint))?;
+            return Ok(decide::chosen(model, cells.clone(), take));
         }
         Ask::Message => Command::SetMessage {
             message: get("message"),

@@ -1,6 +1,10 @@
 //! What a choice would come to: in Git, on the cluster, for what is decided already, and which values nothing holds then.
 
-use super::super::{model::Model, theme::Role, widgets::words::count};
+use super::super::{
+    model::Model,
+    theme::Role,
+    widgets::words::{self, count},
+};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use trueup_core::{
     decision::{CellKey, Decision, LiveOf, Take, Wanted, resolve},
@@ -18,6 +22,8 @@ pub struct Implied {
     pub words: String,
     /// The different values that it comes to.
     values: Vec<String>,
+    /// For each field what its cells get, and which of them.
+    fields: Vec<(String, Vec<(String, Vec<String>)>)>,
     /// Live values that it replaces and that no commit of Git's head holds, before or after.
     lost: Vec<String>,
     /// Values that Git holds now and, with this and all that is decided, no more.
@@ -31,13 +37,43 @@ pub struct Implied {
 impl Implied {
     /// The value that is taken from a side, after the side's name.
     pub fn value_words(&self, take: &Take) -> String {
-        let named = matches!(take, Take::Live(_) | Take::Git | Take::LastSynced);
+        let named = matches!(
+            take,
+            Take::Live(_) | Take::Git | Take::LastSynced | Take::Snapshot(_)
+        );
         match self.values.as_slice() {
             values if named && (1..=3).contains(&values.len()) => {
                 format!(": {}", values.join(" / "))
             }
             _ => String::new(),
         }
+    }
+
+    /// A line for each field that says what it gets, where there are several; what a snapshot has is said of one too.
+    pub fn each(&self, take: &Take) -> Vec<String> {
+        let puts = match take {
+            Take::Snapshot(_) => true,
+            Take::Live(_) | Take::Git | Take::LastSynced => self.fields.len() > 1,
+            Take::Value(_) | Take::Ignore | Take::Remove | Take::Later(_) => false,
+        };
+        if !puts {
+            return Vec::new();
+        }
+        let line = |(field, values): &(String, Vec<(String, Vec<String>)>)| match values.as_slice()
+        {
+            [(value, _)] => format!("{field}: {value}"),
+            values => {
+                let each = values
+                    .iter()
+                    .map(|(value, places)| format!("{value} in {}", text::some(places, 4)));
+                format!("{field}: {}", each.collect::<Vec<_>>().join("; "))
+            }
+        };
+        let mut lines: Vec<String> = self.fields.iter().take(NAMED).map(line).collect();
+        if let Some(more) = self.fields.len().checked_sub(NAMED).filter(|n| *n > 0) {
+            lines.push(format!("and {}", count(more, "more field")));
+        }
+        lines
     }
 
     /// The lines that say what is lost.
@@ -82,13 +118,19 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
     let mut wanted: HashMap<&CellKey, Wanted> = HashMap::new();
     let mut files = BTreeSet::new();
     let mut values = Vec::new();
+    let mut fields: Vec<(String, Vec<(String, Vec<String>)>)> = Vec::new();
     for key in cells {
         let Some(cell) = model.now().cells.get(key) else {
             continue;
         };
+        let take = &model.run().of_cell(key, take);
         let copy = copy_of(model, key, take);
-        let (wanted_git, wanted_live) =
-            resolve(key, take, &cell.sides, copy.as_ref(), true).map_err(|e| e.to_string())?;
+        let (wanted_git, wanted_live) = resolve(key, take, &cell.sides, copy.as_ref(), true)
+            .map_err(|why| match take {
+                // Another field of the choice may be in the snapshot.
+                Take::Snapshot(_) => format!("{}: {why}", words::field(&key.field)),
+                _ => why.to_string(),
+            })?;
         if !wanted_git.met_by(&cell.sides.git) {
             git += 1;
             replaced.extend(cell.sides.git.as_ref());
@@ -116,6 +158,19 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
                 Wanted::Value(value) => text::shorten(&text::value(value), 40),
                 _ => "(absent)".into(),
             };
+            let field = words::field(&key.field);
+            let at = fields.iter().position(|(known, _)| *known == field);
+            let at = at.unwrap_or_else(|| {
+                fields.push((field, Vec::new()));
+                fields.len() - 1
+            });
+            let of_field = &mut fields[at].1;
+            let place = key.object.namespace.as_ref();
+            let place = place.unwrap_or(&key.application.name).clone();
+            match of_field.iter_mut().find(|(known, _)| *known == value) {
+                Some((_, places)) => places.push(place),
+                None => of_field.push((value.clone(), vec![place])),
+            }
             if !values.contains(&value) {
                 values.push(value);
             }
@@ -158,6 +213,7 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
     Ok(Implied {
         words,
         values,
+        fields,
         lost: gone(false),
         unread: model.now().not_all_read().is_some(),
         leaves_git: gone(true),
@@ -172,6 +228,7 @@ pub fn undone(model: &Model, cells: &[CellKey], take: &Take) -> Vec<String> {
         let Some(cell) = model.now().cells.get(key) else {
             continue;
         };
+        let take = &model.run().of_cell(key, take);
         let copy = copy_of(model, key, take);
         let Ok((git, live)) = resolve(key, take, &cell.sides, copy.as_ref(), true) else {
             continue;

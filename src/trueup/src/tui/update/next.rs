@@ -15,7 +15,7 @@ use super::{
     offers,
 };
 use trueup_core::{
-    decision::{CellKey, Take},
+    decision::{CellKey, Decision, Take},
     event::Obligation,
     gate::Verdict,
     object::identity::AppKey,
@@ -440,15 +440,25 @@ pub fn settle_here(model: &mut Model) -> Vec<Effect> {
             });
         }
         Obligation::DECIDE => {
-            let cell = model.run().decisions.values().find(|decision| {
+            let later = |decision: &&Decision| {
                 matches!(decision.take, Take::Later(_))
                     && Some(&decision.cell.application) == owed.application.as_ref()
-            });
-            if let Some(cell) = cell.map(|decision| decision.cell.clone()) {
-                model.stage = Stage::Decide;
-                model.go_to_cell(&cell);
-                choices::choose(model);
+            };
+            let put_off = || model.run().decisions.values().filter(later);
+            let of_it = |decision: &&Decision| owed.id == decision.later_id();
+            let cell = put_off().find(of_it).or_else(|| put_off().next());
+            let Some(cell) = cell.map(|decision| decision.cell.clone()) else {
+                return Vec::new();
+            };
+            let mut asked = model.now().questions.iter();
+            if !asked.any(|question| question.cells.contains(&cell)) {
+                // Nothing differs there: who has it, and how, is all that is left to say.
+                hand_over(model, &owed);
+                return Vec::new();
             }
+            model.stage = Stage::Decide;
+            model.go_to_cell(&cell);
+            choices::choose(model);
         }
         Obligation::ELSEWHERE => model.toast(
             ToastKind::Refused,
@@ -478,10 +488,10 @@ pub fn hand_over_here(model: &mut Model) {
 fn hand_over(model: &mut Model, owed: &Obligation) {
     let put_off = model.run().decisions.values().find_map(|decision| {
         let cell = &decision.cell;
-        let id = format!("later:{}:{}", cell.object, cell.field);
         match &decision.take {
             Take::Later(later)
-                if id == owed.id && Some(&cell.application) == owed.application.as_ref() =>
+                if decision.later_id() == owed.id
+                    && Some(&cell.application) == owed.application.as_ref() =>
             {
                 Some((cell.clone(), later.clone()))
             }

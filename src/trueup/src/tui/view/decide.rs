@@ -207,7 +207,7 @@ fn below(model: &Model) -> Doc {
 }
 
 /// How a value is shown: text bare, absent by name.
-fn shown(value: Option<&Option<Value>>) -> String {
+fn shown(value: &Option<Option<Value>>) -> String {
     match value {
         None => "·".into(),
         Some(None) => "(absent)".into(),
@@ -233,7 +233,7 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
         + 6;
     let width_of = |q: &QuestionNow| {
         all.iter()
-            .map(|side| words::width(&shown(model.value_of(q, side, None))))
+            .map(|side| words::width(&shown(&model.value_of(q, side, None))))
             .chain([words::width(last_element(&q.field))])
             .max()
             .unwrap_or(8)
@@ -275,10 +275,8 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
         .iter()
         .map(|(q, _)| {
             let cell = here.as_ref().filter(|_| q.id == question.id);
-            let values = all
-                .iter()
-                .filter_map(|side| model.value_of(q, side, cell)?.as_ref());
-            let mut texts: Vec<String> = values.map(text::value).collect();
+            let values = all.iter().filter_map(|side| model.value_of(q, side, cell)?);
+            let mut texts: Vec<String> = values.map(|value| text::value(&value)).collect();
             texts.sort();
             texts.dedup();
             words::common_start(texts.iter().map(String::as_str))
@@ -328,7 +326,7 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
                 pad(
                     &format!(
                         "{}{sign}",
-                        words::fit_apart(&shown(value), *alike, width.saturating_sub(2))
+                        words::fit_apart(&shown(&value), *alike, width.saturating_sub(2))
                     ),
                     *width,
                 ),
