@@ -1257,7 +1257,10 @@ fn what_the_snapshot_has_is_put_back_field_by_field() {
         |shot| matches!(shot.over(), Over::Sheet { title, .. } if title.starts_with("push to")),
     );
     screen.wait_text("undoes what jane");
-    screen.press("esc");
+    while screen.shot().over() != Over::Nothing {
+        screen.send("esc");
+        screen.within(Duration::from_secs(2), |shot| shot.over() == Over::Nothing);
+    }
     to_stage(&mut screen, "Decide");
     screen.wait_text("2 decided of 2");
     walk(&mut screen, &answers, |shot| shot.next() == "closed");

@@ -314,7 +314,7 @@ impl Kept {
         }
     }
 
-    /// Where it comes from, for a sentence: `the snapshot of 14:43:17 UTC of auth`.
+    /// Where it comes from, for a sentence: `the snapshot of 2026-11-21 14:43:17 UTC of auth`.
     pub fn whence(&self) -> String {
         let names = [&self.application, &self.namespace];
         let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();

@@ -16,7 +16,7 @@ type Field = (String, String, String);
 /// What overtook a cell.
 enum Why<'a> {
     Decided(&'a Decision),
-    /// Nothing did: what was decided is not in Git or not in the cluster yet.
+    /// Nothing did: what was decided is not in Git yet.
     Decides(&'a Decision),
     Found(&'a Found),
 }

@@ -1131,7 +1131,14 @@ mod tests {
                 until: "2099-01-01".into(),
             })
         };
-        let held = |run: &Run, how| as_held(run, &Now::default(), &[cell.clone()], &later(how));
+        let held = |run: &Run, how| {
+            as_held(
+                run,
+                &Now::default(),
+                std::slice::from_ref(&cell),
+                &later(how),
+            )
+        };
         assert!(whole.is_given_back(&cell.application));
         let refused = held(&whole, How::StayFrozen).unwrap_err();
         assert_eq!(refused.rule, 4);

@@ -117,6 +117,8 @@ impl Run {
             if let Take::Later(later) = &decision.take {
                 let key = &decision.cell.application;
                 // A freeze that is gone keeps nothing as it is, whoever has the field.
+                let app = self.apps.get(key);
+                let parked = app.is_some_and(|app| app.parked.is_some());
                 let loose = later.how == How::StayFrozen && !self.is_frozen(key);
                 let not_frozen = format!(
                     "undecided, was to stay frozen, and {} is not frozen any more ({})",
@@ -135,7 +137,8 @@ impl Run {
                     application: Some(decision.cell.application.clone()),
                     owner: Some(later.owner.clone()),
                     until: Some(later.until.clone()),
-                    blocks_close: loose,
+                    // Who took over the Application took it over too.
+                    blocks_close: loose && !parked,
                     settle: if loose {
                         Obligation::DECIDE
                     } else {

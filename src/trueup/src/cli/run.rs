@@ -438,7 +438,8 @@ fn spawn_printer(
                     }
                 }
                 (Output::Table, Update::Journaled { record, run }) => {
-                    if samples.worth_telling(&record)
+                    let away = !run.looked_away(record.time).is_empty();
+                    if (samples.worth_telling(&record) || away)
                         && let Some(said) = super::status::said(&record, &run)
                     {
                         let _ = writeln!(

@@ -437,3 +437,27 @@ fn a_value_that_is_typed_for_several_fields_is_typed_with_all_of_them_shown() {
         "{cells:?}"
     );
 }
+
+/// A field that auth alone has is decided together with one that has three copies: what is chosen is auth's, and not of each its own.
+#[test]
+fn the_copy_that_is_chosen_is_that_copy_for_each_field() {
+    let mut model = fixture::model(Point::Decide, (140, 45));
+    let mut now = (*model.world.now).clone();
+    let cell = fixture::cell("auth", 0);
+    now.questions[0].cells.retain(|other| *other == cell);
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    // The switches go along within the object.
+    model.go_to_cell(&fixture::cell("auth", 1));
+    press(&mut model, &["A", "g"]);
+    model.go_to_cell(&cell);
+    let commands = asked(press(&mut model, &["3", "text:why", "enter"]));
+    let [Command::Decide { cells, take, .. }] = commands.as_slice() else {
+        panic!("{commands:?} {:?}", model.toasts);
+    };
+    assert_eq!(cells.len(), 4);
+    let auths = trueup_core::decision::LiveOf {
+        namespace: Some("auth".into()),
+        application: None,
+    };
+    assert_eq!(*take, trueup_core::decision::Take::Live(auths));
+}

@@ -14,8 +14,13 @@ use trueup_core::{
 
 /// So many values are named; a choice may be for a hundred cells.
 const NAMED: usize = 8;
+/// Of so many fields it is said what each gets: more would push what is lost out of a small form.
+const EACH: usize = 6;
 /// So many different things that others did are named.
 const UNDONE: usize = 2;
+
+/// A value, and the places that get it.
+type Gets = (String, Vec<String>);
 
 /// See the module.
 pub struct Implied {
@@ -23,7 +28,7 @@ pub struct Implied {
     /// The different values that it comes to.
     values: Vec<String>,
     /// For each field what its cells get, and which of them.
-    fields: Vec<(String, Vec<(String, Vec<String>)>)>,
+    fields: Vec<(String, Vec<Gets>)>,
     /// Live values that it replaces and that no commit of Git's head holds, before or after.
     lost: Vec<String>,
     /// Values that Git holds now and, with this and all that is decided, no more.
@@ -59,8 +64,7 @@ impl Implied {
         if !puts {
             return Vec::new();
         }
-        let line = |(field, values): &(String, Vec<(String, Vec<String>)>)| match values.as_slice()
-        {
+        let line = |(field, values): &(String, Vec<Gets>)| match values.as_slice() {
             [(value, _)] => format!("{field}: {value}"),
             values => {
                 let each = values
@@ -69,8 +73,8 @@ impl Implied {
                 format!("{field}: {}", each.collect::<Vec<_>>().join("; "))
             }
         };
-        let mut lines: Vec<String> = self.fields.iter().take(NAMED).map(line).collect();
-        if let Some(more) = self.fields.len().checked_sub(NAMED).filter(|n| *n > 0) {
+        let mut lines: Vec<String> = self.fields.iter().take(EACH).map(line).collect();
+        if let Some(more) = self.fields.len().checked_sub(EACH).filter(|n| *n > 0) {
             lines.push(format!("and {}", count(more, "more field")));
         }
         lines
@@ -118,7 +122,7 @@ pub fn implied(model: &Model, cells: &[CellKey], take: &Take) -> Result<Implied,
     let mut wanted: HashMap<&CellKey, Wanted> = HashMap::new();
     let mut files = BTreeSet::new();
     let mut values = Vec::new();
-    let mut fields: Vec<(String, Vec<(String, Vec<String>)>)> = Vec::new();
+    let mut fields: Vec<(String, Vec<Gets>)> = Vec::new();
     for key in cells {
         let Some(cell) = model.now().cells.get(key) else {
             continue;
