@@ -1330,7 +1330,7 @@ fn what_git_was_away_for_is_told() {
     });
     std::thread::sleep(Duration::from_secs(7));
     put_back();
-    let told = |event: &Event| matches!(event, Event::Outage { what, why, .. } if what == "not everything" && !why.is_empty());
+    let told = |event: &Event| matches!(event, Event::Outage { what, why, .. } if what == "part of what is compared" && !why.is_empty());
     screen.wait_for("the outage in the journal", |_| place.happened(told));
     screen.wait_for("the walk going on", |shot| {
         ["watch gate", "attest"]

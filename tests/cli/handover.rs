@@ -217,6 +217,13 @@ fn what_was_handed_over_at_the_close_is_thawed_or_taken_over() {
         "{app}"
     );
     assert_eq!(app["spec"].get("syncPolicy"), None);
+    // Whoever has the field is told that nothing keeps it any more.
+    let status = bench.ends(1, &["status", "INC-441"]).out;
+    let said = "was to stay frozen, and like-service is not frozen any more: our note is gone";
+    assert!(
+        status.contains(said) && !status.contains("like-service  proven"),
+        "{status}"
+    );
 }
 
 /// What somebody set by a live action meanwhile is in no commit of the plan: the plan is what was reviewed.

@@ -70,7 +70,15 @@ fn what_cannot_be_read_is_neither_gone_nor_settled() {
             "{refused:#?}"
         );
     }
-    let sheet = act(".data.JWT_ALGORITHM", "ES256").err;
+    let acted = act(".data.JWT_ALGORITHM", "ES256");
+    assert!(acted.out.contains("it has to reach Git"), "{acted:#?}");
+    let unknown = owed(1);
+    let debt = ".data.JWT_ALGORITHM was set by a live action, and whether Git has it is not known";
+    assert!(
+        unknown.iter().any(|what| what.contains(debt)),
+        "{unknown:?}"
+    );
+    let sheet = acted.err;
     assert!(
         sheet.contains(
             "whether RS256 stands in Git is not known, since not all of Git could be read"
@@ -89,6 +97,11 @@ fn what_cannot_be_read_is_neither_gone_nor_settled() {
     let transcript = bench.ends(0, &["export", "INC-701"]).out;
     assert!(!transcript.contains("(absent)"), "{transcript}");
     assert!(!transcript.contains("a push to Git"), "{transcript}");
+    assert_eq!(
+        transcript.matches("(why: logins fail)").count(),
+        2,
+        "{transcript}"
+    );
 }
 
 impl Bench {

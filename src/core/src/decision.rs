@@ -367,6 +367,15 @@ impl Decision {
         }
     }
 
+    /// What it is called among what is owed, where Git has it and the sync that brings it waits.
+    pub fn unsynced_id(&self) -> String {
+        let cell = &self.cell;
+        format!(
+            "unsynced:{}:{}:{}",
+            cell.application, cell.object, cell.field
+        )
+    }
+
     /// What it is called among what is owed, where it is put off.
     pub fn later_id(&self) -> String {
         format!("later:{}:{}", self.cell.object, self.cell.field)

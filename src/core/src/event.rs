@@ -197,6 +197,9 @@ pub enum Effect {
         /// The field that is set; none where nothing of it belongs into Git.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cell: Option<CellKey>,
+        /// Why, as whoever confirmed it said.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
     },
     /// One object is deleted that Git does not have, because that was decided of exactly this object.
     Delete {
@@ -776,7 +779,7 @@ pub enum Event {
     },
     /// Git, or the cluster, did not answer for a while: nobody could look then, and no gate had that time.
     Outage {
-        /// `the cluster`; `not everything`, where `why` says what.
+        /// `the cluster`; `part of what is compared`, where `why` says what.
         what: String,
         from: Timestamp,
         to: Timestamp,

@@ -396,7 +396,34 @@ impl Now {
     /// What is owed before the incident can end: what the journal says, and what only a look can tell.
     pub fn owed(&self, run: &Run) -> Vec<Obligation> {
         let mut owed = run.obligations();
+        // Whoever synced it since brought it.
+        owed.retain(|owed| {
+            let waits = |decision: &&Decision| decision.unsynced_id() == owed.id;
+            let decision = run.decisions.values().find(waits);
+            let seen =
+                decision.and_then(|decision| Some((decision, self.cells.get(&decision.cell)?)));
+            !seen.is_some_and(|(decision, cell)| decision.live_met(&cell.sides))
+        });
         if run.closed.is_some() {
+            for owed in &mut owed {
+                let stays = |decision: &&Decision| {
+                    decision.stays_frozen() && decision.later_id() == owed.id
+                };
+                let Some(decision) = run.decisions.values().find(stays) else {
+                    continue;
+                };
+                let key = &decision.cell.application;
+                let Some(app) = self.apps.get(key).filter(|app| app.note.is_none()) else {
+                    continue;
+                };
+                owed.what = crate::text::line(&format!(
+                    "{} {}: undecided, was to stay frozen, and {} is not frozen any more: our note is gone, and auto-sync is {}",
+                    decision.cell.object,
+                    decision.cell.field,
+                    key.name,
+                    if app.auto_sync { "on" } else { "off" }
+                ));
+            }
             // What was handed over is settled without this journal: by a thaw from the note, or another incident.
             owed.retain(|owed| {
                 let app = owed.application.as_ref().and_then(|key| self.apps.get(key));
@@ -478,6 +505,22 @@ impl Now {
                 .filter(|(key, cell)| !run.as_before_acts(key, cell.sides.live.as_ref()))
                 .map(|(key, _)| run.act_owed(key)),
         );
+        let unread = |key: &AppKey| {
+            let app = self.apps.get(key);
+            app.is_some_and(|app| app.incomplete && !app.unsupported)
+        };
+        for act in run.acts().0.iter().map(|act| act.cell) {
+            let known = run.decisions.keys().any(|cell| cell.is_same(act));
+            let mut debt = run.act_owed(act);
+            if known || !unread(&act.application) || owed.iter().any(|one| one.id == debt.id) {
+                continue;
+            }
+            debt.what = crate::text::line(&format!(
+                "{} {} was set by a live action, and whether Git has it is not known: not all of {} could be read",
+                act.object, act.field, act.application
+            ));
+            owed.push(debt);
+        }
         owed
     }
 

@@ -288,6 +288,10 @@ impl Freeze {
     pub fn proven(&self) -> bool {
         matches!(self, Self::Proven { .. })
     }
+    /// When it was set; none where it is not, or not any more.
+    pub fn set_at(&self) -> Option<Timestamp> {
+        self.op().map(|(_, at, _)| at)
+    }
     /// `not frozen`, `set`, `holding`, `proven`, `lost`, `thawed`.
     pub fn word(&self) -> &'static str {
         match self {
@@ -598,8 +602,16 @@ impl Run {
                 unnamed.join(", ")
             ),
         };
+        let plan = self.plan.iter().flat_map(|plan| &plan.decisions);
+        let mut stays = plan.filter(|planned| {
+            matches!(&planned.take, crate::decision::Take::Later(later) if later.how == crate::decision::How::StayFrozen)
+        });
+        let stays = match stays.next() {
+            Some(_) => "; of which a field stays frozen is not synced",
+            None => "",
+        };
         Some(crate::text::line(&format!(
-            "{} {stand} in the scope and in no step of `sync`: {are} synced after the steps, {gates}",
+            "{} {stand} in the scope and in no step of `sync`: {are} synced after the steps, {gates}{stays}",
             names.join(", ")
         )))
     }

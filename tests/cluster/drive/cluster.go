@@ -214,7 +214,7 @@ func (c *cluster) install() error {
 }
 
 func (c *cluster) kubectl(args ...string) error {
-	cmd := exec.Command(filepath.Join(c.bin, "cluster"), append([]string{"kubectl", "--kubeconfig=" + c.kubeconfig("admin")}, args...)...)
+	cmd := exec.Command(filepath.Join(c.bin, "kubectl"), append([]string{"--kubeconfig=" + c.kubeconfig("admin")}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+c.path("argocd", "home"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {

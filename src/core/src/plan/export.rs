@@ -4,6 +4,7 @@ use super::{ExpectSync, On, Plan, PlannedAct, PlannedDecision, SyncStep, ThawPla
 use crate::{
     decision::{Decision, Take, Wanted, is_secret},
     event::Effect,
+    ids::OpId,
     object::identity::AppKey,
     run::{Freeze, Run, Sync},
 };
@@ -20,7 +21,12 @@ pub fn export(run: &Run) -> Option<Plan> {
         .iter()
         .filter_map(|key| Some((name(key), run.apps.get(key)?.target.as_ref()?.0.clone())))
         .collect();
-    let acts = run.op_order.iter().filter_map(|id| run.ops.get(id));
+    // What was taken back is nothing to be done again, there and back.
+    let (_, taken_back) = run.acts();
+    let stands =
+        |id: &&OpId| !taken_back.contains_key(*id) && !taken_back.values().any(|by| by == id);
+    let acts = run.op_order.iter().filter(stands);
+    let acts = acts.filter_map(|id| run.ops.get(id));
     let act = acts
         .filter(|op| op.done())
         .filter_map(|op| match &op.effect {
@@ -28,12 +34,13 @@ pub fn export(run: &Run) -> Option<Plan> {
                 application,
                 object,
                 action,
+                reason,
                 ..
             } if run.scope.contains(application) => Some(PlannedAct {
                 application: name(application),
                 object: object.short(),
                 action: action.clone(),
-                reason: String::new(),
+                reason: reason.clone(),
             }),
             _ => None,
         })

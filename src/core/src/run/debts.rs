@@ -114,6 +114,23 @@ impl Run {
             owed.push(self.act_owed(&decision.cell));
         }
         for decision in self.decisions.values() {
+            let cell = &decision.cell;
+            // One field that stays frozen keeps the others of its Application from being synced.
+            let waits = decision.pushed && !decision.applied && decision.changes_live();
+            if let Some(later) = self.stays_frozen(&cell.application).filter(|_| waits) {
+                owed.push(Obligation {
+                    id: decision.unsynced_id(),
+                    what: crate::text::line(&format!(
+                        "{} {} is decided and in Git, and not in the cluster: {} is not synced while a field of it stays frozen",
+                        cell.object, cell.field, cell.application.name
+                    )),
+                    application: Some(cell.application.clone()),
+                    owner: Some(later.owner.clone()),
+                    until: Some(later.until.clone()),
+                    blocks_close: false,
+                    settle: "hand over".into(),
+                });
+            }
             if let Take::Later(later) = &decision.take {
                 let key = &decision.cell.application;
                 // A freeze that is gone keeps nothing as it is, whoever has the field.

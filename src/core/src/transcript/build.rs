@@ -313,13 +313,17 @@ impl<'a> Builder<'a> {
                 object,
                 action,
                 inverse,
+                reason,
                 ..
             } => self.acts.push((
                 op,
                 Act {
                     application: app(self.run, application),
                     object: say(&object.to_string()),
-                    what: words::action(action),
+                    what: match reason.trim() {
+                        "" => words::action(action),
+                        why => format!("{} (why: {})", words::action(action), say(why)),
+                    },
                     by,
                     at,
                     outcome: words::outcome(None),

@@ -100,6 +100,10 @@ fn owed(run: &Run, now: Option<&Now>) -> Vec<(Obligation, Settled)> {
 fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
     let command = match (owed.settle.as_str(), &owed.application) {
         ("thaw", Some(key)) if is_lost(run, key) => run.freeze_command(key),
+        // It is made, and only watched to its end.
+        ("thaw", Some(key)) if run.is_given_back(key) => {
+            format!("trueup thaw {key} --incident {} --write cluster", run.id())
+        }
         ("thaw", Some(key)) => {
             if let Some(reason) = now.and_then(|now| thaw_refused(run, now, key)) {
                 return Settled {

@@ -565,6 +565,11 @@ fn as_seen(run: &Run, key: &AppKey, seen: &AppNow) -> String {
     format!("auto-sync is {auto}, {note}")
 }
 
+/// Whether the note of the freeze was seen to be gone.
+fn gone(run: &Run, key: &AppKey, seen: Option<&AppNow>) -> bool {
+    seen.is_some_and(|seen| !seen.bears_our_note(run, key))
+}
+
 /// How an Application is frozen, in words that do not say more than was seen.
 fn freeze_word(run: &Run, key: &AppKey, app: &AppRun, seen: Option<&AppNow>) -> String {
     let other = seen
@@ -580,8 +585,14 @@ fn freeze_word(run: &Run, key: &AppKey, app: &AppRun, seen: Option<&AppNow>) -> 
         },
         (freeze, _) if freeze.is_set() && app.thaw != Thaw::Not => match &app.thaw {
             Thaw::Broken { why, .. } => format!("thawed, and did not stay so: {why}"),
-            _ => "thawed, not watched to the end".to_owned(),
+            _ => seen
+                .and_then(|seen| app.not_as_targeted(&Policy::new(Some(seen.sync_policy.clone()))))
+                .unwrap_or_else(|| "thawed, not watched to the end".to_owned()),
         },
+        (freeze, _) if freeze.is_set() && run.closed.is_some() && gone(run, key, seen) => {
+            let seen = seen.map_or_else(String::new, |seen| as_seen(run, key, seen));
+            format!("not frozen any more: {seen}")
+        }
         (freeze, _) if freeze.is_set() && seen.is_none() => {
             format!("{} ({}, not looked at)", freeze.word(), journaled(run))
         }

@@ -183,7 +183,7 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
         let Some(app) = world.applications.get(key) else {
             continue;
         };
-        found.extend(operation(run, key, &app.object));
+        found.extend(operation(run, key, &app.object, None));
     }
     for (key, cell, first) in now.lost(run) {
         let app = world.applications.get(&key.application);
@@ -311,8 +311,13 @@ fn initiator(operation: &Value) -> &str {
         .unwrap_or(if automated { "auto-sync" } else { "unknown" })
 }
 
-/// An operation that began after the incident was opened and carries no mark of it.
-fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
+/// An operation that began after the incident was opened, and not before `since`, and carries no mark of it.
+fn operation(
+    run: &Run,
+    key: &AppKey,
+    application: &Value,
+    since: Option<jiff::Timestamp>,
+) -> Option<Foreign> {
     let state = application.pointer("/status/operationState")?;
     let operation = state.get("operation")?;
     if application::info(operation, sync::INFO_INCIDENT) == Some(run.id()) {
@@ -320,7 +325,9 @@ fn operation(run: &Run, key: &AppKey, application: &Value) -> Option<Foreign> {
     }
     let started = state.get("startedAt").and_then(Value::as_str)?;
     let at: jiff::Timestamp = started.parse().ok()?;
-    if run.opened_at.is_none_or(|opened| at <= opened) {
+    // Argo CD tells whole seconds.
+    let before = since.is_some_and(|since| at.as_second() < since.as_second());
+    if before || run.opened_at.is_none_or(|opened| at <= opened) {
         return None;
     }
     let revision = operation
@@ -341,14 +348,16 @@ fn lost(run: &Run, world: &World, now: &Now) -> Vec<(AppKey, String)> {
     run.apps
         .iter()
         .filter(|(_, app)| !matches!(app.sync, Sync::Requested { .. }))
-        .filter_map(|(key, _)| {
+        .filter_map(|(key, freeze)| {
             let why = now.lost_freeze(run, key)?;
             let app = world.applications.get(key);
             let why = match app {
                 Some(app) => application::lost_by(why, &app.object),
                 None => why,
             };
-            let synced = app.and_then(|app| operation(run, key, &app.object));
+            // What was synced before this freeze is no part of its loss.
+            let set = freeze.freeze.set_at();
+            let synced = app.and_then(|app| operation(run, key, &app.object, set));
             let why = match synced {
                 None => why,
                 Some(Foreign { what, who, .. }) => format!("{why}, and {what} (by {who})"),

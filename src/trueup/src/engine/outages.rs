@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 const CLUSTER: &str = "the cluster";
 /// Git that does not answer, or a kind that cannot be listed: which of them is in the reason.
-const PART: &str = "not everything";
+const PART: &str = "part of what is compared";
 
 /// Something that does not answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +140,7 @@ mod tests {
         }
         let over = outages.looked(None, at(24));
         let told = Event::Outage {
-            what: "not everything".into(),
+            what: PART.into(),
             from: at(0),
             to: at(24),
             why: "no remote".into(),

@@ -610,6 +610,7 @@ impl Engine {
             patch: worked.patch,
             inverse: worked.inverse,
             cell: None,
+            reason: String::new(),
         }];
         Ok(sheet)
     }

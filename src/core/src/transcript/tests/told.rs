@@ -162,6 +162,7 @@ fn acted(records: &mut Vec<Record>, op: &str, by: &str, from: &str, to: &str) {
                 patch: json!([]),
                 inverse: json!([]),
                 cell: Some(cell.clone()),
+                reason: String::new(),
             },
             guard: Guard {
                 resource_version: None,

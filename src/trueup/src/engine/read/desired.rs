@@ -12,7 +12,7 @@ use trueup_core::object::identity::{AppKey, ObjectRef};
 use trueup_core::object::live::Live;
 use trueup_core::source::plain::{self, DirectoryOptions, Rendering};
 
-use super::{AppSeen, CONCURRENT, Files, Look, Reader, declared, from_git};
+use super::{AppSeen, CONCURRENT, Files, Look, Reader, beside, declared, from_git};
 use crate::ports::{GitError, GitFailure, Repo, SourceFile, holds};
 
 /// Renderings and declared Applications, by what they were made from.
@@ -196,11 +196,20 @@ impl Reader {
             });
         }
         let renderings = self.render(&jobs, keep).await;
-        for job in &jobs {
-            if let Some(app) = look.apps.get_mut(&job.key) {
-                self.take_rendering(app, job, &renderings, &mut look.errors);
+        let of: HashMap<&AppKey, &Job> = jobs.iter().map(|job| (&job.key, job)).collect();
+        let apps = look.apps.iter_mut();
+        let mut apps: Vec<(&mut AppSeen, &Job)> = apps
+            .filter_map(|(key, app)| Some((app, *of.get(key)?)))
+            .collect();
+        let parts = beside::part_of(apps.len());
+        let errors = beside::each(apps.chunks_mut(parts), |apps| {
+            let mut errors = Vec::new();
+            for (app, job) in apps {
+                self.take_rendering(app, job, &renderings, &mut errors);
             }
-        }
+            errors
+        });
+        look.errors.extend(errors.into_iter().flatten());
         self.find_declared(&jobs, look).await;
     }
 

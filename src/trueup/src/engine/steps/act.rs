@@ -338,6 +338,10 @@ impl Engine {
 
     /// Does what an action sheet showed. It is read again twice, beside whatever else goes on.
     pub(in super::super) async fn act(&self, sheet: &Sheet, named: &str) -> Result<(), Trouble> {
+        let reason = match &sheet.command {
+            Command::Act { reason, .. } => reason.as_str(),
+            _ => "",
+        };
         for (effect, guard) in sheet.effects.iter().zip(&sheet.guards) {
             let Effect::Act {
                 application: key,
@@ -367,6 +371,7 @@ impl Engine {
                         object: fresh.object.clone(),
                         field: fresh.field.clone(),
                     }),
+                    reason: reason.to_owned(),
                 },
                 guard: fresh.guard.clone(),
                 shown: sheet.will.clone(),
@@ -405,10 +410,6 @@ impl Engine {
                 .into());
             }
             self.must_be_done(&format!("act on {}", fresh.object), outcome)?;
-            let reason = match &sheet.command {
-                Command::Act { reason, .. } => reason.as_str(),
-                _ => "",
-            };
             if *action != (Action::Restart {}) {
                 let set = (&fresh.field, fresh.to.as_ref());
                 self.decide_live(key, &fresh.object, set, reason).await?;
@@ -429,6 +430,7 @@ impl Engine {
                 object,
                 action,
                 patch,
+                reason,
                 ..
             } = &op.effect
             else {
@@ -442,7 +444,7 @@ impl Engine {
             });
             let restart = *action == (Action::Restart {});
             if !decided && !restart && !run.reread.contains_key(&id) {
-                self.decide_live(application, object, (&field, to.as_ref()), "")
+                self.decide_live(application, object, (&field, to.as_ref()), reason)
                     .await?;
             }
             if self.ports.clock.now() < due {

@@ -257,6 +257,7 @@ fn what_is_taken_back_is_what_was_done_last() {
                 patch: json!([]),
                 inverse: json!([]),
                 cell: Some(cell.clone()),
+                reason: String::new(),
             },
             guard: Guard {
                 resource_version: None,
