@@ -576,6 +576,44 @@ impl Now {
         apart.collect()
     }
 
+    /// Fields that were written together, and of which the commit brings one while the other is put off: Git will have half of a change.
+    pub fn halves_apart(&self, run: &Run) -> Vec<String> {
+        let put_off = |key: &CellKey| {
+            let decision = run.decisions.get(key)?;
+            matches!(decision.take, Take::Later(_)).then_some(decision)
+        };
+        let mut apart = Vec::new();
+        for question in &self.questions {
+            let together = |other: &&QuestionNow| question.decide_with.contains(&other.id);
+            let others: Vec<&CellKey> = self
+                .questions
+                .iter()
+                .filter(together)
+                .flat_map(|other| &other.cells)
+                .collect();
+            for key in &question.cells {
+                let brought = run.decisions.get(key).filter(|decision| {
+                    decision.changes_git() && !matches!(decision.take, Take::Later(_))
+                });
+                if brought.is_none() {
+                    continue;
+                }
+                let half = others.iter().find(|other| {
+                    other.application == key.application
+                        && other.object.key() == key.object.key()
+                        && put_off(other).is_some()
+                });
+                if let Some(half) = half {
+                    apart.push(crate::text::line(&format!(
+                        "{}: half of a change goes to Git: {} as decided, and {}, which was written together with it, is put off",
+                        key.application.name, key.field, half.field
+                    )));
+                }
+            }
+        }
+        apart
+    }
+
     /// An Application of the walk that was not read whole, though it can be: whatever is asked of this look may be otherwise.
     pub fn unread<'a>(&'a self, run: &'a Run) -> Option<(&'a AppKey, &'a str)> {
         let unread = |key: &AppKey| {

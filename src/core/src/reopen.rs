@@ -471,6 +471,32 @@ mod tests {
         let said =
             "the copies of .data.KEY of ConfigMap auth-config will differ: like new; auth newer";
         assert_eq!(now.copies_apart(&apart), [said]);
+        // Nor is half of what was written together brought to Git unsaid.
+        let mut half = auth.clone();
+        half.field = ".data.ALGORITHM".parse().unwrap();
+        let mut halves = now.clone();
+        halves.questions[0].decide_with = vec!["other".into()];
+        halves.questions.push(QuestionNow {
+            id: "other".into(),
+            cells: vec![half.clone()],
+            ..QuestionNow::default()
+        });
+        assert_eq!(halves.halves_apart(&run), Vec::<String>::new());
+        let mut put_off = run.decisions[&auth].clone();
+        put_off.cell = half.clone();
+        (put_off.git, put_off.live) = (Wanted::AsIs, Wanted::AsIs);
+        put_off.take = Take::Later(crate::decision::Later {
+            how: crate::decision::How::StayFrozen,
+            owner: "ann".into(),
+            until: "2099-01-01".into(),
+        });
+        apart.decisions.insert(half, put_off);
+        assert_eq!(
+            halves.halves_apart(&apart),
+            [
+                "auth: half of a change goes to Git: .data.KEY as decided, and .data.ALGORITHM, which was written together with it, is put off"
+            ]
+        );
         // What somebody took back from Git is asked again where the cluster never had it.
         let mut taken_back = Now::default();
         run.decisions.get_mut(&like).unwrap().pushed = true;

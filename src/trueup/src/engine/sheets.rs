@@ -342,6 +342,7 @@ impl Engine {
         ))];
         if let Some((_, now)) = self.seen() {
             sheet.warnings.extend(now.copies_apart(&run));
+            sheet.warnings.extend(now.halves_apart(&run));
         }
         sheet.warnings.extend(run.undone_by_push(proposal));
         sheet.warnings.extend(run.gates_changed());

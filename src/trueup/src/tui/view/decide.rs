@@ -175,7 +175,12 @@ fn below(model: &Model) -> Doc {
             ),
         );
     }
-    for line in model.now().copies_apart(model.run()) {
+    let (now, run) = (model.now(), model.run());
+    for line in now
+        .copies_apart(run)
+        .into_iter()
+        .chain(now.halves_apart(run))
+    {
         doc.text(Role::Warn, format!("! {line}"));
     }
     let noise: usize = model
