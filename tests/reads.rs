@@ -849,3 +849,44 @@ async fn what_a_watch_did_not_see_is_a_gap_and_not_silence() {
     );
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_proxy_of_a_kubeconfig_is_the_way_to_its_cluster() {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    let world = World::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let counted = counted.clone();
+            tokio::spawn(async move {
+                let mut client = BufReader::new(client);
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && client.read_line(&mut head).await? > 0 {}
+                let to = head.split(' ').nth(1).unwrap_or_default().to_owned();
+                assert!(head.starts_with("CONNECT "), "{head}");
+                counted.fetch_add(1, Ordering::Relaxed);
+                let mut server = tokio::net::TcpStream::connect(to).await?;
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    let settings = world.settings("operator");
+    let kubeconfig = settings.kubeconfig.unwrap();
+    let mut by_proxy: Value =
+        serde_json::from_str(&std::fs::read_to_string(kubeconfig).unwrap()).unwrap();
+    by_proxy["clusters"][0]["cluster"]["proxy-url"] = json!(format!("http://{proxy}"));
+    let path = world.state.path().join("by-proxy");
+    std::fs::write(&path, by_proxy.to_string()).unwrap();
+    let mut options = ConnectOptions::new([7; 32], no_log());
+    options.kubeconfig = Some(path);
+    options.context = settings.context;
+    let cluster = KubeCluster::connect(options).await.unwrap();
+    let config_map = object("", "v1", "ConfigMap", "auth", "auth-config");
+    assert!(cluster.get(&config_map).await.unwrap().is_some());
+    assert!(asked.load(Ordering::Relaxed) > 0);
+    world.lab.stop().await;
+}

@@ -1,5 +1,6 @@
 //! Kubernetes API servers: one client for reads, one for effects, plain JSON in and out.
 
+mod client;
 mod connect;
 mod discovery;
 mod http;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use trueup_core::object::identity::ObjectRef;
+use trueup_core::object::live::Live;
 use trueup_core::object::redact::Plain;
 
 use crate::ports::{
@@ -104,6 +106,10 @@ impl Cluster for KubeCluster {
 
     async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Listing, ReadError> {
         self.read_list(kind, namespace).await
+    }
+
+    async fn some(&self, kind: &Kind, namespace: Option<&str>) -> Vec<Arc<Live>> {
+        self.read_some(kind, namespace).await.unwrap_or_default()
     }
 
     async fn get(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError> {

@@ -266,7 +266,7 @@ impl Reader {
         &self,
         scope: Option<&[AppKey]>,
     ) -> Result<(Vec<Arc<Value>>, u64, u32), ReadError> {
-        let kind = Kind::new("argoproj.io", "v1alpha1", "Application");
+        let kind = applications();
         let managed = match scope {
             None => Some(self.elsewhere().await),
             Some(_) => None,
@@ -292,41 +292,53 @@ impl Reader {
         Ok((trees(listing.items), listing.bytes, listing.requests))
     }
 
+    /// Lists the Applications into a look.
+    async fn list_applications(&self, scope: Option<&[AppKey]>, look: &mut Look) {
+        match self.applications(scope).await {
+            Ok((objects, bytes, requests)) => {
+                look.bytes += bytes;
+                look.requests += requests;
+                if objects.is_empty() && scope.is_none() {
+                    look.errors.extend(self.no_namespace().await);
+                }
+                self.select(objects, scope, look);
+            }
+            Err(error) => look.errors.push(from_read(&error)),
+        }
+    }
+
     /// One look at everything in the scope. What cannot be read is an entry in `errors`; the rest is still there.
     pub async fn look(&self, scope: Option<&[AppKey]>, options: LookOptions) -> World {
         let observed_at = self.clock.now();
         let mut look = Look::default();
-        // What a server says that does not say who it is is not believed; but it need not be asked later.
-        let (pin, listed) = tokio::join!(self.pin(options.glance), self.applications(scope));
+        let hints = async {
+            match scope {
+                None if !options.git_only => {
+                    self.hub.some(&applications(), Some(&self.namespace)).await
+                }
+                _ => Vec::new(),
+            }
+        };
+        let (pin, some) = tokio::join!(self.pin(options.glance), hints);
+        let mut early = live::Lists::new();
+        // What a server says that does not say who it is is not believed.
         let pin = match pin {
-            Ok(pin) => Some(pin),
+            Ok(pin) => {
+                early.start(self.hinted(some.iter().map(|live| &***live)));
+                self.list_applications(scope, &mut look).await;
+                Some(pin)
+            }
             Err(error) => {
                 look.errors.push(from_read(&error));
                 None
             }
         };
-        if pin.is_some() {
-            match listed {
-                Ok((objects, bytes, requests)) => {
-                    look.bytes += bytes;
-                    look.requests += requests;
-                    if objects.is_empty() && scope.is_none() {
-                        look.errors.extend(self.no_namespace().await);
-                    }
-                    self.select(objects, scope, &mut look);
-                }
-                Err(error) => look.errors.push(from_read(&error)),
-            }
+        if !options.git_only {
+            early.start(self.hinted(look.apps.values().map(|app| &*app.object)));
         }
-        let hinted = match options.git_only {
-            true => Vec::new(),
-            false => self.hinted(&look),
-        };
-        let git = async {
-            self.find_heads(&mut look, options.glance).await;
-            self.render_all(&mut look, !options.report_only).await;
-        };
-        let ((), early) = tokio::join!(git, live::list_early(hinted));
+        self.find_heads(&mut look, options.glance).await;
+        self.render_all(&mut look, !options.report_only).await;
+        let early = early.done().await;
         if !options.git_only {
             self.read_live(&mut look, options.pods, early).await;
         }
@@ -629,6 +641,11 @@ pub fn from_read(error: &ReadError) -> ReportError {
 /// A failed Git operation as an entry of a report.
 pub fn from_git(error: &GitError) -> ReportError {
     ReportError::new(error.what.clone(), &error.why, error.hint.clone())
+}
+
+/// The kind of Applications.
+fn applications() -> Kind {
+    Kind::new("argoproj.io", "v1alpha1", "Application")
 }
 
 /// The reference of an Application object.

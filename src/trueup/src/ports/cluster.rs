@@ -337,6 +337,10 @@ pub trait Cluster: Send + Sync {
     async fn pin(&self) -> Result<ClusterPin, ReadError>;
     /// Every object of a kind, in one namespace or in all.
     async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Listing, ReadError>;
+    /// A few objects of a kind, whichever come first: a hint at what the rest is like. What cannot be read hints at nothing.
+    async fn some(&self, _kind: &Kind, _namespace: Option<&str>) -> Vec<Arc<Live>> {
+        Vec::new()
+    }
     /// One object, fresh from the server; `None` when it does not exist.
     async fn get(&self, object: &ObjectRef) -> Result<Option<Value>, ReadError>;
     /// One value of a Secret as it stands now, for the screen of an operator who asked for it; `None` when it does not

@@ -8,6 +8,7 @@ use ::kube::config::{Config, ExecInteractiveMode, KubeConfigOptions, Kubeconfig}
 use http::header::{HeaderValue, USER_AGENT};
 use sha2::{Digest, Sha256};
 
+use super::client::clients;
 use super::{ConnectOptions, Inner, KubeCluster, discovery};
 use crate::ports::{ReadError, ReadFailure};
 
@@ -104,14 +105,7 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<KubeCluster, Read
         None => String::new(),
     };
     // Building a client may run a credential plugin and wait for it.
-    let build = tokio::task::spawn_blocking(move || -> Result<_, ::kube::Error> {
-        let mut effects = config.clone();
-        effects.default_retry = false;
-        Ok((
-            ::kube::Client::try_from(config)?,
-            ::kube::Client::try_from(effects)?,
-        ))
-    });
+    let build = tokio::task::spawn_blocking(move || clients(&config));
     let (reads, effects) = match tokio::time::timeout(PLUGIN_DEADLINE, build).await {
         Ok(Ok(Ok(clients))) => clients,
         Ok(Ok(Err(error))) => {

@@ -21,6 +21,8 @@ use crate::ports::{ClusterPin, Grant, Kind, Listing, Permission, ReadError, Read
 
 /// Objects asked for at once.
 const PAGE: u32 = 500;
+/// Objects that hint at the rest.
+const FEW: u32 = 3;
 /// Access reviews in flight at once.
 const REVIEWS: usize = 8;
 /// A page of 500 large objects takes longer than a single one.
@@ -104,6 +106,25 @@ impl KubeCluster {
             why: "the list grew too old while it was being read, twice".into(),
             hint: "the server is slow or very busy: try again in a moment".into(),
         })
+    }
+
+    /// The first few; a server answers these at once, however many there are.
+    pub(super) async fn read_some(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Arc<Live>>, ReadError> {
+        let of = Collection::of(kind, &self.resolve(kind).await?, namespace);
+        let what = format!("{}, the first {FEW}", of.what);
+        let uri = format!("{}?limit={FEW}", of.path);
+        let typed = format!("get --raw '{uri}'");
+        let deadline = self.inner.options.read_deadline;
+        let answer = self.fetch(&what, &uri, &typed, deadline).await?;
+        if answer.status != 200 {
+            return Err(refused(&what, &refusal(&answer), kind.is_secret()));
+        }
+        page::items(&answer.body, kind, &self.inner.options.secret_key)
+            .map_err(|error| malformed(&what, &error))
     }
 
     /// All of it in one answer; `None` when the server would rather give it in pages.

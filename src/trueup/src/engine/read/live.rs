@@ -1,11 +1,13 @@
 //! What the clusters hold: each kind listed once per cluster, then dealt out to the Applications.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use trueup_core::drift::report::ReportError;
 use trueup_core::object::identity::{AppKey, ObjectKey, ObjectRef};
 use trueup_core::object::live::Live;
@@ -17,8 +19,33 @@ use crate::ports::{Cluster, Kind, Listing, ReadError, ReadFailure, Served};
 /// Argo CD's mark on the objects that it manages.
 const TRACKING: &str = "/metadata/annotations/argocd.argoproj.io~1tracking-id";
 
-/// Which namespaces of a kind are wanted on one cluster.
-type Wanted = BTreeMap<(String, String), (Kind, BTreeSet<String>)>;
+/// What is wanted on one cluster, by group and kind.
+type Wanted = BTreeMap<(String, String), Want>;
+
+/// A kind that is to be listed, and its namespaces.
+struct Want {
+    kind: Kind,
+    /// Whether the version is that of a manifest in Git.
+    from_git: bool,
+    namespaces: BTreeSet<String>,
+}
+
+impl Want {
+    fn new(kind: Kind, namespace: Option<&str>, from_git: bool) -> Self {
+        Self {
+            kind,
+            from_git,
+            namespaces: namespace.map(str::to_owned).into_iter().collect(),
+        }
+    }
+}
+
+/// What some Applications want, by the context of their cluster, and why of some nothing can be read.
+#[derive(Default)]
+struct Wants {
+    clusters: BTreeMap<String, (Arc<dyn Cluster>, Wanted)>,
+    errors: Vec<ReportError>,
+}
 
 /// What one cluster gave.
 #[derive(Default)]
@@ -61,50 +88,79 @@ impl ClusterState {
 /// Listings made beforehand, by context, group and kind.
 pub(super) type Early = BTreeMap<(String, String, String), (Kind, Result<Listing, ReadError>)>;
 
-/// Lists kinds that will most likely be needed. What is not among them is listed when it turns out to be.
-pub(super) async fn list_early(hinted: Vec<(Arc<dyn Cluster>, Kind)>) -> Early {
-    let lists: Vec<BoxFuture<'static, _>> = hinted
-        .into_iter()
-        .map(|(cluster, kind)| {
-            async move {
-                let listing = cluster.list(&kind, None).await;
-                let context = cluster.context().to_owned();
-                let name = (context, kind.group.clone(), kind.kind.clone());
-                (name, (kind, listing))
+/// Lists of kinds that will most likely be needed, while something else is done. What is not among them is listed when it
+/// turns out to be.
+pub(super) struct Lists {
+    started: BTreeSet<(String, Kind)>,
+    running: JoinSet<(String, Kind, Result<Listing, ReadError>)>,
+    room: Arc<Semaphore>,
+}
+
+impl Lists {
+    pub fn new() -> Self {
+        Self {
+            started: BTreeSet::new(),
+            running: JoinSet::new(),
+            room: Arc::new(Semaphore::new(CONCURRENT)),
+        }
+    }
+
+    /// Starts those that are not under way.
+    pub fn start(&mut self, hinted: Vec<(Arc<dyn Cluster>, Kind)>) {
+        for (cluster, kind) in hinted {
+            let context = cluster.context().to_owned();
+            if self.started.insert((context.clone(), kind.clone())) {
+                let room = self.room.clone();
+                self.running.spawn(async move {
+                    let _room = room.acquire_owned().await;
+                    let listing = cluster.list(&kind, None).await;
+                    (context, kind, listing)
+                });
             }
-            .boxed()
-        })
-        .collect();
-    let listed: Vec<_> = futures::stream::iter(lists)
-        .buffer_unordered(CONCURRENT)
-        .collect()
-        .await;
-    let gone = |error: &ReadError| error.failure == ReadFailure::NotServed;
-    listed
-        .into_iter()
-        .filter(|(_, (_, listing))| !listing.as_ref().is_err_and(gone))
-        .collect()
+        }
+    }
+
+    pub async fn done(mut self) -> Early {
+        let mut early = Early::new();
+        while let Some(ended) = self.running.join_next().await {
+            // One that was interrupted is asked for again like any that was not started.
+            let Ok((context, kind, listing)) = ended else {
+                continue;
+            };
+            let gone = |error: &ReadError| error.failure == ReadFailure::NotServed;
+            if !listing.as_ref().is_err_and(gone) {
+                early.insert(
+                    (context, kind.group.clone(), kind.kind.clone()),
+                    (kind, listing),
+                );
+            }
+        }
+        early
+    }
 }
 
 impl Reader {
     /// The kinds that Argo CD says the Applications have: a hint, so that listing them need not wait for Git. Secrets are asked for when it is
     /// certain that they are needed.
-    pub(super) fn hinted(&self, look: &Look) -> Vec<(Arc<dyn Cluster>, Kind)> {
-        let mut hinted: BTreeMap<(&str, Kind), &Arc<dyn Cluster>> = BTreeMap::new();
-        let rendered = |app: &&super::AppSeen| unsupported(&app.object).is_none();
-        for app in look.apps.values().filter(rendered) {
-            let Some(cluster) = self.cluster_of(&app.destination) else {
+    pub(super) fn hinted<'a>(
+        &self,
+        applications: impl Iterator<Item = &'a Value>,
+    ) -> Vec<(Arc<dyn Cluster>, Kind)> {
+        let mut hinted: BTreeMap<(String, Kind), &Arc<dyn Cluster>> = BTreeMap::new();
+        for application in applications.filter(|it| unsupported(it).is_none()) {
+            let destination = self.destination_of(application);
+            let Some(cluster) = self.cluster_of(&destination) else {
                 continue;
             };
             let mut last = None;
-            for resource in managed(&app.object) {
+            for resource in managed(application) {
                 let here = ["group", "version", "kind"].map(|of| text(resource, of));
                 if last.replace(here) == Some(here) {
                     continue;
                 }
                 let kind = kind_of(resource);
                 if !kind.kind.is_empty() && !kind.is_secret() {
-                    hinted.insert((cluster.context(), kind), cluster);
+                    hinted.insert((cluster.context().to_owned(), kind), cluster);
                 }
             }
         }
@@ -116,63 +172,22 @@ impl Reader {
 
     /// Lists what the Applications need and gives each its own objects, and its pods when asked to.
     pub(super) async fn read_live(&self, look: &mut Look, pods: bool, mut early: Early) {
+        let mut apps: Vec<_> = look.apps.values_mut().collect();
+        let part = beside::part_of(apps.len());
+        let wanted = beside::each(apps.chunks_mut(part), |apps| {
+            let mut all = Wants::default();
+            apps.iter_mut()
+                .for_each(|app| self.want_all(app, pods, &mut all));
+            all
+        });
         let mut clusters: BTreeMap<String, (Arc<dyn Cluster>, Wanted)> = BTreeMap::new();
-        for app in look.apps.values_mut() {
-            let Some(cluster) = self.cluster_of(&app.destination) else {
-                app.complete = false;
-                app.desired.clear();
-                app.base = None;
-                look.errors.push(ReportError::new(
-                    format!("read what {} deployed", app.key),
-                    format!(
-                        "no context is known for its destination {:?}",
-                        app.destination.cluster
-                    ),
-                    format!("pass --destination {}=CONTEXT", app.destination.cluster),
-                ));
-                continue;
-            };
-            // What is never rendered is never compared. What Git could not be read for is live all the same.
-            if is_never_rendered(app) {
-                continue;
-            }
-            let (_, wanted) = clusters
-                .entry(cluster.context().to_owned())
-                .or_insert_with(|| (cluster.clone(), Wanted::new()));
-            // Most of an Application's objects are of the kind and in the namespace of the one before.
-            let mut last = None;
-            for desired in &app.desired {
-                let here = place_of(&desired.object);
-                if last.replace(here) == Some(here) {
-                    continue;
-                }
-                if let (Some(kind), Ok(object)) = (
-                    Kind::of_object(&desired.object),
-                    ObjectRef::from_object(&desired.object),
-                ) {
-                    want(wanted, kind, object.namespace.as_deref(), true);
-                } else {
-                    last = None;
-                }
-            }
-            let mut last = None;
-            for resource in managed(&app.object) {
-                let here = ["group", "version", "kind", "namespace"].map(|of| text(resource, of));
-                let [group, version, kind, namespace] = here;
-                if kind.is_empty() || last.replace(here) == Some(here) {
-                    continue;
-                }
-                let kind = Kind::new(group, version, kind);
-                let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
-                want(wanted, kind, namespace, false);
-            }
-            if pods && !app.destination.namespace.is_empty() {
-                want(
-                    wanted,
-                    Kind::new("", "v1", "Pod"),
-                    Some(&app.destination.namespace),
-                    false,
-                );
+        for part in wanted {
+            look.errors.extend(part.errors);
+            for (context, (cluster, wanted)) in part.clusters {
+                let (_, all) = clusters
+                    .entry(context)
+                    .or_insert_with(|| (cluster, Wanted::new()));
+                wanted.into_values().for_each(|more| want(all, more));
             }
         }
         let mut states: BTreeMap<String, ClusterState> = BTreeMap::new();
@@ -186,11 +201,70 @@ impl Reader {
             states.insert(context, state);
         }
         let mut apps: Vec<_> = look.apps.values_mut().collect();
-        let parts = beside::part_of(apps.len());
-        beside::each(apps.chunks_mut(parts), |apps| {
+        beside::each(apps.chunks_mut(part), |apps| {
             apps.iter_mut()
                 .for_each(|app| self.give(app, &states, pods));
         });
+    }
+
+    /// Notes what an Application needs of the cluster that it deploys to.
+    fn want_all(&self, app: &mut super::AppSeen, pods: bool, all: &mut Wants) {
+        let Some(cluster) = self.cluster_of(&app.destination) else {
+            app.complete = false;
+            app.desired.clear();
+            app.base = None;
+            all.errors.push(ReportError::new(
+                format!("read what {} deployed", app.key),
+                format!(
+                    "no context is known for its destination {:?}",
+                    app.destination.cluster
+                ),
+                format!("pass --destination {}=CONTEXT", app.destination.cluster),
+            ));
+            return;
+        };
+        // What is never rendered is never compared. What Git could not be read for is live all the same.
+        if is_never_rendered(app) {
+            return;
+        }
+        let (_, wanted) = all
+            .clusters
+            .entry(cluster.context().to_owned())
+            .or_insert_with(|| (cluster.clone(), Wanted::new()));
+        // Most of an Application's objects are of the kind and in the namespace of the one before.
+        let mut last = None;
+        for desired in &app.desired {
+            let here = place_of(&desired.object);
+            if last.replace(here) == Some(here) {
+                continue;
+            }
+            if let (Some(kind), Ok(object)) = (
+                Kind::of_object(&desired.object),
+                ObjectRef::from_object(&desired.object),
+            ) {
+                want(wanted, Want::new(kind, object.namespace.as_deref(), true));
+            } else {
+                last = None;
+            }
+        }
+        let mut last = None;
+        for resource in managed(&app.object) {
+            let here = ["group", "version", "kind", "namespace"].map(|of| text(resource, of));
+            let [group, version, kind, namespace] = here;
+            if kind.is_empty() || last.replace(here) == Some(here) {
+                continue;
+            }
+            let kind = Kind::new(group, version, kind);
+            let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+            want(wanted, Want::new(kind, namespace, false));
+        }
+        if pods && !app.destination.namespace.is_empty() {
+            let kind = Kind::new("", "v1", "Pod");
+            want(
+                wanted,
+                Want::new(kind, Some(&app.destination.namespace), false),
+            );
+        }
     }
 
     /// Gives an Application what is its own of what its cluster gave.
@@ -217,7 +291,7 @@ impl Reader {
         early: &mut Early,
     ) -> ClusterState {
         let mut state = ClusterState::default();
-        let kinds: Vec<Kind> = wanted.values().map(|(kind, _)| kind.clone()).collect();
+        let kinds: Vec<Kind> = wanted.values().map(|want| want.kind.clone()).collect();
         match cluster.served(&kinds).await {
             Ok(served) => {
                 for (kind, served) in kinds.iter().zip(served) {
@@ -235,7 +309,8 @@ impl Reader {
             }
         }
         let mut readable = Vec::new();
-        for (name, (kind, namespaces)) in wanted {
+        for (name, want) in wanted {
+            let (kind, namespaces) = (want.kind, want.namespaces);
             match state.served.get(&name) {
                 Some(Some(served)) => {
                     let name = (cluster.context().to_owned(), name.0, name.1);
@@ -339,14 +414,20 @@ fn kind_of(resource: &Value) -> Kind {
 }
 
 /// Notes that a kind is wanted. The version that Git uses is the one to compare at.
-fn want(wanted: &mut Wanted, kind: Kind, namespace: Option<&str>, from_git: bool) {
-    let (known, namespaces) = wanted
-        .entry((kind.group.clone(), kind.kind.clone()))
-        .or_insert_with(|| (kind.clone(), BTreeSet::new()));
-    if from_git {
-        *known = kind;
+fn want(wanted: &mut Wanted, more: Want) {
+    match wanted.entry((more.kind.group.clone(), more.kind.kind.clone())) {
+        Entry::Vacant(none) => {
+            none.insert(more);
+        }
+        Entry::Occupied(known) => {
+            let known = known.into_mut();
+            known.namespaces.extend(more.namespaces);
+            if more.from_git {
+                known.kind = more.kind;
+                known.from_git = true;
+            }
+        }
     }
-    namespaces.extend(namespace.map(str::to_owned));
 }
 
 /// All of a kind in one list, unless that was `listed` already; in a list per namespace where only that is allowed. Secrets are
