@@ -64,6 +64,8 @@ pub struct Run {
     pub snapshot_at: Option<Timestamp>,
     /// The questions of the last snapshot; of Applications that it did not read, of the last one that did.
     pub questions: Vec<Value>,
+    /// Where of them the questions about a field of a kind and name are: the screen asks for it with each key.
+    pub asked: BTreeMap<(String, String, String), Vec<usize>>,
     /// When cells were kept that an older snapshot than the last one has, by the id of the question.
     pub kept_at: BTreeMap<(String, AppKey), Timestamp>,
     /// Snapshots that did not read every Application, as long as no later one did.
