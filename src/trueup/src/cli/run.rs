@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use trueup_core::{
-    event::{Event, Record},
+    event::{Armed, Event, Record},
     gate::Verdict,
     ids::IncidentId,
     plan::{Gate, Plan},
@@ -26,7 +26,7 @@ use super::{
     complain, explain,
     mended::{another_plan, contradicts, take_mended},
     signals::{interrupts, signalled},
-    walk::{Answers, Ended, walk},
+    walk::{Answers, Ended, show, walk},
 };
 use crate::{
     app::{self, Opening},
@@ -113,8 +113,11 @@ async fn go(
         warned: Mutex::default(),
     };
     let engine = opened.engine;
+    // Who does not arm looks: the incident is others' work, and what they do with it is not for a glance to say.
+    let only_shown = matches!(known, Known::Unplanned) && settings.write == Armed::Nothing;
     if matches!(known, Known::Unplanned) {
-        let mut scope = engine.run().scope.clone();
+        let run = engine.run();
+        let mut scope = run.scope.clone();
         for name in &answers.plan.scope {
             let key = engine.reader().app_key(name);
             if !scope.contains(&key) {
@@ -122,16 +125,35 @@ async fn go(
             }
         }
         engine.reader().must_exist(&scope).await?;
-        engine
-            .say(&trueup_core::sheet::Command::SetScope { scope })
-            .await?;
-        engine.record(Event::PlanTaken {
+        let taken = Event::PlanTaken {
             plan: Box::new(answers.plan.clone()),
             by: app::operator(),
             replaces: None,
             reason: String::new(),
             differs: Vec::new(),
-        })?;
+        };
+        match only_shown {
+            true => {
+                // What is looked at is journaled, so that it is of what the incident has.
+                engine.look().await?;
+                engine.suppose(taken);
+                let new: Vec<String> = scope[run.scope.len()..]
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                if !new.is_empty() {
+                    answers.warn(&text::line(&format!(
+                        "the plan brings {} into the incident",
+                        text::some(&new, 6)
+                    )));
+                }
+            }
+            false => {
+                let scope = trueup_core::sheet::Command::SetScope { scope };
+                engine.say(&scope).await?;
+                engine.record(taken)?;
+            }
+        }
     }
     if let (Known::Mended, Some(why)) = (&known, &args.replan) {
         take_mended(&engine, &answers.plan, why).await?;
@@ -150,7 +172,12 @@ async fn go(
     }
     let ended = tokio::select! {
         biased;
-        ended = walk(&engine, &answers) => ended,
+        ended = async {
+            match only_shown {
+                true => show(&engine, &answers).await,
+                false => walk(&engine, &answers).await,
+            }
+        } => ended,
         code = &mut signal => {
             let next = engine.seen().map(|(_, now)| workflow::next(&engine.run(), &now));
             interrupted(next.map_or(Stage::Scope, |next| next.stage()), code)
@@ -314,7 +341,7 @@ enum Known {
     Open,
     /// Open, and this is another plan than the one it has, to go on with.
     Mended,
-    /// Opened without a plan, by `trueup freeze` for one: the first plan is taken up.
+    /// Opened without a plan, by `trueup freeze` for one: the first plan that is armed for is taken up.
     Unplanned,
     Closed,
 }
