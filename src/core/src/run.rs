@@ -499,11 +499,16 @@ impl Run {
         )
     }
 
+    /// The command that thaws an Application of this incident, or watches its thaw to the end.
+    pub fn thaw_command(&self, key: &AppKey) -> String {
+        format!("trueup thaw {key} --incident {} --write cluster", self.id())
+    }
+
     /// What is to be said of a thaw that was made and is not watched to its end, with the ways on.
     pub fn given_back_unwatched(&self, key: &AppKey) -> String {
         crate::text::line(&format!(
-            "auto-sync was given back to {key}, and that it holds was not watched to the end: `trueup thaw {key} --incident {} --write cluster` watches it, `{}` freezes it again",
-            self.id(),
+            "auto-sync was given back to {key}, and that it holds was not watched to the end: `{}` watches it, `{}` freezes it again",
+            self.thaw_command(key),
             self.freeze_command(key)
         ))
     }

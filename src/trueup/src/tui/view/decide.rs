@@ -175,12 +175,7 @@ fn below(model: &Model) -> Doc {
             ),
         );
     }
-    let (now, run) = (model.now(), model.run());
-    for line in now
-        .copies_apart(run)
-        .into_iter()
-        .chain(now.halves_apart(run))
-    {
+    for line in model.now().apart(model.run()) {
         doc.text(Role::Warn, format!("! {line}"));
     }
     let noise: usize = model
