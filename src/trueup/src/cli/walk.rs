@@ -166,13 +166,25 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     }
 }
 
-/// Says what can be known of a plan that nobody armed for, of an incident that has none: nothing of it is taken up.
+/// Says what can be known of a plan that nobody armed for, on a copy of an incident that has none.
 pub async fn show(engine: &Engine, answers: &Answers) -> Ended {
-    let next = match engine.next().await {
-        Ok(next) => next,
-        Err(trouble) => return Ended::of(Stage::Scope, &trouble),
+    let stage = loop {
+        let next = match engine.next().await {
+            Ok(next) => next,
+            Err(trouble) => return Ended::of(Stage::Scope, &trouble),
+        };
+        if !matches!(next, Next::SnapshotZero | Next::TryGate { .. }) {
+            break next.stage();
+        }
+        if let Err(trouble) = engine.observe(&next).await {
+            return Ended::of(Stage::Scope, &trouble);
+        }
+        if let Next::TryGate { gate } = &next
+            && let Some(said) = engine.run().doubt_of(gate)
+        {
+            answers.warn(&said);
+        }
     };
-    let stage = next.stage();
     if let Some(ended) = unread(engine, stage).await {
         return ended;
     }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 use trueup_core::{
-    event::{CommandLine, Effect, Event, Guard, Outcome, Record},
+    event::{CommandLine, Effect, Event, Guard, Outcome},
     ids::OpId,
     now::Now,
     object::identity::{AppKey, ObjectRef},
@@ -226,18 +226,6 @@ impl Engine {
             run: Arc::clone(&run),
         });
         Ok(run)
-    }
-
-    /// Goes on in this process as if it had been journaled: what is only shown binds nobody.
-    pub fn suppose(&self, event: Event) {
-        let mut run = Run::clone(&self.run());
-        let record = Record {
-            seq: run.last.map_or(0, |(seq, _)| seq),
-            time: self.ports.clock.now(),
-            event,
-        };
-        run.apply(&record);
-        *self.run.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(run);
     }
 
     /// Writes down that something was refused to this operator which had been confirmed or decided.

@@ -329,8 +329,11 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
                 (true, false) => Role::Text,
                 _ => Role::Dim,
             };
-            let sign = if differs { "≠" } else { " " };
             let as_kept = as_kept(q, side);
+            let sign = match differs && as_kept.is_empty() {
+                true => "≠",
+                false => " ",
+            };
             let room = width.saturating_sub(2 + as_kept.len());
             line.push((
                 role,
