@@ -236,8 +236,18 @@ impl Model {
                 value: None,
             })
             .collect();
-        let has_all = |side: &&Kept| pair.iter().all(|cell| self.kept_of(cell, side).is_some());
-        let side = sides.iter().find(has_all).or(sides.first());
+        // What is gone is what the one that found it has: a later one may have what took its place.
+        let has = |cell: &CellKey, side: &Kept| match kept(&self.derived.moved, cell) {
+            Some(moved) => self.kept_of(cell, side) == moved.kept,
+            None => self.kept_of(cell, side).is_some(),
+        };
+        let has_all = |side: &&Kept| pair.iter().all(|cell| has(cell, side));
+        let has_own = |side: &&Kept| has(cell, side);
+        let side = sides
+            .iter()
+            .find(has_all)
+            .or_else(|| sides.iter().find(has_own));
+        let side = side.or(sides.first());
         side.cloned().ok_or_else(|| "no snapshot was taken".into())
     }
 

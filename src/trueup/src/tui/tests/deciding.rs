@@ -438,6 +438,51 @@ fn a_pair_of_which_one_half_was_put_back_is_restored_as_a_pair() {
     }
 }
 
+/// The last snapshot has what was put back, and the one that found what was there did not have the other half.
+#[test]
+fn what_is_gone_is_offered_as_it_was_found_be_it_without_its_other_half() {
+    let mut model = half_put_back(0);
+    let question = |(field, live): (usize, &str)| {
+        let key = fixture::cell("auth", field);
+        let (git, app) = (["HS256", "key-2024-09"][field], &key.application);
+        let cell = json!({"application": app.name, "applicationNamespace": app.namespace, "namespace": "auth", "git": git,
+            "lastSynced": git, "live": live, "differs": git != live, "class": "hotfix", "object": key.object});
+        json!({"id": format!("q{field}"), "group": "auth-config", "kind": "ConfigMap", "name": "auth-config",
+            "field": key.field.to_string(), "class": "hotfix", "confidence": "ask", "evidence": [], "suggestion": null,
+            "decideWith": [], "cells": [cell]})
+    };
+    let key = "key-2024-11-rot";
+    let snapshots = [
+        vec![(0, "RS256")],
+        vec![(0, "RS256"), (1, key)],
+        vec![(0, "HS256"), (1, key)],
+    ];
+    for (number, values) in (2..).zip(snapshots) {
+        model.time += jiff::SignedDuration::from_secs(10);
+        let taken = Event::SnapshotTaken {
+            number,
+            blobs: Default::default(),
+            counts: Default::default(),
+            unread: Vec::new(),
+            questions: values.into_iter().map(question).collect(),
+            applications: Vec::new(),
+            heads: Default::default(),
+            again: false,
+            incomplete: Vec::new(),
+            earlier: Vec::new(),
+        };
+        happens(&mut model, taken);
+    }
+    model.go_to_cell(&fixture::cell("auth", 0));
+    let drawn = draw(&model);
+    let column = drawn.lines().find(|line| line.contains("6 snapshot"));
+    let column = column.unwrap_or_default();
+    assert!(column.contains("RS256") && column.contains("·"), "{column}");
+    let (said, each) = signed(&mut model, &["6"]);
+    assert!(said.contains(" of auth: RS256"), "{said}");
+    assert_eq!(each, [(fixture::cell("auth", 0), Some(json!("RS256")))]);
+}
+
 /// What a snapshot cannot give is said in the words of the screen.
 #[test]
 fn a_field_that_the_snapshot_has_not_is_refused_in_the_words_of_the_screen() {
