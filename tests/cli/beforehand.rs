@@ -25,7 +25,9 @@ fn what_a_plan_leaves_open_is_said_before_the_freeze() {
             .replace(", \".data.JWT_PUBLIC_KEY_ID\": key-2024-11-rot", "")
             .replace(
                 "commit: {",
-                "act:\n- {application: like-service, object: Deployment/like-service, action: {patch: {field: .spec.replicas, value: many}}, reason: load}\ncommit: {",
+                "act:\n- {application: like-service, object: Deployment/like-service, action: {patch: {field: .spec.replicas, value: many}}, reason: load}\n\
+                 - {application: profile-service, object: Deployment/profile-service, action: {scale: {replicas: 0}}, reason: still}\n\
+                 - {application: profile-service, object: Deployment/profile-service, action: {scale: {replicas: 3}}, reason: on again}\ncommit: {",
             )
     });
     let left = [
@@ -35,13 +37,48 @@ fn what_a_plan_leaves_open_is_said_before_the_freeze() {
         "warning: the walk stops at the live action on Deployment/like-service of like-service, once all is frozen: ",
         "422",
     ];
-    says(&bench.planned(3, &one_of_two, &[]).err, &left);
+    let read = bench.planned(3, &one_of_two, &[]).err;
+    says(&read, &left);
+    // The second of two finds what the first one left.
+    assert!(
+        !read.contains("the live action on Deployment/profile-service"),
+        "{read}"
+    );
     let armed = bench.planned(4, &one_of_two, &ALL).err;
     says(&armed, &left);
     assert_eq!(armed.matches(left[0]).count(), 1, "{armed}");
     let (warned, frozen) = (armed.find(left[0]), armed.find("freeze 3 applications"));
     assert!(warned < frozen, "{armed}");
     says(&armed, &["left over without a decision: 3 cells"]);
+}
+
+/// Opened by a freeze; somebody tries plans on it before one is armed for.
+#[test]
+fn a_plan_that_nobody_armed_for_is_not_taken_up() {
+    let bench = Bench::new();
+    let freeze = ["freeze", "auth-service", "--incident", "INC-441"];
+    bench.ends(0, &[&freeze[..], &["--write", "cluster"]].concat());
+    let taken = || {
+        let journal = bench.state.join("incidents/INC-441/journal.jsonl");
+        let journal = fs::read_to_string(journal).unwrap();
+        journal.matches("\"type\":\"planTaken\"").count()
+    };
+    let other = bench.plan("other.yaml", |text| {
+        text.replace("is the truth", "is right")
+    });
+    for plan in [&other, &bench.own_plan()] {
+        let said = [
+            "warning: the plan brings argocd/like-service, argocd/profile-service into the incident",
+            "not armed: the plan is not taken up for INC-441, which is open without one",
+            "start with --write all",
+        ];
+        says(&bench.planned(3, plan, &[]).err, &said);
+        assert_eq!(taken(), 0);
+    }
+    // What is armed for is, be it for too little.
+    bench.planned(3, &bench.own_plan(), &["--write", "git"]);
+    assert_eq!(taken(), 1);
+    says(&bench.planned(3, &other, &[]).err, &["another plan"]);
 }
 
 #[test]

@@ -180,9 +180,9 @@ pub enum CannotTake {
         "there is no last synced value to take: no rendering of the last successful sync is known"
     )]
     NoBase,
-    #[error("no copy that `take` names holds this field")]
+    #[error("no copy of that name holds this field")]
     NoCopy,
-    #[error("the snapshot that `take` names holds no value of this field")]
+    #[error("the snapshot holds no value of this field")]
     NotKept,
     #[error(
         "Git has this field; `remove` is for what Git does not have. Take `git`, or another value"

@@ -524,8 +524,15 @@ impl Now {
         owed
     }
 
+    /// What is decided and leaves apart what belongs together, for a warning.
+    pub fn apart(&self, run: &Run) -> Vec<String> {
+        let mut said = self.copies_apart(run);
+        said.extend(self.halves_apart(run));
+        said
+    }
+
     /// Copies of one field that were decided as one and will differ: the field, and who gets what.
-    pub fn copies_apart(&self, run: &Run) -> Vec<String> {
+    pub(crate) fn copies_apart(&self, run: &Run) -> Vec<String> {
         let mut fields: BTreeMap<_, Vec<&Decision>> = BTreeMap::new();
         for (key, decision) in &run.decisions {
             let of = (&key.object.kind, &key.object.name, &key.field);
@@ -577,7 +584,7 @@ impl Now {
     }
 
     /// Fields that were written together, and of which the commit brings one while the other is put off: Git will have half of a change.
-    pub fn halves_apart(&self, run: &Run) -> Vec<String> {
+    pub(crate) fn halves_apart(&self, run: &Run) -> Vec<String> {
         let put_off = |key: &CellKey| {
             let decision = run.decisions.get(key)?;
             matches!(decision.take, Take::Later(_)).then_some(decision)

@@ -145,7 +145,44 @@ pub fn ask_again(run: &Run, now: &mut Now) {
             question.suggestion = None;
         }
     }
+    stays_together(run, now);
     suggest_nothing_young(run, now);
+}
+
+/// What was written together stays so where one half of it was overtaken: live differs in the other half alone then, so that no
+/// difference tells it any more.
+fn stays_together(run: &Run, now: &mut Now) {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, question) in now.questions.iter().enumerate() {
+        let found = question.cells.iter().filter_map(|key| run.found.get(key));
+        places.extend(found.map(|found| (found.question.as_str(), at)));
+    }
+    let overtaken = |key: &CellKey| {
+        let cell = now.cells.get(key)?;
+        let found = run.found.get(key)?;
+        let gone = match run.decisions.get(key) {
+            Some(decision) => !cell.upholds(decision) || cell.sides.git == cell.sides.live,
+            None => run.lost(key, &cell.sides).is_some(),
+        };
+        gone.then_some(found)
+    };
+    let mut pairs = Vec::new();
+    for (at, question) in now.questions.iter().enumerate() {
+        for found in question.cells.iter().filter_map(overtaken) {
+            let with = found.decide_with.iter();
+            let with = with.filter_map(|id| places.get(id.as_str()).copied());
+            pairs.extend(with.filter(|other| *other != at).map(|other| (at, other)));
+        }
+    }
+    for (one, other) in pairs {
+        for (of, with) in [(one, other), (other, one)] {
+            let id = now.questions[with].id.clone();
+            let known = &mut now.questions[of].decide_with;
+            if !known.contains(&id) {
+                known.push(id);
+            }
+        }
+    }
 }
 
 /// What a person changed live while the incident was open is no fix that Git has to learn of before somebody says so: it may be part
@@ -371,6 +408,94 @@ mod tests {
             let now = world(&[(&auth, "new", "new")]);
             assert_eq!(now.lost(&run).count(), 0, "{class}");
         }
+    }
+
+    /// auth had both; like has one of them, so that this one is asked about whatever becomes of auth.
+    #[test]
+    fn what_was_written_together_stays_so_when_one_half_was_put_back() {
+        let (auth, like) = (cell("auth"), cell("like"));
+        let of = |key: &CellKey, field: &str| CellKey {
+            field: field.parse().unwrap(),
+            ..key.clone()
+        };
+        let (half, likes) = (of(&auth, ".data.ALG"), of(&like, ".data.ALG"));
+        let mut record = asked(
+            &[(&auth, found("old", "old", "rotated"), Some("hotfix"))],
+            "2026-11-22T07:35:00Z",
+        );
+        let other = asked(
+            &[
+                (&half, found("old", "old", "RS256"), Some("hotfix")),
+                (&likes, found("old", "old", "RS256"), Some("hotfix")),
+            ],
+            "2026-11-22T07:35:00Z",
+        );
+        let (
+            crate::event::Event::SnapshotTaken { questions, .. },
+            crate::event::Event::SnapshotTaken {
+                questions: others, ..
+            },
+        ) = (&mut record.event, other.event)
+        else {
+            panic!("they are snapshots");
+        };
+        questions.extend(others);
+        for (at, (id, field, with)) in [("q1", ".data.KEY", "q2"), ("q2", ".data.ALG", "q1")]
+            .iter()
+            .enumerate()
+        {
+            questions[at]["id"] = json!(id);
+            questions[at]["field"] = json!(field);
+            questions[at]["decideWith"] = json!([with]);
+        }
+        let mut run = Run::default();
+        run.apps.entry(auth.application.clone()).or_default();
+        run.apply(&record);
+        let asks = |id: &str, cells: &[&CellKey]| QuestionNow {
+            id: id.into(),
+            kind: "ConfigMap".into(),
+            name: "auth-config".into(),
+            field: cells[0].field.to_string(),
+            cells: cells.iter().map(|key| (*key).clone()).collect(),
+            ..QuestionNow::default()
+        };
+        let together = |values: [&str; 2], questions: Vec<QuestionNow>| {
+            let mut now = world(&[
+                (&auth, "old", values[0]),
+                (&half, "old", values[1]),
+                (&likes, "old", "RS256"),
+            ]);
+            for question in &questions {
+                for key in &question.cells {
+                    now.cells.get_mut(key).unwrap().question = Some(question.id.clone());
+                }
+            }
+            now.questions = questions;
+            ask_again(&run, &mut now);
+            now.questions.sort_by(|a, b| a.id.cmp(&b.id));
+            let with = now.questions.into_iter().map(|q| (q.id, q.decide_with));
+            with.collect::<Vec<_>>()
+        };
+        let pair =
+            [("q1", "q2"), ("q2", "q1")].map(|(id, with)| (id.to_owned(), vec![with.to_owned()]));
+        // Whether no difference asks about the half that was put back, or another copy still does.
+        assert_eq!(
+            together(["old", "RS256"], vec![asks("q2", &[&half, &likes])]),
+            pair
+        );
+        assert_eq!(
+            together(
+                ["rotated", "old"],
+                vec![asks("q1", &[&auth]), asks("q2", &[&half, &likes])]
+            ),
+            pair
+        );
+        // Where nothing was put back, the differences tell.
+        let apart = together(
+            ["rotated", "RS256"],
+            vec![asks("q1", &[&auth]), asks("q2", &[&half, &likes])],
+        );
+        assert!(apart.iter().all(|(_, with)| with.is_empty()), "{apart:?}");
     }
 
     #[test]

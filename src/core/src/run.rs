@@ -64,6 +64,8 @@ pub struct Run {
     pub snapshot_at: Option<Timestamp>,
     /// The questions of the last snapshot; of Applications that it did not read, of the last one that did.
     pub questions: Vec<Value>,
+    /// Where of them the questions about a field of a kind and name are: the screen asks for it with each key.
+    pub asked: BTreeMap<(String, String, String), Vec<usize>>,
     /// When cells were kept that an older snapshot than the last one has, by the id of the question.
     pub kept_at: BTreeMap<(String, AppKey), Timestamp>,
     /// Snapshots that did not read every Application, as long as no later one did.
@@ -497,11 +499,16 @@ impl Run {
         )
     }
 
+    /// The command that thaws an Application of this incident, or watches its thaw to the end.
+    pub fn thaw_command(&self, key: &AppKey) -> String {
+        format!("trueup thaw {key} --incident {} --write cluster", self.id())
+    }
+
     /// What is to be said of a thaw that was made and is not watched to its end, with the ways on.
     pub fn given_back_unwatched(&self, key: &AppKey) -> String {
         crate::text::line(&format!(
-            "auto-sync was given back to {key}, and that it holds was not watched to the end: `trueup thaw {key} --incident {} --write cluster` watches it, `{}` freezes it again",
-            self.id(),
+            "auto-sync was given back to {key}, and that it holds was not watched to the end: `{}` watches it, `{}` freezes it again",
+            self.thaw_command(key),
             self.freeze_command(key)
         ))
     }

@@ -215,6 +215,32 @@ impl Part {
 }
 
 impl Sheet {
+    /// One that says nothing yet.
+    pub fn new(
+        command: Command,
+        title: String,
+        place: String,
+        confirm: Confirm,
+        read_at: Timestamp,
+    ) -> Self {
+        Self {
+            id: Digest(String::new()),
+            command,
+            title,
+            place,
+            objects: Vec::new(),
+            will: Vec::new(),
+            assumes: Vec::new(),
+            undo: Vec::new(),
+            by_hand: Vec::new(),
+            warnings: Vec::new(),
+            confirm,
+            read_at,
+            effects: Vec::new(),
+            guards: Vec::new(),
+        }
+    }
+
     /// All that it says, in the order in which it is read, a line being inert; a part that says nothing is left out.
     pub fn parts(&self) -> Vec<(Part, Vec<String>)> {
         let inert = |lines: &[String]| lines.iter().map(|line| text::line(line)).collect();
@@ -295,26 +321,22 @@ mod tests {
 
     fn sheet() -> Sheet {
         let key = AppKey::new("argocd", "like");
+        let act = Command::Act {
+            application: key,
+            object: "ConfigMap/c".into(),
+            action: Action::Restart {},
+            reason: "load\x1b[2J".into(),
+        };
+        let title = "live action on c\x1b]52;c;aGk=\x07".into();
+        let at = Timestamp::UNIX_EPOCH;
         Sheet {
-            id: Digest(String::new()),
-            command: Command::Act {
-                application: key,
-                object: "ConfigMap/c".into(),
-                action: Action::Restart {},
-                reason: "load\x1b[2J".into(),
-            },
-            title: "live action on c\x1b]52;c;aGk=\x07".into(),
-            place: "lab".into(),
             objects: vec!["ConfigMap like/c".into()],
             will: vec![".data.A: 1 → 2".into(), ".data.B: \u{202e}1 → 2".into()],
             assumes: vec!["nothing moved".into()],
             undo: vec!["kubectl patch back".into()],
             by_hand: vec!["kubectl patch".into()],
             warnings: vec!["owed\nwill  nothing".into()],
-            confirm: Confirm::Button,
-            read_at: Timestamp::UNIX_EPOCH,
-            effects: Vec::new(),
-            guards: Vec::new(),
+            ..Sheet::new(act, title, "lab".into(), Confirm::Button, at)
         }
     }
 

@@ -115,7 +115,6 @@ mod tests {
     use super::*;
     use crate::{
         event::{Guard, Mechanism},
-        ids::Digest,
         now::AppNow,
         sheet::Confirm,
     };
@@ -125,21 +124,10 @@ mod tests {
         let key = AppKey::new("argocd", "like");
         let read_at = Timestamp::UNIX_EPOCH;
         let was = json!({"automated": {"prune": true}});
+        let freeze = Command::Freeze {
+            applications: vec![key.clone()],
+        };
         let sheet = Sheet {
-            id: Digest(String::new()),
-            command: Command::Freeze {
-                applications: vec![key.clone()],
-            },
-            title: String::new(),
-            place: String::new(),
-            objects: Vec::new(),
-            will: Vec::new(),
-            assumes: Vec::new(),
-            undo: Vec::new(),
-            by_hand: Vec::new(),
-            warnings: Vec::new(),
-            confirm: Confirm::Button,
-            read_at,
             effects: vec![Effect::Freeze {
                 application: key.clone(),
                 mechanism: Mechanism::Disable,
@@ -152,6 +140,13 @@ mod tests {
                 resource_version: Some("1".into()),
                 facts: [("syncPolicy".to_owned(), was.clone())].into(),
             }],
+            ..Sheet::new(
+                freeze,
+                String::new(),
+                String::new(),
+                Confirm::Button,
+                read_at,
+            )
         };
         let seen = |sync_policy: Value, after: i64| {
             let app = AppNow {

@@ -190,6 +190,69 @@ mod tests {
         }
     }
 
+    /// Scaled down and up again by hand, and scaled once more for good: no plan scales it down.
+    #[test]
+    fn an_action_that_was_taken_back_is_not_planned_nor_the_one_that_took_it_back() {
+        use crate::{
+            decision::CellKey,
+            event::{Guard, Outcome},
+            plan::Action,
+            run::Op,
+        };
+        use serde_json::json;
+        let mut run = Run::fold(&sample::records());
+        let application = sample::app("like");
+        let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "like-service", "namespace": "like"}});
+        let object = crate::object::identity::ObjectRef::from_object(&object).unwrap();
+        let act = |run: &mut Run, id: &str, from: u32, to: u32| {
+            let field: crate::object::path::FieldPath = ".spec.replicas".parse().unwrap();
+            let facts = [(field.to_string(), json!(from))];
+            let op = Op {
+                effect: Effect::Act {
+                    application: application.clone(),
+                    object: object.clone(),
+                    action: Action::Scale { replicas: to },
+                    patch: json!([]),
+                    inverse: json!([]),
+                    cell: Some(CellKey {
+                        application: application.clone(),
+                        object: object.clone(),
+                        field,
+                    }),
+                    reason: format!("{from} to {to}"),
+                },
+                guard: Guard {
+                    resource_version: None,
+                    facts: facts.into(),
+                },
+                shown: Vec::new(),
+                by_hand: Vec::new(),
+                by: String::new(),
+                intended_at: jiff::Timestamp::UNIX_EPOCH,
+                outcome: Some((
+                    Outcome::Done {
+                        resource_version: None,
+                        found: false,
+                    },
+                    jiff::Timestamp::UNIX_EPOCH,
+                )),
+            };
+            run.op_order.push(OpId(id.into()));
+            run.ops.insert(OpId(id.into()), op);
+        };
+        let planned = |run: &Run| {
+            let act = export(run).unwrap().act.into_iter();
+            act.map(|act| act.reason).collect::<Vec<_>>()
+        };
+        let before = planned(&run);
+        act(&mut run, "there", 3, 0);
+        assert_eq!(planned(&run).len(), before.len() + 1);
+        act(&mut run, "back", 0, 3);
+        assert_eq!(planned(&run), before);
+        act(&mut run, "for-good", 3, 5);
+        assert_eq!(planned(&run)[before.len()..], ["3 to 5"]);
+    }
+
     #[test]
     fn no_digest_of_a_secret_is_expected_elsewhere() {
         let mut records = sample::records();

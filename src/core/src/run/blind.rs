@@ -35,6 +35,15 @@ impl Run {
 
     /// Takes the questions of a snapshot; what is not seen of an Application is not settled.
     pub(super) fn keep_questions(&mut self, questions: &[Value], incomplete: &[AppKey]) {
+        self.replace_questions(questions, incomplete);
+        self.asked.clear();
+        for (at, question) in self.questions.iter().enumerate() {
+            let [kind, name, field] = ["kind", "name", "field"].map(|of| text(question, of));
+            self.asked.entry((kind, name, field)).or_default().push(at);
+        }
+    }
+
+    fn replace_questions(&mut self, questions: &[Value], incomplete: &[AppKey]) {
         let before = std::mem::replace(&mut self.questions, questions.to_vec());
         let kept_at = std::mem::take(&mut self.kept_at);
         if incomplete.is_empty() {

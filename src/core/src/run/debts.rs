@@ -270,3 +270,86 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decision::{Later, Sides, Wanted},
+        now::{CellNow, Now},
+    };
+    use serde_json::json;
+
+    fn decision(field: &str, take: Take, wanted: Wanted) -> Decision {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "auth-config", "namespace": "auth"}});
+        Decision {
+            cell: CellKey {
+                application: AppKey::new("argocd", "auth"),
+                object: crate::object::identity::ObjectRef::from_object(&object).unwrap(),
+                field: field.parse().unwrap(),
+            },
+            take,
+            seen: Sides {
+                git: Some(json!("old")),
+                last_synced: None,
+                live: Some(json!("old")),
+            },
+            git: wanted.clone(),
+            live: wanted,
+            reason: String::new(),
+            by: "jo".into(),
+            at: Timestamp::UNIX_EPOCH,
+            pushed: false,
+            applied: false,
+        }
+    }
+
+    /// One field of auth stays frozen, and no sync brings the other one meanwhile.
+    #[test]
+    fn what_waits_in_git_behind_a_field_that_stays_frozen_is_owed_until_it_is_live() {
+        let later = Take::Later(Later {
+            how: How::StayFrozen,
+            owner: "ann".into(),
+            until: "2099-01-01".into(),
+        });
+        let new = Wanted::Value(json!("new"));
+        let frozen = decision(".data.ALG", later, Wanted::AsIs);
+        let mut waits = decision(".data.KEY", Take::Value(json!("new")), new);
+        let owed = |waits: &Decision, frozen: Option<&Decision>, live: Option<&str>| {
+            let mut run = Run::default();
+            for decision in frozen.into_iter().chain([waits]) {
+                run.decisions
+                    .insert(decision.cell.clone(), decision.clone());
+            }
+            let mut now = Now::default();
+            if let Some(live) = live {
+                let mut cell = CellNow::default();
+                cell.sides.live = Some(json!(live));
+                now.cells.insert(waits.cell.clone(), cell);
+            }
+            let mut owed = now.owed(&run);
+            owed.retain(|owed| owed.id.starts_with("unsynced:"));
+            owed
+        };
+        // Not in Git yet, it waits for nothing.
+        assert_eq!(owed(&waits, Some(&frozen), None), []);
+        waits.pushed = true;
+        for live in [None, Some("old")] {
+            let owed = owed(&waits, Some(&frozen), live);
+            assert_eq!(owed.len(), 1, "{owed:?}");
+            assert_eq!(
+                owed[0].what,
+                "ConfigMap/auth-config in auth .data.KEY is decided and in Git, and not in the cluster: auth is not synced while a \
+                 field of it stays frozen"
+            );
+            let whose = (owed[0].owner.as_deref(), owed[0].until.as_deref());
+            assert_eq!(whose, (Some("ann"), Some("2099-01-01")));
+            assert!(!owed[0].blocks_close);
+        }
+        // Whoever synced it brought it; and without what stays frozen a sync of ours does.
+        assert_eq!(owed(&waits, Some(&frozen), Some("new")), []);
+        assert_eq!(owed(&waits, None, Some("old")), []);
+        waits.applied = true;
+        assert_eq!(owed(&waits, Some(&frozen), None), []);
+    }
+}

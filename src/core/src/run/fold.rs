@@ -466,7 +466,7 @@ impl Run {
                     self.reopened.remove(cell);
                     let decided = self.decisions.get(cell);
                     let touched = match self.found.get(cell).filter(|_| decided.is_none()) {
-                        Some(found) => Touched::undecided(what, who, sides.clone(), &found.sides),
+                        Some(found) => Touched::undecided(cell, what, who, sides.clone(), found),
                         None => Touched::new(what, who, sides.clone(), decided),
                     };
                     self.shaken.insert(cell.clone(), touched);

@@ -88,40 +88,46 @@ impl Run {
     fn kept(&self, key: &CellKey, kept: &Kept) -> Option<Value> {
         let of = kept.of();
         let own = of == LiveOf::default();
-        if self.snapshot_at == Some(kept.at) {
-            let text = |value: &Value, name: &str| {
-                let text = value.get(name).and_then(Value::as_str);
-                text.unwrap_or_default().to_owned()
-            };
-            let (name, field) = (crate::text::line(&key.object.name), key.field.to_string());
-            let asks = |question: &&Value| {
-                text(question, "kind") == key.object.kind
-                    && text(question, "name") == name
-                    && text(question, "field") == field
-            };
-            let namespace = match own {
-                true => Some(key.object.namespace.clone().unwrap_or_default()),
-                false => of.namespace.clone(),
-            };
-            let application = match own {
-                true => Some(key.application.name.clone()),
-                false => of.application.clone(),
-            };
-            let named = |cell: &&Value| {
-                let of = text(cell, "application");
-                let whole = format!("{}/{of}", text(cell, "applicationNamespace"));
-                namespace
+        let text = |value: &Value, name: &str| {
+            let text = value.get(name).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        let field = (
+            key.object.kind.clone(),
+            crate::text::line(&key.object.name),
+            key.field.to_string(),
+        );
+        let namespace = match own {
+            true => Some(key.object.namespace.clone().unwrap_or_default()),
+            false => of.namespace.clone(),
+        };
+        let application = match own {
+            true => Some(key.application.name.clone()),
+            false => of.application.clone(),
+        };
+        let named = |cell: &Value| {
+            let of = text(cell, "application");
+            let whole = format!("{}/{of}", text(cell, "applicationNamespace"));
+            namespace
+                .as_ref()
+                .is_none_or(|n| text(cell, "namespace") == *n)
+                && application
                     .as_ref()
-                    .is_none_or(|n| text(cell, "namespace") == *n)
-                    && application
-                        .as_ref()
-                        .is_none_or(|a| of.is_empty() || of == *a || whole == *a)
-            };
-            let questions = self.questions.iter().filter(asks);
-            let mut cells = questions
-                .filter_map(|question| question.get("cells")?.as_array())
-                .flatten();
-            if let Some(cell) = cells.find(named) {
+                    .is_none_or(|a| of.is_empty() || of == *a || whole == *a)
+        };
+        let asked = self.asked.get(&field).into_iter().flatten();
+        for question in asked.filter_map(|at| self.questions.get(*at)) {
+            let cells = question.get("cells").and_then(Value::as_array);
+            let cell = cells.into_iter().flatten().find(|cell| named(cell));
+            // What the last snapshot could not read is there as an earlier one has it.
+            let earlier = cell.is_some_and(|cell| {
+                let (id, name) = (text(question, "id"), text(cell, "application"));
+                let mut kept_at = self.kept_at.iter();
+                kept_at.any(|((question, app), at)| {
+                    *question == id && app.name == name && *at == kept.at
+                })
+            });
+            if let Some(cell) = cell.filter(|_| earlier || self.snapshot_at == Some(kept.at)) {
                 return cell.get("live").filter(|live| !live.is_null()).cloned();
             }
         }
@@ -250,6 +256,59 @@ mod tests {
         assert_eq!(
             value(&cell("auth", ".data.KEY"), None, "2026-01-01T00:00:00Z"),
             None
+        );
+    }
+
+    /// A colleague put KEY back, like had it yet, and it was decided all the same: like may be changed by now.
+    #[test]
+    fn what_a_decision_undoes_is_said_without_how_it_stood_when_that_was_found() {
+        let mut run = Run::default();
+        run.apply(&snapshot(0, "2026-11-21T14:43:17Z", ["RS256", "key-new"]));
+        let key = cell("auth", ".data.KEY");
+        let record = |event| Record {
+            seq: 2,
+            time: "2026-11-21T15:00:00Z".parse().unwrap(),
+            event,
+        };
+        let old = Some(json!("old"));
+        let sides = Sides {
+            git: old.clone(),
+            last_synced: old.clone(),
+            live: old,
+        };
+        let names = format!("{} {}", key.object, key.field);
+        let went = "live went from key-new, as found at 14:43 UTC, to old";
+        let adopted = Event::Adopted {
+            application: Some(key.application.clone()),
+            what: format!(
+                "{names}: {went}; that is still live in like-service, and nobody decided on it"
+            ),
+            who: "kubectl-patch".into(),
+            cell: Some(key.clone()),
+            sides: Some(sides.clone()),
+        };
+        run.apply(&record(adopted));
+        let new = crate::decision::Wanted::Value(json!("key-new"));
+        let decision = crate::decision::Decision {
+            cell: key.clone(),
+            take: Take::Value(json!("key-new")),
+            seen: sides,
+            git: new.clone(),
+            live: new,
+            reason: String::new(),
+            by: "jo".into(),
+            at: "2026-11-21T15:01:00Z".parse().unwrap(),
+            pushed: false,
+            applied: false,
+        };
+        let said = "live went from key-new, as found at 21 Nov 14:43 UTC, to old";
+        assert_eq!(run.undone_by(&decision).unwrap().moved(&key), said);
+        run.apply(&record(Event::Decided {
+            decisions: vec![decision],
+        }));
+        assert_eq!(
+            run.undone_by_sync(&key.application),
+            [format!("undoes what kubectl-patch did: {names}: {said}")]
         );
     }
 

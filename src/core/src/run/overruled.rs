@@ -1,6 +1,6 @@
 //! What others did to decided cells, and which decisions made since undo it.
 
-use super::Run;
+use super::{Found, Run};
 use crate::{
     decision::{CellKey, Decision, Sides, Take},
     event::Proposal,
@@ -17,6 +17,8 @@ const NAMED: usize = 3;
 pub struct Touched {
     pub what: String,
     pub who: String,
+    /// What they did, where `what` says besides how it stood then: that is not said of now.
+    done: Option<String>,
     /// What stood in the cell then; none in a journal of before it was kept.
     set: Option<Sides>,
     /// Git was not as decided any more.
@@ -37,6 +39,7 @@ impl Touched {
         Self {
             what: what.to_owned(),
             who: who.to_owned(),
+            done: None,
             git: moved(Decision::git_stands),
             live: moved(Decision::live_stands),
             rule: decided.is_some_and(|decided| decided.take == Take::Ignore),
@@ -45,14 +48,33 @@ impl Touched {
     }
 
     /// The same for a cell that nobody has decided on yet. `found`: what stood when it was looked at first.
-    pub fn undecided(what: &str, who: &str, set: Option<Sides>, found: &Sides) -> Self {
+    pub fn undecided(
+        cell: &CellKey,
+        what: &str,
+        who: &str,
+        set: Option<Sides>,
+        found: &Found,
+    ) -> Self {
         let moved = |side: fn(&Sides) -> &Option<serde_json::Value>| {
             let set = set.as_ref();
-            set.is_none_or(|set| side(set) != side(found))
+            set.is_none_or(|set| side(set) != side(&found.sides))
         };
+        let done = set.as_ref().filter(|set| set.live != found.sides.live);
+        let done = done.map(|set| {
+            let is = set.live.as_ref();
+            text::line(&format!(
+                "{} {}: live went from {}, as found at {}, to {}",
+                cell.object,
+                cell.field,
+                found.value(),
+                found.at.strftime("%-d %b %H:%M UTC"),
+                is.map_or_else(|| "(absent)".to_owned(), text::value)
+            ))
+        });
         Self {
             what: what.to_owned(),
             who: who.to_owned(),
+            done,
             git: moved(|sides| &sides.git),
             live: moved(|sides| &sides.live),
             rule: false,
@@ -93,7 +115,11 @@ impl Touched {
     /// What was done, without the names of the cell.
     pub fn moved(&self, cell: &CellKey) -> &str {
         let names = text::line(&format!("{} {}: ", cell.object, cell.field));
-        self.what.strip_prefix(&names).unwrap_or(&self.what)
+        self.done().strip_prefix(&names).unwrap_or(self.done())
+    }
+
+    fn done(&self) -> &str {
+        self.done.as_deref().unwrap_or(&self.what)
     }
 }
 
@@ -140,7 +166,7 @@ impl Run {
                 by_author
                     .entry(touched.did())
                     .or_default()
-                    .push(&touched.what);
+                    .push(touched.done());
             }
         }
         let line = |(did, what): (String, Vec<&str>)| {

@@ -37,10 +37,15 @@ pub(super) async fn say(engine: &Engine, answers: &Answers) {
 /// The live actions of the plan that would be refused, as things are.
 async fn refused_actions(engine: &Engine, run: &Run, answers: &Answers) -> Vec<String> {
     let mut refused = Vec::new();
+    let mut acted = BTreeSet::new();
     for act in &answers.plan.act {
         let Some(command) = not_done(run, act) else {
             continue;
         };
+        // What it finds is what the one before it left: as things are, nobody knows.
+        if !acted.insert((&act.application, &act.object)) {
+            continue;
+        }
         if let Err(Trouble::Refused(refusal)) = engine.would_take(&command).await {
             refused.push(text::line(&format!(
                 "the walk stops at the live action on {} of {}, once all is frozen: {}",

@@ -101,9 +101,7 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
     let command = match (owed.settle.as_str(), &owed.application) {
         ("thaw", Some(key)) if is_lost(run, key) => run.freeze_command(key),
         // It is made, and only watched to its end.
-        ("thaw", Some(key)) if run.is_given_back(key) => {
-            format!("trueup thaw {key} --incident {} --write cluster", run.id())
-        }
+        ("thaw", Some(key)) if run.is_given_back(key) => run.thaw_command(key),
         ("thaw", Some(key)) => {
             if let Some(reason) = now.and_then(|now| thaw_refused(run, now, key)) {
                 return Settled {
@@ -111,7 +109,7 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
                     first: Some(reason),
                 };
             }
-            format!("trueup thaw {key} --incident {} --write cluster", run.id())
+            run.thaw_command(key)
         }
         // What the note says is put back without a journal, but only by somebody who knows that the other one is gone.
         (Obligation::ELSEWHERE, Some(key)) => {

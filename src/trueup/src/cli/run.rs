@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use trueup_core::{
-    event::{Event, Record},
+    event::{Armed, Event, Record},
     gate::Verdict,
     ids::IncidentId,
+    object::identity::AppKey,
     plan::{Gate, Plan},
     run::{Freeze, Run, Thaw},
     sheet::Refusal,
@@ -25,12 +26,13 @@ use super::{
     args::RunArgs,
     complain, explain,
     mended::{another_plan, contradicts, take_mended},
+    shown,
     signals::{interrupts, signalled},
-    walk::{Answers, Ended, walk},
+    walk::{Answers, Ended, show, walk},
 };
 use crate::{
     app::{self, Opening},
-    engine::{Trouble, handle::Update},
+    engine::{Engine, Trouble, handle::Update},
     journal::{self, Boundaries},
     settings::{Output, Settings},
 };
@@ -80,11 +82,20 @@ async fn go(
     let known = known(settings, &plan, args.replan.is_some())?;
     usable(settings, args, &plan, &known)?;
     attestable(settings, args, &plan, &known)?;
+    let answers = Answers {
+        plan: plan.clone(),
+        write: settings.write,
+        attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
+        warned: Mutex::default(),
+    };
+    if matches!(known, Known::Unplanned) && settings.write == Armed::Nothing {
+        return shown_aside(settings, incident, &answers).await;
+    }
     let opening = match known {
         Known::No => Opening::New {
             incident: incident.clone(),
             scope: plan.scope.clone(),
-            plan: Some(Box::new(plan.clone())),
+            plan: Some(Box::new(plan)),
         },
         Known::Open | Known::Mended | Known::Unplanned => Opening::Resume {
             incident: incident.clone(),
@@ -106,48 +117,14 @@ async fn go(
         code = &mut signal => return Ok(interrupted(Stage::Scope, code)),
     };
     let printer = spawn_printer(opened.updates, settings.output);
-    let answers = Answers {
-        plan,
-        write: settings.write,
-        attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
-        warned: Mutex::default(),
-    };
     let engine = opened.engine;
     if matches!(known, Known::Unplanned) {
-        let mut scope = engine.run().scope.clone();
-        for name in &answers.plan.scope {
-            let key = engine.reader().app_key(name);
-            if !scope.contains(&key) {
-                scope.push(key);
-            }
-        }
-        engine.reader().must_exist(&scope).await?;
-        engine
-            .say(&trueup_core::sheet::Command::SetScope { scope })
-            .await?;
-        engine.record(Event::PlanTaken {
-            plan: Box::new(answers.plan.clone()),
-            by: app::operator(),
-            replaces: None,
-            reason: String::new(),
-            differs: Vec::new(),
-        })?;
+        take_up(&engine, &answers.plan).await?;
     }
     if let (Known::Mended, Some(why)) = (&known, &args.replan) {
         take_mended(&engine, &answers.plan, why).await?;
     }
-    let doubts = engine.run().doubts();
-    let no_symptom = engine.run().no_symptom_gate().map(str::to_owned);
-    let unasked = engine.run().synced_unasked();
-    let unnamed = engine.run().gates_in_no_step();
-    for said in no_symptom
-        .into_iter()
-        .chain(doubts)
-        .chain(unasked)
-        .chain(unnamed)
-    {
-        answers.warn(&said);
-    }
+    warn_of_gates(&engine, &answers);
     let ended = tokio::select! {
         biased;
         ended = walk(&engine, &answers) => ended,
@@ -166,6 +143,76 @@ async fn go(
     drop(engine);
     let _ = printer.await;
     Ok(ended)
+}
+
+/// Takes a plan up for an incident that was opened without one.
+async fn take_up(engine: &Engine, plan: &Plan) -> Result<(), Trouble> {
+    let scope = scope_with(engine, plan);
+    engine.reader().must_exist(&scope).await?;
+    let scope = trueup_core::sheet::Command::SetScope { scope };
+    engine.say(&scope).await?;
+    engine.record(Event::PlanTaken {
+        plan: Box::new(plan.clone()),
+        by: app::operator(),
+        replaces: None,
+        reason: String::new(),
+        differs: Vec::new(),
+    })?;
+    Ok(())
+}
+
+/// The scope of the incident, and what the plan brings into it behind that.
+fn scope_with(engine: &Engine, plan: &Plan) -> Vec<AppKey> {
+    let mut scope = engine.run().scope.clone();
+    for name in &plan.scope {
+        let key = engine.reader().app_key(name);
+        if !scope.contains(&key) {
+            scope.push(key);
+        }
+    }
+    scope
+}
+
+/// Who does not arm looks: what an open incident does with a plan is for those who work on it to say, so that it is tried on a copy.
+async fn shown_aside(
+    settings: &Settings,
+    incident: IncidentId,
+    answers: &Answers,
+) -> Result<Ended, Trouble> {
+    let mut ended = None;
+    shown::aside(settings, Opening::Resume { incident }, async |engine| {
+        let had = engine.run().scope.len();
+        let new = scope_with(engine, &answers.plan).split_off(had);
+        if !new.is_empty() {
+            let new: Vec<String> = new.iter().map(ToString::to_string).collect();
+            let new = text::some(&new, 6);
+            answers.warn(&text::line(&format!(
+                "the plan brings {new} into the incident"
+            )));
+        }
+        take_up(engine, &answers.plan).await?;
+        warn_of_gates(engine, answers);
+        ended = Some(with_what_stays(show(engine, answers).await, &engine.run()));
+        Ok(())
+    })
+    .await?;
+    ended.ok_or_else(|| Trouble::failed("look at the plan", "nothing came of it", ""))
+}
+
+/// What is to be known of the gates from the start.
+fn warn_of_gates(engine: &Engine, answers: &Answers) {
+    let doubts = engine.run().doubts();
+    let no_symptom = engine.run().no_symptom_gate().map(str::to_owned);
+    let unasked = engine.run().synced_unasked();
+    let unnamed = engine.run().gates_in_no_step();
+    for said in no_symptom
+        .into_iter()
+        .chain(doubts)
+        .chain(unasked)
+        .chain(unnamed)
+    {
+        answers.warn(&said);
+    }
 }
 
 /// How long a last look at the world may take.
@@ -314,7 +361,7 @@ enum Known {
     Open,
     /// Open, and this is another plan than the one it has, to go on with.
     Mended,
-    /// Opened without a plan, by `trueup freeze` for one: the first plan is taken up.
+    /// Opened without a plan, by `trueup freeze` for one: the first plan that is armed for is taken up.
     Unplanned,
     Closed,
 }

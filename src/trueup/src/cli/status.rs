@@ -788,5 +788,34 @@ mod tests {
             };
             assert_eq!(freeze_word(&run, &key, &app, seen), word);
         }
+        // Given back and not watched to the end; whoever changes the policy then is told of.
+        let found = trueup_core::plan::Target {
+            policy: Some(trueup_core::plan::TargetKind::Found),
+            automated: None,
+            reason: None,
+        };
+        let on = json!({"automated": {"prune": true}});
+        let app = AppRun {
+            freeze: proven,
+            thaw: Thaw::Restored {
+                op: OpId("2".into()),
+                at: Timestamp::UNIX_EPOCH,
+                rounds: 1,
+            },
+            target: Some((found, on.clone(), String::new())),
+            ..AppRun::default()
+        };
+        let off = "was thawed, and its auto-sync is not as targeted any more: it is off, the target is prune";
+        for (sync_policy, word) in [(on, "thawed, not watched to the end"), (Value::Null, off)] {
+            let seen = AppNow {
+                sync_policy,
+                ..AppNow::default()
+            };
+            assert_eq!(freeze_word(&run, &key, &app, Some(&seen)), word);
+        }
+        assert_eq!(
+            freeze_word(&run, &key, &app, None),
+            "thawed, not watched to the end"
+        );
     }
 }

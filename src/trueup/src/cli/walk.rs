@@ -166,6 +166,46 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     }
 }
 
+/// Says what can be known of a plan that nobody armed for, on a copy of an incident that has none.
+pub async fn show(engine: &Engine, answers: &Answers) -> Ended {
+    let stage = loop {
+        let next = match engine.next().await {
+            Ok(next) => next,
+            Err(trouble) => return Ended::of(Stage::Scope, &trouble),
+        };
+        if !matches!(next, Next::SnapshotZero | Next::TryGate { .. }) {
+            break next.stage();
+        }
+        if let Err(trouble) = engine.observe(&next).await {
+            return Ended::of(Stage::Scope, &trouble);
+        }
+        if let Next::TryGate { gate } = &next
+            && let Some(said) = engine.run().doubt_of(gate)
+        {
+            answers.warn(&said);
+        }
+    };
+    if let Some(ended) = unread(engine, stage).await {
+        return ended;
+    }
+    match foreseen(engine, answers) {
+        Ok(None) => {}
+        Ok(Some(ended)) => return ended,
+        Err(trouble) => return Ended::of(stage, &trouble),
+    }
+    beforehand::say(engine, answers).await;
+    Ended::new(
+        stage,
+        3,
+        1,
+        format!(
+            "not armed: the plan is not taken up for {}, which is open without one",
+            engine.run().id()
+        ),
+        how_to_arm(answers.write, Armed::All),
+    )
+}
+
 /// Whoever goes on with what was begun is there from the first moment, be it only to wait.
 async fn arm_again(engine: &Engine, answers: &Answers) -> Result<(), Trouble> {
     let begun = !engine.run().op_order.is_empty() && engine.run().closed.is_none();

@@ -366,3 +366,37 @@ fn lost(run: &Run, world: &World, now: &Now) -> Vec<(AppKey, String)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Frozen, lost by somebody's sync, and frozen again: what is told of the next loss is what came after that.
+    #[test]
+    fn a_sync_of_before_a_freeze_is_no_part_of_its_loss() {
+        let at = |time: &str| -> jiff::Timestamp { time.parse().unwrap() };
+        let run = Run {
+            opened_at: Some(at("2026-11-22T07:00:00Z")),
+            ..Run::default()
+        };
+        let key: AppKey = "argocd/auth".parse().unwrap();
+        let synced = json!({"status": {"operationState": {
+            "startedAt": "2026-11-22T07:30:00Z",
+            "operation": {"sync": {"revision": "abc"}, "initiatedBy": {"username": "ann"}},
+        }}});
+        let told = |since: Option<&str>| {
+            let told = operation(&run, &key, &synced, since.map(at))?;
+            Some((told.what, told.who))
+        };
+        let said = (
+            "a sync of argocd/auth to abc began at 2026-11-22T07:30:00Z".to_owned(),
+            "ann".to_owned(),
+        );
+        assert_eq!(told(None), Some(said.clone()));
+        assert_eq!(told(Some("2026-11-22T07:20:00Z")), Some(said.clone()));
+        // Argo CD tells whole seconds.
+        assert_eq!(told(Some("2026-11-22T07:30:00.9Z")), Some(said));
+        assert_eq!(told(Some("2026-11-22T07:40:00Z")), None);
+    }
+}

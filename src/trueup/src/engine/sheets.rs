@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trueup_core::{
     event::{Armed, AuthorFrom, Changed, Effect, Guard, Mechanism, Proposal},
     forge,
-    ids::{Digest, OpId},
+    ids::OpId,
     now::Now,
     object::identity::AppKey,
     plan::Action,
@@ -167,22 +167,14 @@ impl Engine {
     }
 
     pub(super) fn blank(&self, command: &Command, title: String) -> Sheet {
-        Sheet {
-            id: Digest(String::new()),
-            command: command.clone(),
+        let (place, confirm) = (self.place(), self.confirm());
+        Sheet::new(
+            command.clone(),
             title,
-            place: self.place(),
-            objects: Vec::new(),
-            will: Vec::new(),
-            assumes: Vec::new(),
-            undo: Vec::new(),
-            by_hand: Vec::new(),
-            warnings: Vec::new(),
-            confirm: self.confirm(),
-            read_at: self.ports.clock.now(),
-            effects: Vec::new(),
-            guards: Vec::new(),
-        }
+            place,
+            confirm,
+            self.ports.clock.now(),
+        )
     }
 
     async fn freeze_sheet(
@@ -341,8 +333,7 @@ impl Engine {
             shell(&proposal.branch)
         ))];
         if let Some((_, now)) = self.seen() {
-            sheet.warnings.extend(now.copies_apart(&run));
-            sheet.warnings.extend(now.halves_apart(&run));
+            sheet.warnings.extend(now.apart(&run));
         }
         sheet.warnings.extend(run.undone_by_push(proposal));
         sheet.warnings.extend(run.gates_changed());

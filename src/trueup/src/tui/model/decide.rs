@@ -190,29 +190,79 @@ impl Model {
         if let Some(take) = side.take(cell, alone) {
             return Ok(take);
         }
-        let moved = kept(&self.derived.moved, cell).ok_or("live is as the snapshot has it")?;
-        match &moved.kept {
-            None => Err("the snapshot has no such field: d removes what Git does not have".into()),
-            Some(value) if trueup_core::decision::is_secret(value) => {
+        let side = self.snapshot_side(cell, alone)?;
+        match self.kept_of(cell, &side) {
+            Some(value) if trueup_core::decision::is_secret(&value) => {
                 Err("a secret value is not kept (rule 7): choose a side that holds it".into())
             }
             // The value is that of this field alone; what it is for the others is asked of the snapshot for each.
-            Some(_) => self.snapshot_side(cell, alone).map(Take::Snapshot),
+            Some(_) => Ok(Take::Snapshot(side)),
+            None if kept(&self.derived.moved, cell).is_some() => {
+                Err("the snapshot has no such field: d removes what Git does not have".into())
+            }
+            None => Err("the snapshot has nothing of this field: choose a side that has".into()),
         }
     }
 
-    /// Which snapshot, and which copy of it, the column stands for while the cursor is on a cell that moved since.
+    /// What a snapshot has of a cell.
+    fn kept_of(&self, cell: &CellKey, side: &Kept) -> Option<serde_json::Value> {
+        match self.run().of_cell(cell, &Take::Snapshot(side.clone())) {
+            Take::Snapshot(kept) => kept.value,
+            _ => None,
+        }
+    }
+
+    /// Which snapshot, and which copy of it, the column stands for while the cursor is on a cell: the one that has what moved of that
+    /// copy since, and of the fields that were written together with it all that it can.
     fn snapshot_side(&self, cell: &CellKey, alone: bool) -> Result<Kept, String> {
-        let moved = kept(&self.derived.moved, cell).ok_or("live is as the snapshot has it")?;
-        let at = moved.at.or(self.run().snapshot_at);
+        let question = self.question_here();
+        let together = question.into_iter().flat_map(|q| self.together(q));
+        let pair: Vec<&CellKey> = together
+            .flat_map(|q| &q.cells)
+            .filter(|other| side_of(other) == side_of(cell))
+            .collect();
+        let last = self.run().snapshot_at;
+        let moved = std::iter::once(cell)
+            .chain(pair.iter().copied())
+            .filter_map(|cell| kept(&self.derived.moved, cell)?.at.or(last));
         let namespace = cell.object.namespace.clone().filter(|_| !alone);
         let application = (!alone && namespace.is_none()).then(|| cell.application.to_string());
-        Ok(Kept {
-            application,
-            namespace,
-            at: at.ok_or("no snapshot was taken")?,
-            value: None,
-        })
+        let sides: Vec<Kept> = moved
+            .chain(last)
+            .map(|at| Kept {
+                application: application.clone(),
+                namespace: namespace.clone(),
+                at,
+                value: None,
+            })
+            .collect();
+        // What is gone is what the one that found it has: a later one may have what took its place.
+        let has = |cell: &CellKey, side: &Kept| match kept(&self.derived.moved, cell) {
+            Some(moved) => self.kept_of(cell, side) == moved.kept,
+            None => self.kept_of(cell, side).is_some(),
+        };
+        let has_all = |side: &&Kept| pair.iter().all(|cell| has(cell, side));
+        let has_own = |side: &&Kept| has(cell, side);
+        let side = sides
+            .iter()
+            .find(has_all)
+            .or_else(|| sides.iter().find(has_own));
+        let side = side.or(sides.first());
+        side.cloned().ok_or_else(|| "no snapshot was taken".into())
+    }
+
+    /// When the snapshot was taken that the column stands for.
+    pub fn snapshot_column_at(&self) -> Option<jiff::Timestamp> {
+        let side = self.snapshot_side(&self.cell_here()?, false).ok()?;
+        Some(side.at)
+    }
+
+    /// Whether the snapshot has of a question what is live in the copy under the cursor.
+    pub fn as_kept(&self, question: &QuestionNow) -> bool {
+        let here = self.cell_here().map(|here| side_of(&here));
+        let own = here.and_then(|here| self.cell_of(question, &here));
+        let value = self.value_of(question, &Side::Snapshot, None);
+        own.is_some_and(|(_, cell)| value == Some(cell.sides.live.clone()))
     }
 
     /// Whether no field that a choice may be for has another copy: what is live is then the cell's own.
@@ -246,8 +296,14 @@ impl Model {
         }
     }
 
-    /// Switches that were set for one object are off on the next.
+    /// Switches that were set for one object are off on the next, and the one for fields written together where there are none.
     pub fn switches_stay_behind(&mut self) {
+        // A tick that covers nothing would cover something unasked, once there is something again.
+        if let Some(question) = self.question_here().filter(|_| self.decide.together)
+            && self.together(question).len() < 2
+        {
+            self.decide.together = false;
+        }
         if !(self.decide.every_copy || self.decide.together) {
             self.decide.switched_for = None;
             return;
@@ -295,15 +351,14 @@ impl Model {
             Side::Git => first().map(|cell| cell.sides.git.clone()),
             Side::LastSync => first().map(|cell| cell.sides.last_synced.clone()),
             Side::Snapshot => {
-                let here = self.cell_here()?;
-                if question.cells.contains(&here) {
-                    return kept(&self.derived.moved, &here).map(|moved| moved.kept.clone());
-                }
                 // What was written together is taken from the same copy, each field with its own value.
-                let take = Take::Snapshot(self.snapshot_side(&here, false).ok()?);
-                match self.run().of_cell(question.cells.first()?, &take) {
-                    Take::Snapshot(kept) => kept.value.map(Some),
-                    _ => None,
+                let here = self.cell_here()?;
+                let own = question.cells.iter().find(|c| side_of(c) == side_of(&here));
+                let gone = own.and_then(|cell| kept(&self.derived.moved, cell));
+                let side = self.snapshot_side(&here, false).ok()?;
+                match self.kept_of(question.cells.first()?, &side) {
+                    None if gone.is_some_and(|moved| moved.kept.is_none()) => Some(None),
+                    value => value.map(Some),
                 }
             }
             Side::Copy { .. } => question

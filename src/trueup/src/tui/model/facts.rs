@@ -187,9 +187,43 @@ pub fn sync_now<'a>(model: &Model, key: &AppKey, app: &'a AppRun) -> &'a Sync {
     }
 }
 
+/// Why no sync of an Application comes though it is not synced, and what would bring it in.
+pub fn left_out(model: &Model, key: &AppKey, app: &AppRun) -> Option<String> {
+    if !matches!(sync_now(model, key, app), Sync::Not) {
+        return None;
+    }
+    if let Some(parked) = &app.parked {
+        return Some(format!(
+            "left out: parked, {} has it until {}. Taken up again (P), it comes in",
+            parked.owner, parked.until
+        ));
+    }
+    if let Some(held) = held_elsewhere(model, key) {
+        return Some(format!(
+            "left out: {held}. Once that gave it back, or it is taken over, it comes in"
+        ));
+    }
+    let mut decisions = model.run().decisions.values();
+    let kept = decisions.find(|d| d.cell.application == *key && d.stays_frozen())?;
+    let later = model.run().stays_frozen(key)?;
+    Some(format!(
+        "left out: {} of {} stays frozen as it is ({}, until {}), and a sync would write all of {}. Decided on anew (Decide), it \
+         comes in",
+        words::field(&kept.cell.field),
+        kept.cell.object.name,
+        later.owner,
+        later.until,
+        key.name,
+    ))
+}
+
 /// Where the sync of an Application stands.
 pub fn sync_state(model: &Model, key: &AppKey, app: &AppRun) -> (Role, String) {
     match sync_now(model, key, app) {
+        Sync::Not if model.derived.behind.get(key).is_some_and(|b| !b.parked) => {
+            (Role::Dim, "left out: stays frozen".into())
+        }
+        Sync::Not if model.held_by(key).is_some() => (Role::Dim, "left out: held elsewhere".into()),
         Sync::Not => match &app.prediction {
             Some((_, p)) if !p.as_expected() && p.unexpected.is_empty() && p.missing.is_empty() => {
                 (Role::Warn, "? effect not known".into())

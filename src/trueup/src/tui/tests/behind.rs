@@ -65,6 +65,55 @@ fn the_rail_ticks_nothing_for_what_is_parked() {
     }
 }
 
+/// One field of auth stays frozen, like is parked, and neither is synced.
+#[test]
+fn what_is_left_out_of_the_syncs_is_said_with_why_and_what_brings_it_in() {
+    let flat = |text: String| {
+        let text = text.replace(['\n', '│'], " ");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for size in SIZES {
+        let mut model = fixture::model(Point::Canary, size);
+        let cell = fixture::cell("auth", 0);
+        let Event::Decided { mut decisions } = super::ahead::sample_decision(&model, &cell) else {
+            unreachable!("it is one");
+        };
+        decisions[0].take = trueup_core::decision::Take::Later(trueup_core::decision::Later {
+            how: trueup_core::decision::How::StayFrozen,
+            owner: "sam".into(),
+            until: "2026-12-01".into(),
+        });
+        happens(&mut model, Event::Decided { decisions });
+        park(&mut model, "like");
+        fixture::look(&mut model, Point::Canary);
+        model.stage = Stage::Sync;
+        for (name, said) in [
+            (
+                "auth",
+                "left out: .data.JWT_ALGORITHM of auth-config stays frozen as it is (sam, until 2026-12-01), and a sync would \
+                 write all of auth-service. Decided on anew (Decide), it comes in",
+            ),
+            (
+                "like",
+                "left out: parked, sam has it until 2026-12-01. Taken up again (P), it comes in",
+            ),
+        ] {
+            let at = model.derived.sync_order.iter();
+            let at = at.clone().position(|key| *key == sample::app(name));
+            model.list_mut().cursor = at.unwrap();
+            model.zoom = true;
+            model.focus = crate::tui::model::Focus::Detail;
+            let drawn = draw(&model);
+            assert!(flat(drawn.clone()).contains(said), "{drawn}");
+            assert!(!drawn.contains("n asks the cluster"), "{drawn}");
+        }
+        model.zoom = false;
+        let drawn = draw(&model);
+        let row = drawn.lines().find(|line| line.contains(" auth-service "));
+        assert!(row.unwrap().contains("left out: stays frozen"), "{drawn}");
+    }
+}
+
 /// Closed with a freeze that somebody has.
 fn closed(model: &mut Model) -> Obligation {
     park(model, "like");

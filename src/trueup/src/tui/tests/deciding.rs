@@ -101,7 +101,7 @@ fn the_switches_stay_with_their_object() {
     press(&mut model, &["G"]);
     let drawn = draw(&model);
     assert!(
-        drawn.contains("[ ] every copy") && drawn.contains("[ ] together"),
+        drawn.contains("[ ] every copy") && !drawn.contains("[x] together"),
         "{drawn}"
     );
 }
@@ -398,6 +398,132 @@ fn the_column_of_the_snapshot_gives_each_field_its_own_value() {
             && drawn.contains(".data.JWT_PUBLIC_KEY_ID: key-2024-09"),
         "{drawn}"
     );
+}
+
+/// A colleague put one of the two fields of auth back after the snapshot: the other is live as it was found.
+fn half_put_back(field: usize) -> Model {
+    let mut model = fixture::model(Point::Decide, (140, 45));
+    let mut now = (*model.world.now).clone();
+    let cell = now.cells.get_mut(&fixture::cell("auth", field)).unwrap();
+    cell.sides.live.clone_from(&cell.sides.git);
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    model
+}
+
+#[test]
+fn a_pair_of_which_one_half_was_put_back_is_restored_as_a_pair() {
+    const WAS: [&str; 2] = ["RS256", "key-2024-11-rot"];
+    for back in 0..2 {
+        // Wherever the cursor is: on the field that moved, and on the one that did not.
+        for field in 0..2 {
+            let mut model = half_put_back(back);
+            model.go_to_cell(&fixture::cell("auth", field));
+            let drawn = draw(&model);
+            let column = drawn.lines().find(|line| line.contains("6 snapshot"));
+            let column = column.unwrap_or_default();
+            for part in [WAS[0], WAS[1], "= live", "kept "] {
+                assert!(column.contains(part), "{part}: {column}");
+            }
+            let (said, mut each) = signed(&mut model, &["g", "6"]);
+            assert!(said.contains("2 cells"), "{said}");
+            each.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let pair = [0, 1].map(|n| (fixture::cell("auth", n), Some(json!(WAS[n]))));
+            assert_eq!(each, pair);
+        }
+        // In another copy it is what the snapshot has of that one.
+        let mut model = half_put_back(back);
+        model.go_to_cell(&fixture::cell("like", 1));
+        let (said, _) = signed(&mut model, &["6"]);
+        assert!(said.contains("of like: key-2024-09"), "{said}");
+    }
+}
+
+/// The last snapshot has what was put back, and the one that found what was there did not have the other half.
+#[test]
+fn what_is_gone_is_offered_as_it_was_found_be_it_without_its_other_half() {
+    let mut model = half_put_back(0);
+    let question = |(field, live): (usize, &str)| {
+        let key = fixture::cell("auth", field);
+        let (git, app) = (["HS256", "key-2024-09"][field], &key.application);
+        let cell = json!({"application": app.name, "applicationNamespace": app.namespace, "namespace": "auth", "git": git,
+            "lastSynced": git, "live": live, "differs": git != live, "class": "hotfix", "object": key.object});
+        json!({"id": format!("q{field}"), "group": "auth-config", "kind": "ConfigMap", "name": "auth-config",
+            "field": key.field.to_string(), "class": "hotfix", "confidence": "ask", "evidence": [], "suggestion": null,
+            "decideWith": [], "cells": [cell]})
+    };
+    let key = "key-2024-11-rot";
+    let snapshots = [
+        vec![(0, "RS256")],
+        vec![(0, "RS256"), (1, key)],
+        vec![(0, "HS256"), (1, key)],
+    ];
+    for (number, values) in (2..).zip(snapshots) {
+        model.time += jiff::SignedDuration::from_secs(10);
+        let taken = Event::SnapshotTaken {
+            number,
+            blobs: Default::default(),
+            counts: Default::default(),
+            unread: Vec::new(),
+            questions: values.into_iter().map(question).collect(),
+            applications: Vec::new(),
+            heads: Default::default(),
+            again: false,
+            incomplete: Vec::new(),
+            earlier: Vec::new(),
+        };
+        happens(&mut model, taken);
+    }
+    model.go_to_cell(&fixture::cell("auth", 0));
+    let drawn = draw(&model);
+    let column = drawn.lines().find(|line| line.contains("6 snapshot"));
+    let column = column.unwrap_or_default();
+    assert!(column.contains("RS256") && column.contains("·"), "{column}");
+    let (said, each) = signed(&mut model, &["6"]);
+    assert!(said.contains(" of auth: RS256"), "{said}");
+    assert_eq!(each, [(fixture::cell("auth", 0), Some(json!("RS256")))]);
+}
+
+/// What a snapshot cannot give is said in the words of the screen.
+#[test]
+fn a_field_that_the_snapshot_has_not_is_refused_in_the_words_of_the_screen() {
+    let mut model = put_back((140, 45));
+    let mut now = (*model.world.now).clone();
+    let mut other = fixture::cell("auth", 0);
+    other.field = ".data.OTHER".parse().unwrap();
+    now.cells
+        .insert(other.clone(), now.cells[&fixture::cell("auth", 0)].clone());
+    let mut question = now.questions[0].clone();
+    (question.id, question.field) = ("other".into(), other.field.to_string());
+    (question.cells, question.decide_with) = (vec![other.clone()], Vec::new());
+    now.questions.push(question);
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    model.go_to_cell(&other);
+    press(&mut model, &["6"]);
+    let said: Vec<&str> = model.toasts.iter().map(|t| t.text.as_str()).collect();
+    let refused = "snapshot: the snapshot has nothing of this field: choose a side that has";
+    assert!(said.contains(&refused), "{said:?}");
+}
+
+#[test]
+fn the_switch_for_what_was_written_together_is_there_where_it_covers_something() {
+    let mut model = fixture::model(Point::Decide, (140, 45));
+    press(&mut model, &["j", "g"]);
+    let drawn = draw(&model);
+    assert!(
+        drawn.contains("[x] together (g): JWT_ALGORITHM, JWT_PUBLIC_KEY_ID"),
+        "{drawn}"
+    );
+    // The other half is as Git has it everywhere.
+    let mut alone = (*model.world.now).clone();
+    alone.questions.truncate(1);
+    alone.questions[0].decide_with.clear();
+    fixture::tell(&mut model, Update::Seen(alone.into()));
+    let drawn = draw(&model);
+    assert!(!drawn.contains("together (g)"), "{drawn}");
+    // Back again, it covers nothing unasked.
+    fixture::look(&mut model, Point::Decide);
+    let drawn = draw(&model);
+    assert!(drawn.contains("[ ] together (g): JWT_ALG"), "{drawn}");
 }
 
 #[test]

@@ -123,13 +123,12 @@ fn asked(effects: Vec<Effect>) -> Vec<Command> {
 }
 
 fn sheet(model: &Model, confirm: Confirm) -> Sheet {
+    let sync = Command::Sync {
+        application: trueup_core::transcript::sample::app("like"),
+    };
+    let place = "prod-eu-1 (server https://127.0.0.1:6443, pinned)".into();
     Sheet {
         id: Digest::of(b"sheet"),
-        command: Command::Sync {
-            application: trueup_core::transcript::sample::app("like"),
-        },
-        title: "sync like-service".into(),
-        place: "prod-eu-1 (server https://127.0.0.1:6443, pinned)".into(),
         objects: vec!["argocd/like-service".into()],
         will: vec!["start a sync at 9be41c2, prune off; 1 field changes: .data.JWT_PUBLIC_KEY_ID key-2024-09 → key-2024-11-rot".into()],
         assumes: vec!["same source and policy · no operation running · frozen ✓ 3 s ago".into()],
@@ -138,11 +137,7 @@ fn sheet(model: &Model, confirm: Confirm) -> Sheet {
             "kubectl -n argocd patch application like-service --type json -p '[{\"op\":\"add\",\"path\":\"/operation\",\"value\":{\"sync\":{\"revision\":\"9be41c2\"}}}]'".into(),
             "argocd app sync like-service --revision 9be41c2 (where there is a server)".into(),
         ],
-        warnings: vec![],
-        confirm,
-        read_at: model.time,
-        effects: vec![],
-        guards: vec![],
+        ..Sheet::new(sync, "sync like-service".into(), place, confirm, model.time)
     }
 }
 

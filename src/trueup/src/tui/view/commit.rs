@@ -115,12 +115,7 @@ fn outdated(model: &Model, proposal: &Proposal) -> Option<String> {
 
 fn proof(model: &Model, proposal: &Proposal) -> Doc {
     let mut doc = Doc::new();
-    let (now, run) = (model.now(), model.run());
-    for line in now
-        .copies_apart(run)
-        .into_iter()
-        .chain(now.halves_apart(run))
-    {
+    for line in model.now().apart(model.run()) {
         doc.text(Role::Warn, format!("! {line}"));
     }
     let outdated = outdated(model, proposal);

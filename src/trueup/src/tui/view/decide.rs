@@ -5,7 +5,7 @@ use crate::tui::{
     keymap,
     model::{
         Model,
-        decide::{DecideRow, Side, decided_words, kept, take_words},
+        decide::{DecideRow, Side, decided_words, take_words},
     },
     theme::Role,
     update::implied,
@@ -175,12 +175,7 @@ fn below(model: &Model) -> Doc {
             ),
         );
     }
-    let (now, run) = (model.now(), model.run());
-    for line in now
-        .copies_apart(run)
-        .into_iter()
-        .chain(now.halves_apart(run))
-    {
+    for line in model.now().apart(model.run()) {
         doc.text(Role::Warn, format!("! {line}"));
     }
     let noise: usize = model
@@ -211,6 +206,9 @@ fn below(model: &Model) -> Doc {
     doc
 }
 
+/// What the snapshot has is live.
+const AS_KEPT: &str = "= live";
+
 /// How a value is shown: text bare, absent by name.
 fn shown(value: &Option<Option<Value>>) -> String {
     match value {
@@ -236,9 +234,15 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
         .unwrap_or(4)
         .clamp(9, 18)
         + 6;
+    let as_kept = |q: &QuestionNow, side: &Side| match side {
+        Side::Snapshot if model.as_kept(q) => AS_KEPT,
+        _ => "",
+    };
     let width_of = |q: &QuestionNow| {
         all.iter()
-            .map(|side| words::width(&shown(&model.value_of(q, side, None))))
+            .map(|side| {
+                words::width(&shown(&model.value_of(q, side, None))) + as_kept(q, side).len()
+            })
             .chain([words::width(last_element(&q.field))])
             .max()
             .unwrap_or(8)
@@ -325,13 +329,18 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
                 (true, false) => Role::Text,
                 _ => Role::Dim,
             };
-            let sign = if differs { "≠" } else { " " };
+            let as_kept = as_kept(q, side);
+            let sign = match differs && as_kept.is_empty() {
+                true => "≠",
+                false => " ",
+            };
+            let room = width.saturating_sub(2 + as_kept.len());
             line.push((
                 role,
                 pad(
                     &format!(
-                        "{}{sign}",
-                        words::fit_apart(&shown(&value), *alike, width.saturating_sub(2))
+                        "{}{sign}{as_kept}",
+                        words::fit_apart(&shown(&value), *alike, room)
                     ),
                     *width,
                 ),
@@ -350,14 +359,10 @@ fn writer(model: &Model, question: &QuestionNow, side: &Side, here: Option<&Cell
             .and_then(|key| model.now().cells.get(key))
             .map(|cell| cell.source.clone()),
         Side::LastSync => Some("argocd".into()),
-        Side::Snapshot => {
-            let mut cells = here.into_iter().chain(&question.cells);
-            let found = cells.find_map(|cell| kept(&model.derived.moved, cell));
-            let last = model.world.snapshots.last().map(|snapshot| snapshot.at);
-            found
-                .and_then(|found| found.at.or(last))
-                .map(|at| format!("kept {}", at.strftime("%H:%M:%SZ")))
-        }
+        Side::Snapshot => model
+            .snapshot_column_at()
+            .filter(|_| model.value_of(question, side, here).is_some())
+            .map(|at| format!("kept {}", at.strftime("%H:%M:%SZ"))),
         Side::Copy { .. } => model
             .cell_of(question, side)
             .map(|(_, cell)| cell.writer.clone()),
@@ -379,8 +384,21 @@ fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {
             Role::Text,
             switch(model.decide.every_copy, "every copy", "A"),
         ),
-        (Role::Text, switch(model.decide.together, "together", "g")),
     ]);
+    let fields: Vec<String> = model
+        .together(question)
+        .iter()
+        .map(|q| last_element(&q.field).to_owned())
+        .collect();
+    if fields.len() > 1 {
+        let together = switch(model.decide.together, "together", "g");
+        let role = match model.decide.together {
+            true => Role::Text,
+            false => Role::Warn,
+        };
+        let fields = text::some(&fields, 4);
+        doc.indented(4, role, format!("{}: {fields}", together.trim_end()));
+    }
     doc.rule("why");
     let role = if question.confidence == "ask" {
         Role::Warn
@@ -396,22 +414,6 @@ fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {
     }
     for side in half_made(model, question) {
         doc.indented(2, Role::Warn, side);
-    }
-    let others: Vec<&str> = model
-        .together(question)
-        .iter()
-        .skip(1)
-        .map(|q| q.field.as_str())
-        .collect();
-    if !others.is_empty() {
-        doc.indented(
-            2,
-            Role::Warn,
-            format!(
-                "written together with {}: decide them together (g)",
-                others.join(", ")
-            ),
-        );
     }
     if let Some((take, rule)) = &question.suggestion {
         doc.indented(

@@ -193,7 +193,11 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
             .collect();
         doc.text(Role::Warn, ways.join(" · "));
     }
+    let left_out = facts::left_out(model, key, app);
     match facts::sync_now(model, key, app) {
+        Sync::Not if left_out.is_some() => {
+            doc.text(Role::Warn, left_out.unwrap_or_default());
+        }
         Sync::Not => match &app.prediction {
             Some((revision, prediction)) => {
                 doc.rule(format!("predicted at {}", revision.short()));
