@@ -544,11 +544,12 @@ impl Run {
         self.apps.get(key).is_some_and(AppRun::is_given_back)
     }
 
-    /// How many of the walk those are.
-    pub fn given_back(&self) -> usize {
-        self.walking()
-            .filter(|(_, app)| app.is_given_back())
-            .count()
+    /// How many of the walk have their auto-sync back: those of which that is being watched, and those of which it held.
+    pub fn thawing_and_thawed(&self) -> (usize, usize) {
+        let given_back = self.walking().filter(|(_, app)| app.is_given_back());
+        let (thawed, thawing): (Vec<_>, Vec<_>) =
+            given_back.partition(|(_, app)| app.freeze == Freeze::Thawed);
+        (thawing.len(), thawed.len())
     }
 
     /// The Application of the scope that a plan means by a name.

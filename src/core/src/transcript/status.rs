@@ -37,7 +37,10 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
             (Some(_), 0) => "unfrozen, watched".to_owned(),
             _ => format!("{frozen} frozen"),
         });
-        let thawed = run.given_back();
+        let (thawing, thawed) = run.thawing_and_thawed();
+        if thawing > 0 {
+            parts.push(format!("{thawing} thawing"));
+        }
         if thawed > 0 && thawed < run.walking().count() {
             parts.push(format!("{thawed} thawed"));
         }

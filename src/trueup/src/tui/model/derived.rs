@@ -40,8 +40,9 @@ pub struct Derived {
     pub frozen: usize,
     /// Whose verified sync another one has to follow: of an older commit, or from before what was decided since.
     pub to_sync_again: BTreeSet<AppKey>,
-    /// Of how many auto-sync stands as targeted again.
-    pub given_back: usize,
+    /// How many have their auto-sync back and are watched, and of how many that held.
+    pub thawing: usize,
+    pub thawed: usize,
     /// Where those stand that the walk goes on without.
     pub behind: BTreeMap<AppKey, Behind>,
     pub sync_order: Vec<AppKey>,
@@ -117,7 +118,7 @@ impl Model {
     pub fn derive_run(&mut self) {
         let run = self.world.run.clone();
         self.derived.owed = self.world.now.owed(&run);
-        self.derived.given_back = run.given_back();
+        (self.derived.thawing, self.derived.thawed) = run.thawing_and_thawed();
         self.derived.frozen = run.frozen();
         let before = |(key, app): (&AppKey, &AppRun)| {
             let again = matches!(app.sync, Sync::Verified { .. })

@@ -43,7 +43,7 @@ pub fn screen(model: &Model) -> Screen<'_> {
             ]
         }),
         empty: match &model.run().closed {
-            Some((by, at)) => format!("closed by {by} at {at}"),
+            Some((by, at)) => format!("closed by {by} at {}", at.strftime("%Y-%m-%d %H:%M:%S UTC")),
             None => match model.run().left() {
                 left if left.nothing() => "✓ nothing is owed: C closes the incident".into(),
                 left => format!("nothing is owed, and {left}: C closes the incident"),

@@ -45,9 +45,9 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         .partition(|(key, _)| model.now().taken_over_by(run, key).is_some());
     let (elsewhere, lost) = (elsewhere.len(), lost.len());
     // At the end of the walk it is what is meant to be.
-    let given_back = match model.world.next.stage() {
+    let thawed = match model.world.next.stage() {
         Stage::Close => 0,
-        _ => model.derived.given_back,
+        _ => model.derived.thawed,
     };
     let unknown = facts::unknown_writes(model);
     let unknown_word = match unknown {
@@ -59,7 +59,8 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         (Role::Bad, lost, "freeze LOST"),
         (Role::Bad, unknown, unknown_word),
         (Role::Warn, model.derived.frozen, "frozen"),
-        (Role::Warn, given_back, "thawed"),
+        (Role::Warn, model.derived.thawing, "thawing"),
+        (Role::Warn, thawed, "thawed"),
         (Role::Warn, elsewhere, "held elsewhere"),
         (Role::Warn, run.removed_gates.len(), "gate away"),
         (Role::Warn, model.derived.owed.len(), "owed"),
@@ -88,7 +89,13 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         fixed -= words::width(&length);
         length.clear();
     }
-    let freezes = [lost, unknown, model.derived.frozen, given_back];
+    let freezes = [
+        lost,
+        unknown,
+        model.derived.frozen,
+        model.derived.thawing,
+        thawed,
+    ];
     let freezes = freezes.iter().filter(|n| **n > 0).count();
     while counts.len() > freezes.max(1) && fixed + wide(&counts) + LEAST_NAMES > room {
         counts.pop();
