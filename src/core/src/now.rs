@@ -436,6 +436,13 @@ impl Now {
             });
             return owed;
         }
+        // What is a question again is put off by nobody any more.
+        let again: std::collections::BTreeSet<String> = self
+            .open_again(run)
+            .filter_map(|(key, _)| run.decisions.get(key))
+            .map(Decision::later_id)
+            .collect();
+        owed.retain(|owed| !again.contains(&owed.id));
         // What was put back by hand is no debt of the action any more, whether that is journaled yet or not.
         let put_back: std::collections::BTreeSet<String> = self
             .put_back(run)
@@ -521,7 +528,37 @@ impl Now {
             ));
             owed.push(debt);
         }
+        owed.extend(self.open_anew(run));
         owed
+    }
+
+    /// What was decided or found and is a question again, by Application: an incident that ends with it ends on what somebody took back.
+    fn open_anew(&self, run: &Run) -> Vec<Obligation> {
+        let mut open: BTreeMap<&AppKey, Vec<&CellKey>> = BTreeMap::new();
+        let again = |key: &CellKey, cell: &CellNow| {
+            run.decisions.contains_key(key) || run.lost(key, &cell.sides).is_some()
+        };
+        for (key, _) in self.undecided(run).filter(|(key, cell)| again(key, cell)) {
+            open.entry(&key.application).or_default().push(key);
+        }
+        let debt = |(application, cells): (&AppKey, Vec<&CellKey>)| {
+            let fields: Vec<String> = cells
+                .iter()
+                .map(|key| format!("{} {}", key.object, key.field))
+                .collect();
+            Obligation::blocking(
+                format!("open:{application}"),
+                crate::text::line(&format!(
+                    "{}: {} open again, since somebody changed {}",
+                    application.name,
+                    crate::text::some(&fields, 3),
+                    if cells.len() == 1 { "it" } else { "them" }
+                )),
+                Some(application.clone()),
+                Obligation::DECIDE,
+            )
+        };
+        open.into_iter().map(debt).collect()
     }
 
     /// What is decided and leaves apart what belongs together, for a warning.
@@ -728,6 +765,77 @@ mod tests {
         sheet::Command,
     };
     use serde_json::json;
+
+    /// Pushed, synced and thawed; then somebody reverted the commit, and auto-sync brought that.
+    #[test]
+    fn what_was_decided_and_is_taken_back_is_owed_and_put_off_no_more() {
+        use crate::decision::{How, Later, Wanted};
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "auth"}});
+        let key = CellKey {
+            application: AppKey::new("argocd", "auth"),
+            object: crate::object::identity::ObjectRef::from_object(&object).unwrap(),
+            field: ".data.ALG".parse().unwrap(),
+        };
+        let both = |value: &str| Sides {
+            git: Some(json!(value)),
+            last_synced: None,
+            live: Some(json!(value)),
+        };
+        let rs256 = Wanted::Value(json!("RS256"));
+        let mut decision = Decision {
+            cell: key.clone(),
+            take: Take::Value(json!("RS256")),
+            seen: both("HS256"),
+            git: rs256.clone(),
+            live: rs256,
+            reason: String::new(),
+            by: "jo".into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            pushed: true,
+            applied: true,
+        };
+        let mut run = Run::default();
+        run.scope.push(key.application.clone());
+        run.apps.entry(key.application.clone()).or_default().freeze = Freeze::Thawed;
+        run.decisions.insert(key.clone(), decision.clone());
+        let now = |sides: Sides| Now {
+            apps: BTreeMap::from([(key.application.clone(), AppNow::default())]),
+            cells: BTreeMap::from([(
+                key.clone(),
+                CellNow {
+                    sides,
+                    ..CellNow::default()
+                },
+            )]),
+            ..Now::default()
+        };
+        assert!(now(both("RS256")).owed(&run).is_empty());
+        let owed = now(both("HS256")).owed(&run);
+        assert_eq!(
+            owed.iter().map(|owed| &*owed.what).collect::<Vec<_>>(),
+            ["auth: ConfigMap/c in auth .data.ALG open again, since somebody changed it"]
+        );
+        let refused = crate::rules::check(&run, &now(both("HS256")), &Command::Close);
+        assert!(refused.is_err_and(|why| why.rule == 10));
+        // Put off with somebody's name, it is that until it is another value.
+        let later = Later {
+            owner: "ann".into(),
+            until: "2026-12-01".into(),
+            how: How::StayFrozen,
+        };
+        decision.take = Take::Later(later);
+        (decision.git, decision.live) = (Wanted::AsIs, Wanted::AsIs);
+        (decision.pushed, decision.applied) = (false, false);
+        run.decisions.insert(key.clone(), decision);
+        let ids =
+            |now: Now| -> Vec<String> { now.owed(&run).into_iter().map(|owed| owed.id).collect() };
+        assert!(
+            ids(now(both("HS256")))
+                .iter()
+                .any(|id| id.starts_with("later:"))
+        );
+        assert_eq!(ids(now(both("none"))), ["open:argocd/auth"]);
+    }
 
     #[test]
     fn what_another_state_folder_froze_is_owed_here_too() {

@@ -359,6 +359,31 @@ fn an_incident_is_closed_by_a_choice() {
 }
 
 #[test]
+fn what_comes_up_while_the_close_is_asked_for_is_said_before_it() {
+    use trueup_core::event::Obligation;
+    let mut model = fixture::model(Point::Close, (100, 30));
+    press(&mut model, &["n", "enter", "down"]);
+    model.derived.undecided_questions = 2;
+    assert!(press(&mut model, &["enter"]).is_empty());
+    let said = |model: &Model, what: &str| model.toasts.iter().any(|it| it.text.contains(what));
+    assert!(said(&model, "changed meanwhile"));
+    let shown = draw(&model);
+    assert!(
+        shown.contains("as it is now: 2 questions undecided"),
+        "{shown}"
+    );
+    model.derived.owed.push(Obligation::blocking(
+        "open:argocd/auth",
+        "auth: .data.ALG open again",
+        None,
+        Obligation::DECIDE,
+    ));
+    assert!(press(&mut model, &["down", "enter"]).is_empty());
+    assert!(model.dialogs.is_empty());
+    assert!(said(&model, "rule 10): auth: .data.ALG open again"));
+}
+
+#[test]
 fn a_key_that_cannot_work_says_why() {
     let mut model = fixture::model(Point::Scope, (100, 30));
     assert!(press(&mut model, &["F"]).is_empty());

@@ -362,7 +362,10 @@ fn confirm(model: &mut Model) -> Vec<Effect> {
 
 fn take(model: &mut Model) -> Vec<Effect> {
     let Some(Dialog::Choose(Choose {
-        choices, cursor, ..
+        choices,
+        cursor,
+        notes,
+        ..
     })) = model.dialogs.last()
     else {
         return Vec::new();
@@ -378,7 +381,11 @@ fn take(model: &mut Model) -> Vec<Effect> {
         model.toast(ToastKind::Refused, format!("{}: {why}", choice.label));
         return Vec::new();
     }
+    let notes = notes.clone();
     model.dialogs.pop();
+    if matches!(choice.pick, Pick::Ask(Command::Close)) && offers::close_overtaken(model, &notes) {
+        return Vec::new();
+    }
     let asks_on = match &choice.pick {
         Pick::Prompt(_) | Pick::Value(_) | Pick::Decide { .. } | Pick::Reason { .. } => true,
         Pick::Cmd(cmd) => cmd.takes_text(),

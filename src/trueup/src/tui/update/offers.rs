@@ -436,8 +436,7 @@ fn settles_closed(model: &Model, owed: &trueup_core::event::Obligation) -> Optio
 }
 
 pub fn close(model: &mut Model) {
-    let owed = model.derived.owed.len();
-    let mut list = Choose::new(
+    let list = Choose::new(
         "close the incident?",
         vec![
             Choice::new(
@@ -449,31 +448,59 @@ pub fn close(model: &mut Model) {
         ],
     )
     .without_default();
+    let said = closes_with(model).into_iter();
+    let list = said.fold(list, |list, (role, line)| list.note(role, line));
+    offer(model, list);
+}
+
+/// What an incident that is closed now ends with.
+fn closes_with(model: &Model) -> Vec<(Role, String)> {
+    let mut said = Vec::new();
     let left = model.run().left();
     if !left.nothing() {
-        list = list.note(Role::Warn, format!("as it stands: {left}"));
+        said.push((Role::Warn, format!("as it stands: {left}")));
     }
-    list = if owed == 0 {
-        list.note(Role::Good, "nothing is owed")
-    } else {
-        let handed = format!("{} handed over, and not done:", count(owed, "thing"));
-        model
-            .derived
-            .owed
-            .iter()
-            .take(6)
-            .fold(list.note(Role::Warn, handed), |list, owed| {
-                let to = |who: &Option<String>| who.clone().unwrap_or_else(|| "nobody".into());
-                let line = format!(
-                    "· {}: {} until {}",
-                    owed.what,
-                    to(&owed.owner),
-                    to(&owed.until)
-                );
-                list.note(Role::Text, text::line(&line))
-            })
+    let undecided = model.derived.undecided_questions;
+    if undecided > left.questions {
+        let questions = count(undecided, "question");
+        said.push((Role::Warn, format!("as it is now: {questions} undecided")));
+    }
+    let owed = &model.derived.owed;
+    if owed.is_empty() {
+        said.push((Role::Good, "nothing is owed".to_owned()));
+        return said;
+    }
+    let handed = format!("{} handed over, and not done:", count(owed.len(), "thing"));
+    said.push((Role::Warn, handed));
+    said.extend(owed.iter().take(6).map(|owed| {
+        let to = |who: &Option<String>| who.clone().unwrap_or_else(|| "nobody".into());
+        let line = format!(
+            "· {}: {} until {}",
+            owed.what,
+            to(&owed.owner),
+            to(&owed.until)
+        );
+        (Role::Text, text::line(&line))
+    }));
+    said
+}
+
+/// The question about the close is asked anew where what it said is not so any more; whether it was.
+pub fn close_overtaken(model: &mut Model, shown: &[(Role, String)]) -> bool {
+    let now = closes_with(model);
+    if now == shown {
+        return false;
+    }
+    let blocks = model.derived.owed.iter().find(|owed| owed.blocks_close);
+    let said = match blocks {
+        Some(owed) => format!("not closed (rule 10): {}", owed.what),
+        None => "not closed: what it ends with changed meanwhile; read it again".to_owned(),
     };
-    offer(model, list);
+    if blocks.is_none() {
+        close(model);
+    }
+    model.toast(ToastKind::Refused, said);
+    true
 }
 
 pub fn park(model: &mut Model, application: AppKey) {
