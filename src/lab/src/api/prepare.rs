@@ -201,6 +201,14 @@ pub fn validate(kind: &Resource, object: &Value, live: Option<&Value>) -> Result
                     "must be greater than 0",
                 ));
             }
+            let handovers = &object["spec"]["leaseTransitions"];
+            if handovers.as_i64().is_some_and(|handovers| handovers < 0) {
+                causes.push(Cause::invalid(
+                    "spec.leaseTransitions",
+                    handovers,
+                    "must be greater than or equal to 0",
+                ));
+            }
         }
         "CustomResourceDefinition" => {
             let want = format!(
@@ -291,7 +299,15 @@ fn metadata(kind: &Resource, object: &Value, name: &str, causes: &mut Vec<Cause>
         let inner = text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-        if text.len() > 63 || !inner || !edge(text.chars().next()) || !edge(text.chars().last()) {
+        if text.len() > 63 {
+            causes.push(Cause::invalid(
+                "metadata.labels",
+                value,
+                "must be no more than 63 bytes",
+            ));
+        }
+        if !text.is_empty() && (!inner || !edge(text.chars().next()) || !edge(text.chars().last()))
+        {
             let why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
             causes.push(Cause::invalid("metadata.labels", value, why));
         }
@@ -407,6 +423,13 @@ fn data(kind: &Resource, object: &Value, live: Option<&Value>, causes: &mut Vec<
             message: format!("Too long: may not be more than {MIB} bytes"),
             field: field.into(),
         });
+    }
+    if kind.kind == "Secret" && object["type"] == "kubernetes.io/tls" {
+        for key in ["tls.crt", "tls.key"] {
+            if object["data"].get(key).is_none() {
+                causes.push(Cause::required(&format!("data[{key}]"), ""));
+            }
+        }
     }
     let Some(live) = live else { return };
     if live["immutable"] == true {
@@ -586,6 +609,14 @@ fn service(object: &Value, live: Option<&Value>, causes: &mut Vec<Cause>) {
         }
         if ports.is_some_and(|p| p.len() > 1) && port["name"].as_str().is_none_or(str::is_empty) {
             causes.push(Cause::required(&format!("spec.ports[{at}].name"), ""));
+        } else if port["name"].is_string()
+            && ports.is_some_and(|all| all[..at].iter().any(|other| other["name"] == port["name"]))
+        {
+            causes.push(Cause {
+                reason: "FieldValueDuplicate",
+                message: format!("Duplicate value: {}", port["name"]),
+                field: format!("spec.ports[{at}].name"),
+            });
         }
     }
     if live.is_some_and(|live| {
