@@ -19,7 +19,7 @@ pub use overruled::Touched;
 pub use strayed::Strayed;
 
 use crate::{
-    decision::{CellKey, Decision, How, Later, Take},
+    decision::{CellKey, Decision, How, Later, Take, each_once},
     event::*,
     gate::{Sample, Verdict},
     ids::{Commit, IncidentId, OpId},

@@ -128,7 +128,7 @@ impl Run {
             }
             Event::Decided { decisions } => {
                 self.decided
-                    .push(decisions.iter().map(|d| d.cell.clone()).collect());
+                    .push(each_once(decisions.iter().map(|d| &d.cell)));
                 for decision in decisions {
                     self.not_pushed(&decision.cell);
                     self.overrule(&decision.cell);
@@ -144,7 +144,10 @@ impl Run {
                     self.not_pushed(cell);
                     self.overrule(cell);
                     self.reopened.remove(cell);
-                    self.decisions.remove(cell);
+                    let decision = self.decisions.remove(cell);
+                    if let Some(decision) = decision.filter(|decision| !decision.applied) {
+                        self.overrule_no_more(&decision);
+                    }
                 }
                 self.decided.retain_mut(|group| {
                     group.retain(|cell| !cells.contains(cell));
