@@ -526,7 +526,11 @@ impl Run {
                 self.app(application).policy_moved.clone_from(why);
             }
             Event::Exported { format, .. } => self.exported.push(format.clone()),
-            Event::Closed { by } => self.closed = Some((by.clone(), at)),
+            Event::Closed { by } => {
+                let frozen = self.apps.iter().filter(|(_, app)| app.freeze.is_set());
+                self.closed_frozen = frozen.map(|(key, _)| key.clone()).collect();
+                self.closed = Some((by.clone(), at));
+            }
             Event::ActReread { op, after, .. } => {
                 self.reread.entry(op.clone()).or_default().push(*after);
             }
