@@ -205,7 +205,7 @@ pub fn done_of_those_on_the_way(model: &Model, done: usize, word: &str) -> Strin
 }
 
 /// Those whose freeze is proven, and those that were thawed and need not be frozen again.
-pub fn through_the_freeze<'a>(model: &'a Model) -> Vec<(&'a AppKey, &'a AppRun)> {
+pub fn through_the_freeze(model: &Model) -> Vec<(&AppKey, &AppRun)> {
     let again = |key: &AppKey| matches!(&model.world.next, Next::Freeze { applications } if applications.contains(key));
     let walking = model.run().walking();
     walking
