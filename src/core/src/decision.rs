@@ -7,6 +7,7 @@ use crate::object::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What stands for an object on a side where it is there and is compared field by field: no content to compare.
 pub const THERE: &str = "(there)";
@@ -28,6 +29,14 @@ impl CellKey {
     pub fn is_of_object(&self, other: &Self) -> bool {
         self.application == other.application && self.object.key() == other.object.key()
     }
+}
+
+/// Cells in their order, none of them twice: who decides on a field decides on it once.
+pub fn each_once<'a>(cells: impl IntoIterator<Item = &'a CellKey>) -> Vec<CellKey> {
+    let mut known = BTreeSet::new();
+    let mut cells: Vec<&CellKey> = cells.into_iter().collect();
+    cells.retain(|cell| known.insert(*cell));
+    cells.into_iter().cloned().collect()
 }
 
 /// Where the canonical value comes from.

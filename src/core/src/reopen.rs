@@ -91,7 +91,10 @@ pub fn ask_again(run: &Run, now: &mut Now) {
             let id = id.unwrap_or_else(|| format!("again:{kind}/{name}{field}"));
             let with = found.map_or_else(Vec::new, |found| found.decide_with.clone());
             for other in now.questions.iter_mut().filter(|q| with.contains(&q.id)) {
-                other.decide_with.push(id.clone());
+                // One that was put back as well knows its other half already.
+                if !other.decide_with.contains(&id) {
+                    other.decide_with.push(id.clone());
+                }
             }
             now.questions.push(QuestionNow {
                 id,
@@ -490,6 +493,8 @@ mod tests {
             ),
             pair
         );
+        // Both halves were put back: each of them knows the other once.
+        assert_eq!(together(["old", "old"], Vec::new()), pair);
         // Where nothing was put back, the differences tell.
         let apart = together(
             ["rotated", "RS256"],
@@ -690,6 +695,80 @@ mod tests {
         let mut done = world(&[(&auth, "rotated", "rotated")]);
         ask_again(&run, &mut done);
         assert_eq!(done.questions, []);
+    }
+
+    /// What was found in auth is overwritten and told of; that is decided on, and the decision taken back.
+    #[test]
+    fn what_was_told_of_once_is_not_told_again_because_a_decision_was_taken_back() {
+        let auth = cell("auth");
+        let mut run = Run::default();
+        run.apps.entry(auth.application.clone()).or_default();
+        let as_found = [(&auth, found("old", "old", "rotated"), Some("hotfix"))];
+        run.apply(&asked(&as_found, "2026-11-22T07:35:00Z"));
+        let mut happens = {
+            let mut seq = 1;
+            move |run: &mut Run, event: crate::event::Event| {
+                seq += 1;
+                run.apply(&crate::event::Record {
+                    seq,
+                    time: "2026-11-22T07:50:00Z".parse().unwrap(),
+                    event,
+                });
+            }
+        };
+        let there = world(&[(&auth, "old", "old")]);
+        let sides = there.cells[&auth].sides.clone();
+        let said = "live went from rotated to old; that is still live in like";
+        let now_said = "live went from rotated to old; rotated stands nowhere now";
+        let adopted = |sides: &Sides| crate::event::Event::Adopted {
+            application: Some(auth.application.clone()),
+            what: said.into(),
+            who: "eve".into(),
+            cell: Some(auth.clone()),
+            sides: Some(sides.clone()),
+        };
+        assert!(!run.knows(&auth, said, Some(&sides)));
+        happens(&mut run, adopted(&sides));
+        // What it is told in moves with the other copies.
+        assert!(run.knows(&auth, now_said, Some(&sides)));
+        let decide = |take: Take| {
+            let seen = there.cells[&auth].sides.clone();
+            let (git, live) = crate::decision::resolve(&auth, &take, &seen, None, true).unwrap();
+            let decision = Decision {
+                cell: auth.clone(),
+                take,
+                seen,
+                git,
+                live,
+                reason: String::new(),
+                by: "jo".into(),
+                at: jiff::Timestamp::UNIX_EPOCH,
+                pushed: false,
+                applied: false,
+            };
+            // The second is the same once more.
+            crate::event::Event::Decided {
+                decisions: vec![decision.clone(), decision],
+            }
+        };
+        let back = || crate::event::Event::DecisionWithdrawn {
+            cells: vec![auth.clone()],
+            why: String::new(),
+            by: "jo".into(),
+        };
+        for take in [Take::Git, Take::Value(json!("rotated"))] {
+            happens(&mut run, decide(take));
+            assert_eq!(run.decided, [vec![auth.clone()]]);
+            assert!(!run.shaken.contains_key(&auth));
+            happens(&mut run, back());
+            assert!(run.knows(&auth, now_said, Some(&sides)));
+            assert!(!run.overruled.contains_key(&auth));
+        }
+        // Something else is news, and so is the same after it.
+        let other = self::sides("old", "typed");
+        assert!(!run.knows(&auth, now_said, Some(&other)));
+        happens(&mut run, adopted(&other));
+        assert!(!run.knows(&auth, now_said, Some(&sides)));
     }
 
     /// Nothing held it any more, and auto-sync wrote over what was to stay.

@@ -19,7 +19,7 @@ pub use overruled::Touched;
 pub use strayed::Strayed;
 
 use crate::{
-    decision::{CellKey, Decision, How, Later, Take},
+    decision::{CellKey, Decision, How, Later, Take, each_once},
     event::*,
     gate::{Sample, Verdict},
     ids::{Commit, IncidentId, OpId},
@@ -113,6 +113,8 @@ pub struct Run {
     pub refused: Option<(String, String, String)>,
     pub exported: Vec<String>,
     pub closed: Option<(String, Timestamp)>,
+    /// What was frozen when the incident was closed.
+    pub closed_frozen: BTreeSet<AppKey>,
     /// Sequence number and time of the last record.
     pub last: Option<(u64, Timestamp)>,
 }

@@ -128,7 +128,7 @@ impl Run {
             }
             Event::Decided { decisions } => {
                 self.decided
-                    .push(decisions.iter().map(|d| d.cell.clone()).collect());
+                    .push(each_once(decisions.iter().map(|d| &d.cell)));
                 for decision in decisions {
                     self.not_pushed(&decision.cell);
                     self.overrule(&decision.cell);
@@ -144,7 +144,10 @@ impl Run {
                     self.not_pushed(cell);
                     self.overrule(cell);
                     self.reopened.remove(cell);
-                    self.decisions.remove(cell);
+                    let decision = self.decisions.remove(cell);
+                    if let Some(decision) = decision.filter(|decision| !decision.applied) {
+                        self.overrule_no_more(&decision);
+                    }
                 }
                 self.decided.retain_mut(|group| {
                     group.retain(|cell| !cells.contains(cell));
@@ -523,7 +526,11 @@ impl Run {
                 self.app(application).policy_moved.clone_from(why);
             }
             Event::Exported { format, .. } => self.exported.push(format.clone()),
-            Event::Closed { by } => self.closed = Some((by.clone(), at)),
+            Event::Closed { by } => {
+                let frozen = self.apps.iter().filter(|(_, app)| app.freeze.is_set());
+                self.closed_frozen = frozen.map(|(key, _)| key.clone()).collect();
+                self.closed = Some((by.clone(), at));
+            }
             Event::ActReread { op, after, .. } => {
                 self.reread.entry(op.clone()).or_default().push(*after);
             }

@@ -1,7 +1,7 @@
 //! What an incident ends without: questions that nobody decided, and a plan that was not carried out.
 
 use super::{Freeze, Run};
-use crate::{decision::CellKey, event::Effect, text};
+use crate::{decision::CellKey, event::Effect, object::identity::AppKey, text};
 use serde_json::Value;
 use std::fmt;
 
@@ -115,6 +115,17 @@ impl Run {
             }
         }
         left
+    }
+
+    /// Whether a question about an Application is left undecided, as far as the journal tells.
+    pub fn left_of(&self, key: &AppKey) -> bool {
+        let settled: Vec<&CellKey> = self.decisions.keys().chain(self.acted()).collect();
+        let of = |name: &str| name == key.name || name == key.to_string();
+        let mut questions = self.questions.iter();
+        questions.any(|question| {
+            let mut without = self.cells_without(question, &settled).into_iter();
+            without.any(of)
+        })
     }
 
     /// Why the plan of an incident that is closed was not carried out; none where it was, but for what was handed over.

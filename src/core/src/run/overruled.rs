@@ -131,6 +131,33 @@ impl Run {
         }
     }
 
+    /// The decision is taken back: what was found and overwritten before it was made is lost as it was then, and nobody has to tell
+    /// of that again.
+    pub(super) fn overrule_no_more(&mut self, decision: &Decision) {
+        let cell = &decision.cell;
+        let Some(touched) = self.overruled.get(cell) else {
+            return;
+        };
+        let lost = |set: &Sides| self.lost(cell, set);
+        let Some(found) = touched.set().and_then(lost) else {
+            return;
+        };
+        let Touched { what, who, set, .. } = touched;
+        let touched = Touched::undecided(cell, what, who, set.clone(), found);
+        self.overruled.remove(cell);
+        self.shaken.insert(cell.clone(), touched);
+    }
+
+    /// Whether it is known that others brought a cell to where it is, in whatever words it was told.
+    pub fn knows(&self, cell: &CellKey, what: &str, now: Option<&Sides>) -> bool {
+        let Some(known) = self.shaken.get(cell) else {
+            return false;
+        };
+        // That the rule is gone by which it is ignored does not show in the values.
+        let values = |set: &Sides| !known.rule && now.is_some_and(|now| *now == *set);
+        known.what == what || known.set().is_some_and(values)
+    }
+
     /// What somebody did to a cell that `decision` would undo, whether that is made already or is being chosen.
     pub fn undone_by(&self, decision: &Decision) -> Option<&Touched> {
         let cell = &decision.cell;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Stage, walk};
 use crate::{
+    decision::Decision,
     now::Now,
     object::identity::AppKey,
-    run::{Parked, Run},
+    run::{AppRun, Freeze, Parked, Run, Sync},
 };
 
 /// One Application that was left behind.
@@ -18,7 +19,8 @@ pub struct Behind {
     pub parked: bool,
 }
 
-/// Where each Application stands that the walk was not waiting for, also once the incident is closed.
+/// Where each Application stands that the walk was not waiting for. Once the incident is closed that is where it stood then:
+/// what becomes of the cluster afterwards is not the incident's.
 pub fn left_behind(run: &Run, now: &Now) -> BTreeMap<AppKey, Behind> {
     let mut behind = BTreeMap::new();
     for key in &run.scope {
@@ -26,13 +28,21 @@ pub fn left_behind(run: &Run, now: &Now) -> BTreeMap<AppKey, Behind> {
             continue;
         };
         let parked = app.parked.is_some();
-        let kept = app.freeze.is_set() && run.stays_frozen(key).is_some();
+        let frozen = match run.closed {
+            Some(_) => run.closed_frozen.contains(key),
+            None => app.freeze.is_set(),
+        };
+        let kept = frozen && run.stays_frozen(key).is_some();
         if !parked && !kept {
+            continue;
+        }
+        if run.closed.is_some() {
+            let stage = stage_at_close(run, key, app, kept);
+            behind.insert(key.clone(), Behind { stage, parked });
             continue;
         }
         // As if it were the only one, and taken up again.
         let mut alone = run.clone();
-        alone.closed = None;
         alone.scope = vec![key.clone()];
         for (other, app) in &mut alone.apps {
             app.parked = (other != key).then(|| Parked {
@@ -48,4 +58,32 @@ pub fn left_behind(run: &Run, now: &Now) -> BTreeMap<AppKey, Behind> {
         behind.insert(key.clone(), Behind { stage, parked });
     }
     behind
+}
+
+/// The first stage that was not done for an Application that was left behind, as the journal tells.
+fn stage_at_close(run: &Run, key: &AppKey, app: &AppRun, kept: bool) -> Stage {
+    let frozen = run.closed_frozen.contains(key) || app.freeze == Freeze::Thawed;
+    if !frozen && run.unfrozen.is_none() {
+        return Stage::Freeze;
+    }
+    if run.snapshots < 2 || run.unsnapped(key) {
+        return Stage::Snapshot;
+    }
+    if kept {
+        return Stage::Sync;
+    }
+    if run.left_of(key) {
+        return Stage::Decide;
+    }
+    let mut decisions = run.decisions.values();
+    let waits = |decision: &Decision| {
+        decision.cell.application == *key && decision.changes_git() && !decision.pushed
+    };
+    if decisions.any(waits) {
+        return Stage::Commit;
+    }
+    match app.sync {
+        Sync::Verified { .. } => Stage::Thaw,
+        _ => Stage::Sync,
+    }
 }

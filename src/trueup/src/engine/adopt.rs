@@ -59,9 +59,11 @@ impl Engine {
             in_git,
         } in foreign(&run, world, now)
         {
+            let sides = cell.as_ref().and_then(|cell| now.cells.get(cell));
+            let sides = sides.map(|cell| cell.sides.clone());
             // Once it was decided anew, the same once more is another act.
             let known = match &cell {
-                Some(cell) => run.shaken.get(cell).is_some_and(|known| known.what == what),
+                Some(cell) => run.knows(cell, &what, sides.as_ref()),
                 None => run
                     .adopted
                     .iter()
@@ -80,8 +82,6 @@ impl Engine {
                     who = who.replacen(A_PUSH, by, 1);
                 }
             }
-            let sides = cell.as_ref().and_then(|cell| now.cells.get(cell));
-            let sides = sides.map(|cell| cell.sides.clone());
             self.record(Event::Adopted {
                 application,
                 what,

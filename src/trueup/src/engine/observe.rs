@@ -71,6 +71,12 @@ impl Engine {
             self.note_unread(&now_run, &now)?;
             let judged = self.adopt(&world, &now, glance).await?;
             self.note_right(&now)?;
+            // Whoever decided meanwhile is not shown the board of before.
+            let run = self.run();
+            let now = match run.decisions == now_run.decisions {
+                true => now,
+                false => self::now(&world, &run, &self.setting.namespace),
+            };
             self.watch_for(&world, &now);
             let (world, now) = (Arc::new(world), Arc::new(now));
             self.stands(judged, &world, &now);

@@ -199,6 +199,29 @@ impl Engine {
         self.tell(Update::Seen(now));
     }
 
+    /// The last look as it reads now that something else is decided: what was asked and is answered, and the other way round.
+    pub(super) fn seen_anew(&self) {
+        let Some((world, _)) = self.seen() else {
+            return;
+        };
+        let now = Arc::new(super::observe::now(
+            &world,
+            &self.run(),
+            &self.setting.namespace,
+        ));
+        {
+            let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+            let still = |(newest, _): &&mut (Arc<World>, Arc<Now>)| Arc::ptr_eq(newest, &world);
+            // A newer look was made of what is decided now.
+            let Some((_, before)) = seen.as_mut().filter(still) else {
+                return;
+            };
+            *before = Arc::clone(&now);
+        }
+        self.tell(Update::Seen(now));
+        self.tell(Update::Freshness(self.age()));
+    }
+
     /// The last look, or a first one.
     pub async fn seen_or_look(&self) -> Result<(Arc<World>, Arc<Now>), Trouble> {
         match self.seen() {

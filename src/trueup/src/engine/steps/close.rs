@@ -1,6 +1,7 @@
 //! Closing, parking, attesting: what a person says, checked and written down.
 
 use trueup_core::{
+    decision::each_once,
     event::Event,
     object::identity::AppKey,
     plan::{Target, TargetKind},
@@ -39,13 +40,18 @@ impl Engine {
                 take,
                 reason,
                 seen,
-            } => self.decide_as_said(cells, take, reason, seen).await,
+            } => {
+                self.decide_as_said(cells, take, reason, seen).await?;
+                self.seen_anew();
+                Ok(())
+            }
             Command::Withdraw { cells, why } => {
                 self.record(Event::DecisionWithdrawn {
-                    cells: cells.clone(),
+                    cells: each_once(cells),
                     why: text::line(why),
                     by,
                 })?;
+                self.seen_anew();
                 Ok(())
             }
             Command::SetMessage { message } => {

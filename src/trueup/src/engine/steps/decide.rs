@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::Value;
 use trueup_core::{
-    decision::{CannotTake, CellKey, Decision, LiveOf, Sides, Take, resolve},
+    decision::{CannotTake, CellKey, Decision, LiveOf, Sides, Take, each_once, resolve},
     event::Event,
     now::{CellNow, Now},
     rules,
@@ -29,6 +29,7 @@ impl Engine {
         reason: &str,
         seen: &[(CellKey, Sides)],
     ) -> Result<(), Trouble> {
+        let cells = &each_once(cells);
         self.complete(cells, take)?;
         let decided = self.decide(cells, take, reason, seen).await;
         if let Err(Trouble::Refused(refusal)) = &decided {
@@ -37,7 +38,7 @@ impl Engine {
                 .map(|cell| cell.application.name.as_str())
                 .collect();
             let of: Vec<String> = of.into_iter().map(str::to_owned).collect();
-            let what = match cells {
+            let what = match cells.as_slice() {
                 [one] => format!("{} {}", one.object, one.field),
                 many => text::count(many.len(), "field"),
             };
@@ -75,6 +76,7 @@ impl Engine {
         self.complete(cells, take)?;
         rules::as_chosen(&now, take, seen)?;
         rules::as_held(&self.run(), &now, cells, take)?;
+        let cells = each_once(cells);
         let decisions = cells
             .iter()
             .map(|key| self.weigh(&world, &now, key, take, reason))

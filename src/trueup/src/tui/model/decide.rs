@@ -3,7 +3,7 @@
 use super::{Model, facts::Moved};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_core::{
-    decision::{CellKey, Decision, Kept, LiveOf, Sides, Take, Wanted},
+    decision::{CellKey, Decision, Kept, LiveOf, Sides, Take, Wanted, each_once},
     now::{CellNow, Now, QuestionNow},
     object::identity::AppKey,
 };
@@ -274,14 +274,14 @@ impl Model {
     /// The questions that were changed together with this one, itself first.
     pub fn together<'a>(&'a self, question: &'a QuestionNow) -> Vec<&'a QuestionNow> {
         let mut all = vec![question];
-        all.extend(
-            question
-                .decide_with
-                .iter()
-                .filter(|id| **id != question.id)
-                .filter_map(|id| self.derived.places.get(id))
-                .filter_map(|at| self.now().questions.get(*at)),
-        );
+        let others = question.decide_with.iter();
+        let others =
+            others.filter_map(|id| self.now().questions.get(*self.derived.places.get(id)?));
+        for other in others {
+            if all.iter().all(|known| known.id != other.id) {
+                all.push(other);
+            }
+        }
         all
     }
 
@@ -328,12 +328,8 @@ impl Model {
         } else {
             vec![question]
         };
-        questions
-            .into_iter()
-            .flat_map(|q| &q.cells)
-            .filter(|cell| every_copy || side_of(cell) == side_of(&here))
-            .cloned()
-            .collect()
+        let cells = questions.into_iter().flat_map(|q| &q.cells);
+        each_once(cells.filter(|cell| every_copy || side_of(cell) == side_of(&here)))
     }
 
     /// The value that a side holds for a question; `None` when there is no such cell.

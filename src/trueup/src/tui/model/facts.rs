@@ -179,6 +179,41 @@ pub fn next_words(model: &super::Model) -> String {
     }
 }
 
+/// Those that the walk brings to the end: none that is parked, and none that a decision leaves frozen.
+pub fn on_the_way(model: &Model) -> Vec<(&AppKey, &AppRun)> {
+    let behind = &model.derived.behind;
+    let walking = model.run().walking();
+    walking
+        .filter(|(key, _)| !behind.contains_key(*key))
+        .collect()
+}
+
+/// Whether a decision leaves it frozen, and the walk goes on without it.
+pub fn kept_frozen(model: &Model, key: &AppKey) -> bool {
+    model.derived.behind.get(key).is_some_and(|b| !b.parked)
+}
+
+/// `2 synced of 2 · 1 kept frozen`.
+pub fn done_of_those_on_the_way(model: &Model, done: usize, word: &str) -> String {
+    let all = on_the_way(model).len();
+    let kept = model.derived.behind.values().filter(|b| !b.parked).count();
+    let kept = match kept {
+        0 => String::new(),
+        n => format!(" · {n} kept frozen"),
+    };
+    format!("{done} {word} of {all}{kept}")
+}
+
+/// Those whose freeze is proven, and those that were thawed and need not be frozen again.
+pub fn through_the_freeze(model: &Model) -> Vec<(&AppKey, &AppRun)> {
+    let again = |key: &AppKey| matches!(&model.world.next, Next::Freeze { applications } if applications.contains(key));
+    let walking = model.run().walking();
+    walking
+        .filter(|(_, app)| app.freeze.proven() || app.freeze == Freeze::Thawed)
+        .filter(|(key, _)| !again(key))
+        .collect()
+}
+
 /// The sync that counts: none, where what was verified is to be synced again.
 pub fn sync_now<'a>(model: &Model, key: &AppKey, app: &'a AppRun) -> &'a Sync {
     match model.derived.to_sync_again.contains(key) {
@@ -220,9 +255,7 @@ pub fn left_out(model: &Model, key: &AppKey, app: &AppRun) -> Option<String> {
 /// Where the sync of an Application stands.
 pub fn sync_state(model: &Model, key: &AppKey, app: &AppRun) -> (Role, String) {
     match sync_now(model, key, app) {
-        Sync::Not if model.derived.behind.get(key).is_some_and(|b| !b.parked) => {
-            (Role::Dim, "left out: stays frozen".into())
-        }
+        Sync::Not if kept_frozen(model, key) => (Role::Dim, "left out: stays frozen".into()),
         Sync::Not if model.held_by(key).is_some() => (Role::Dim, "left out: held elsewhere".into()),
         Sync::Not => match &app.prediction {
             Some((_, p)) if !p.as_expected() && p.unexpected.is_empty() && p.missing.is_empty() => {

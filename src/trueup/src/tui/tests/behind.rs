@@ -65,6 +65,141 @@ fn the_rail_ticks_nothing_for_what_is_parked() {
     }
 }
 
+/// A field of auth stays frozen.
+fn keep_frozen(model: &mut Model) {
+    let cell = fixture::cell("auth", 0);
+    let Event::Decided { mut decisions } = super::ahead::sample_decision(model, &cell) else {
+        unreachable!("it is one");
+    };
+    decisions[0].take = trueup_core::decision::Take::Later(trueup_core::decision::Later {
+        how: trueup_core::decision::How::StayFrozen,
+        owner: "sam".into(),
+        until: "2026-12-01".into(),
+    });
+    happens(model, Event::Decided { decisions });
+}
+
+/// Two of three are synced and thawed, and the third is none of those that the walk waits for.
+#[test]
+fn what_is_kept_frozen_is_counted_beside_those_that_the_walk_brings_to_the_end() {
+    use trueup_core::run::{Freeze, Sync, Thaw};
+    for size in SIZES {
+        let mut model = fixture::model(Point::Canary, size);
+        keep_frozen(&mut model);
+        let mut run = model.run().clone();
+        for (key, app) in &mut run.apps {
+            let kept = *key == sample::app("auth");
+            app.sync = match kept {
+                true => Sync::Not,
+                false => Sync::Verified {
+                    op: "1".into(),
+                    revision: trueup_core::ids::Commit("0".into()),
+                    changes: Vec::new(),
+                },
+            };
+            app.prediction = None;
+        }
+        model.world.run = run.into();
+        model.derive_run();
+        model.derived.to_sync_again.clear();
+        let at = |model: &mut Model, stage: Stage| {
+            let next = Next::Arm {
+                write: Armed::All,
+                why: String::new(),
+                stage,
+            };
+            fixture::tell(model, Update::Next(Box::new(next)));
+            model.stage = stage;
+            draw(model)
+        };
+        let drawn = at(&mut model, Stage::Sync);
+        let title = "2 synced of 2 · 1 kept frozen";
+        assert!(drawn.contains(title), "{drawn}");
+        let rail = self::rail(&model);
+        assert!(
+            !rail.contains("Sync 2/3") && !rail.contains("Sync 2/2"),
+            "{rail}"
+        );
+        let drawn = at(&mut model, Stage::Thaw);
+        assert!(drawn.contains("0 thawed of 2 · 1 kept frozen"), "{drawn}");
+        let rail = self::rail(&model);
+        assert!(rail.contains("Thaw 0/2"), "{rail}");
+        let kept = drawn.lines().filter(|line| line.contains("kept frozen"));
+        let kept = kept.filter(|line| line.contains("auth-service")).count();
+        assert_eq!(kept, 1, "{drawn}");
+        // All others are thawed: at the end of the walk the header says of both.
+        let mut run = model.run().clone();
+        for (key, app) in &mut run.apps {
+            if *key != sample::app("auth") {
+                (app.freeze, app.thaw) = (Freeze::Thawed, Thaw::Not);
+            }
+        }
+        model.world.run = run.into();
+        fixture::tell(&mut model, Update::Next(Box::new(Next::Close)));
+        model.derive_run();
+        let header = draw(&model).lines().next().unwrap().to_owned();
+        assert!(header.contains("1 frozen · 2 thawed"), "{header}");
+    }
+}
+
+/// Two were thawed, and the freeze of the third is lost: the rail and the pane tell of the same.
+#[test]
+fn the_stage_of_the_freeze_counts_on_the_rail_as_on_its_pane() {
+    use trueup_core::run::{Freeze, Thaw};
+    for size in SIZES {
+        let mut model = fixture::model(Point::Canary, size);
+        let mut run = model.run().clone();
+        for (key, app) in &mut run.apps {
+            app.thaw = Thaw::Not;
+            app.freeze = match *key == sample::app("auth") {
+                true => Freeze::Lost {
+                    why: "the note is gone".into(),
+                },
+                false => Freeze::Thawed,
+            };
+        }
+        model.world.run = run.into();
+        model.derive_run();
+        let next = Next::Refreeze {
+            application: sample::app("auth"),
+            why: "the note is gone".into(),
+        };
+        fixture::tell(&mut model, Update::Next(Box::new(next)));
+        model.stage = Stage::Freeze;
+        let drawn = draw(&model);
+        assert!(drawn.contains("2 proven or thawed of 3"), "{drawn}");
+        assert!(rail(&model).contains("Freeze 2/3"), "{drawn}");
+    }
+}
+
+/// What becomes of the cluster after an incident is not the incident's.
+#[test]
+fn the_rail_of_a_closed_incident_is_that_of_its_journal() {
+    for size in SIZES {
+        let mut model = fixture::model(Point::Canary, size);
+        keep_frozen(&mut model);
+        park(&mut model, "like");
+        let by = "jo".to_owned();
+        happens(&mut model, Event::Closed { by });
+        fixture::tell(&mut model, Update::Next(Box::new(Next::Closed)));
+        let at_close = rail(&model);
+        let wide = at_close.contains("Sync ✓") || at_close.contains("Sync 1/3");
+        assert!(wide, "{at_close}");
+        let mut now = (*model.world.now).clone();
+        for (key, cell) in &mut now.cells {
+            cell.sides.live = Some(json!("something else"));
+            cell.sides.git = Some(json!(key.application.name));
+        }
+        for app in now.apps.values_mut() {
+            (app.incomplete, app.note) = (true, None);
+        }
+        fixture::tell(&mut model, Update::Seen(now.into()));
+        assert_eq!(rail(&model), at_close);
+        fixture::tell(&mut model, Update::Seen(Default::default()));
+        assert_eq!(rail(&model), at_close);
+    }
+}
+
 /// One field of auth stays frozen, like is parked, and neither is synced.
 #[test]
 fn what_is_left_out_of_the_syncs_is_said_with_why_and_what_brings_it_in() {
@@ -74,16 +209,7 @@ fn what_is_left_out_of_the_syncs_is_said_with_why_and_what_brings_it_in() {
     };
     for size in SIZES {
         let mut model = fixture::model(Point::Canary, size);
-        let cell = fixture::cell("auth", 0);
-        let Event::Decided { mut decisions } = super::ahead::sample_decision(&model, &cell) else {
-            unreachable!("it is one");
-        };
-        decisions[0].take = trueup_core::decision::Take::Later(trueup_core::decision::Later {
-            how: trueup_core::decision::How::StayFrozen,
-            owner: "sam".into(),
-            until: "2026-12-01".into(),
-        });
-        happens(&mut model, Event::Decided { decisions });
+        keep_frozen(&mut model);
         park(&mut model, "like");
         fixture::look(&mut model, Point::Canary);
         model.stage = Stage::Sync;

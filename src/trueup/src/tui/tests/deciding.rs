@@ -41,6 +41,57 @@ fn numbers_choose_for_what_the_switches_say_and_every_decision_is_signed() {
     assert_eq!(reason(&model), "");
 }
 
+/// Both halves of a pair name each other, and one of them does so twice.
+#[test]
+fn a_cell_is_chosen_for_once_however_often_its_other_half_names_it() {
+    let mut model = fixture::model(Point::Decide, (140, 45));
+    let mut now = (*model.world.now).clone();
+    let again = now.questions[0].decide_with.clone();
+    assert!(!again.is_empty());
+    now.questions[0].decide_with.extend(again);
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    press(&mut model, &["j", "A", "g"]);
+    let drawn = draw(&model);
+    assert!(drawn.contains("for 6 cells"), "{drawn}");
+    let twice = "JWT_PUBLIC_KEY_ID, JWT_PUBLIC_KEY_ID";
+    assert!(!drawn.contains(twice), "{drawn}");
+    let (mut cells, _) = decided(asked(press(&mut model, &["3", "text:why", "enter"])));
+    cells.sort();
+    let all = cells.len();
+    cells.dedup();
+    assert_eq!((all, cells.len()), (6, 6));
+}
+
+/// Five of six are decided: a key decides the one that is open.
+#[test]
+fn the_line_of_the_switches_counts_what_a_key_would_decide() {
+    let mut model = fixture::model(Point::Decide, (140, 45));
+    let cells: Vec<CellKey> = (0..2)
+        .flat_map(|field| ["auth", "like", "profile"].map(|app| fixture::cell(app, field)))
+        .collect();
+    let mut all = Vec::new();
+    for cell in &cells[1..] {
+        let Event::Decided { decisions } = sample_decision(&model, cell) else {
+            panic!("it is one");
+        };
+        all.extend(decisions);
+    }
+    happens(&mut model, Event::Decided { decisions: all });
+    fixture::look(&mut model, Point::Decide);
+    model.go_to_cell(&cells[0]);
+    press(&mut model, &["A", "g"]);
+    assert!(model.dialogs.is_empty(), "{}", draw(&model));
+    let drawn = draw(&model);
+    let said = "for 1 open of 6 cells  [x] every copy (A)";
+    assert!(drawn.contains(said), "{drawn}");
+    let live = model.sides_here();
+    let live = live.iter().position(|side| side.name() == "auth").unwrap() + 1;
+    let keys = [live.to_string(), "text:why".into(), "enter".into()];
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let (decided, _) = decided(asked(press(&mut model, &keys)));
+    assert_eq!(decided, cells[..1], "{}", draw(&model));
+}
+
 /// A field of three copies is one field, whoever counts.
 #[test]
 fn what_is_open_is_counted_once() {

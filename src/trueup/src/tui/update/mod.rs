@@ -13,6 +13,7 @@ mod next;
 mod offers;
 mod secret;
 
+pub use decide::is_open;
 pub use dialogs::{log_rows, palette_rows};
 pub use next::{field_that_differs, glass_to_break};
 

@@ -8,7 +8,7 @@ use crate::tui::{
         decide::{DecideRow, Side, decided_words, take_words},
     },
     theme::Role,
-    update::implied,
+    update::{implied, is_open},
     widgets::{
         doc::Doc,
         table::{fixed, grows},
@@ -377,9 +377,15 @@ fn detail(model: &Model, question: &QuestionNow, cells: usize) -> Doc {
     let switch = |on: bool, label: &str, key: &str| {
         format!("[{}] {label} ({key})  ", if on { "x" } else { " " })
     };
+    let open = chosen.iter().filter(|cell| is_open(model, cell)).count();
+    // What is decided so already is not signed anew along with what is open.
+    let cells = match chosen.len() {
+        all if open == 0 || open == all => count(all, "cell"),
+        all => format!("{open} open of {}", count(all, "cell")),
+    };
     doc.spans([
         (Role::Dim, "for ".into()),
-        (Role::Strong, format!("{}  ", count(chosen.len(), "cell"))),
+        (Role::Strong, format!("{cells}  ")),
         (
             Role::Text,
             switch(model.decide.every_copy, "every copy", "A"),

@@ -22,16 +22,17 @@ use trueup_core::{
 
 pub fn screen(model: &Model) -> Screen<'_> {
     let scope = &model.run().scope;
-    let proven = model
-        .run()
-        .apps
-        .values()
-        .filter(|app| app.freeze.proven())
-        .count();
+    let through = facts::through_the_freeze(model);
+    let thawed = through.iter().any(|(_, app)| app.freeze == Freeze::Thawed);
+    let word = match thawed {
+        true => "proven or thawed",
+        false => "proven",
+    };
+    let walking = model.run().walking().count();
     let here = model.app_here();
     Screen {
         title: format!("freeze {}", count(scope.len(), "application")),
-        right: format!("{proven} proven of {}", scope.len()),
+        right: format!("{} {word} of {walking}", through.len()),
         columns: vec![
             fixed("application", 18),
             fixed("now", 14),

@@ -25,14 +25,13 @@ use trueup_core::{
 
 pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
     let here = model.app_here();
-    let walking: Vec<_> = model.run().walking().collect();
-    let done = walking
+    let done = facts::on_the_way(model)
         .iter()
         .filter(|(key, app)| matches!(facts::sync_now(model, key, app), Sync::Verified { .. }))
         .count();
     Screen {
         title: "order".into(),
-        right: format!("{done} synced of {}", walking.len()),
+        right: facts::done_of_those_on_the_way(model, done, "synced"),
         columns: vec![
             fixed("", 2),
             grows("application", 14),

@@ -14,21 +14,19 @@ use trueup_core::{
     now::AppNow,
     object::identity::AppKey,
     plan::Gate,
-    run::{AppRun, Freeze},
+    run::{AppRun, Freeze, Thaw},
     text,
 };
 
 pub fn screen(model: &Model) -> Screen<'_> {
-    let order = &model.derived.thaw_order;
-    let thawed = order
+    let thawed = facts::on_the_way(model)
         .iter()
-        .filter_map(|key| model.run().apps.get(key))
-        .filter(|app| app.freeze == Freeze::Thawed)
+        .filter(|(_, app)| app.freeze == Freeze::Thawed)
         .count();
     let here = model.app_here();
     Screen {
         title: "thaw".into(),
-        right: format!("{thawed} thawed of {}", order.len()),
+        right: facts::done_of_those_on_the_way(model, thawed, "thawed"),
         columns: vec![
             fixed("application", 15),
             grows("found", 9),
@@ -79,7 +77,11 @@ fn row(model: &Model, key: &AppKey) -> Vec<(Role, String)> {
         None => {
             let lost = model.now().lost_freeze(model.run(), key);
             let unknown = model.run().thaw_unknown(key);
-            facts::thaw_state(app, lost.as_deref(), unknown, model.time)
+            let stays = app.thaw == Thaw::Not && facts::kept_frozen(model, key);
+            match stays && lost.is_none() && !unknown {
+                true => (Role::Dim, "kept frozen".into()),
+                false => facts::thaw_state(app, lost.as_deref(), unknown, model.time),
+            }
         }
     };
     vec![

@@ -18,7 +18,8 @@ use ratatui::{
     text::{Line, Span},
 };
 use trueup_core::{
-    run::{Freeze, Sync},
+    object::identity::AppKey,
+    run::{AppRun, Freeze, Sync},
     sheet::Confirm,
     workflow::{Next, Stage},
 };
@@ -54,23 +55,22 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
     let at = next.stage();
     let blocked = matches!(next, Next::Stopped { .. } | Next::Refreeze { .. }) && stage == at;
     let walking: Vec<_> = run.walking().collect();
-    let all = walking.len();
-    let count = |done: usize| {
+    let count = |done: usize, all: usize| {
         if all == 0 || done == all {
             String::new()
         } else {
             format!(" {done}/{all}")
         }
     };
+    let of_those_on_the_way = |done: &dyn Fn(&AppKey, &AppRun) -> bool| {
+        let all = facts::on_the_way(model);
+        let through = all.iter().filter(|(key, app)| done(key, app));
+        count(through.count(), all.len())
+    };
     let counts = match stage {
-        Stage::Freeze if stage <= at => count(
-            walking
-                .iter()
-                .filter(|(_, a)| a.freeze.proven() || a.freeze == Freeze::Thawed)
-                // What was thawed and has to be frozen again is not frozen.
-                .filter(|(key, _)| !matches!(next, Next::Freeze { applications } if applications.contains(key)))
-                .count(),
-        ),
+        Stage::Freeze if stage <= at => {
+            count(facts::through_the_freeze(model).len(), walking.len())
+        }
         Stage::Decide => {
             let questions = model.now().questions.len();
             let decided = questions - model.derived.undecided_questions.min(questions);
@@ -80,18 +80,10 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
                 format!(" {decided}/{questions}")
             }
         }
-        Stage::Sync if stage == at => count(
-            walking
-                .iter()
-                .filter(|(key, a)| matches!(facts::sync_now(model, key, a), Sync::Verified { .. }))
-                .count(),
-        ),
-        Stage::Thaw if stage == at => count(
-            walking
-                .iter()
-                .filter(|(_, a)| a.freeze == Freeze::Thawed)
-                .count(),
-        ),
+        Stage::Sync if stage == at => of_those_on_the_way(&|key, app| {
+            matches!(facts::sync_now(model, key, app), Sync::Verified { .. })
+        }),
+        Stage::Thaw if stage == at => of_those_on_the_way(&|_, app| app.freeze == Freeze::Thawed),
         _ => String::new(),
     };
     let name = stage.name();

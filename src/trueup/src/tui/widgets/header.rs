@@ -44,9 +44,9 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         .filter(|(_, freeze)| matches!(freeze, Freeze::Lost { .. }))
         .partition(|(key, _)| model.now().taken_over_by(run, key).is_some());
     let (elsewhere, lost) = (elsewhere.len(), lost.len());
-    // At the end of the walk it is what is meant to be.
+    // At the end of the walk it is what is meant to be of all of them.
     let thawed = match model.world.next.stage() {
-        Stage::Close => 0,
+        Stage::Close if model.derived.frozen == 0 => 0,
         _ => model.derived.thawed,
     };
     let unknown = facts::unknown_writes(model);
