@@ -45,6 +45,13 @@ impl Run {
     pub fn apply(&mut self, record: &Record) {
         self.last = Some((record.seq, record.time));
         let at = record.time;
+        self.bound |= match &record.event {
+            Event::Armed { write, .. } => *write != Armed::Nothing,
+            event => matches!(
+                event,
+                Event::Intended { .. } | Event::Decided { .. } | Event::Attested { .. }
+            ),
+        };
         match &record.event {
             Event::IncidentOpened {
                 incident,
@@ -567,8 +574,29 @@ impl Run {
             self.pull_request = plan.commit.pull_request;
             self.proposal = None;
         }
+        if let Some(before) = before.filter(|_| !self.bound) {
+            self.forget_targets(before, plan);
+        }
         self.reopened = self.shaken.keys().cloned().collect();
         self.plan = Some(Box::new(plan.clone()));
+    }
+
+    /// What only a plan chose that binds nobody goes with it.
+    fn forget_targets(&mut self, before: &Plan, plan: &Plan) {
+        let gone: Vec<AppKey> = self
+            .scope
+            .iter()
+            .filter(|key| {
+                let chosen = self.apps.get(*key).and_then(|app| app.target.as_ref());
+                let had = before.target(self, key);
+                chosen.is_some_and(|(chosen, ..)| had == Some(chosen))
+                    && plan.target(self, key) != had
+            })
+            .cloned()
+            .collect();
+        for key in gone {
+            self.app(&key).target = None;
+        }
     }
 
     /// The same with another plan.
@@ -586,6 +614,9 @@ impl Run {
 
     fn set_scope(&mut self, scope: &[AppKey]) {
         self.scope = scope.to_vec();
+        if !self.bound {
+            self.apps.retain(|key, _| scope.contains(key));
+        }
         for key in scope {
             self.apps.entry(key.clone()).or_default();
         }

@@ -14,7 +14,6 @@ use trueup_core::{
     event::{Armed, Event, Record},
     gate::Verdict,
     ids::IncidentId,
-    object::identity::AppKey,
     plan::{Gate, Plan},
     run::{Freeze, Run, Thaw},
     sheet::Refusal,
@@ -25,7 +24,7 @@ use trueup_core::{
 use super::{
     args::RunArgs,
     complain, explain,
-    mended::{another_plan, contradicts, take_mended},
+    mended::{another_plan, contradicts, leaves_nothing_out, scope_with, take_mended},
     shown,
     signals::{interrupts, signalled},
     walk::{Answers, Ended, show, walk},
@@ -88,8 +87,14 @@ async fn go(
         attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
         warned: Mutex::default(),
     };
-    if matches!(known, Known::Unplanned) && settings.write == Armed::Nothing {
-        return shown_aside(settings, incident, &answers).await;
+    // Why this plan takes the place of the one that the incident has.
+    let why = match &known {
+        Known::Mended => args.replan.as_deref(),
+        Known::Unbound => Some(args.replan.as_deref().unwrap_or(UNBOUND)),
+        _ => None,
+    };
+    if (why.is_some() || matches!(known, Known::Unplanned)) && settings.write == Armed::Nothing {
+        return shown_aside(settings, incident, &answers, why).await;
     }
     let opening = match known {
         Known::No => Opening::New {
@@ -97,7 +102,7 @@ async fn go(
             scope: plan.scope.clone(),
             plan: Some(Box::new(plan)),
         },
-        Known::Open | Known::Mended | Known::Unplanned => Opening::Resume {
+        Known::Open | Known::Mended | Known::Unbound | Known::Unplanned => Opening::Resume {
             incident: incident.clone(),
         },
         Known::Closed => {
@@ -121,7 +126,7 @@ async fn go(
     if matches!(known, Known::Unplanned) {
         take_up(&engine, &answers.plan).await?;
     }
-    if let (Known::Mended, Some(why)) = (&known, &args.replan) {
+    if let Some(why) = why {
         take_mended(&engine, &answers.plan, why).await?;
     }
     warn_of_gates(&engine, &answers);
@@ -147,6 +152,7 @@ async fn go(
 
 /// Takes a plan up for an incident that was opened without one.
 async fn take_up(engine: &Engine, plan: &Plan) -> Result<(), Trouble> {
+    leaves_nothing_out(&engine.run(), plan)?;
     let scope = scope_with(engine, plan);
     engine.reader().must_exist(&scope).await?;
     let scope = trueup_core::sheet::Command::SetScope { scope };
@@ -161,43 +167,73 @@ async fn take_up(engine: &Engine, plan: &Plan) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The scope of the incident, and what the plan brings into it behind that.
-fn scope_with(engine: &Engine, plan: &Plan) -> Vec<AppKey> {
-    let mut scope = engine.run().scope.clone();
-    for name in &plan.scope {
-        let key = engine.reader().app_key(name);
-        if !scope.contains(&key) {
-            scope.push(key);
-        }
-    }
-    scope
-}
-
 /// Who does not arm looks: what an open incident does with a plan is for those who work on it to say, so that it is tried on a copy.
 async fn shown_aside(
     settings: &Settings,
     incident: IncidentId,
     answers: &Answers,
+    why: Option<&str>,
 ) -> Result<Ended, Trouble> {
     let mut ended = None;
     shown::aside(settings, Opening::Resume { incident }, async |engine| {
-        let had = engine.run().scope.len();
-        let new = scope_with(engine, &answers.plan).split_off(had);
-        if !new.is_empty() {
-            let new: Vec<String> = new.iter().map(ToString::to_string).collect();
-            let new = text::some(&new, 6);
-            answers.warn(&text::line(&format!(
-                "the plan brings {new} into the incident"
-            )));
+        let run = engine.run();
+        let scope = scope_with(engine, &answers.plan);
+        for (verb, from, to) in [
+            ("brings", &run.scope, &scope),
+            ("takes", &scope, &run.scope),
+        ] {
+            let moved: Vec<String> = to
+                .iter()
+                .filter(|key| !from.contains(key))
+                .map(ToString::to_string)
+                .collect();
+            if !moved.is_empty() {
+                let way = if verb == "brings" { "into" } else { "out of" };
+                let moved = text::some(&moved, 6);
+                answers.warn(&text::line(&format!(
+                    "the plan {verb} {moved} {way} the incident"
+                )));
+            }
         }
-        take_up(engine, &answers.plan).await?;
+        let untaken = match (why, run.plan.as_deref()) {
+            (Some(why), Some(before)) => {
+                take_mended(engine, &answers.plan, why).await?;
+                instead_of(&run, &answers.plan.differs_from(before))
+            }
+            _ => {
+                take_up(engine, &answers.plan).await?;
+                format!(
+                    "the plan is not taken up for {}, which is open without one",
+                    run.id()
+                )
+            }
+        };
         warn_of_gates(engine, answers);
-        ended = Some(with_what_stays(show(engine, answers).await, &engine.run()));
+        let shown = show(engine, answers, &untaken).await;
+        ended = Some(with_what_stays(shown, &engine.run()));
         Ok(())
     })
     .await?;
     ended.ok_or_else(|| Trouble::failed("look at the plan", "nothing came of it", ""))
 }
+
+/// That a plan stays where it is, and what the other one would change of it.
+fn instead_of(run: &Run, differs: &[String]) -> String {
+    match differs {
+        [] => format!(
+            "what somebody changed since in {} is not answered by its plan once more",
+            run.id()
+        ),
+        differs => format!(
+            "the plan does not take the place of the one that {} has ({})",
+            run.id(),
+            text::some(differs, 8)
+        ),
+    }
+}
+
+/// Why a plan gives way that binds nobody.
+const UNBOUND: &str = "nobody had armed for the one before";
 
 /// What is to be known of the gates from the start.
 fn warn_of_gates(engine: &Engine, answers: &Answers) {
@@ -345,7 +381,7 @@ fn usable(settings: &Settings, args: &RunArgs, plan: &Plan, known: &Known) -> Re
     let namespace = of_journal.as_deref().unwrap_or(&settings.namespace);
     plan.in_namespace(namespace)
         .and_then(|()| match known {
-            Known::No | Known::Unplanned => plan.in_time(Timestamp::now()),
+            Known::No | Known::Unbound | Known::Unplanned => plan.in_time(Timestamp::now()),
             Known::Open | Known::Mended | Known::Closed => Ok(()),
         })
         .map_err(|error| unusable(&args.plan, error))
@@ -361,6 +397,8 @@ enum Known {
     Open,
     /// Open, and this is another plan than the one it has, to go on with.
     Mended,
+    /// Open with another plan, for which nobody was ever armed: it gives way.
+    Unbound,
     /// Opened without a plan, by `trueup freeze` for one: the first plan that is armed for is taken up.
     Unplanned,
     Closed,
@@ -390,7 +428,10 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
         return unknown();
     }
     match &run.plan {
-        None if run.closed.is_none() => Ok(Known::Unplanned),
+        None if run.closed.is_none() => {
+            leaves_nothing_out(&run, plan)?;
+            Ok(Known::Unplanned)
+        }
         // The same decisions once more, of what somebody changed since.
         Some(opened)
             if mended
@@ -408,6 +449,10 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
                 Some(why) => Err(not_carried_out(&plan.incident, &why).into()),
             },
         },
+        Some(_) if run.closed.is_none() && !run.bound => {
+            contradicts(&run, plan)?;
+            Ok(Known::Unbound)
+        }
         Some(_) if run.closed.is_none() && mended => {
             contradicts(&run, plan)?;
             Ok(Known::Mended)

@@ -166,8 +166,9 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     }
 }
 
-/// Says what can be known of a plan that nobody armed for, on a copy of an incident that has none.
-pub async fn show(engine: &Engine, answers: &Answers) -> Ended {
+/// Says what can be known of a plan that nobody armed for, on a copy of an open incident that has it there, and what does not
+/// come of it.
+pub async fn show(engine: &Engine, answers: &Answers, untaken: &str) -> Ended {
     let stage = loop {
         let next = match engine.next().await {
             Ok(next) => next,
@@ -188,20 +189,29 @@ pub async fn show(engine: &Engine, answers: &Answers) -> Ended {
     if let Some(ended) = unread(engine, stage).await {
         return ended;
     }
-    match foreseen(engine, answers) {
+    let begun = !engine.run().decisions.is_empty();
+    let foreseen = match stage {
+        // What is decided already and what was done of it is not held against the plan as if nothing had been.
+        Stage::Decide if begun => decide(engine, answers).await,
+        Stage::Commit if begun => unmatched(engine, answers).await,
+        _ if begun => Ok(None),
+        _ => foreseen(engine, answers),
+    };
+    match foreseen {
         Ok(None) => {}
+        // What is left to a person is no error of the plan.
+        Ok(Some(ended)) if ended.exit == 4 => answers.warn(&ended.reason),
         Ok(Some(ended)) => return ended,
         Err(trouble) => return Ended::of(stage, &trouble),
     }
-    beforehand::say(engine, answers).await;
+    if !begun {
+        beforehand::say(engine, answers).await;
+    }
     Ended::new(
         stage,
         3,
         1,
-        format!(
-            "not armed: the plan is not taken up for {}, which is open without one",
-            engine.run().id()
-        ),
+        format!("not armed: {untaken}"),
         how_to_arm(answers.write, Armed::All),
     )
 }
