@@ -397,6 +397,56 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_that_a_mended_plan_changed_or_left_out_is_told() {
+        let taken = |records: &[Record], plan: &Plan| {
+            let mut run = Run::fold(records);
+            let (by, reason) = ("jo".to_owned(), "the traces are down".to_owned());
+            run.apply(&Record {
+                seq: 99,
+                time: jiff::Timestamp::UNIX_EPOCH,
+                event: Event::PlanTaken {
+                    plan: Box::new(plan.clone()),
+                    by,
+                    replaces: None,
+                    reason,
+                    differs: Vec::new(),
+                },
+            });
+            run
+        };
+        let landed = until(|e| matches!(e, Event::Landed { .. }));
+        let mut plan = sample::plan();
+        let health = serde_json::from_str(r#"{"health":{}}"#).unwrap();
+        plan.gates.insert("traces".into(), health);
+        let run = taken(&landed, &plan);
+        let said = run.gates_changed();
+        assert!(
+            said[0]
+                .starts_with("gate traces asks something else since jo changed it: Healthy after")
+                && said[0].ends_with("it was: a person looks: fresh auth flows in the traces"),
+            "{said:?}"
+        );
+        // Nobody was armed for what it was.
+        assert_eq!(taken(&landed[..1], &plan).gates_changed(), [""; 0]);
+        // Changed back, it asks what it did.
+        let back = run.with_plan(&sample::plan());
+        assert_eq!(back.gates_changed(), [""; 0]);
+        let mut less = sample::plan();
+        less.gates.remove("traces");
+        for step in &mut less.sync {
+            step.then.retain(|gate| gate != "traces");
+        }
+        let run = taken(&landed, &less);
+        assert_eq!(
+            run.gates_changed(),
+            [
+                "gate traces was taken away by jo: nothing waits for it (the plan leaves it out: the traces are down)"
+            ]
+        );
+        assert_eq!(run.with_plan(&sample::plan()).gates_changed(), [""; 0]);
+    }
+
+    #[test]
     fn what_only_a_plan_chose_that_nobody_armed_for_goes_with_it() {
         let records = until(|e| matches!(e, Event::TargetSet { .. }));
         let unarmed: Vec<Record> = records
