@@ -57,6 +57,8 @@ fn what_a_plan_leaves_open_is_said_before_the_freeze() {
     ];
     let read = bench.planned(3, &one_of_two, &[]).err;
     says(&read, &left);
+    // What an armed one would write first.
+    says(&read, &["freeze 3 applications", "\n  undo     "]);
     // The second of two finds what the first one left.
     assert!(
         !read.contains("the live action on Deployment/profile-service"),

@@ -14,6 +14,7 @@ use trueup_core::{
     event::{Armed, Event, Record},
     gate::Verdict,
     ids::IncidentId,
+    now::Now,
     plan::{Gate, Plan},
     run::{Freeze, Run, Thaw},
     sheet::Refusal,
@@ -26,7 +27,7 @@ use super::{
     complain, explain,
     mended::{another_plan, contradicts, leaves_nothing_out, scope_with, take_mended},
     shown,
-    signals::{interrupts, signalled},
+    signals::{self, interrupts, signalled},
     walk::{Answers, Ended, show, walk},
 };
 use crate::{
@@ -119,7 +120,7 @@ async fn go(
     let opened = tokio::select! {
         biased;
         opened = app::open(settings, opening, boundaries) => opened?,
-        code = &mut signal => return Ok(interrupted(Stage::Scope, code)),
+        code = &mut signal => return Ok(interrupted_at(&Run::default(), None, code)),
     };
     let printer = spawn_printer(opened.updates, settings.output);
     let engine = opened.engine;
@@ -134,8 +135,7 @@ async fn go(
         biased;
         ended = walk(&engine, &answers) => ended,
         code = &mut signal => {
-            let next = engine.seen().map(|(_, now)| workflow::next(&engine.run(), &now));
-            interrupted(next.map_or(Stage::Scope, |next| next.stage()), code)
+            interrupted_at(&engine.run(), engine.seen().map(|(_, now)| now).as_deref(), code)
         }
     };
     // What is said at the end is true of now, where the cluster answers and nobody is in a hurry.
@@ -255,14 +255,24 @@ fn warn_of_gates(engine: &Engine, answers: &Answers) {
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// What was in flight is looked up in the world by the next process.
-fn interrupted(stage: Stage, code: i32) -> Ended {
-    Ended {
-        stage,
-        exit: code,
-        rule: 0,
-        reason: "interrupted by a signal".into(),
-        hint: "nothing is lost: the same command goes on from here".into(),
-    }
+fn interrupted_at(run: &Run, now: Option<&Now>, code: i32) -> Ended {
+    let open = run.open_ops().next();
+    let made = open.map(|(_, op)| workflow::made_in(&op.effect));
+    let stands = || now.map(|now| workflow::next(run, now).stage());
+    let not_known = signals::not_known(run);
+    let mut said = vec!["interrupted by a signal".to_owned()];
+    said.extend(not_known);
+    let hint = match made {
+        Some(_) => "nothing is lost: the same command looks that up first, and goes on from there",
+        None => "nothing is lost: the same command goes on from here",
+    };
+    Ended::new(
+        made.or_else(stands).unwrap_or(Stage::Scope),
+        code,
+        0,
+        said.join("; "),
+        hint,
+    )
 }
 
 /// A walk that stops says what it leaves frozen, which freeze is lost meanwhile, and how to go on with it.
@@ -605,6 +615,23 @@ fn finish(json: bool, incident: &str, ended: &Ended) {
 mod tests {
     use super::*;
     use trueup_core::gate::Sample;
+
+    #[test]
+    fn a_walk_that_is_interrupted_in_a_write_says_which_and_what_looks_it_up() {
+        let begun = r#"{"seq":1,"time":"2026-01-01T00:00:00Z","type":"intended","op":"a1b2c3","effect":{"effect":"sync",
+            "application":"argocd/like-service","revision":"0123456789","patch":{}},"guard":{"facts":{}},"shown":[],"byHand":[],
+            "by":"jo"}"#;
+        let begun: Record = serde_json::from_str(begun).unwrap();
+        let ended = interrupted_at(&Run::fold([&begun]), None, 130);
+        assert_eq!((ended.stage, ended.exit), (Stage::Sync, 130));
+        assert_eq!(
+            ended.reason,
+            "interrupted by a signal; it is not known yet whether the sync of argocd/like-service happened (op a1b2c3)"
+        );
+        assert!(ended.hint.contains("the same command looks that up"));
+        let ended = interrupted_at(&Run::default(), None, 130);
+        assert_eq!(ended.reason, "interrupted by a signal");
+    }
 
     #[test]
     fn people_are_told_of_a_gate_when_it_turns_and_every_half_minute() {

@@ -15,7 +15,7 @@ use trueup_core::{
     run::{Freeze, Run},
     sheet::Command,
     text,
-    workflow::{Next, Stage},
+    workflow::{self, Next, Stage},
 };
 
 use super::beforehand;
@@ -121,7 +121,7 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
             Ok(next) => next,
             Err(trouble) => return Ended::of(Stage::Scope, &trouble),
         };
-        let stage = next.stage();
+        let stage = workflow::stage(&engine.run(), &next);
         let attempts = match engine.run().waits_for_a_gate() {
             true => AT_A_GATE,
             false => READ_ATTEMPTS,
@@ -367,6 +367,14 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
                 beforehand::say(engine, answers).await;
             }
             if engine.run().armed == answers.write {
+                if let Some(command) = unarmed_write(engine) {
+                    super::shown::tried(async {
+                        let sheet = engine.preview(&command).await?;
+                        super::shown::say(&sheet.short());
+                        Ok(())
+                    })
+                    .await;
+                }
                 return Ok(Some(Ended::new(
                     stage,
                     3,
@@ -520,6 +528,29 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         }
         _ => Ok(None),
     }
+}
+
+/// The write that comes next once it is armed, where that is known before: what a sync does is predicted from a comparison that
+/// Argo CD is asked for.
+fn unarmed_write(engine: &Engine) -> Option<Command> {
+    let (_, now) = engine.seen()?;
+    let mut run = (*engine.run()).clone();
+    run.armed = Armed::All;
+    Some(match workflow::next(&run, &now) {
+        Next::Freeze { applications } => Command::Freeze { applications },
+        Next::Push => Command::Push,
+        Next::Sync { application } => Command::Sync { application },
+        Next::Ignore { application } => Command::Ignore { application },
+        Next::Delete {
+            application,
+            object,
+        } => Command::Delete {
+            application,
+            object,
+        },
+        Next::Thaw { applications } => Command::Thaw { applications },
+        _ => return None,
+    })
 }
 
 /// What the command line lacks for a write, where this was given and the rest of the walk needs that.
