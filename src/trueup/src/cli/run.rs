@@ -618,8 +618,8 @@ mod tests {
 
     #[test]
     fn a_walk_that_is_interrupted_in_a_write_says_which_and_what_looks_it_up() {
-        let begun = r#"{"seq":1,"time":"2026-01-01T00:00:00Z","type":"intended","op":"a1b2c3","effect":{"effect":"sync",
-            "application":"argocd/like-service","revision":"0123456789","patch":{}},"guard":{"facts":{}},"shown":[],"byHand":[],
+        let begun = r#"{"seq":1,"time":"2026-01-01T00:00:00Z","type":"intended","op":"a1b2c3","effect":"sync",
+            "application":"argocd/like-service","revision":"0123456789","patch":{},"guard":{"facts":{}},"shown":[],"byHand":[],
             "by":"jo"}"#;
         let begun: Record = serde_json::from_str(begun).unwrap();
         let ended = interrupted_at(&Run::fold([&begun]), None, 130);
