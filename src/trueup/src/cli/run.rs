@@ -127,6 +127,14 @@ async fn go(
     if matches!(known, Known::Unplanned) {
         take_up(&engine, &answers.plan).await?;
     }
+    let run = engine.run();
+    // Somebody was armed for it since it was read.
+    if matches!(known, Known::Unbound)
+        && args.replan.is_none()
+        && let Some(before) = run.plan.as_deref().filter(|_| run.bound)
+    {
+        return Err(another_plan(&incident, &answers.plan.differs_from(before)).into());
+    }
     if let Some(why) = why {
         take_mended(&engine, &answers.plan, why).await?;
     }

@@ -175,7 +175,7 @@ pub async fn show(engine: &Engine, answers: &Answers, untaken: &str) -> Ended {
             Err(trouble) => return Ended::of(Stage::Scope, &trouble),
         };
         if !matches!(next, Next::SnapshotZero | Next::TryGate { .. }) {
-            break next.stage();
+            break workflow::stage(&engine.run(), &next);
         }
         if let Err(trouble) = engine.observe(&next).await {
             return Ended::of(Stage::Scope, &trouble);
