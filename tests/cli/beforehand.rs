@@ -17,6 +17,24 @@ impl Bench {
     }
 }
 
+impl Bench {
+    fn journal(&self) -> String {
+        fs::read_to_string(self.state.join("incidents/INC-441/journal.jsonl")).unwrap()
+    }
+
+    fn plans_taken(&self) -> usize {
+        self.journal().matches("\"type\":\"planTaken\"").count()
+    }
+
+    /// The plan without one of its Applications.
+    fn less(&self) -> PathBuf {
+        self.plan("less.yaml", |text| {
+            text.replace("auth-service, like", "like")
+                .replace("- {application: auth-service, expect: no-change}\n", "")
+        })
+    }
+}
+
 #[test]
 fn what_a_plan_leaves_open_is_said_before_the_freeze() {
     let bench = Bench::new();
@@ -39,6 +57,8 @@ fn what_a_plan_leaves_open_is_said_before_the_freeze() {
     ];
     let read = bench.planned(3, &one_of_two, &[]).err;
     says(&read, &left);
+    // What an armed one would write first.
+    says(&read, &["freeze 3 applications", "\n  undo     "]);
     // The second of two finds what the first one left.
     assert!(
         !read.contains("the live action on Deployment/profile-service"),
@@ -58,11 +78,16 @@ fn a_plan_that_nobody_armed_for_is_not_taken_up() {
     let bench = Bench::new();
     let freeze = ["freeze", "auth-service", "--incident", "INC-441"];
     bench.ends(0, &[&freeze[..], &["--write", "cluster"]].concat());
-    let taken = || {
-        let journal = bench.state.join("incidents/INC-441/journal.jsonl");
-        let journal = fs::read_to_string(journal).unwrap();
-        journal.matches("\"type\":\"planTaken\"").count()
-    };
+    let taken = || bench.plans_taken();
+    // It would be changed and thawed without being named.
+    let less = bench.less();
+    for arguments in [&[][..], &ALL] {
+        let said = [
+            "rule 2: `scope` leaves out argocd/auth-service, which is in this incident",
+            "trueup park argocd/auth-service --incident INC-441",
+        ];
+        says(&bench.planned(3, &less, arguments).err, &said);
+    }
     let other = bench.plan("other.yaml", |text| {
         text.replace("is the truth", "is right")
     });
@@ -79,6 +104,48 @@ fn a_plan_that_nobody_armed_for_is_not_taken_up() {
     bench.planned(3, &bench.own_plan(), &["--write", "git"]);
     assert_eq!(taken(), 1);
     says(&bench.planned(3, &other, &[]).err, &["another plan"]);
+    // A mended one neither.
+    let journal = bench.journal();
+    let said = [
+        "not armed: the plan does not take the place of the one that INC-441 has (decisions[0].reason changed)",
+        "start with --write all",
+    ];
+    let mend = ["--replan", "reworded"];
+    says(&bench.planned(3, &other, &mend).err, &said);
+    assert_eq!(bench.journal(), journal);
+    bench.planned(3, &other, &[&mend[..], &["--write", "git"]].concat());
+    assert_eq!(taken(), 2);
+}
+
+/// Somebody looked with a plan that was not right yet.
+#[test]
+fn a_plan_that_nobody_was_ever_armed_for_gives_way() {
+    let bench = Bench::new();
+    bench.planned(3, &bench.less(), &[]);
+    let said = [
+        "warning: the plan brings argocd/auth-service into the incident",
+        "targets.*.policy changed",
+    ];
+    let journal = bench.journal();
+    let right = bench.plan("right.yaml", |text| {
+        text.replace("policy: declared", "policy: found")
+    });
+    says(&bench.planned(3, &right, &[]).err, &said);
+    assert_eq!(bench.journal(), journal);
+    bench.planned(3, &right, &["--write", "git"]);
+    assert_eq!(bench.plans_taken(), 1);
+    assert!(
+        bench
+            .journal()
+            .contains("nobody had armed for the one before")
+    );
+    let status = bench.document(1, "Status", &["status"]);
+    assert_eq!(status["applications"].as_array().unwrap().len(), 3);
+    // From here on it is the plan of the incident.
+    says(
+        &bench.planned(3, &bench.less(), &ALL).err,
+        &["another plan"],
+    );
 }
 
 #[test]

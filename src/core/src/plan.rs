@@ -11,7 +11,7 @@ mod take;
 
 pub use check::named;
 pub use export::export;
-pub use replan::contradictions;
+pub use replan::{contradictions, gone_with, left_out};
 pub use schema::schema;
 
 use crate::{

@@ -53,6 +53,8 @@ pub struct Run {
     pub connection: Connection,
     pub waits: Waits,
     pub plan: Option<Box<Plan>>,
+    /// Whether somebody was ever armed here, wrote or decided: until then the plan binds nobody.
+    pub bound: bool,
     pub armed: Armed,
     pub shortened: Vec<(String, String, String)>,
     pub apps: BTreeMap<AppKey, AppRun>,

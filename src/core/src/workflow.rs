@@ -245,6 +245,25 @@ impl Next {
     }
 }
 
+/// Where on the rail the walk is: what is not known to have happened is looked up where it was made.
+pub fn stage(run: &Run, next: &Next) -> Stage {
+    match (next, run.open_ops().next()) {
+        (Next::LookUp { .. }, Some((_, op))) => made_in(&op.effect),
+        _ => next.stage(),
+    }
+}
+
+/// Where on the rail a write belongs.
+pub fn made_in(effect: &Effect) -> Stage {
+    match effect {
+        Effect::Freeze { .. } => Stage::Freeze,
+        Effect::Act { .. } => Stage::Decide,
+        Effect::Push { .. } => Stage::Commit,
+        Effect::Sync { .. } | Effect::Ignore { .. } | Effect::Delete { .. } => Stage::Sync,
+        Effect::Thaw { .. } => Stage::Thaw,
+    }
+}
+
 /// The one next thing.
 pub fn next(run: &Run, now: &Now) -> Next {
     if run.closed.is_some() {
@@ -1089,7 +1108,9 @@ mod tests {
                 outcome: None,
             },
         );
-        assert_eq!(next(&run, &now), Next::LookUp { ops: vec![op] });
+        let next = next(&run, &now);
+        assert_eq!(next, Next::LookUp { ops: vec![op] });
+        assert_eq!(stage(&run, &next), Stage::Commit, "where it was made");
     }
 
     /// Two Applications of one repository, frozen and synced, and a commit that moves both.

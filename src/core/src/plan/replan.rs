@@ -24,24 +24,14 @@ pub fn contradictions(run: &Run, plan: &Plan) -> Vec<String> {
     if plan.incident.as_str() != incident {
         found.push(format!("`incident` is {} here", incident));
     }
-    if before.is_some() {
-        let kept: Vec<&AppKey> = plan
-            .scope
-            .iter()
-            .filter_map(|name| run.named(name))
-            .collect();
-        for key in run.scope.iter().filter(|key| !kept.contains(key)) {
-            found.push(format!(
-                "`scope` leaves out {key}, which is in this incident"
-            ));
-        }
-    }
+    found.extend(left_out(run, plan).into_iter().map(out_of_scope));
     for key in &run.scope {
         let chosen = run.apps.get(key).and_then(|app| app.target.as_ref());
         let (Some((chosen, ..)), Some(wanted)) = (chosen, plan.target(run, key)) else {
             continue;
         };
-        let same = before.and_then(|before| before.target(run, key)) == Some(wanted);
+        let had = before.and_then(|before| before.target(run, key));
+        let same = had == Some(wanted) || !run.bound && had == Some(chosen);
         if !same && (&chosen.policy, &chosen.automated) != (&wanted.policy, &wanted.automated) {
             found.push(format!(
                 "`targets` of {key} is another policy than the one chosen"
@@ -92,6 +82,38 @@ pub fn contradictions(run: &Run, plan: &Plan) -> Vec<String> {
         }
     }
     found
+}
+
+/// The Applications of the incident that the plan leaves out and may not: what is walked without being named is changed unasked.
+/// A parked one waits for its owner.
+pub fn left_out<'a>(run: &'a Run, plan: &Plan) -> Vec<&'a AppKey> {
+    let gone = gone_with(run, plan);
+    run.walking()
+        .map(|(key, _)| key)
+        .filter(|key| !names(run, plan, key) && !gone.contains(key))
+        .collect()
+}
+
+/// The Applications that go with the plan before: it alone brought them in, and it binds nobody.
+pub fn gone_with<'a>(run: &'a Run, plan: &Plan) -> Vec<&'a AppKey> {
+    let before = run.plan.as_deref().filter(|_| !run.bound);
+    let Some(before) = before else {
+        return Vec::new();
+    };
+    run.walking()
+        .map(|(key, _)| key)
+        .filter(|key| names(run, before, key) && !names(run, plan, key))
+        .collect()
+}
+
+/// Whether the scope of the plan has this Application of the incident.
+fn names(run: &Run, plan: &Plan, key: &AppKey) -> bool {
+    plan.scope.iter().any(|name| run.named(name) == Some(key))
+}
+
+/// How it is said of one that is left out.
+fn out_of_scope(key: &AppKey) -> String {
+    format!("`scope` leaves out {key}, which is in this incident")
 }
 
 /// What was synced was synced with its gates: none of them is dropped, and none that is settled is turned into another one.
@@ -344,14 +366,109 @@ mod tests {
 
     #[test]
     fn a_plan_that_leaves_an_application_out_is_none_for_this_incident() {
-        let run = Run::fold(&sample::records()[..1]);
+        let opened = Run::fold(&sample::records()[..1]);
         let mut plan = sample::plan();
         plan.scope.pop();
-        let found = contradictions(&run, &plan);
+        let refused = |run: &Run| {
+            let found = contradictions(run, &plan);
+            let first = found.first().cloned().unwrap_or_default();
+            first.contains("leaves out argocd/profile-service")
+        };
+        let with = |run: &Run, event: &str| {
+            let mut run = run.clone();
+            let record = format!(r#"{{"seq":9,"time":"2026-01-01T00:00:00Z",{event}}}"#);
+            run.apply(&serde_json::from_str(&record).unwrap());
+            run
+        };
+        let armed = with(&opened, r#""type":"armed","write":"git","by":"jo""#);
+        assert!(refused(&armed));
+        let mut unplanned = opened.clone();
+        unplanned.plan = None;
+        assert!(refused(&unplanned));
+        let parked = r#""type":"parked","application":"argocd/profile-service","owner":"jo","until":"2026-02-01","reason":"later","by":"jo""#;
+        for run in [&armed, &unplanned] {
+            assert!(!refused(&with(run, parked)), "it waits for its owner");
+        }
+        // Nobody was ever armed for the plan that brought it in.
+        assert!(!refused(&opened));
+        let gone = gone_with(&opened, &plan);
+        assert_eq!(gone[0].to_string(), "argocd/profile-service");
+        assert!(gone_with(&armed, &plan).is_empty());
+    }
+
+    #[test]
+    fn a_gate_that_a_mended_plan_changed_or_left_out_is_told() {
+        let taken = |records: &[Record], plan: &Plan| {
+            let mut run = Run::fold(records);
+            let (by, reason) = ("jo".to_owned(), "the traces are down".to_owned());
+            run.apply(&Record {
+                seq: 99,
+                time: jiff::Timestamp::UNIX_EPOCH,
+                event: Event::PlanTaken {
+                    plan: Box::new(plan.clone()),
+                    by,
+                    replaces: None,
+                    reason,
+                    differs: Vec::new(),
+                },
+            });
+            run
+        };
+        let landed = until(|e| matches!(e, Event::Landed { .. }));
+        let mut plan = sample::plan();
+        let health = serde_json::from_str(r#"{"health":{}}"#).unwrap();
+        plan.gates.insert("traces".into(), health);
+        let run = taken(&landed, &plan);
+        let said = run.gates_changed();
         assert!(
-            found[0].contains("leaves out argocd/profile-service"),
-            "{found:?}"
+            said[0]
+                .starts_with("gate traces asks something else since jo changed it: Healthy after")
+                && said[0].ends_with("it was: a person looks: fresh auth flows in the traces"),
+            "{said:?}"
         );
+        // Nobody was armed for what it was.
+        assert_eq!(taken(&landed[..1], &plan).gates_changed(), [""; 0]);
+        // Changed back, it asks what it did.
+        let back = run.with_plan(&sample::plan());
+        assert_eq!(back.gates_changed(), [""; 0]);
+        let mut less = sample::plan();
+        less.gates.remove("traces");
+        for step in &mut less.sync {
+            step.then.retain(|gate| gate != "traces");
+        }
+        let run = taken(&landed, &less);
+        assert_eq!(
+            run.gates_changed(),
+            [
+                "gate traces was taken away by jo: nothing waits for it (the plan leaves it out: the traces are down)"
+            ]
+        );
+        assert_eq!(run.with_plan(&sample::plan()).gates_changed(), [""; 0]);
+    }
+
+    #[test]
+    fn what_only_a_plan_chose_that_nobody_armed_for_goes_with_it() {
+        let records = until(|e| matches!(e, Event::TargetSet { .. }));
+        let unarmed: Vec<Record> = records
+            .iter()
+            .filter(|record| !matches!(record.event, Event::Armed { .. }))
+            .cloned()
+            .collect();
+        let run = Run::fold(&unarmed);
+        let key = run.apps.iter().find(|(_, app)| app.target.is_some());
+        let key = key.unwrap().0.clone();
+        assert!(!run.bound);
+        let plan = mended(TARGETS.0, TARGETS.1);
+        assert_eq!(contradictions(&run, &plan), Vec::<String>::new());
+        assert_eq!(run.with_plan(&plan).apps[&key].target, None);
+        assert!(run.with_plan(&sample::plan()).apps[&key].target.is_some());
+        let mut chosen = run.clone();
+        let target = chosen.apps.get_mut(&key).unwrap().target.as_mut().unwrap();
+        target.0.reason = Some("chosen on the screen".into());
+        assert!(chosen.with_plan(&plan).apps[&key].target.is_some());
+        let mut bound = run;
+        bound.bound = true;
+        assert!(contradictions(&bound, &plan)[0].contains("`targets`"));
     }
 
     #[test]

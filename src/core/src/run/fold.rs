@@ -45,6 +45,13 @@ impl Run {
     pub fn apply(&mut self, record: &Record) {
         self.last = Some((record.seq, record.time));
         let at = record.time;
+        self.bound |= match &record.event {
+            Event::Armed { write, .. } => *write != Armed::Nothing,
+            event => matches!(
+                event,
+                Event::Intended { .. } | Event::Decided { .. } | Event::Attested { .. }
+            ),
+        };
         match &record.event {
             Event::IncidentOpened {
                 incident,
@@ -235,7 +242,9 @@ impl Run {
                 self.proposal = None;
             }
             Event::ProposalVoid { .. } => self.proposal = None,
-            Event::PlanTaken { plan, .. } => self.take_plan(plan),
+            Event::PlanTaken {
+                plan, by, reason, ..
+            } => self.take_plan_of(plan, by, reason),
             Event::CommitSet {
                 branch,
                 pull_request,
@@ -278,18 +287,7 @@ impl Run {
             }
             Event::OrderSet { order, .. } => self.order.clone_from(order),
             Event::GateAdded { gate, spec, by } => {
-                let before = self.gates.insert(gate.clone(), spec.clone());
-                let away = self.removed_gates.remove(gate).map(|away| away.spec);
-                if before.as_ref().is_some_and(|before| before != spec) {
-                    self.forget_samples(gate);
-                }
-                let other = before.or(away).filter(|before| before != spec);
-                let first = self.mended_gates.remove(gate).map(|mended| mended.was);
-                if let Some(was) = first.or(other).filter(|was| was != spec) {
-                    let by = by.clone();
-                    self.mended_gates
-                        .insert(gate.clone(), MendedGate { was, by });
-                }
+                self.put_gate(gate, spec, by);
             }
             Event::GateRemoved { gate, why, by } => {
                 if let Some(spec) = self.gates.remove(gate) {
@@ -541,6 +539,22 @@ impl Run {
         }
     }
 
+    /// A gate, or another one in the place of the one of its name.
+    fn put_gate(&mut self, gate: &str, spec: &Gate, by: &str) {
+        let before = self.gates.insert(gate.to_owned(), spec.clone());
+        let away = self.removed_gates.remove(gate).map(|away| away.spec);
+        if before.as_ref().is_some_and(|before| before != spec) {
+            self.forget_samples(gate);
+        }
+        let other = before.or(away).filter(|before| before != spec);
+        let first = self.mended_gates.remove(gate).map(|mended| mended.was);
+        if let Some(was) = first.or(other).filter(|was| was != spec) {
+            let by = by.to_owned();
+            self.mended_gates
+                .insert(gate.to_owned(), MendedGate { was, by });
+        }
+    }
+
     /// What was sampled of a gate says nothing about another one of its name.
     fn forget_samples(&mut self, gate: &str) {
         self.baselines.remove(gate);
@@ -553,19 +567,31 @@ impl Run {
     /// The first plan, or a mended one in its place: where that says what the one before it said, what was chosen on the
     /// screen since stays.
     pub(crate) fn take_plan(&mut self, plan: &Plan) {
+        self.take_plan_of(plan, "", "");
+    }
+
+    fn take_plan_of(&mut self, plan: &Plan, by: &str, why: &str) {
         let before = self.plan.take();
         let before = before.as_deref();
         let had = |name: &str| before.and_then(|before| before.gates.get(name));
-        self.gates
-            .retain(|name, _| had(name).is_none() || plan.gates.contains_key(name));
+        let stays =
+            |name: &String, _: &mut Gate| had(name).is_none() || plan.gates.contains_key(name);
+        let gone = self.gates.extract_if(.., |name, gate| !stays(name, gate));
+        let gone: Vec<(String, Gate)> = gone.collect();
         for (name, gate) in &plan.gates {
-            if had(name) == Some(gate) {
-                continue;
+            if had(name) != Some(gate) {
+                self.put_gate(name, gate, by);
             }
-            self.removed_gates.remove(name);
-            let old = self.gates.insert(name.clone(), gate.clone());
-            if old.is_some_and(|old| old != *gate) {
-                self.forget_samples(name);
+            // What a plan asked that binds nobody was asked by nobody.
+            if !self.bound && had(name).is_some_and(|had| had != gate) {
+                self.mended_gates.remove(name);
+            }
+        }
+        if self.bound {
+            for (name, spec) in gone {
+                let (why, by) = (format!("the plan leaves it out: {why}"), by.to_owned());
+                self.removed_gates
+                    .insert(name, RemovedGate { spec, why, by });
             }
         }
         if before.is_none_or(|before| before.commit != plan.commit) {
@@ -574,8 +600,29 @@ impl Run {
             self.pull_request = plan.commit.pull_request;
             self.proposal = None;
         }
+        if let Some(before) = before.filter(|_| !self.bound) {
+            self.forget_targets(before, plan);
+        }
         self.reopened = self.shaken.keys().cloned().collect();
         self.plan = Some(Box::new(plan.clone()));
+    }
+
+    /// What only a plan chose that binds nobody goes with it.
+    fn forget_targets(&mut self, before: &Plan, plan: &Plan) {
+        let gone: Vec<AppKey> = self
+            .scope
+            .iter()
+            .filter(|key| {
+                let chosen = self.apps.get(*key).and_then(|app| app.target.as_ref());
+                let had = before.target(self, key);
+                chosen.is_some_and(|(chosen, ..)| had == Some(chosen))
+                    && plan.target(self, key) != had
+            })
+            .cloned()
+            .collect();
+        for key in gone {
+            self.app(&key).target = None;
+        }
     }
 
     /// The same with another plan.
@@ -593,6 +640,9 @@ impl Run {
 
     fn set_scope(&mut self, scope: &[AppKey]) {
         self.scope = scope.to_vec();
+        if !self.bound {
+            self.apps.retain(|key, _| scope.contains(key));
+        }
         for key in scope {
             self.apps.entry(key.clone()).or_default();
         }

@@ -75,6 +75,7 @@ impl Transcript {
                 .collect(),
             no_symptom_gate: run.no_symptom_gate(),
             gates_in_doubt: run.doubts(),
+            gates_changed: run.gates_changed(),
             shortened: run
                 .shortened
                 .iter()

@@ -97,7 +97,7 @@ fn summary(t: &Transcript, out: &mut String) {
     if let Some(said) = t.no_symptom_gate {
         let _ = writeln!(out, "**{}.**\n", prose(said));
     }
-    for said in &t.gates_in_doubt {
+    for said in t.gates_in_doubt.iter().chain(&t.gates_changed) {
         let _ = writeln!(out, "**{}.**\n", prose(said));
     }
 }

@@ -40,6 +40,9 @@ pub struct Transcript {
     /// What is said of gates that were green, or could not be asked, before the first change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates_in_doubt: Vec<String>,
+    /// What is said of gates that were taken away, or ask something else than they did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates_changed: Vec<String>,
     pub shortened: Vec<Shortened>,
     pub owed: Vec<Owed>,
     /// A shell script that does the same with kubectl and git.

@@ -3,6 +3,7 @@
 use trueup_core::{
     event::Event,
     ids::IncidentId,
+    object::identity::AppKey,
     plan::{self, Plan},
     run::Run,
     sheet::Refusal,
@@ -19,12 +20,7 @@ use crate::{
 pub(super) async fn take_mended(engine: &Engine, plan: &Plan, why: &str) -> Result<(), Trouble> {
     let run = engine.run();
     contradicts(&run, plan)?;
-    let mut scope = run.scope.clone();
-    for name in &plan.scope {
-        if run.named(name).is_none() {
-            scope.push(engine.reader().app_key(name));
-        }
-    }
+    let scope = scope_with(engine, plan);
     if scope != run.scope {
         engine.reader().must_exist(&scope).await?;
         engine.record(Event::ScopeSet {
@@ -43,8 +39,47 @@ pub(super) async fn take_mended(engine: &Engine, plan: &Plan, why: &str) -> Resu
     Ok(())
 }
 
+/// The scope of the incident without what goes with the plan before, and what the plan brings into it behind that.
+pub(super) fn scope_with(engine: &Engine, plan: &Plan) -> Vec<AppKey> {
+    let run = engine.run();
+    let gone = plan::gone_with(&run, plan);
+    let mut scope = run.scope.clone();
+    scope.retain(|key| !gone.contains(&key));
+    for name in &plan.scope {
+        let key = engine.reader().app_key(name);
+        if !scope.contains(&key) {
+            scope.push(key);
+        }
+    }
+    scope
+}
+
+/// Nothing of the incident is walked that the plan does not name.
+pub(super) fn leaves_nothing_out(run: &Run, plan: &Plan) -> Result<(), Trouble> {
+    let left_out = plan::left_out(run, plan);
+    let Some(first) = left_out.first() else {
+        return Ok(());
+    };
+    let all: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    Err(Refusal::new(
+        2,
+        text::line(&format!(
+            "`scope` leaves out {}, which {} in this incident",
+            text::some(&all, 5),
+            if all.len() == 1 { "is" } else { "are" },
+        )),
+        text::line(&format!(
+            "add what is missing to `scope`; or park it (`trueup park {first} --incident {} --owner WHO --until DATE --reason WHY`): \
+             a parked one may be left out",
+            run.id()
+        )),
+    )
+    .into())
+}
+
 /// What was decided, pushed, synced and attested stays as it is journaled.
 pub(super) fn contradicts(run: &Run, plan: &Plan) -> Result<(), Trouble> {
+    leaves_nothing_out(run, plan)?;
     let found = plan::contradictions(run, plan);
     let Some(first) = found.first() else {
         return Ok(());

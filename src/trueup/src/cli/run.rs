@@ -14,7 +14,7 @@ use trueup_core::{
     event::{Armed, Event, Record},
     gate::Verdict,
     ids::IncidentId,
-    object::identity::AppKey,
+    now::Now,
     plan::{Gate, Plan},
     run::{Freeze, Run, Thaw},
     sheet::Refusal,
@@ -25,9 +25,9 @@ use trueup_core::{
 use super::{
     args::RunArgs,
     complain, explain,
-    mended::{another_plan, contradicts, take_mended},
+    mended::{another_plan, contradicts, leaves_nothing_out, scope_with, take_mended},
     shown,
-    signals::{interrupts, signalled},
+    signals::{self, interrupts, signalled},
     walk::{Answers, Ended, show, walk},
 };
 use crate::{
@@ -88,8 +88,14 @@ async fn go(
         attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
         warned: Mutex::default(),
     };
-    if matches!(known, Known::Unplanned) && settings.write == Armed::Nothing {
-        return shown_aside(settings, incident, &answers).await;
+    // Why this plan takes the place of the one that the incident has.
+    let why = match &known {
+        Known::Mended => args.replan.as_deref(),
+        Known::Unbound => Some(args.replan.as_deref().unwrap_or(UNBOUND)),
+        _ => None,
+    };
+    if (why.is_some() || matches!(known, Known::Unplanned)) && settings.write == Armed::Nothing {
+        return shown_aside(settings, incident, &answers, why).await;
     }
     let opening = match known {
         Known::No => Opening::New {
@@ -97,7 +103,7 @@ async fn go(
             scope: plan.scope.clone(),
             plan: Some(Box::new(plan)),
         },
-        Known::Open | Known::Mended | Known::Unplanned => Opening::Resume {
+        Known::Open | Known::Mended | Known::Unbound | Known::Unplanned => Opening::Resume {
             incident: incident.clone(),
         },
         Known::Closed => {
@@ -114,14 +120,22 @@ async fn go(
     let opened = tokio::select! {
         biased;
         opened = app::open(settings, opening, boundaries) => opened?,
-        code = &mut signal => return Ok(interrupted(Stage::Scope, code)),
+        code = &mut signal => return Ok(interrupted_at(&Run::default(), None, code)),
     };
     let printer = spawn_printer(opened.updates, settings.output);
     let engine = opened.engine;
     if matches!(known, Known::Unplanned) {
         take_up(&engine, &answers.plan).await?;
     }
-    if let (Known::Mended, Some(why)) = (&known, &args.replan) {
+    let run = engine.run();
+    // Somebody was armed for it since it was read.
+    if matches!(known, Known::Unbound)
+        && args.replan.is_none()
+        && let Some(before) = run.plan.as_deref().filter(|_| run.bound)
+    {
+        return Err(another_plan(&incident, &answers.plan.differs_from(before)).into());
+    }
+    if let Some(why) = why {
         take_mended(&engine, &answers.plan, why).await?;
     }
     warn_of_gates(&engine, &answers);
@@ -129,8 +143,7 @@ async fn go(
         biased;
         ended = walk(&engine, &answers) => ended,
         code = &mut signal => {
-            let next = engine.seen().map(|(_, now)| workflow::next(&engine.run(), &now));
-            interrupted(next.map_or(Stage::Scope, |next| next.stage()), code)
+            interrupted_at(&engine.run(), engine.seen().map(|(_, now)| now).as_deref(), code)
         }
     };
     // What is said at the end is true of now, where the cluster answers and nobody is in a hurry.
@@ -147,6 +160,7 @@ async fn go(
 
 /// Takes a plan up for an incident that was opened without one.
 async fn take_up(engine: &Engine, plan: &Plan) -> Result<(), Trouble> {
+    leaves_nothing_out(&engine.run(), plan)?;
     let scope = scope_with(engine, plan);
     engine.reader().must_exist(&scope).await?;
     let scope = trueup_core::sheet::Command::SetScope { scope };
@@ -161,43 +175,73 @@ async fn take_up(engine: &Engine, plan: &Plan) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The scope of the incident, and what the plan brings into it behind that.
-fn scope_with(engine: &Engine, plan: &Plan) -> Vec<AppKey> {
-    let mut scope = engine.run().scope.clone();
-    for name in &plan.scope {
-        let key = engine.reader().app_key(name);
-        if !scope.contains(&key) {
-            scope.push(key);
-        }
-    }
-    scope
-}
-
 /// Who does not arm looks: what an open incident does with a plan is for those who work on it to say, so that it is tried on a copy.
 async fn shown_aside(
     settings: &Settings,
     incident: IncidentId,
     answers: &Answers,
+    why: Option<&str>,
 ) -> Result<Ended, Trouble> {
     let mut ended = None;
     shown::aside(settings, Opening::Resume { incident }, async |engine| {
-        let had = engine.run().scope.len();
-        let new = scope_with(engine, &answers.plan).split_off(had);
-        if !new.is_empty() {
-            let new: Vec<String> = new.iter().map(ToString::to_string).collect();
-            let new = text::some(&new, 6);
-            answers.warn(&text::line(&format!(
-                "the plan brings {new} into the incident"
-            )));
+        let run = engine.run();
+        let scope = scope_with(engine, &answers.plan);
+        for (verb, from, to) in [
+            ("brings", &run.scope, &scope),
+            ("takes", &scope, &run.scope),
+        ] {
+            let moved: Vec<String> = to
+                .iter()
+                .filter(|key| !from.contains(key))
+                .map(ToString::to_string)
+                .collect();
+            if !moved.is_empty() {
+                let way = if verb == "brings" { "into" } else { "out of" };
+                let moved = text::some(&moved, 6);
+                answers.warn(&text::line(&format!(
+                    "the plan {verb} {moved} {way} the incident"
+                )));
+            }
         }
-        take_up(engine, &answers.plan).await?;
+        let untaken = match (why, run.plan.as_deref()) {
+            (Some(why), Some(before)) => {
+                take_mended(engine, &answers.plan, why).await?;
+                instead_of(&run, &answers.plan.differs_from(before))
+            }
+            _ => {
+                take_up(engine, &answers.plan).await?;
+                format!(
+                    "the plan is not taken up for {}, which is open without one",
+                    run.id()
+                )
+            }
+        };
         warn_of_gates(engine, answers);
-        ended = Some(with_what_stays(show(engine, answers).await, &engine.run()));
+        let shown = show(engine, answers, &untaken).await;
+        ended = Some(with_what_stays(shown, &engine.run()));
         Ok(())
     })
     .await?;
     ended.ok_or_else(|| Trouble::failed("look at the plan", "nothing came of it", ""))
 }
+
+/// That a plan stays where it is, and what the other one would change of it.
+fn instead_of(run: &Run, differs: &[String]) -> String {
+    match differs {
+        [] => format!(
+            "what somebody changed since in {} is not answered by its plan once more",
+            run.id()
+        ),
+        differs => format!(
+            "the plan does not take the place of the one that {} has ({})",
+            run.id(),
+            text::some(differs, 8)
+        ),
+    }
+}
+
+/// Why a plan gives way that binds nobody.
+const UNBOUND: &str = "nobody had armed for the one before";
 
 /// What is to be known of the gates from the start.
 fn warn_of_gates(engine: &Engine, answers: &Answers) {
@@ -219,14 +263,24 @@ fn warn_of_gates(engine: &Engine, answers: &Answers) {
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// What was in flight is looked up in the world by the next process.
-fn interrupted(stage: Stage, code: i32) -> Ended {
-    Ended {
-        stage,
-        exit: code,
-        rule: 0,
-        reason: "interrupted by a signal".into(),
-        hint: "nothing is lost: the same command goes on from here".into(),
-    }
+fn interrupted_at(run: &Run, now: Option<&Now>, code: i32) -> Ended {
+    let open = run.open_ops().next();
+    let made = open.map(|(_, op)| workflow::made_in(&op.effect));
+    let stands = || now.map(|now| workflow::next(run, now).stage());
+    let not_known = signals::not_known(run);
+    let mut said = vec!["interrupted by a signal".to_owned()];
+    said.extend(not_known);
+    let hint = match made {
+        Some(_) => "nothing is lost: the same command looks that up first, and goes on from there",
+        None => "nothing is lost: the same command goes on from here",
+    };
+    Ended::new(
+        made.or_else(stands).unwrap_or(Stage::Scope),
+        code,
+        0,
+        said.join("; "),
+        hint,
+    )
 }
 
 /// A walk that stops says what it leaves frozen, which freeze is lost meanwhile, and how to go on with it.
@@ -345,7 +399,7 @@ fn usable(settings: &Settings, args: &RunArgs, plan: &Plan, known: &Known) -> Re
     let namespace = of_journal.as_deref().unwrap_or(&settings.namespace);
     plan.in_namespace(namespace)
         .and_then(|()| match known {
-            Known::No | Known::Unplanned => plan.in_time(Timestamp::now()),
+            Known::No | Known::Unbound | Known::Unplanned => plan.in_time(Timestamp::now()),
             Known::Open | Known::Mended | Known::Closed => Ok(()),
         })
         .map_err(|error| unusable(&args.plan, error))
@@ -361,6 +415,8 @@ enum Known {
     Open,
     /// Open, and this is another plan than the one it has, to go on with.
     Mended,
+    /// Open with another plan, for which nobody was ever armed: it gives way.
+    Unbound,
     /// Opened without a plan, by `trueup freeze` for one: the first plan that is armed for is taken up.
     Unplanned,
     Closed,
@@ -390,7 +446,10 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
         return unknown();
     }
     match &run.plan {
-        None if run.closed.is_none() => Ok(Known::Unplanned),
+        None if run.closed.is_none() => {
+            leaves_nothing_out(&run, plan)?;
+            Ok(Known::Unplanned)
+        }
         // The same decisions once more, of what somebody changed since.
         Some(opened)
             if mended
@@ -408,6 +467,10 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
                 Some(why) => Err(not_carried_out(&plan.incident, &why).into()),
             },
         },
+        Some(_) if run.closed.is_none() && !run.bound => {
+            contradicts(&run, plan)?;
+            Ok(Known::Unbound)
+        }
         Some(_) if run.closed.is_none() && mended => {
             contradicts(&run, plan)?;
             Ok(Known::Mended)
@@ -560,6 +623,23 @@ fn finish(json: bool, incident: &str, ended: &Ended) {
 mod tests {
     use super::*;
     use trueup_core::gate::Sample;
+
+    #[test]
+    fn a_walk_that_is_interrupted_in_a_write_says_which_and_what_looks_it_up() {
+        let begun = r#"{"seq":1,"time":"2026-01-01T00:00:00Z","type":"intended","op":"a1b2c3","effect":"sync",
+            "application":"argocd/like-service","revision":"0123456789","patch":{},"guard":{"facts":{}},"shown":[],"byHand":[],
+            "by":"jo"}"#;
+        let begun: Record = serde_json::from_str(begun).unwrap();
+        let ended = interrupted_at(&Run::fold([&begun]), None, 130);
+        assert_eq!((ended.stage, ended.exit), (Stage::Sync, 130));
+        assert_eq!(
+            ended.reason,
+            "interrupted by a signal; it is not known yet whether the sync of argocd/like-service happened (op a1b2c3)"
+        );
+        assert!(ended.hint.contains("the same command looks that up"));
+        let ended = interrupted_at(&Run::default(), None, 130);
+        assert_eq!(ended.reason, "interrupted by a signal");
+    }
 
     #[test]
     fn people_are_told_of_a_gate_when_it_turns_and_every_half_minute() {

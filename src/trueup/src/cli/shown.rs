@@ -44,6 +44,20 @@ pub(super) async fn instead<F>(previewed: F) -> Trouble
 where
     F: Future<Output = Result<(), Trouble>>,
 {
+    tried(previewed).await;
+    Refusal::new(
+        1,
+        "not armed: this writes to the cluster, and nothing was written",
+        "say --write cluster (or all)",
+    )
+    .into()
+}
+
+/// Sheets that are not confirmed, or why they cannot be had.
+pub(super) async fn tried<F>(previewed: F)
+where
+    F: Future<Output = Result<(), Trouble>>,
+{
     let why = match tokio::time::timeout(PATIENCE, previewed).await {
         Ok(Ok(())) => None,
         Ok(Err(trouble)) => Some((trouble.to_string(), trouble.hint())),
@@ -58,12 +72,6 @@ where
             say(&text::line(&format!("  hint: {hint}")));
         }
     }
-    Refusal::new(
-        1,
-        "not armed: this writes to the cluster, and nothing was written",
-        "say --write cluster (or all)",
-    )
-    .into()
 }
 
 /// An incident aside of the state folder, on a copy of its journal where it is open: what is looked at and chosen for a

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use trueup_core::{
+    event::Effect,
     run::{AppRun, Freeze, Run, Sync, Thaw},
     text,
 };
@@ -75,14 +76,6 @@ pub async fn interrupted(output: Output, hint: &str, code: i32) -> i32 {
 
 /// What was begun and not seen to its end, each in a sentence.
 fn half_done(run: &Run) -> Vec<String> {
-    let open = run.open_ops().map(|(_, op)| {
-        let of = op.effect.application().map(|key| format!(" of {key}"));
-        format!(
-            "it is not known yet whether the {}{} happened",
-            op.effect.verb(),
-            of.unwrap_or_default()
-        )
-    });
     let apps = run.walking().flat_map(|(key, app)| {
         let said = under_way(app).map(|said| format!("{key} {said}"));
         let gates = app.gates.iter().filter(|(_, gate)| {
@@ -93,10 +86,24 @@ fn half_done(run: &Run) -> Vec<String> {
     });
     let rereads = run.rereads_owed().len();
     let unread = (rereads > 0).then(|| "the live action is done and not read again yet".to_owned());
-    open.chain(apps)
-        .chain(unread)
-        .map(|said| text::line(&said))
-        .collect()
+    let said = apps.chain(unread).map(|said| text::line(&said));
+    not_known(run).into_iter().chain(said).collect()
+}
+
+/// The writes of which it is not known whether they happened, each in a sentence.
+pub(super) fn not_known(run: &Run) -> Vec<String> {
+    let open = run.open_ops().map(|(id, op)| {
+        let what = match &op.effect {
+            Effect::Act { .. } => "live action",
+            effect => effect.verb(),
+        };
+        let of = op.effect.application().map(|key| format!(" of {key}"));
+        text::line(&format!(
+            "it is not known yet whether the {what}{} happened (op {id})",
+            of.unwrap_or_default()
+        ))
+    });
+    open.collect()
 }
 
 fn under_way(app: &AppRun) -> Option<&'static str> {

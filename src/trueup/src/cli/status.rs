@@ -152,7 +152,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let code = i32::from(!owed.is_empty() || !ended);
     let stage = match (&next, run.closed.is_some()) {
         (_, true) => "closed".to_owned(),
-        (Some(next), _) => next.stage().name().to_lowercase(),
+        (Some(next), _) => workflow::stage(&run, next).name().to_lowercase(),
         (None, _) => "unknown".to_owned(),
     };
     let stopped = match &next {
@@ -277,7 +277,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "actedAgainstPlan": acted.as_ref().map(|(said, undo)| json!({"what": said, "command": undo})),
             "owed": owed,
             "stopped": stopped,
-            "next": next.as_ref().map(next_document),
+            "next": next.as_ref().map(|next| next_document(&run, next)),
             "line": line,
             "cluster": if now.is_some() { "read" } else { "not reached" },
             "askedAs": lacking,
@@ -385,9 +385,9 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
 }
 
 /// The next thing as programs read it: its kind with what it is about, where on the rail, and in words.
-fn next_document(next: &Next) -> Value {
+fn next_document(run: &Run, next: &Next) -> Value {
     let mut document = serde_json::to_value(next).unwrap_or_default();
-    document["stage"] = json!(next.stage());
+    document["stage"] = json!(workflow::stage(run, next));
     document["what"] = json!(next.waits_for());
     document
 }

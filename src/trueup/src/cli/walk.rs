@@ -15,7 +15,7 @@ use trueup_core::{
     run::{Freeze, Run},
     sheet::Command,
     text,
-    workflow::{Next, Stage},
+    workflow::{self, Next, Stage},
 };
 
 use super::beforehand;
@@ -121,7 +121,7 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
             Ok(next) => next,
             Err(trouble) => return Ended::of(Stage::Scope, &trouble),
         };
-        let stage = next.stage();
+        let stage = workflow::stage(&engine.run(), &next);
         let attempts = match engine.run().waits_for_a_gate() {
             true => AT_A_GATE,
             false => READ_ATTEMPTS,
@@ -166,15 +166,16 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     }
 }
 
-/// Says what can be known of a plan that nobody armed for, on a copy of an incident that has none.
-pub async fn show(engine: &Engine, answers: &Answers) -> Ended {
+/// Says what can be known of a plan that nobody armed for, on a copy of an open incident that has it there, and what does not
+/// come of it.
+pub async fn show(engine: &Engine, answers: &Answers, untaken: &str) -> Ended {
     let stage = loop {
         let next = match engine.next().await {
             Ok(next) => next,
             Err(trouble) => return Ended::of(Stage::Scope, &trouble),
         };
         if !matches!(next, Next::SnapshotZero | Next::TryGate { .. }) {
-            break next.stage();
+            break workflow::stage(&engine.run(), &next);
         }
         if let Err(trouble) = engine.observe(&next).await {
             return Ended::of(Stage::Scope, &trouble);
@@ -188,20 +189,29 @@ pub async fn show(engine: &Engine, answers: &Answers) -> Ended {
     if let Some(ended) = unread(engine, stage).await {
         return ended;
     }
-    match foreseen(engine, answers) {
+    let begun = !engine.run().decisions.is_empty();
+    let foreseen = match stage {
+        // What is decided already and what was done of it is not held against the plan as if nothing had been.
+        Stage::Decide if begun => decide(engine, answers).await,
+        Stage::Commit if begun => unmatched(engine, answers).await,
+        _ if begun => Ok(None),
+        _ => foreseen(engine, answers),
+    };
+    match foreseen {
         Ok(None) => {}
+        // What is left to a person is no error of the plan.
+        Ok(Some(ended)) if ended.exit == 4 => answers.warn(&ended.reason),
         Ok(Some(ended)) => return ended,
         Err(trouble) => return Ended::of(stage, &trouble),
     }
-    beforehand::say(engine, answers).await;
+    if !begun {
+        beforehand::say(engine, answers).await;
+    }
     Ended::new(
         stage,
         3,
         1,
-        format!(
-            "not armed: the plan is not taken up for {}, which is open without one",
-            engine.run().id()
-        ),
+        format!("not armed: {untaken}"),
         how_to_arm(answers.write, Armed::All),
     )
 }
@@ -357,6 +367,14 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
                 beforehand::say(engine, answers).await;
             }
             if engine.run().armed == answers.write {
+                if let Some(command) = unarmed_write(engine) {
+                    super::shown::tried(async {
+                        let sheet = engine.preview(&command).await?;
+                        super::shown::say(&sheet.short());
+                        Ok(())
+                    })
+                    .await;
+                }
                 return Ok(Some(Ended::new(
                     stage,
                     3,
@@ -510,6 +528,29 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         }
         _ => Ok(None),
     }
+}
+
+/// The write that comes next once it is armed, where that is known before: what a sync does is predicted from a comparison that
+/// Argo CD is asked for.
+fn unarmed_write(engine: &Engine) -> Option<Command> {
+    let (_, now) = engine.seen()?;
+    let mut run = (*engine.run()).clone();
+    run.armed = Armed::All;
+    Some(match workflow::next(&run, &now) {
+        Next::Freeze { applications } => Command::Freeze { applications },
+        Next::Push => Command::Push,
+        Next::Sync { application } => Command::Sync { application },
+        Next::Ignore { application } => Command::Ignore { application },
+        Next::Delete {
+            application,
+            object,
+        } => Command::Delete {
+            application,
+            object,
+        },
+        Next::Thaw { applications } => Command::Thaw { applications },
+        _ => return None,
+    })
 }
 
 /// What the command line lacks for a write, where this was given and the rest of the walk needs that.
