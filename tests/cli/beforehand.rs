@@ -132,13 +132,13 @@ fn a_plan_that_nobody_was_ever_armed_for_gives_way() {
     });
     says(&bench.planned(3, &right, &[]).err, &said);
     assert_eq!(bench.journal(), journal);
-    bench.planned(3, &right, &["--write", "git"]);
+    let refused = bench.planned(3, &right, &["--write", "git"]).err;
+    says(&refused, &["opened with another plan", "--replan"]);
+    assert_eq!(bench.journal(), journal);
+    let why = ["--write", "git", "--replan", "that was a look"];
+    bench.planned(3, &right, &why);
     assert_eq!(bench.plans_taken(), 1);
-    assert!(
-        bench
-            .journal()
-            .contains("nobody had armed for the one before")
-    );
+    assert!(bench.journal().contains("that was a look"));
     let status = bench.document(1, "Status", &["status"]);
     assert_eq!(status["applications"].as_array().unwrap().len(), 3);
     // From here on it is the plan of the incident.

@@ -127,14 +127,7 @@ async fn go(
     if matches!(known, Known::Unplanned) {
         take_up(&engine, &answers.plan).await?;
     }
-    let run = engine.run();
     // Somebody was armed for it since it was read.
-    if matches!(known, Known::Unbound)
-        && args.replan.is_none()
-        && let Some(before) = run.plan.as_deref().filter(|_| run.bound)
-    {
-        return Err(another_plan(&incident, &answers.plan.differs_from(before)).into());
-    }
     if let Some(why) = why {
         take_mended(&engine, &answers.plan, why).await?;
     }
@@ -467,7 +460,12 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
                 Some(why) => Err(not_carried_out(&plan.incident, &why).into()),
             },
         },
-        Some(_) if run.closed.is_none() && !run.bound => {
+        // An armed one says why, as with any other plan; who only looks need not.
+        Some(_)
+            if run.closed.is_none()
+                && !run.bound
+                && (mended || settings.write == Armed::Nothing) =>
+        {
             contradicts(&run, plan)?;
             Ok(Known::Unbound)
         }
