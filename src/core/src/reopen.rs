@@ -651,23 +651,22 @@ mod tests {
         assert_eq!(quiet_now.questions, []);
     }
 
-    /// A colleague put auth back, and it was decided to have what was found all the same: Git and the cluster are the same there until
-    /// that is pushed.
-    #[test]
-    fn what_is_decided_and_not_committed_stays_on_the_board_where_nothing_differs() {
-        let auth = cell("auth");
+    /// Its live value was rotated by hand when it was looked at first.
+    fn rotated_in(key: &CellKey) -> Run {
         let mut run = Run::default();
-        run.apps.entry(auth.application.clone()).or_default();
-        let as_found = [(&auth, found("old", "old", "rotated"), Some("hotfix"))];
+        run.apps.entry(key.application.clone()).or_default();
+        let as_found = [(key, found("old", "old", "rotated"), Some("hotfix"))];
         run.apply(&asked(&as_found, "2026-11-22T07:35:00Z"));
-        let there = world(&[(&auth, "old", "old")]);
-        let take = Take::Value(json!("rotated"));
-        let sides = &there.cells[&auth].sides;
-        let (git, live) = crate::decision::resolve(&auth, &take, sides, None, true).unwrap();
-        let decision = Decision {
-            cell: auth.clone(),
+        run
+    }
+
+    fn decided(key: &CellKey, take: Take, there: &Now) -> Decision {
+        let seen = there.cells[key].sides.clone();
+        let (git, live) = crate::decision::resolve(key, &take, &seen, None, true).unwrap();
+        Decision {
+            cell: key.clone(),
             take,
-            seen: sides.clone(),
+            seen,
             git,
             live,
             reason: String::new(),
@@ -675,7 +674,17 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             pushed: false,
             applied: false,
-        };
+        }
+    }
+
+    /// A colleague put auth back, and it was decided to have what was found all the same: Git and the cluster are the same there until
+    /// that is pushed.
+    #[test]
+    fn what_is_decided_and_not_committed_stays_on_the_board_where_nothing_differs() {
+        let auth = cell("auth");
+        let mut run = rotated_in(&auth);
+        let there = world(&[(&auth, "old", "old")]);
+        let decision = decided(&auth, Take::Value(json!("rotated")), &there);
         run.decisions.insert(auth.clone(), decision);
         let mut now = there.clone();
         ask_again(&run, &mut now);
@@ -701,10 +710,7 @@ mod tests {
     #[test]
     fn what_was_told_of_once_is_not_told_again_because_a_decision_was_taken_back() {
         let auth = cell("auth");
-        let mut run = Run::default();
-        run.apps.entry(auth.application.clone()).or_default();
-        let as_found = [(&auth, found("old", "old", "rotated"), Some("hotfix"))];
-        run.apply(&asked(&as_found, "2026-11-22T07:35:00Z"));
+        let mut run = rotated_in(&auth);
         let mut happens = {
             let mut seq = 1;
             move |run: &mut Run, event: crate::event::Event| {
@@ -732,20 +738,7 @@ mod tests {
         // What it is told in moves with the other copies.
         assert!(run.knows(&auth, now_said, Some(&sides)));
         let decide = |take: Take| {
-            let seen = there.cells[&auth].sides.clone();
-            let (git, live) = crate::decision::resolve(&auth, &take, &seen, None, true).unwrap();
-            let decision = Decision {
-                cell: auth.clone(),
-                take,
-                seen,
-                git,
-                live,
-                reason: String::new(),
-                by: "jo".into(),
-                at: jiff::Timestamp::UNIX_EPOCH,
-                pushed: false,
-                applied: false,
-            };
+            let decision = decided(&auth, take, &there);
             // The second is the same once more.
             crate::event::Event::Decided {
                 decisions: vec![decision.clone(), decision],

@@ -17,6 +17,7 @@ use crate::{
     plan::Gate,
     rules,
     run::{AppRun, Freeze, Run, Sync, Thaw},
+    sheet::Command,
     text,
 };
 use serde::{Deserialize, Serialize};
@@ -221,6 +222,28 @@ impl Next {
             Self::Settle { .. } | Self::Close | Self::Closed => Stage::Close,
             Self::Stopped { stage, .. } => *stage,
         }
+    }
+
+    /// The write that it is, where there is one.
+    pub fn command(self) -> Option<Command> {
+        Some(match self {
+            Self::Freeze { applications } => Command::Freeze { applications },
+            Self::Refreeze { application, .. } => Command::Freeze {
+                applications: vec![application],
+            },
+            Self::Push => Command::Push,
+            Self::Sync { application } => Command::Sync { application },
+            Self::Ignore { application } => Command::Ignore { application },
+            Self::Delete {
+                application,
+                object,
+            } => Command::Delete {
+                application,
+                object,
+            },
+            Self::Thaw { applications } => Command::Thaw { applications },
+            _ => return None,
+        })
     }
 
     /// Whether it only observes, so that nobody has to be asked.

@@ -574,10 +574,9 @@ impl Run {
         let before = self.plan.take();
         let before = before.as_deref();
         let had = |name: &str| before.and_then(|before| before.gates.get(name));
-        let stays =
-            |name: &String, _: &mut Gate| had(name).is_none() || plan.gates.contains_key(name);
-        let gone = self.gates.extract_if(.., |name, gate| !stays(name, gate));
-        let gone: Vec<(String, Gate)> = gone.collect();
+        let left_out =
+            |name: &String, _: &mut Gate| had(name).is_some() && !plan.gates.contains_key(name);
+        let gone: Vec<(String, Gate)> = self.gates.extract_if(.., left_out).collect();
         for (name, gate) in &plan.gates {
             if had(name) != Some(gate) {
                 self.put_gate(name, gate, by);

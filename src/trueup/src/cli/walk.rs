@@ -536,21 +536,7 @@ fn unarmed_write(engine: &Engine) -> Option<Command> {
     let (_, now) = engine.seen()?;
     let mut run = (*engine.run()).clone();
     run.armed = Armed::All;
-    Some(match workflow::next(&run, &now) {
-        Next::Freeze { applications } => Command::Freeze { applications },
-        Next::Push => Command::Push,
-        Next::Sync { application } => Command::Sync { application },
-        Next::Ignore { application } => Command::Ignore { application },
-        Next::Delete {
-            application,
-            object,
-        } => Command::Delete {
-            application,
-            object,
-        },
-        Next::Thaw { applications } => Command::Thaw { applications },
-        _ => return None,
-    })
+    workflow::next(&run, &now).command()
 }
 
 /// What the command line lacks for a write, where this was given and the rest of the walk needs that.

@@ -362,23 +362,8 @@ impl Driver {
     /// The next thing: goes on observing, or answers with its sheet.
     async fn go(&mut self) -> Result<(), Trouble> {
         self.hold(Held::No);
-        let command = match self.engine.next().await? {
-            Next::Freeze { applications } => Command::Freeze { applications },
-            Next::Refreeze { application, .. } => Command::Freeze {
-                applications: vec![application],
-            },
-            Next::Push => Command::Push,
-            Next::Sync { application } => Command::Sync { application },
-            Next::Ignore { application } => Command::Ignore { application },
-            Next::Delete {
-                application,
-                object,
-            } => Command::Delete {
-                application,
-                object,
-            },
-            Next::Thaw { applications } => Command::Thaw { applications },
-            _ => return Ok(()),
+        let Some(command) = self.engine.next().await?.command() else {
+            return Ok(());
         };
         self.show(&command).await
     }
