@@ -205,7 +205,8 @@ fn cap(mut managers: Vec<Manager>) -> Vec<Manager> {
         if updaters.len() <= MAX_UPDATERS {
             return managers;
         }
-        updaters.sort_by_key(|i| managers[*i].time.clone());
+        // Ages are told in whole seconds: within one the names decide (capmanagers.go upstream).
+        updaters.sort_by_key(|i| (managers[*i].time.clone(), managers[*i].name.clone()));
         let oldest = managers.remove(updaters[0]);
         match managers
             .iter_mut()

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::custom;
 use super::kinds::Resource;
+use super::managed::{self, Writer};
 use super::status::{Cause, Failure};
 use super::store::Store;
 
@@ -39,7 +40,7 @@ pub fn on_create(store: &mut Store, kind: &Resource, object: &mut Value, dry: bo
             object["status"] = json!({})
         }
         "ReplicaSet" if object.get("status").is_none() => object["status"] = json!({"replicas": 0}),
-        "CustomResourceDefinition" => establish(object),
+        "CustomResourceDefinition" => establish(kind, object),
         _ => {}
     }
 }
@@ -100,10 +101,18 @@ fn allocate(store: &mut Store, service: &mut Value, dry: bool) {
     }
 }
 
-/// A stored definition is served at once.
-fn establish(definition: &mut Value) {
+/// A stored definition is served at once. What its controllers say of it is theirs: they write the status in the server's own name.
+fn establish(kind: &Resource, definition: &mut Value) {
     let now = super::store::now();
     let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
+    let conditions = json!([
+        condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+        condition(
+            "Established",
+            "InitialNamesAccepted",
+            "the initial names have been accepted"
+        ),
+    ]);
     let stored: Vec<Value> = definition["spec"]["versions"]
         .as_array()
         .into_iter()
@@ -111,12 +120,17 @@ fn establish(definition: &mut Value) {
         .filter(|v| v["storage"] == true)
         .map(|v| v["name"].clone())
         .collect();
-    definition["status"] = json!({
-        "acceptedNames": definition["spec"]["names"],
-        "conditions": [condition("NamesAccepted", "NoConflicts", "no conflicts found"),
-            condition("Established", "InitialNamesAccepted", "the initial names have been accepted")],
-        "storedVersions": stored,
-    });
+    definition["status"]["storedVersions"] = json!(stored);
+    let before = definition.clone();
+    definition["status"]["acceptedNames"] = definition["spec"]["names"].clone();
+    definition["status"]["conditions"] = conditions;
+    let server = Writer {
+        manager: "kube-apiserver".into(),
+        api_version: kind.api_version(),
+        subresource: "status".into(),
+        now,
+    };
+    managed::update(&before, definition, &kind.shape, &server);
 }
 
 /// Values that an update keeps or moves: allocations, generation.
@@ -131,7 +145,9 @@ pub fn on_update(kind: &Resource, live: &Value, object: &mut Value, whole: bool)
             }
         }
         "Namespace" => object["spec"] = live["spec"].clone(),
-        "CustomResourceDefinition" if object["spec"] != live["spec"] => establish(object),
+        "CustomResourceDefinition" if object["spec"] != live["spec"] => {
+            establish(kind, object)
+        }
         _ => {}
     }
     let Some(generation) = live["metadata"]["generation"].as_i64() else {
