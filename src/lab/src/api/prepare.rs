@@ -145,9 +145,7 @@ pub fn on_update(kind: &Resource, live: &Value, object: &mut Value, whole: bool)
             }
         }
         "Namespace" => object["spec"] = live["spec"].clone(),
-        "CustomResourceDefinition" if object["spec"] != live["spec"] => {
-            establish(kind, object)
-        }
+        "CustomResourceDefinition" if object["spec"] != live["spec"] => establish(kind, object),
         _ => {}
     }
     let Some(generation) = live["metadata"]["generation"].as_i64() else {

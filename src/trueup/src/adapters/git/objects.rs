@@ -81,21 +81,42 @@ pub(super) fn prepare(folder: &Path, mirror: &Path) -> Result<(), String> {
     if Repository::open_bare(mirror).is_ok() {
         return Ok(());
     }
-    Repository::init_bare(mirror)
-        .map(|_| ())
-        .map_err(|error| error.message().to_owned())
+    make(mirror)
 }
 
-/// Puts an empty bare repository in the place of this one. What was there is moved away in one step first, so that another
-/// process finds either of the two.
+/// Puts an empty bare repository in the place of this one.
 pub(super) fn renew(mirror: &Path) -> Result<(), String> {
+    put_aside(mirror).map_err(|error| error.to_string())?;
+    make(mirror)
+}
+
+/// Makes the repository beside its place and moves it there in one step: a process that is killed at it leaves no half of one, whose lock
+/// files would stop the next, and another process finds it whole or not at all.
+fn make(mirror: &Path) -> Result<(), String> {
+    let made = mirror.with_extension(format!("new-{}", std::process::id()));
+    // Of a process that was killed and had the same number.
+    let _ = std::fs::remove_dir_all(&made);
+    Repository::init_bare(&made).map_err(|error| error.message().to_owned())?;
+    let mut moved = std::fs::rename(&made, mirror);
+    if moved.is_err() && Repository::open_bare(mirror).is_err() && mirror.exists() {
+        put_aside(mirror).map_err(|error| error.to_string())?;
+        moved = std::fs::rename(&made, mirror);
+    }
+    // Another process was faster.
+    if moved.is_err() && Repository::open_bare(mirror).is_ok() {
+        let _ = std::fs::remove_dir_all(&made);
+        return Ok(());
+    }
+    moved.map_err(|error| error.to_string())
+}
+
+/// Moved away in one step first, so that another process finds either of the two.
+fn put_aside(mirror: &Path) -> std::io::Result<()> {
     let aside = mirror.with_extension(format!("damaged-{}", std::process::id()));
-    std::fs::rename(mirror, &aside).map_err(|error| error.to_string())?;
+    std::fs::rename(mirror, &aside)?;
     // Bytes that are left there take room and do no harm.
     let _ = std::fs::remove_dir_all(&aside);
-    Repository::init_bare(mirror)
-        .map(|_| ())
-        .map_err(|error| error.message().to_owned())
+    Ok(())
 }
 
 fn tree<'a>(repository: &'a Repository, sha: &str) -> Result<Tree<'a>, Trouble> {

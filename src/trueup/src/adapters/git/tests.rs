@@ -336,7 +336,12 @@ async fn a_remote_that_is_not_there_is_not_sent() {
 #[tokio::test]
 async fn a_damaged_mirror_is_made_anew() {
     type Damage = fn(&Path, &Path, &str);
-    let damages: [(&str, Damage); 3] = [
+    let damages: [(&str, Damage); 4] = [
+        ("made by half, and locked", |mirror, _, _| {
+            std::fs::remove_dir_all(mirror).unwrap();
+            std::fs::create_dir(mirror).unwrap();
+            std::fs::write(mirror.join("config.lock"), "").unwrap();
+        }),
         ("a commit without its files", |mirror, work, sha| {
             std::fs::remove_dir_all(mirror.join("objects")).unwrap();
             let loose = Path::new(&sha[..2]).join(&sha[2..]);
