@@ -113,7 +113,7 @@ impl Walk {
     fn on(bed: Bed) -> Self {
         Self {
             lab: Lab::start_on(bed, &FAST),
-            home: tempfile::tempdir().unwrap(),
+            home: crate::support::scratch(),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -638,7 +638,7 @@ async fn denied(settings: &Settings) -> Vec<(String, String, String)> {
 async fn each_right_taken_away_is_named_beforehand_with_what_it_is_for() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let lab = Inside::start(&ServeOptions::default()).await.unwrap();
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::support::scratch();
     let text = |key: &str| lab.document[key].as_str().unwrap().to_owned();
     let settings = Settings::resolve(GlobalArgs {
         kubeconfig: Some(text("kubeconfig").into()),

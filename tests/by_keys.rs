@@ -42,7 +42,7 @@ impl Place {
     fn with_waits(waits: &str) -> Self {
         let place = Self {
             lab: Lab::start(&FAST),
-            home: tempfile::tempdir().unwrap(),
+            home: crate::support::scratch(),
         };
         fs::write(place.home.path().join("config.toml"), waits).unwrap();
         fs::create_dir_all(place.state()).unwrap();

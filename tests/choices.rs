@@ -45,7 +45,7 @@ impl Walk {
     fn new() -> Self {
         Self {
             lab: Lab::start(&FAST),
-            home: tempfile::tempdir().unwrap(),
+            home: crate::support::scratch(),
         }
     }
 

@@ -39,7 +39,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let lab = Lab::start(&FAST);
-        let home = tempfile::tempdir().unwrap();
+        let home = crate::support::scratch();
         let state = home.path().join("state");
         Self { lab, home, state }
     }
@@ -1319,7 +1319,7 @@ fn what_others_do_is_adopted() {
 /// The functions of the script by hand, with a gate, in a terminal and without one.
 #[test]
 fn the_script_by_hand_waits_at_a_gate_where_somebody_can_answer() {
-    let home = tempfile::tempdir().unwrap();
+    let home = crate::support::scratch();
     let script = format!(
         "{}\ngate 'traces: it\\ns so'\necho went on\n",
         include_str!("../assets/transcript/by-hand.sh")

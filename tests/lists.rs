@@ -94,7 +94,7 @@ async fn listed(
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::support::scratch();
     let kubeconfig = dir.path().join("kubeconfig");
     let text = json!({"apiVersion": "v1", "kind": "Config", "current-context": "it",
         "clusters": [{"name": "it", "cluster": {"server": format!("http://{address}")}}],

@@ -30,7 +30,7 @@ impl World {
         let lab = Lab::start(&ServeOptions::default()).await.unwrap();
         Self {
             lab,
-            state: tempfile::tempdir().unwrap(),
+            state: crate::support::scratch(),
         }
     }
 
@@ -692,7 +692,7 @@ impl Cluster for Late {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_watch_did_not_see_is_a_gap_and_not_silence() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::support::scratch();
     let config = trueup_lab::api::Config {
         dir: dir.path().to_owned(),
         watch_log: 3,

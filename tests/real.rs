@@ -40,7 +40,7 @@ struct Real {
 impl Real {
     fn start() -> Self {
         let lab = Lab::start_on(Bed::Cluster, &FAST);
-        let home = tempfile::tempdir().unwrap();
+        let home = crate::support::scratch();
         for file in ["at", "held", "go"] {
             fs::write(home.path().join(file), "").unwrap();
         }

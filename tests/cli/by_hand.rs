@@ -18,7 +18,7 @@ struct World {
 
 impl World {
     fn new(text: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = crate::support::scratch();
         let world = Self { home };
         world.git(&["init", "-q", "--bare", "-b", "main", "remote.git"]);
         world.git(&["clone", "-q", "remote.git", "work"]);

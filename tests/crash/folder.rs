@@ -18,7 +18,7 @@ fn two_processes_on_one_incident() {
         "{second:?}"
     );
     // Somebody else, with a state folder of their own, and the same account.
-    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = crate::support::scratch();
     let mut same = command(&trueup(), elsewhere.path());
     same.args(lab.options());
     same.arg("--state-dir").arg(elsewhere.path().join("state"));
@@ -28,7 +28,7 @@ fn two_processes_on_one_incident() {
     assert_eq!(same.code, Some(4), "{same:?}");
     assert!(same.err.contains("jo@"), "{same:?}");
     // Somebody else altogether.
-    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = crate::support::scratch();
     let mut third = command(&trueup(), elsewhere.path());
     third.args(lab.options()).env("TRUEUP_OPERATOR", "mia");
     third.arg("--state-dir").arg(elsewhere.path().join("state"));

@@ -33,7 +33,7 @@ impl<'a> Walk<'a> {
     fn new(lab: &'a Lab) -> Self {
         Self {
             lab,
-            home: tempfile::tempdir().unwrap(),
+            home: crate::support::scratch(),
             plan: lab.text("plan").into(),
         }
     }

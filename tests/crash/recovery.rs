@@ -158,7 +158,7 @@ fn what_is_frozen_is_found_without_a_journal() {
     let before = specs(&lab, &APPLICATIONS);
     walk.kill_at("after-effect intended freeze argocd/profile-service");
     let billing = specs(&lab, &["billing"]);
-    let other = tempfile::tempdir().unwrap();
+    let other = crate::support::scratch();
     // Somebody with a right to `billing` too.
     let admin = std::path::Path::new(&lab.text("dir")).join("admin.kubeconfig");
     let options: Vec<String> = lab

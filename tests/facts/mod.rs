@@ -154,7 +154,7 @@ fn what_is_said_of_argo_cd_and_the_api_server_is_so() {
     }
     let real = Real {
         lab: Lab::start_on(Bed::Cluster, &FAST),
-        home: tempfile::tempdir().unwrap(),
+        home: crate::support::scratch(),
     };
     type Look = fn(&Real) -> Vec<String>;
     let facts: [(&str, Look); 11] = [

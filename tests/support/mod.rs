@@ -103,6 +103,19 @@ impl Bed {
     }
 }
 
+/// A folder for a test alone. In memory where the machine has room for it there: hundreds of repositories are made and thrown away, and no
+/// test is about the disk under them.
+pub fn scratch() -> tempfile::TempDir {
+    const MEMORY: &str = "/dev/shm";
+    const ROOM: u64 = 1 << 30;
+    let fits = rustix::fs::statvfs(MEMORY).is_ok_and(|at| {
+        at.f_bavail.saturating_mul(at.f_frsize) >= ROOM
+            && !at.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC)
+    });
+    let in_memory = fits.then(|| tempfile::tempdir_in(MEMORY).ok()).flatten();
+    in_memory.unwrap_or_else(|| tempfile::tempdir().expect("a temporary folder"))
+}
+
 /// A lab or a cluster with the scenario, stopped when the value goes, at a panic too.
 pub struct Lab {
     process: Child,
@@ -134,7 +147,7 @@ impl Lab {
     }
 
     pub fn start_on(bed: Bed, settings: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = scratch();
         let mut command = bed.command();
         command.args(["inc-441", "--serve", "--dir"]);
         command.arg(dir.path().join("lab"));

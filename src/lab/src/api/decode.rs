@@ -156,8 +156,34 @@ fn typed(kind: &Resource, value: Value) -> Result<Value, String> {
         "RoleBinding" => round::<api::rbac::v1::RoleBinding>(value),
         "ClusterRole" => round::<api::rbac::v1::ClusterRole>(value),
         "ClusterRoleBinding" => round::<api::rbac::v1::ClusterRoleBinding>(value),
-        "CustomResourceDefinition" => round::<CustomResourceDefinition>(value),
+        "CustomResourceDefinition" => {
+            let mut value = round::<CustomResourceDefinition>(value)?;
+            whole_numbers(&mut value);
+            Ok(value)
+        }
         _ => Ok(value),
+    }
+}
+
+/// Bounds in a schema are floats, and Go writes a whole one without its point.
+fn whole_numbers(value: &mut Value) {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let whole = number
+                .as_f64()
+                .filter(|n| n.fract() == 0.0 && n.abs() <= EXACT);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is whole and small enough"
+            )]
+            if let Some(whole) = whole {
+                *value = json!(whole as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        _ => {}
     }
 }
 

@@ -342,28 +342,43 @@ pub fn merge(live: &Value, config: &Value, node: &Node) -> Value {
             let shape = node.item();
             let left: Vec<String> = a.iter().map(|item| item_element(node, item)).collect();
             let right: Vec<String> = b.iter().map(|item| item_element(node, item)).collect();
+            let mut shared = right.iter().filter(|e| left.contains(e)).peekable();
+            let mut merged = BTreeSet::new();
             let mut out = Vec::new();
-            let mut next = 0;
-            for (item, element) in b.iter().zip(&right) {
-                match left.iter().position(|e| e == element) {
-                    Some(at) => {
-                        while next < at {
-                            if !right.contains(&left[next]) {
-                                out.push(a[next].clone());
-                            }
-                            next += 1;
-                        }
-                        next = next.max(at + 1);
-                        out.push(merge(&a[at], item, &shape));
+            let (mut l, mut r) = (0, 0);
+            // What is live alone keeps its place, what both have follows the order of `config`.
+            while l < left.len() || r < right.len() {
+                if let Some(element) = left.get(l) {
+                    if right.get(r) == Some(element) {
+                        out.push(merge(&a[l], &b[r], &shape));
+                        merged.insert(element);
+                        shared.next();
+                        (l, r) = (l + 1, r + 1);
+                        continue;
                     }
-                    None => out.push(item.clone()),
+                    if !right.contains(element) {
+                        out.push(a[l].clone());
+                        l += 1;
+                        continue;
+                    }
+                    if r < right.len() && shared.peek().is_some_and(|next| *next != element) {
+                        l += 1;
+                        continue;
+                    }
+                    if merged.contains(element) {
+                        l += 1;
+                    }
+                }
+                if let Some(element) = right.get(r) {
+                    let old = left.iter().position(|e| e == element);
+                    out.push(old.map_or_else(|| b[r].clone(), |at| merge(&a[at], &b[r], &shape)));
+                    merged.insert(element);
+                    if shared.peek() == Some(&element) {
+                        shared.next();
+                    }
+                    r += 1;
                 }
             }
-            out.extend(
-                (next..a.len())
-                    .filter(|i| !right.contains(&left[*i]))
-                    .map(|i| a[i].clone()),
-            );
             Value::Array(out)
         }
         _ => config.clone(),

@@ -8,6 +8,7 @@ use super::status::{Cause, Failure};
 
 /// Update entries kept by name; older ones are folded together.
 const MAX_UPDATERS: usize = 10;
+const ANCIENT: &str = "ancient-changes";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// One entry of the list.
@@ -196,32 +197,40 @@ pub fn update(live: &Value, new: &mut Value, node: &Node, writer: &Writer) {
     encode(new, cap(managers));
 }
 
+/// Of more than ten who updated, the two oldest of one version become one of whom nothing is known, who counts as one himself
+/// (`capmanagers.go` upstream).
 fn cap(mut managers: Vec<Manager>) -> Vec<Manager> {
     managers.retain(|m| !m.set.is_empty());
     loop {
         let mut updaters: Vec<usize> = (0..managers.len())
-            .filter(|i| !managers[*i].apply && managers[*i].name != "ancient-changes")
+            .filter(|i| !managers[*i].apply)
             .collect();
         if updaters.len() <= MAX_UPDATERS {
             return managers;
         }
-        // Ages are told in whole seconds: within one the names decide (capmanagers.go upstream).
+        // Ages are told in whole seconds: within one the names decide.
         updaters.sort_by_key(|i| (managers[*i].time.clone(), managers[*i].name.clone()));
-        let oldest = managers.remove(updaters[0]);
-        match managers
-            .iter_mut()
-            .find(|m| m.name == "ancient-changes" && m.api_version == oldest.api_version)
-        {
-            Some(bucket) => {
-                bucket.set.extend(oldest.set);
-                bucket.time = bucket.time.clone().max(oldest.time);
-            }
-            None => managers.push(Manager {
-                name: "ancient-changes".into(),
-                subresource: String::new(),
-                ..oldest
-            }),
-        }
+        let pair = updaters.iter().enumerate().find_map(|(at, younger)| {
+            let version = &managers[*younger].api_version;
+            let older = updaters[..at]
+                .iter()
+                .find(|i| managers[**i].api_version == *version);
+            older.map(|older| (*older, *younger))
+        });
+        let Some((older, younger)) = pair else {
+            return managers;
+        };
+        let merged = managers[younger].clone();
+        let bucket = managers
+            .iter()
+            .position(|m| m.name == ANCIENT && m.api_version == merged.api_version)
+            .unwrap_or(older);
+        let one = &mut managers[bucket];
+        one.name = ANCIENT.into();
+        one.subresource = String::new();
+        one.set.extend(merged.set);
+        one.time = merged.time;
+        managers.remove(younger);
     }
 }
 

@@ -41,6 +41,7 @@ pub fn on_create(store: &mut Store, kind: &Resource, object: &mut Value, dry: bo
         }
         "ReplicaSet" if object.get("status").is_none() => object["status"] = json!({"replicas": 0}),
         "CustomResourceDefinition" => establish(kind, object),
+        "Role" | "ClusterRole" => say_rules(object),
         _ => {}
     }
 }
@@ -101,6 +102,13 @@ fn allocate(store: &mut Store, service: &mut Value, dry: bool) {
     }
 }
 
+/// Rules are told also where there are none.
+fn say_rules(role: &mut Value) {
+    if role.get("rules").is_none() {
+        role["rules"] = Value::Null;
+    }
+}
+
 /// A stored definition is served at once. What its controllers say of it is theirs: they write the status in the server's own name.
 fn establish(kind: &Resource, definition: &mut Value) {
     let now = super::store::now();
@@ -120,6 +128,11 @@ fn establish(kind: &Resource, definition: &mut Value) {
         .filter(|v| v["storage"] == true)
         .map(|v| v["name"].clone())
         .collect();
+    // As it is stored before they have looked at it.
+    if definition["status"]["acceptedNames"].is_null() {
+        definition["status"] =
+            json!({"acceptedNames": {"kind": "", "plural": ""}, "conditions": []});
+    }
     definition["status"]["storedVersions"] = json!(stored);
     let before = definition.clone();
     definition["status"]["acceptedNames"] = definition["spec"]["names"].clone();
@@ -145,6 +158,7 @@ pub fn on_update(kind: &Resource, live: &Value, object: &mut Value, whole: bool)
             }
         }
         "Namespace" => object["spec"] = live["spec"].clone(),
+        "Role" | "ClusterRole" => say_rules(object),
         "CustomResourceDefinition" if object["spec"] != live["spec"] => establish(kind, object),
         _ => {}
     }
@@ -599,6 +613,9 @@ fn service(object: &Value, live: Option<&Value>, causes: &mut Vec<Cause>) {
     let spec = &object["spec"];
     let headless = spec["clusterIP"] == "None" || spec["type"] == "ExternalName";
     let ports = spec["ports"].as_array();
+    if spec["type"] == "ExternalName" && spec["externalName"].as_str().is_none_or(str::is_empty) {
+        causes.push(Cause::required("spec.externalName", ""));
+    }
     if !headless && ports.is_none_or(Vec::is_empty) {
         causes.push(Cause::required("spec.ports", ""));
     }

@@ -231,8 +231,7 @@ impl Worker {
         } = seen;
         let old = &deployment["status"];
         let available = ready >= wanted;
-        let condition = |kind: &str, status: bool, reason: &str, message: &str| {
-            let status = if status { "True" } else { "False" };
+        let condition = |kind: &str, status: &str, reason: &str, message: &str| {
             let before = old["conditions"]
                 .as_array()
                 .into_iter()
@@ -251,14 +250,16 @@ impl Worker {
             "replicas": total, "updatedReplicas": ready, "readyReplicas": total, "availableReplicas": total,
             "conditions": [
                 if available {
-                    condition("Available", true, "MinimumReplicasAvailable", "Deployment has minimum availability.")
+                    condition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
                 } else {
-                    condition("Available", false, "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+                    condition("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
                 },
-                if available {
-                    condition("Progressing", true, "NewReplicaSetAvailable", &format!("ReplicaSet {set:?} has successfully progressed."))
+                if deployment["spec"]["paused"] == true {
+                    condition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused")
+                } else if available {
+                    condition("Progressing", "True", "NewReplicaSetAvailable", &format!("ReplicaSet {set:?} has successfully progressed."))
                 } else {
-                    condition("Progressing", true, "ReplicaSetUpdated", &format!("ReplicaSet {set:?} is progressing."))
+                    condition("Progressing", "True", "ReplicaSetUpdated", &format!("ReplicaSet {set:?} is progressing."))
                 },
             ],
         });
