@@ -8,7 +8,7 @@ use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Decision, Sides, Wanted},
     event::{Effect, Event},
-    now::{CellNow, Now},
+    now::{CellNow, Now, Synced},
     object::identity::AppKey,
     run::{Found, Pushed, Run, Sync},
     text,
@@ -99,6 +99,16 @@ impl Engine {
         }
         for (application, why) in now.policies_moved(&run) {
             self.record(Event::PolicyMoved { application, why })?;
+        }
+        for (key, from, to) in now.policies_changed(&run) {
+            let app = world.applications.get(key);
+            let who = app.and_then(|app| application::wrote_policy(&app.object, run.opened_at));
+            self.record(Event::PolicyChanged {
+                application: key.clone(),
+                from: from.clone(),
+                to: to.clone(),
+                who: who.unwrap_or_else(|| "unknown".into()),
+            })?;
         }
         for (key, why) in lost(&run, world, now) {
             self.record(Event::FreezeLost {
@@ -209,7 +219,7 @@ fn touched(run: &Run, decision: &Decision, cell: &CellNow) -> Option<Foreign> {
         return None;
     }
     let key = &decision.cell;
-    let seen = before_others(run, decision, &cell.sides);
+    let seen = before_others(run, decision, cell);
     let rule_gone = cell.rule_gone(decision);
     let (what, who) = if rule_gone {
         let what = "the rule that ignores it is gone from Git".to_owned();
@@ -228,7 +238,8 @@ fn touched(run: &Run, decision: &Decision, cell: &CellNow) -> Option<Foreign> {
 
 /// What stood before anybody else did anything: what the decision put into Git, and what a sync of ours made of the
 /// cluster since.
-fn before_others(run: &Run, decision: &Decision, now: &Sides) -> Sides {
+fn before_others(run: &Run, decision: &Decision, cell: &CellNow) -> Sides {
+    let now = &cell.sides;
     let wanted = |wanted: &Wanted, seen: &Option<Value>| match wanted {
         Wanted::Value(value) => Some(value.clone()),
         Wanted::Absent => None,
@@ -243,6 +254,9 @@ fn before_others(run: &Run, decision: &Decision, now: &Sides) -> Sides {
     }
     if decision.applied {
         seen.live = wanted(&decision.live, &seen.live);
+    }
+    if let Some(Synced(wrote)) = &cell.synced {
+        seen.live.clone_from(wrote);
     }
     seen
 }
@@ -262,8 +276,12 @@ fn moved(seen: &Sides, cell: &CellNow) -> String {
         ));
     }
     if seen.live != cell.sides.live {
+        let by_sync = match cell.synced {
+            Some(_) => "what the sync wrote, ",
+            None => "",
+        };
         parts.push(format!(
-            "live went from {} to {}",
+            "live went from {by_sync}{} to {}",
             side(&seen.live),
             side(&cell.sides.live)
         ));
