@@ -34,10 +34,10 @@ freeze() { # NAMESPACE APPLICATION PATCH NOTE: NOTE is the patch without what sw
   if [ -z "$value" ]; then
     value=$(get "$1" "$2" '{.metadata.annotations.trueup\.dev/frozen}')
     if [ -n "$value" ]; then
-      echo "$2 is frozen and has no automated policy: somebody had switched auto-sync on in between, and that was not done here; skipped"
+      echo "$2 is frozen and has no automated policy: in the recovery it had one again by then, which is not done here; skipped"
       return 0
     fi
-    echo "$2 has no automated policy: somebody had switched auto-sync on before this, and that was not done here; only the note is put there"
+    echo "$2 has no automated policy: in the recovery it had one by then, which is not done here; only the note is put there"
     patch=$4
   fi
   kubectl -n "$1" patch applications.argoproj.io "$2" --type json -p "$patch"

@@ -176,7 +176,7 @@ fn what_somebody_wrote_after_a_sync_is_no_surprise_of_it() {
     });
     let field = "/data/JWT_PUBLIC_KEY_ID";
     assert_eq!(
-        read(&lab, &[like.clone()])[0].pointer(field),
+        read(&lab, std::slice::from_ref(&like))[0].pointer(field),
         Some(&json!("key-2024-11-rot"))
     );
     // Times have whole seconds: what is of the same one may be of the sync.

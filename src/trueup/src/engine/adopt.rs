@@ -103,6 +103,11 @@ impl Engine {
         for (key, from, to) in now.policies_changed(&run) {
             let app = world.applications.get(key);
             let who = app.and_then(|app| application::wrote_policy(&app.object, run.opened_at));
+            let incident = now
+                .apps
+                .get(key)
+                .and_then(|seen| seen.frozen_by_another(&run, key));
+            let who = who.or_else(|| incident.map(|id| text::line(&format!("incident {id}"))));
             self.record(Event::PolicyChanged {
                 application: key.clone(),
                 from: from.clone(),

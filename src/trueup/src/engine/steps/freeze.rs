@@ -184,7 +184,7 @@ impl Engine {
                 .await;
             if let Err(Trouble::Refused(_)) = &outcome {
                 // What moved is told of as what others did, whether it is frozen then or not.
-                self.look().await?;
+                drop(self.look().await);
             }
             outcome
                 .and_then(|outcome| self.must_be_done(&format!("freeze {key}"), outcome))
