@@ -281,13 +281,12 @@ fn moved(seen: &Sides, cell: &CellNow) -> String {
         ));
     }
     if seen.live != cell.sides.live {
-        let by_sync = match cell.synced {
-            Some(_) => "what the sync wrote, ",
-            None => "",
+        let was = match cell.synced {
+            Some(_) => format!("what the sync wrote ({})", side(&seen.live)),
+            None => side(&seen.live),
         };
         parts.push(format!(
-            "live went from {by_sync}{} to {}",
-            side(&seen.live),
+            "live went from {was} to {}",
             side(&cell.sides.live)
         ));
     }
