@@ -28,6 +28,28 @@ refresh() { # NAMESPACE APPLICATION
   kubectl -n "$1" annotate applications.argoproj.io "$2" argocd.argoproj.io/refresh=normal --overwrite >/dev/null
   await "Argo CD looks at $2 again" refreshed "$1" "$2"
 }
+freeze() { # NAMESPACE APPLICATION PATCH NOTE: NOTE is the patch without what switches auto-sync off
+  value=$(get "$1" "$2" '{.spec.syncPolicy.automated}')
+  patch=$3
+  if [ -z "$value" ]; then
+    value=$(get "$1" "$2" '{.metadata.annotations.trueup\.dev/frozen}')
+    if [ -n "$value" ]; then
+      echo "$2 is frozen and has no automated policy: in the recovery it had one again by then, which is not done here; skipped"
+      return 0
+    fi
+    echo "$2 has no automated policy: in the recovery it had one by then, which is not done here; only the note is put there"
+    patch=$4
+  fi
+  kubectl -n "$1" patch applications.argoproj.io "$2" --type json -p "$patch"
+}
+thaw() { # NAMESPACE APPLICATION JSONPATH PATCH OTHERWISE: the patch is for an Application that has the field
+  value=$(get "$1" "$2" "$3")
+  patch=$4
+  if [ -z "$value" ]; then
+    patch=$5
+  fi
+  kubectl -n "$1" patch applications.argoproj.io "$2" --type json -p "$patch"
+}
 idle() {
   value=$(get "$1" "$2" '{.operation}') && [ -z "$value" ]
 }

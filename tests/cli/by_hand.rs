@@ -238,3 +238,121 @@ fn a_commit_that_needs_what_others_pushed_waits_for_it_in_a_terminal() {
     terminal.send("\r");
     crate::support::until("the second commit", || world.holds() == again);
 }
+
+/// The script of a journal in which these writes to Applications were made, one after the other.
+fn writes(effects: Vec<Effect>) -> String {
+    let all = sample::records();
+    let mut records = all[..1].to_vec();
+    for (n, effect) in effects.into_iter().enumerate() {
+        let op = OpId(format!("write-{n}"));
+        let intended = Event::Intended {
+            op: op.clone(),
+            effect,
+            guard: Guard::default(),
+            shown: Vec::new(),
+            by_hand: Vec::new(),
+            by: "mara".into(),
+        };
+        let outcome = Outcome::Done {
+            resource_version: None,
+            found: false,
+        };
+        for event in [intended, Event::Ended { op, outcome }] {
+            let (seq, time) = (records.len() as u64 + 1, all[0].time);
+            records.push(Record { seq, time, event });
+        }
+    }
+    let run = Run::fold(&records);
+    Transcript::of(&Line::chain(&records), &run).by_hand
+}
+
+/// Somebody had switched auto-sync on, before one freeze and between two others: on a copy of the world where nobody did, the
+/// script goes on all the same, and nothing stays frozen.
+#[test]
+fn what_somebody_did_to_a_policy_in_between_does_not_stop_the_script() {
+    if !have("kubectl") {
+        return;
+    }
+    const NOTE: &str = "/metadata/annotations/trueup.dev~1frozen";
+    let bench = Bench::new();
+    let key = |name: &str| trueup_core::object::identity::AppKey::new("argocd", name);
+    let freeze = |name: &str, mechanism, note: &str, automated: Option<Value>| {
+        let mut ops = vec![match note {
+            "first" => {
+                json!({"op": "add", "path": "/metadata/annotations", "value": {"trueup.dev/frozen": note}})
+            }
+            _ => json!({"op": "add", "path": NOTE, "value": note}),
+        }];
+        ops.extend(automated);
+        Effect::Freeze {
+            application: key(name),
+            mechanism,
+            found: Value::Null,
+            patch: Value::Array(ops),
+            from: None,
+        }
+    };
+    let thaw = |name: &str, automated: Value| Effect::Thaw {
+        application: key(name),
+        automated: automated["value"].clone(),
+        patch: json!([automated, {"op": "remove", "path": NOTE}]),
+        operation_before: None,
+    };
+    const AUTOMATED: &str = "/spec/syncPolicy/automated";
+    let off = || Some(json!({"op": "add", "path": format!("{AUTOMATED}/enabled"), "value": false}));
+    let gone = json!({"op": "remove", "path": AUTOMATED});
+    let back =
+        json!({"op": "add", "path": AUTOMATED, "value": {"enabled": false, "selfHeal": true}});
+    use trueup_core::event::Mechanism::{Disable, NoteOnly, Remove};
+    let script = writes(vec![
+        freeze("auth-service", NoteOnly, "first", None),
+        freeze("auth-service", Disable, "second", off()),
+        freeze("like-service", Remove, "first", Some(gone.clone())),
+        freeze("profile-service", Disable, "first", off()),
+        thaw("auth-service", gone),
+        thaw("profile-service", back.clone()),
+        thaw("like-service", back),
+    ]);
+    for name in ["auth-service", "like-service", "profile-service"] {
+        let none = r#"{"spec": {"syncPolicy": null}}"#;
+        bench.kubectl(&[
+            "-n",
+            "argocd",
+            "patch",
+            "application",
+            name,
+            "--type",
+            "merge",
+            "-p",
+            none,
+        ]);
+    }
+    let script = bench.write("by-hand.sh", &script);
+    let mut sh = command(Path::new("sh"), bench.home.path());
+    sh.arg(&script).current_dir(bench.home.path());
+    sh.env("KUBECONFIG", bench.lab.text("kubeconfig"));
+    let ran = run(sh);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    for line in [
+        "auth-service is frozen and has no automated policy: ",
+        "like-service has no automated policy: ",
+        "profile-service has no automated policy: ",
+    ] {
+        assert!(ran.out.contains(line), "{line}: {}", ran.out);
+    }
+    for (name, policy) in [
+        ("auth-service", Value::Null),
+        (
+            "like-service",
+            json!({"automated": {"enabled": false, "selfHeal": true}}),
+        ),
+        (
+            "profile-service",
+            json!({"automated": {"enabled": false, "selfHeal": true}}),
+        ),
+    ] {
+        let seen = bench.application(name);
+        assert_eq!(seen.pointer(NOTE), None, "{name}");
+        assert_eq!(seen["spec"]["syncPolicy"], policy, "{name}");
+    }
+}

@@ -151,3 +151,59 @@ fn a_live_action_that_takes_the_last_copy_away_says_so_and_answers_no_question()
     );
     assert_eq!(undecided(), 0);
 }
+
+/// A colleague switches auto-sync on after the first snapshot, and off again, before anything is frozen: each is told of, once.
+#[test]
+fn a_policy_that_somebody_changed_before_the_freeze_is_told_of() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan();
+    bench.walk(3, &plan, &[]);
+    let patch = |policy: &str| {
+        let patch = format!(r#"{{"spec": {{"syncPolicy": {policy}}}}}"#);
+        bench.kubectl(&[
+            "-n",
+            "argocd",
+            "patch",
+            "application",
+            "profile-service",
+            "--type",
+            "merge",
+            "-p",
+            &patch,
+        ]);
+    };
+    let found = bench.application("profile-service")["spec"]["syncPolicy"].clone();
+    assert_eq!(found, Value::Null);
+    let on = r#"{"automated": {"enabled": false, "selfHeal": true}}"#;
+    for policy in [on, "null"] {
+        patch(policy);
+        for _ in 0..2 {
+            bench.walk(3, &plan, &[]);
+        }
+    }
+    let journal = bench.ends(0, &["export", "INC-441"]).out;
+    let (_, told) = journal
+        .split_once("## Adopted: done by others meanwhile")
+        .unwrap_or_else(|| panic!("{journal}"));
+    let told = told.split("\n## ").next().unwrap_or_default();
+    let lines: Vec<&str> = told
+        .lines()
+        .filter(|line| line.contains("before it was frozen: syncPolicy went from"))
+        .collect();
+    let [first, second] = lines.as_slice() else {
+        panic!("{told}");
+    };
+    assert!(
+        first.contains("profile-service")
+            && first.contains("from none to")
+            && first.contains("kubectl-patch at "),
+        "{first}"
+    );
+    assert!(
+        second.contains("to none") && !second.contains("kubectl"),
+        "{second}"
+    );
+}

@@ -154,6 +154,75 @@ fn a_push_that_nobody_recorded_is_told_as_a_push() {
     }
 }
 
+/// Killed between a sync and its read-back; Argo CD ends the sync, and somebody writes over what it wrote before anybody looks.
+#[test]
+fn what_somebody_wrote_after_a_sync_is_no_surprise_of_it() {
+    let lab = Lab::start(&FAST);
+    let walk = Walk::new(&lab);
+    walk.kill_at("after-effect intended sync argocd/like-service");
+    let like = ObjectRef {
+        group: String::new(),
+        version: "v1".into(),
+        kind: "ConfigMap".into(),
+        namespace: Some("like".into()),
+        name: "auth-config".into(),
+    };
+    until("the sync ends", || {
+        let [app] = read(&lab, &[application("like-service")])
+            .try_into()
+            .expect("one was asked for");
+        let state = &app["status"]["operationState"];
+        state["phase"] == "Succeeded" && app["operation"].is_null()
+    });
+    let field = "/data/JWT_PUBLIC_KEY_ID";
+    assert_eq!(
+        read(&lab, std::slice::from_ref(&like))[0].pointer(field),
+        Some(&json!("key-2024-11-rot"))
+    );
+    // Times have whole seconds: what is of the same one may be of the sync.
+    std::thread::sleep(Duration::from_millis(2100));
+    lab.with_cluster(async |cluster| {
+        let request = WriteRequest {
+            object: like.clone(),
+            kind: WriteKind::MergePatch,
+            body: json!({"data": {"JWT_PUBLIC_KEY_ID": "key-evil5"}}),
+            dry_run: false,
+            field_manager: "kubectl-patch".into(),
+            subresource: None,
+        };
+        cluster.write(&request).await.unwrap();
+    });
+    let ran = run(walk.command(&trueup()));
+    let ended = ran.documents().pop().unwrap_or_default();
+    assert_eq!(ended["stage"], "decide", "{}", walk.tell(&ran));
+    // Decided for the same once more, the sync is read back now, and another one puts it back.
+    let mut again = walk.command(&trueup());
+    again.args(["--replan", "the hotfix stays"]);
+    let ran = run(again);
+    assert_eq!(ran.code, Some(0), "{}", walk.tell(&ran));
+    assert_eq!(
+        read(&lab, &[like])[0].pointer(field),
+        Some(&json!("key-2024-11-rot"))
+    );
+    let told = walk.export("md");
+    for line in [
+        "verified: 0 fields changed, 0 surprises; not read back: ",
+        "kubectl-patch wrote key-evil5 at ",
+        ", after the sync; the sync was to bring it from key-2024-09 to key-2024-11-rot",
+        "live went from what the sync wrote (key-2024-11-rot) to key-evil5",
+        "key-2024-09 -> key-2024-11-rot (as predicted: kubectl-patch wrote over it before it was read back)",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    for line in [
+        "nobody was shown",
+        "from key-2024-09 to key-evil5",
+        "key-2024-09 -> key-evil5",
+    ] {
+        assert!(!told.contains(line), "{line}: {told}");
+    }
+}
+
 /// A live action killed before, during and after its write: found by its mark, never done twice, and decided in any case.
 #[test]
 fn a_live_action_is_looked_up_and_never_done_twice() {

@@ -297,6 +297,23 @@ pub struct Changed {
     pub to: Option<Value>,
 }
 
+/// A field that somebody wrote between the end of a sync and its read-back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overwritten {
+    pub object: ObjectRef,
+    pub field: FieldPath,
+    /// What the sync was predicted to make of it; `None` when it was not to touch the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Changed>,
+    /// What stands there now. `None`: absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is: Option<Value>,
+    /// Whom its managed fields name, and when they wrote it.
+    pub who: String,
+    pub at: Timestamp,
+}
+
 /// What a sync will do, compared with what was decided.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -717,6 +734,9 @@ pub enum Event {
         /// Decided cells that it was to change and that hold what was decided: whoever puts one back does it from here on.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         brought: Vec<CellKey>,
+        /// Fields that somebody wrote after the sync had ended: what it made of them could not be read back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        overwritten: Vec<Overwritten>,
     },
     GateStarted {
         application: AppKey,
@@ -843,6 +863,14 @@ pub enum Event {
     PolicyMoved {
         application: AppKey,
         why: Option<String>,
+    },
+    /// Somebody changed the policy of an Application before it was frozen here.
+    PolicyChanged {
+        application: AppKey,
+        /// `spec.syncPolicy` as the journal had it, and as it is; `null` when absent.
+        from: Value,
+        to: Value,
+        who: String,
     },
     CommandRan {
         #[serde(flatten)]

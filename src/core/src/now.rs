@@ -6,7 +6,7 @@ use crate::{
     ids::{Commit, OpId},
     object::identity::{AppKey, ObjectKey},
     policy::{BY_HAND, Policy},
-    run::{Found, Run, Thaw, Touched},
+    run::{AppRun, Found, Freeze, Run, Thaw, Touched},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -52,7 +52,13 @@ pub struct CellNow {
     /// Whether the Application as Git declares it, and as it is live, ignores the field and lets no sync write it.
     pub ignored_in_git: bool,
     pub ignored_live: bool,
+    /// What a sync of ours made of it, where that ended and was not read back before somebody else wrote the field.
+    pub synced: Option<Synced>,
 }
+
+/// What a sync made of a field; absent where it took it away.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Synced(pub Option<Value>);
 
 impl CellNow {
     /// Whether the decision still stands.
@@ -357,6 +363,25 @@ impl Now {
             (why != app.policy_moved).then(|| (key.clone(), why))
         });
         moved.collect()
+    }
+
+    /// Applications of which somebody changed the policy before they were frozen: what the journal had of it.
+    pub fn policies_changed<'a>(
+        &'a self,
+        run: &'a Run,
+    ) -> impl Iterator<Item = (&'a AppKey, &'a Value, &'a Value)> {
+        run.scope.iter().filter_map(|key| {
+            let never = |app: &AppRun| app.freeze == Freeze::Not;
+            let (was, seen) = (run.policies.get(key)?, self.apps.get(key)?);
+            let same =
+                Policy::new(Some(was.clone())) == Policy::new(Some(seen.sync_policy.clone()));
+            let ours = seen.bears_our_note(run, key) || seen.frozen_by_hand(run);
+            (run.apps.get(key).is_none_or(never) && !same && !ours).then_some((
+                key,
+                was,
+                &seen.sync_policy,
+            ))
+        })
     }
 
     /// Fields that a live action set, that are decided for that and not pushed, and that somebody put back since: to what Git has,

@@ -39,6 +39,9 @@ use std::{
 /// The kind that holds and thaws rest on, as an observation gap names it.
 const APPLICATION: &str = "Application.argoproj.io";
 
+/// What a snapshot calls the policy of an Application.
+pub const POLICY: &str = "syncPolicy";
+
 /// The state of an Application of which it is not known whether its thaw happened.
 pub const THAW_UNKNOWN: &str = "thaw not known";
 
@@ -105,6 +108,9 @@ pub struct Run {
     pub overruled: BTreeMap<CellKey, Touched>,
     /// Fields that somebody moved and nobody had decided on.
     pub strayed: BTreeMap<CellKey, Strayed>,
+    /// `spec.syncPolicy` of each Application as the first snapshot had it, or as somebody was seen to have changed it since, before
+    /// it was frozen.
+    pub policies: BTreeMap<AppKey, Value>,
     /// What was pushed and not looked for in Git since, by repository.
     pub pushed: BTreeMap<String, Pushed>,
     /// Those of them that were open again when the plan was taken, and were not touched since: the plan foresaw it.

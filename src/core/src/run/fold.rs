@@ -116,6 +116,7 @@ impl Run {
                 number,
                 blobs,
                 questions,
+                applications,
                 heads,
                 incomplete,
                 earlier,
@@ -123,6 +124,15 @@ impl Run {
             } => {
                 for (repository, head) in heads {
                     self.saw_first(repository, head);
+                }
+                for app in applications {
+                    let text = |field: &str| app.get(field).and_then(Value::as_str);
+                    if let (Some(namespace), Some(name), Some(policy)) =
+                        (text("namespace"), text("name"), app.get(POLICY))
+                    {
+                        let key = AppKey::new(namespace, name);
+                        self.policies.entry(key).or_insert_with(|| policy.clone());
+                    }
                 }
                 self.snapshots = number + 1;
                 self.keep_questions(questions, incomplete);
@@ -332,6 +342,7 @@ impl Run {
                 changes,
                 surprises,
                 brought,
+                ..
             } => {
                 for cell in brought {
                     if let Some(decision) = self.decisions.get_mut(cell) {
@@ -522,6 +533,11 @@ impl Run {
             Event::Unparked { application, .. } => self.app(application).parked = None,
             Event::PolicyMoved { application, why } => {
                 self.app(application).policy_moved.clone_from(why);
+            }
+            Event::PolicyChanged {
+                application, to, ..
+            } => {
+                self.policies.insert(application.clone(), to.clone());
             }
             Event::Exported { format, .. } => self.exported.push(format.clone()),
             Event::Closed { by } => {

@@ -230,6 +230,17 @@ impl<'a> Builder<'a> {
                 what: say(what),
                 who: say(who),
             }),
+            Event::PolicyChanged {
+                application,
+                from,
+                to,
+                who,
+            } => self.adopted.push(Adopted {
+                at,
+                application: app(self.run, application),
+                what: words::policy_changed(from, to),
+                who: say(who),
+            }),
             Event::Strayed {
                 cell, what, who, ..
             }
@@ -306,6 +317,7 @@ impl<'a> Builder<'a> {
                     expected: prediction.map_or_else(Vec::new, |p| words::expected(p)),
                     real: None,
                     surprises: Vec::new(),
+                    overwritten: Vec::new(),
                     gates: Vec::new(),
                 });
             }
@@ -476,10 +488,14 @@ impl<'a> Builder<'a> {
                 sync.message = say(message);
             }
             Event::SyncVerified {
-                changes, surprises, ..
+                changes,
+                surprises,
+                overwritten,
+                ..
             } => {
                 sync.real = Some(words::changes(changes));
                 sync.surprises = words::changes(surprises);
+                sync.overwritten = overwritten.iter().map(words::overwritten).collect();
             }
             Event::GateStarted {
                 gate: name,

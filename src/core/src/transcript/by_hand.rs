@@ -12,13 +12,13 @@ use super::{
     words::{self, app},
 };
 use crate::{
-    event::{Changed, Effect, Event, FileDiff, Foreign, Proposal, Record},
+    event::{Changed, Effect, Event, FileDiff, Foreign, Overwritten, Proposal, Record},
     ids::{Commit, OpId},
     object::identity::{AppKey, ObjectRef},
     plan::Gate,
     run::Run,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
 const FUNCTIONS: &str = include_str!("../../../../assets/transcript/by-hand.sh");
@@ -84,8 +84,8 @@ fn sources(records: &[&Record]) -> BTreeMap<String, AppKey> {
     out
 }
 
-/// What each sync changed, as it was read back, and what of that nobody had decided.
-type Effects<'a> = BTreeMap<&'a OpId, (&'a [Changed], &'a [Changed])>;
+/// What each sync changed, as it was read back, what of that nobody had decided, and what could not be read back.
+type Effects<'a> = BTreeMap<&'a OpId, (&'a [Changed], &'a [Changed], &'a [Overwritten])>;
 
 fn effects<'a>(records: &[&'a Record]) -> Effects<'a> {
     let verified = records.iter().filter_map(|record| match &record.event {
@@ -93,8 +93,16 @@ fn effects<'a>(records: &[&'a Record]) -> Effects<'a> {
             op,
             changes,
             surprises,
+            overwritten,
             ..
-        } => Some((op, (changes.as_slice(), surprises.as_slice()))),
+        } => Some((
+            op,
+            (
+                changes.as_slice(),
+                surprises.as_slice(),
+                overwritten.as_slice(),
+            ),
+        )),
         _ => None,
     });
     verified.collect()
@@ -187,12 +195,18 @@ impl<'a> Script<'a> {
         match effect {
             Effect::Freeze {
                 application, patch, ..
+            } => {
+                self.title(&title);
+                self.freeze(application, patch);
+                let key = arguments(application);
+                self.line(format!("refresh {key}"));
+                self.line(format!("await 'no operation runs' idle {key}"));
             }
-            | Effect::Thaw {
+            Effect::Thaw {
                 application, patch, ..
             } => {
                 self.title(&title);
-                self.patch_application(application, patch);
+                self.thaw(application, patch);
                 let key = arguments(application);
                 self.line(format!("refresh {key}"));
                 self.line(format!("await 'no operation runs' idle {key}"));
@@ -259,6 +273,47 @@ impl<'a> Script<'a> {
             shell(&key.namespace),
             shell(&key.name),
             shell(&patch)
+        ));
+    }
+
+    /// Switches auto-sync off where it can be on: what others did to a policy in between is not made by the script.
+    fn freeze(&mut self, key: &AppKey, patch: &Value) {
+        let note = without(patch, &[AUTOMATED, ENABLED]);
+        match note == *patch {
+            true => self.patch_application(key, patch),
+            false => self.line(format!(
+                "freeze {} {} {}",
+                arguments(key),
+                shell(&portable(patch).1),
+                shell(&portable(&note).1)
+            )),
+        }
+    }
+
+    /// Puts the policy back, be it that the Application has none of which a part could be put back.
+    fn thaw(&mut self, key: &AppKey, patch: &Value) {
+        let part = patch.as_array().into_iter().flatten();
+        let part = part.clone().find(|op| path(op) == AUTOMATED);
+        let Some(part) = part else {
+            self.patch_application(key, patch);
+            return;
+        };
+        let (field, mut otherwise) = match part.get("value") {
+            Some(_) => ("{.spec.syncPolicy}", patch.clone()),
+            None => ("{.spec.syncPolicy.automated}", without(patch, &[AUTOMATED])),
+        };
+        for op in otherwise.as_array_mut().into_iter().flatten() {
+            if path(op) == AUTOMATED {
+                let automated = op["value"].take();
+                *op = json!({"op": "add", "path": "/spec/syncPolicy", "value": {"automated": automated}});
+            }
+        }
+        self.line(format!(
+            "thaw {} {} {} {}",
+            arguments(key),
+            shell(field),
+            shell(&portable(patch).1),
+            shell(&portable(&otherwise).1)
         ));
     }
 
@@ -400,10 +455,10 @@ impl<'a> Script<'a> {
 
     /// What the sync is expected to change, as a comment: what this one changed, and not a later one.
     fn expected(&mut self, op: &OpId) {
-        let Some((changes, surprises)) = self.effects.get(op).copied() else {
+        let Some((changes, surprises, overwritten)) = self.effects.get(op).copied() else {
             return;
         };
-        if changes.is_empty() {
+        if changes.is_empty() && overwritten.iter().all(|over| over.predicted.is_none()) {
             self.comment("It changes nothing.");
         }
         for changed in changes {
@@ -416,6 +471,15 @@ impl<'a> Script<'a> {
                 "{} {}: {} -> {}{unasked}",
                 change.object, change.field, change.from, change.to
             ));
+        }
+        for over in overwritten {
+            if let Some(predicted) = &over.predicted {
+                let change = words::change(predicted);
+                self.comment(&format!(
+                    "{} {}: {} -> {} (as predicted: {} wrote over it before it was read back)",
+                    change.object, change.field, change.from, change.to, over.who
+                ));
+            }
         }
     }
 
@@ -527,6 +591,24 @@ fn place(object: &ObjectRef) -> (String, String) {
         .as_ref()
         .map_or_else(String::new, |n| format!(" -n {}", shell(n)));
     (kind, namespace)
+}
+
+const AUTOMATED: &str = "/spec/syncPolicy/automated";
+const ENABLED: &str = "/spec/syncPolicy/automated/enabled";
+
+fn path(op: &Value) -> &str {
+    op.get("path").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A JSON Patch without what it does at these places.
+fn without(patch: &Value, places: &[&str]) -> Value {
+    match patch {
+        Value::Array(ops) => {
+            let others = ops.iter().filter(|op| !places.contains(&path(op)));
+            Value::Array(others.cloned().collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// A patch without what only the old world has, and its type for kubectl.

@@ -340,6 +340,9 @@ fn syncs(t: &Transcript, out: &mut String) {
         if !sync.surprises.is_empty() {
             effects(out, "surprises", &sync.surprises, "");
         }
+        for over in &sync.overwritten {
+            let _ = writeln!(out, "- not read back: {}", prose(over));
+        }
         out.push('\n');
         for g in &sync.gates {
             gate(g, out);

@@ -202,6 +202,9 @@ pub struct Sync {
     /// Read back; `None` when it was not.
     pub real: Option<Vec<Change>>,
     pub surprises: Vec<Change>,
+    /// What could not be read back, since somebody wrote it after the sync.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overwritten: Vec<String>,
     pub gates: Vec<Gate>,
 }
 

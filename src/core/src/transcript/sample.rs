@@ -257,6 +257,12 @@ fn snapshot(number: u32) -> Event {
 }
 
 fn freeze(pen: &mut Pen) {
+    pen.write(Event::PolicyChanged {
+        application: app("like"),
+        from: json!({"automated": {"enabled": false}}),
+        to: Value::Null,
+        who: "unknown".into(),
+    });
     for name in APPS {
         let note = json!({"restore": {"metadata": {"annotations": {"trueup.dev/frozen": null}}},
             "incident": "INC-441", "by": OPERATOR, "at": pen.now.to_string(), "found": null});
@@ -476,6 +482,7 @@ fn sync(pen: &mut Pen, name: &str) {
         changes,
         surprises: Vec::new(),
         brought: Vec::new(),
+        overwritten: Vec::new(),
     });
     let gates: &[&str] = match name {
         "auth" => &[],

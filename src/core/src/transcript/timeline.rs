@@ -410,13 +410,21 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
             application,
             changes,
             surprises,
+            overwritten,
             ..
-        } => format!(
-            "sync of {} verified: {} changed, {}",
-            app(run, application),
-            plural(changes.len(), "field"),
-            plural(surprises.len(), "surprise")
-        ),
+        } => {
+            let over: Vec<String> = overwritten
+                .iter()
+                .map(|over| format!("; not read back: {}", words::overwritten(over)))
+                .collect();
+            format!(
+                "sync of {} verified: {} changed, {}{}",
+                app(run, application),
+                plural(changes.len(), "field"),
+                plural(surprises.len(), "surprise"),
+                over.concat()
+            )
+        }
         Event::GateStarted {
             application,
             gate,
@@ -568,6 +576,17 @@ fn people(event: &Event, run: &Run) -> Option<String> {
                 app(run, application)
             ),
         },
+        Event::PolicyChanged {
+            application,
+            from,
+            to,
+            who,
+        } => format!(
+            "done by others: {}: {} (by {})",
+            app(run, application),
+            words::policy_changed(from, to),
+            say(who)
+        ),
         Event::Revealed { what, by } => {
             format!("{} revealed on the screen by {}", say(what), say(by))
         }

@@ -3,7 +3,7 @@
 use super::{model::Change, quote::say};
 use crate::{
     decision::{How, Take, Wanted},
-    event::{Changed, Effect, Foreign, Mechanism, Outcome, Prediction},
+    event::{Changed, Effect, Foreign, Mechanism, Outcome, Overwritten, Prediction},
     gate::Sample,
     ids::OpId,
     object::identity::AppKey,
@@ -97,6 +97,26 @@ pub(super) fn expected(prediction: &Prediction) -> Vec<Change> {
         .collect()
 }
 
+/// A field of which nobody can tell what a sync made of it, since somebody wrote it after that.
+pub(super) fn overwritten(over: &Overwritten) -> String {
+    let predicted = match &over.predicted {
+        Some(change) => format!(
+            "; the sync was to bring it from {} to {}",
+            side(change.from.as_ref()),
+            side(change.to.as_ref())
+        ),
+        None => String::new(),
+    };
+    format!(
+        "{} {}: {} wrote {} at {}, after the sync{predicted}",
+        say(&over.object.to_string()),
+        say(&over.field.to_string()),
+        say(&over.who),
+        side(over.is.as_ref()),
+        clock(over.at)
+    )
+}
+
 pub(super) fn outcome(outcome: Option<&Outcome>) -> String {
     match outcome {
         None => "not known yet".into(),
@@ -177,6 +197,21 @@ pub(super) fn reread(run: &Run, op: &OpId, after: Span, holds: bool) -> String {
         Some(((by, at), _)) => format!("undone by {} at {}", say(&by.by), clock(at)),
         None => "does not hold".into(),
     }
+}
+
+/// How somebody changed a policy before it was frozen.
+pub(super) fn policy_changed(from: &Value, to: &Value) -> String {
+    let on = |value: &Value| Policy::new(Some(value.clone())).is_on();
+    let switched = match (on(from), on(to)) {
+        (false, true) => "auto-sync was switched on",
+        (true, false) => "auto-sync was switched off",
+        _ => "its policy was changed",
+    };
+    format!(
+        "{switched} before it was frozen: syncPolicy went from {} to {}",
+        policy(from),
+        policy(to)
+    )
 }
 
 /// A policy or its `automated` block; off when there is none.

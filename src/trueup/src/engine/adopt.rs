@@ -8,7 +8,7 @@ use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Decision, Sides, Wanted},
     event::{Effect, Event},
-    now::{CellNow, Now},
+    now::{CellNow, Now, Synced},
     object::identity::AppKey,
     run::{Found, Pushed, Run, Sync},
     text,
@@ -99,6 +99,21 @@ impl Engine {
         }
         for (application, why) in now.policies_moved(&run) {
             self.record(Event::PolicyMoved { application, why })?;
+        }
+        for (key, from, to) in now.policies_changed(&run) {
+            let app = world.applications.get(key);
+            let who = app.and_then(|app| application::wrote_policy(&app.object, run.opened_at));
+            let incident = now
+                .apps
+                .get(key)
+                .and_then(|seen| seen.frozen_by_another(&run, key));
+            let who = who.or_else(|| incident.map(|id| text::line(&format!("incident {id}"))));
+            self.record(Event::PolicyChanged {
+                application: key.clone(),
+                from: from.clone(),
+                to: to.clone(),
+                who: who.unwrap_or_else(|| "unknown".into()),
+            })?;
         }
         for (key, why) in lost(&run, world, now) {
             self.record(Event::FreezeLost {
@@ -209,7 +224,7 @@ fn touched(run: &Run, decision: &Decision, cell: &CellNow) -> Option<Foreign> {
         return None;
     }
     let key = &decision.cell;
-    let seen = before_others(run, decision, &cell.sides);
+    let seen = before_others(run, decision, cell);
     let rule_gone = cell.rule_gone(decision);
     let (what, who) = if rule_gone {
         let what = "the rule that ignores it is gone from Git".to_owned();
@@ -228,7 +243,8 @@ fn touched(run: &Run, decision: &Decision, cell: &CellNow) -> Option<Foreign> {
 
 /// What stood before anybody else did anything: what the decision put into Git, and what a sync of ours made of the
 /// cluster since.
-fn before_others(run: &Run, decision: &Decision, now: &Sides) -> Sides {
+fn before_others(run: &Run, decision: &Decision, cell: &CellNow) -> Sides {
+    let now = &cell.sides;
     let wanted = |wanted: &Wanted, seen: &Option<Value>| match wanted {
         Wanted::Value(value) => Some(value.clone()),
         Wanted::Absent => None,
@@ -243,6 +259,9 @@ fn before_others(run: &Run, decision: &Decision, now: &Sides) -> Sides {
     }
     if decision.applied {
         seen.live = wanted(&decision.live, &seen.live);
+    }
+    if let Some(Synced(wrote)) = &cell.synced {
+        seen.live.clone_from(wrote);
     }
     seen
 }
@@ -262,9 +281,12 @@ fn moved(seen: &Sides, cell: &CellNow) -> String {
         ));
     }
     if seen.live != cell.sides.live {
+        let was = match cell.synced {
+            Some(_) => format!("what the sync wrote ({})", side(&seen.live)),
+            None => side(&seen.live),
+        };
         parts.push(format!(
-            "live went from {} to {}",
-            side(&seen.live),
+            "live went from {was} to {}",
             side(&cell.sides.live)
         ));
     }

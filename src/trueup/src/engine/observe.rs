@@ -29,6 +29,7 @@ use super::{
     state::Engine,
     steps::application,
     steps::delete::going,
+    steps::sync,
     trouble::Trouble,
 };
 
@@ -177,6 +178,9 @@ pub fn now(world: &World, run: &Run, _namespace: &str) -> Now {
                 .as_ref()
                 .is_some_and(|declared| ignores(app, &declared.object, key));
         }
+    }
+    for (key, app) in &world.applications {
+        sync::note_overwritten(run, key, &app.object, app.live_objects(), &mut cells);
     }
     let mut apps: BTreeMap<AppKey, AppNow> = BTreeMap::new();
     let mut heads = BTreeMap::new();

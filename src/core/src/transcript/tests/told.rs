@@ -129,7 +129,7 @@ fn a_lost_freeze_stands_among_what_others_did() {
         },
     );
     let (_, t) = transcript(&records);
-    assert_eq!(t.adopted.len(), 1);
+    assert_eq!(t.adopted.len(), 2);
     for text in [markdown(&t), html(&t)] {
         let (_, others) = text.split_once("done by others meanwhile").unwrap();
         let line = others
@@ -305,9 +305,13 @@ fn a_journal_of_before_others_were_kept_still_folds() {
 fn what_strayed_and_what_came_back_stand_among_what_others_did() {
     let (_, t) = transcript(&sample::records());
     let said: Vec<&str> = t.adopted.iter().map(|a| a.what.as_str()).collect();
-    let [went, back] = said[..] else {
+    let [policy, went, back] = said[..] else {
         panic!("{said:?}")
     };
+    assert_eq!(
+        policy,
+        "its policy was changed before it was frozen: syncPolicy went from {\"automated\":{\"enabled\":false}} to none"
+    );
     assert!(went.ends_with(".spec.replicas: live went from 3 to 1, and nobody decided on it"));
     assert!(back.ends_with(".spec.replicas: live is 3 again"));
     for what in [went, back] {

@@ -53,9 +53,9 @@ pub fn facts(application: &Value) -> BTreeMap<String, Value> {
     ])
 }
 
-/// Who wrote the sync policy last and when, as far as the managed fields tell; none where that was us. What is taken away
-/// leaves no trace in them.
-fn wrote_policy(application: &Value) -> Option<String> {
+/// Who wrote the sync policy last and when, as far as the managed fields tell; none where that was us, and where it was before
+/// `since`. What is taken away leaves no trace in them.
+pub fn wrote_policy(application: &Value, since: Option<Timestamp>) -> Option<String> {
     let policy = FieldPath::keys(["spec", "syncPolicy"]);
     let managed = Managed::read(application);
     let touching = managed
@@ -63,14 +63,19 @@ fn wrote_policy(application: &Value) -> Option<String> {
         .iter()
         .filter(|entry| entry.touches(&policy));
     let newest = touching.max_by_key(|entry| entry.time)?;
-    let at = newest.time?.strftime("%H:%M:%SZ");
+    let at = newest.time?;
+    // They tell whole seconds.
+    if since.is_some_and(|since| at.as_second() < since.as_second()) {
+        return None;
+    }
+    let at = at.strftime("%H:%M:%SZ");
     (!newest.manager.starts_with(FIELD_MANAGER))
         .then(|| text::line(&format!("{} at {at}", newest.manager)))
 }
 
 /// Why a freeze is lost, with who is behind it where auto-sync was switched on.
 pub fn lost_by(why: String, application: &Value) -> String {
-    match wrote_policy(application).filter(|_| Policy::of(application).is_on()) {
+    match wrote_policy(application, None).filter(|_| Policy::of(application).is_on()) {
         Some(who) => format!("{why} (its managed fields name {who})"),
         None => why,
     }
@@ -268,7 +273,7 @@ impl Engine {
             Self::facts_hold(&key.name, &confirmed.facts, &now).map_err(|mut refusal| {
                 let policy = |facts: &BTreeMap<String, Value>| facts.get("syncPolicy").cloned();
                 if policy(&confirmed.facts) != policy(&now)
-                    && let Some(who) = wrote_policy(&fresh)
+                    && let Some(who) = wrote_policy(&fresh, None)
                 {
                     let who = format!(" (its managed fields name {who})");
                     refusal.reason.push_str(&who);

@@ -182,6 +182,10 @@ impl Engine {
                     Ok((effect, how.patch))
                 })
                 .await;
+            if let Err(Trouble::Refused(_)) = &outcome {
+                // What moved is told of as what others did, whether it is frozen then or not.
+                drop(self.look().await);
+            }
             outcome
                 .and_then(|outcome| self.must_be_done(&format!("freeze {key}"), outcome))
                 .map_err(|trouble| stopped_at(trouble, "frozen", &each, at))?;

@@ -9,7 +9,8 @@ use trueup_core::event::{Earlier, Event};
 use trueup_core::ids::{Commit, Digest};
 use trueup_core::object::identity::AppKey;
 use trueup_core::object::managed;
-use trueup_core::run::{Blind, Run};
+use trueup_core::policy::Policy;
+use trueup_core::run::{self, Blind, Run};
 use trueup_core::text;
 
 use super::super::{
@@ -53,7 +54,7 @@ impl Snapshot {
                 .map(|e| format!("{}: {}", e.what, e.why))
                 .collect(),
             questions: inline(&world.report.questions),
-            applications: inline(&world.report.applications),
+            applications: with_policies(inline(&world.report.applications), world),
             heads: heads.collect(),
             incomplete: world
                 .applications
@@ -127,6 +128,20 @@ impl Snapshot {
             earlier: self.earlier,
         }
     }
+}
+
+/// Applications with their policies as they are: who changes one before it is frozen is told of.
+fn with_policies(mut applications: Vec<Value>, world: &World) -> Vec<Value> {
+    for named in &mut applications {
+        let text = |field: &str| named.get(field).and_then(Value::as_str);
+        let key = text("namespace").zip(text("name"));
+        let app =
+            key.and_then(|(namespace, name)| world.applications.get(&AppKey::new(namespace, name)));
+        if let Some(app) = app {
+            named[run::POLICY] = Policy::of(&app.object).value().cloned().unwrap_or_default();
+        }
+    }
+    applications
 }
 
 /// What an event names; more than that is in the blob only.

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use trueup_core::{
-    decision::Wanted,
-    event::{Changed, Effect, Event, Prediction},
+    decision::{CellKey, Wanted},
+    event::{Changed, Effect, Event, Overwritten, Prediction},
     ids::{Commit, OpId},
+    now::{CellNow, Synced},
     object::{
         diff::{self, FieldChange},
         identity::{AppKey, ObjectKey, ObjectRef},
+        managed::{Managed, ManagerClass},
         normalise,
         path::FieldPath,
     },
@@ -362,8 +365,21 @@ impl Engine {
             .flat_map(|app| app.live_objects())
             .collect();
         let before: Vec<&Value> = before.iter().collect();
-        let changes = moved(&before, &after, predicted.as_ref());
+        let mut changes = moved(&before, &after, predicted.as_ref());
         let predicted = predicted.unwrap_or_default();
+        let end = world.applications.get(key).and_then(|seen| {
+            let app = run.apps.get(key)?;
+            ended(&seen.object, &app.sync)
+        });
+        let overwritten = match end {
+            Some(end) => overwritten(&after, &changes, &predicted, end),
+            None => Vec::new(),
+        };
+        changes.retain(|change| {
+            !overwritten
+                .iter()
+                .any(|over| over.object.key() == change.object.key() && over.field == change.field)
+        });
         let surprises: Vec<Changed> = changes
             .iter()
             .filter(|change| {
@@ -375,13 +391,32 @@ impl Engine {
             })
             .cloned()
             .collect();
+        let mut brought = now.brought(&run, key, op);
+        let asked = run.ops.get(op).map(|op| op.intended_at);
+        let written = now.cells.iter().filter(|(cell, seen)| {
+            // What was decided since is for another sync.
+            let decision = run.decisions.get(*cell);
+            let decision = decision.filter(|decision| asked.is_some_and(|at| at >= decision.at));
+            let synced = seen.synced.as_ref();
+            cell.application == *key
+                && decision
+                    .zip(synced)
+                    .is_some_and(|(decision, synced)| decision.live.met_by(&synced.0))
+        });
+        brought.extend(written.map(|(cell, _)| cell.clone()));
+        let again = !overwritten.is_empty();
         self.record(Event::SyncVerified {
             application: key.clone(),
             op: op.clone(),
             changes,
             surprises,
-            brought: now.brought(&run, key, op),
+            brought,
+            overwritten,
         })?;
+        if again {
+            // What they wrote is told of now that the sync is over.
+            self.look().await?;
+        }
         Ok(())
     }
 
@@ -394,6 +429,112 @@ impl Engine {
         .into_iter()
         .flatten()
         .any(|operation| application::info(operation, INFO_OP) == Some(op.as_str()))
+    }
+}
+
+/// When our sync ended, where the Application still shows it and it succeeded at the revision that it was asked for.
+fn ended(application: &Value, sync: &Sync) -> Option<Timestamp> {
+    let (Sync::Requested { op, revision } | Sync::Finished { op, revision, .. }) = sync else {
+        return None;
+    };
+    let state = application.pointer("/status/operationState")?;
+    let ours = application::info(state.get("operation")?, INFO_OP) == Some(op.as_str());
+    let is =
+        |pointer: &str, text: &str| state.pointer(pointer).and_then(Value::as_str) == Some(text);
+    let done = ours
+        && application::operation(application).is_none()
+        && is("/phase", "Succeeded")
+        && is("/syncResult/revision", revision.as_str());
+    state
+        .get("finishedAt")
+        .filter(|_| done)?
+        .as_str()?
+        .parse()
+        .ok()
+}
+
+/// The person who wrote a field after a sync had ended, and when.
+///
+/// A sync is cleared of a change only where all that its managed fields say speaks for that: whoever else has a part in the field
+/// (Argo CD, as which a webhook's changes are written, too), a controller that may have followed what the sync wrote, a hook's
+/// write within the second in which the sync ended, or no trace at all leave it a change of the sync.
+fn written_after(object: &Value, field: &FieldPath, end: Timestamp) -> Option<(String, Timestamp)> {
+    let managed = Managed::read(object);
+    let touching = || managed.entries.iter().filter(|entry| entry.touches(field));
+    // Both tell whole seconds.
+    let later = |at: &Timestamp| at.as_second() > end.as_second();
+    let all = touching().all(|entry| {
+        entry.class() == ManagerClass::Human && entry.time.as_ref().is_some_and(later)
+    });
+    let writer = managed.writer(field).filter(|_| all && !field.is_root())?;
+    Some((text::line(&writer.manager), writer.time?))
+}
+
+/// The fields that somebody wrote between the end of a sync and its read-back.
+fn overwritten(
+    after: &[&Value],
+    changes: &[Changed],
+    predicted: &Prediction,
+    end: Timestamp,
+) -> Vec<Overwritten> {
+    let live = |key: &ObjectKey| {
+        let mut all = after.iter();
+        all.find(|object| ObjectRef::from_object(object).is_ok_and(|r| r.key() == *key))
+    };
+    let same = |a: &Changed, b: &Changed| a.object.key() == b.object.key() && a.field == b.field;
+    // Put back to what stood before the sync it shows in no change.
+    let unseen = predicted
+        .changes
+        .iter()
+        .filter(|change| !changes.iter().any(|other| same(other, change)));
+    changes
+        .iter()
+        .chain(unseen)
+        .filter_map(|change| {
+            let object = live(&change.object.key())?;
+            let predicted = predicted.changes.iter().find(|other| same(other, change));
+            let is = change.field.get(object).cloned();
+            if predicted.is_some_and(|predicted| predicted.to == is) {
+                return None;
+            }
+            let (who, at) = written_after(object, &change.field, end)?;
+            Some(Overwritten {
+                object: change.object.clone(),
+                field: change.field.clone(),
+                predicted: predicted.cloned(),
+                is,
+                who,
+                at,
+            })
+        })
+        .collect()
+}
+
+/// Says of cells what a sync of ours made of them, where somebody wrote them since and it was not read back before.
+pub fn note_overwritten<'a>(
+    run: &Run,
+    key: &AppKey,
+    application: &Value,
+    live: impl Iterator<Item = &'a Value>,
+    cells: &mut BTreeMap<CellKey, CellNow>,
+) {
+    let app = run.apps.get(key);
+    let Some((app, end)) = app.and_then(|app| Some((app, ended(application, &app.sync)?))) else {
+        return;
+    };
+    let Some((_, predicted)) = &app.prediction else {
+        return;
+    };
+    let live: Vec<&Value> = live.collect();
+    for over in overwritten(&live, &[], predicted, end) {
+        let cell = cells.iter_mut().find(|(cell, _)| {
+            cell.application == *key
+                && cell.object.key() == over.object.key()
+                && cell.field == over.field
+        });
+        if let (Some((_, cell)), Some(change)) = (cell, over.predicted) {
+            cell.synced = Some(Synced(change.to));
+        }
     }
 }
 
@@ -669,5 +810,117 @@ mod tests {
         assert!(as_decided(&run, key, &unknown, &change(value.clone())));
         assert!(!as_decided(&run, key, &unknown, &change(json!("other"))));
         assert!(!as_decided(&run, key, &known, &change(value.clone())));
+    }
+
+    const END: &str = "2026-11-22T21:50:10Z";
+
+    /// A setting that two writers may have a part in, with what the sync was to bring it from and to.
+    fn written(value: &str, writers: &[(&str, &str)]) -> (Value, Prediction) {
+        let fields = json!({"f:data": {".": {}, "f:KEY": {}}});
+        let managed: Vec<Value> = writers
+            .iter()
+            .map(|(manager, time)| {
+                json!({"manager": manager, "operation": "Update", "apiVersion": "v1", "time": time,
+                    "fieldsType": "FieldsV1", "fieldsV1": fields})
+            })
+            .collect();
+        let live = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "auth-config", "namespace": "like", "managedFields": managed},
+            "data": {"KEY": value}});
+        let change = Changed {
+            object: ObjectRef::from_object(&live).unwrap(),
+            field: ".data.KEY".parse().unwrap(),
+            from: Some(json!("key-old")),
+            to: Some(json!("key-new")),
+        };
+        let predicted = Prediction {
+            changes: vec![change],
+            ..Prediction::default()
+        };
+        (live, predicted)
+    }
+
+    fn over(value: &str, writers: &[(&str, &str)]) -> Vec<Overwritten> {
+        let (live, predicted) = written(value, writers);
+        let change = Changed {
+            to: Some(json!(value)),
+            ..predicted.changes[0].clone()
+        };
+        let changes = if value == "key-old" {
+            vec![]
+        } else {
+            vec![change]
+        };
+        overwritten(&[&live], &changes, &predicted, END.parse().unwrap())
+    }
+
+    #[test]
+    fn what_somebody_wrote_after_a_sync_is_not_what_the_sync_made() {
+        for value in ["key-evil", "key-old"] {
+            let found = over(value, &[("kubectl-patch", "2026-11-22T21:50:11Z")]);
+            let [one] = found.as_slice() else {
+                panic!("{value}: {found:?}");
+            };
+            assert_eq!(
+                (one.who.as_str(), &one.is),
+                ("kubectl-patch", &Some(json!(value)))
+            );
+            assert_eq!(one.predicted.as_ref().unwrap().to, Some(json!("key-new")));
+        }
+        // Nobody undid anything.
+        assert!(over("key-new", &[("kubectl-patch", "2026-11-22T21:51:00Z")]).is_empty());
+    }
+
+    #[test]
+    fn a_change_of_a_sync_stays_one_without_evidence_of_another_writer() {
+        let later = "2026-11-22T21:51:00Z";
+        for writers in [
+            // Argo CD, or a webhook that changed what Argo CD applied.
+            &[("argocd-controller", "2026-11-22T21:50:08Z")][..],
+            &[("argocd-controller", later)],
+            &[
+                ("argocd-controller", "2026-11-22T21:50:08Z"),
+                ("kubectl-patch", later),
+            ],
+            // A hook of the sync, or who wrote within the second of its end.
+            &[("kubectl-patch", "2026-11-22T21:50:08Z")],
+            &[("kubectl-patch", END)],
+            // A controller that follows what was synced.
+            &[("manager", later)],
+            &[],
+        ] {
+            let found = over("key-evil", writers);
+            assert!(found.is_empty(), "{writers:?}: {found:?}");
+        }
+        let (mut live, predicted) = written("key-evil", &[("kubectl-patch", later)]);
+        live["metadata"]["managedFields"][0]["time"] = Value::Null;
+        let end = END.parse().unwrap();
+        assert!(overwritten(&[&live], &predicted.changes, &predicted, end).is_empty());
+    }
+
+    #[test]
+    fn only_the_end_of_our_own_sync_tells_what_came_after_it() {
+        let sync = Sync::Requested {
+            op: OpId::from("op-1"),
+            revision: Commit::from("abc"),
+        };
+        let seen = json!({"status": {"operationState": {"phase": "Succeeded", "finishedAt": END,
+            "syncResult": {"revision": "abc"},
+            "operation": {"info": [{"name": INFO_OP, "value": "op-1"}]}}}});
+        assert_eq!(ended(&seen, &sync), Some(END.parse().unwrap()));
+        assert_eq!(ended(&seen, &Sync::Not), None);
+        for (at, other) in [
+            ("/status/operationState/phase", "Failed"),
+            ("/status/operationState/phase", "Running"),
+            ("/status/operationState/syncResult/revision", "def"),
+            ("/status/operationState/operation/info/0/value", "op-2"),
+        ] {
+            let mut seen = seen.clone();
+            *seen.pointer_mut(at).unwrap() = json!(other);
+            assert_eq!(ended(&seen, &sync), None, "{at} {other}");
+        }
+        let mut again = seen.clone();
+        again["operation"] = json!({"sync": {}});
+        assert_eq!(ended(&again, &sync), None, "another one is asked for");
     }
 }

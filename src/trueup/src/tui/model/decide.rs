@@ -1,11 +1,13 @@
 //! Where the operator is among the divergences, and which number stands for which value.
 
 use super::{Model, facts::Moved};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_core::{
     decision::{CellKey, Decision, Kept, LiveOf, Sides, Take, Wanted, each_once},
     now::{CellNow, Now, QuestionNow},
     object::identity::AppKey,
+    run::Run,
 };
 
 /// One row of the tree.
@@ -26,8 +28,10 @@ pub enum Side {
         application: AppKey,
         namespace: Option<String>,
     },
-    /// What a snapshot holds of the cell under the cursor, where live went on since: the one that found it, where that is lost.
+    /// What the first snapshot that had it holds of the cell under the cursor, where live went on since.
     Snapshot,
+    /// What the snapshot of that time holds of it, where that is on no other side.
+    Later(Timestamp),
 }
 
 /// See the module.
@@ -76,6 +80,14 @@ pub fn kept<'a>(moved: &'a [Moved], cell: &CellKey) -> Option<&'a Moved> {
     moved.iter().find(|moved| moved.cell == *cell)
 }
 
+/// The snapshot later than the one that found a cell, where it alone has a value of it: that was set in between and written over.
+fn later(run: &Run, now: &Now, moved: &Moved) -> Option<Timestamp> {
+    let (at, found) = (moved.at?, run.found.get(&moved.cell)?);
+    let sides = &now.cells.get(&moved.cell)?.sides;
+    let others = [&found.sides.live, &sides.git, &sides.last_synced, &None];
+    (at != found.at && !others.contains(&&moved.kept)).then_some(at)
+}
+
 fn side_of(cell: &CellKey) -> Side {
     Side::Copy {
         application: cell.application.clone(),
@@ -83,9 +95,21 @@ fn side_of(cell: &CellKey) -> Side {
     }
 }
 
+/// The copy of a cell in the snapshot of that time.
+fn side_at(cell: &CellKey, alone: bool, at: Timestamp) -> Kept {
+    let namespace = cell.object.namespace.clone().filter(|_| !alone);
+    let application = (!alone && namespace.is_none()).then(|| cell.application.to_string());
+    Kept {
+        application,
+        namespace,
+        at,
+        value: None,
+    }
+}
+
 impl DecideState {
     /// Gives a number to every side that has none yet.
-    pub fn learn_columns(&mut self, now: &Now, moved: &[Moved]) {
+    pub fn learn_columns(&mut self, run: &Run, now: &Now, moved: &[Moved]) {
         for question in &now.questions {
             let columns = self
                 .columns
@@ -97,12 +121,20 @@ impl DecideState {
                     columns.push(side);
                 }
             }
-            let went_on = question
-                .cells
-                .iter()
-                .any(|cell| kept(moved, cell).is_some());
-            if went_on && !columns.contains(&Side::Snapshot) {
-                columns.push(Side::Snapshot);
+            let live = |cell: &CellKey| now.cells.get(cell).map(|cell| &cell.sides.live);
+            let went_on = question.cells.iter().any(|cell| {
+                let found = run.found.get(cell).zip(live(cell));
+                found.is_some_and(|(found, live)| found.sides.live != *live)
+            });
+            let moved = || question.cells.iter().filter_map(|cell| kept(moved, cell));
+            // Values of a snapshot that nothing is found in are those of the last one.
+            let unfound = moved().any(|moved| !run.found.contains_key(&moved.cell));
+            let first = (went_on || unfound).then_some(Side::Snapshot);
+            let later = moved().filter_map(|moved| later(run, now, moved).map(Side::Later));
+            for side in first.into_iter().chain(later) {
+                if !columns.contains(&side) {
+                    columns.push(side);
+                }
             }
         }
     }
@@ -121,13 +153,14 @@ impl Side {
                 .clone()
                 .unwrap_or_else(|| application.name.clone()),
             Self::Snapshot => "snapshot".into(),
+            Self::Later(at) => format!("snap {}", at.strftime("%H:%M")),
         }
     }
 
     /// What choosing it means for a cell; none where that depends on what is known of the cell ([`Model::take_of`]).
     pub fn take(&self, cell: &CellKey, alone: bool) -> Option<Take> {
         Some(match self {
-            Self::Snapshot => return None,
+            Self::Snapshot | Self::Later(_) => return None,
             Self::Git => Take::Git,
             Self::LastSync => Take::LastSynced,
             Self::Copy { .. } if alone => Take::Live(LiveOf::default()),
@@ -190,14 +223,17 @@ impl Model {
         if let Some(take) = side.take(cell, alone) {
             return Ok(take);
         }
-        let side = self.snapshot_side(cell, alone)?;
+        let side = match side {
+            Side::Later(at) => side_at(cell, alone, *at),
+            _ => self.snapshot_side(cell, alone)?,
+        };
         match self.kept_of(cell, &side) {
             Some(value) if trueup_core::decision::is_secret(&value) => {
                 Err("a secret value is not kept (rule 7): choose a side that holds it".into())
             }
             // The value is that of this field alone; what it is for the others is asked of the snapshot for each.
             Some(_) => Ok(Take::Snapshot(side)),
-            None if kept(&self.derived.moved, cell).is_some() => {
+            None if self.was_absent(cell, &side) => {
                 Err("the snapshot has no such field: d removes what Git does not have".into())
             }
             None => Err("the snapshot has nothing of this field: choose a side that has".into()),
@@ -212,8 +248,20 @@ impl Model {
         }
     }
 
-    /// Which snapshot, and which copy of it, the column stands for while the cursor is on a cell: the one that has what moved of that
-    /// copy since, and of the fields that were written together with it all that it can.
+    /// Whether a cell had no such field when it was found, in the snapshot that a side is of.
+    fn was_absent(&self, cell: &CellKey, side: &Kept) -> bool {
+        let found = self.run().found.get(cell);
+        match found.filter(|found| found.at == side.at) {
+            Some(found) => found.sides.live.is_none(),
+            None => kept(&self.derived.moved, cell).is_some_and(|moved| {
+                moved.kept.is_none() && moved.at.is_none_or(|at| at == side.at)
+            }),
+        }
+    }
+
+    /// Which snapshot, and which copy of it, the column stands for while the cursor is on a cell: the first that had it. Where fields
+    /// were written together and one of them was found later, it is the one that has all of them as they were found: halves of two
+    /// moments are no pair. What is live now has no part in it.
     fn snapshot_side(&self, cell: &CellKey, alone: bool) -> Result<Kept, String> {
         let question = self.question_here();
         let together = question.into_iter().flat_map(|q| self.together(q));
@@ -221,24 +269,16 @@ impl Model {
             .flat_map(|q| &q.cells)
             .filter(|other| side_of(other) == side_of(cell))
             .collect();
-        let last = self.run().snapshot_at;
-        let moved = std::iter::once(cell)
+        let run = self.run();
+        let found = std::iter::once(cell)
             .chain(pair.iter().copied())
-            .filter_map(|cell| kept(&self.derived.moved, cell)?.at.or(last));
-        let namespace = cell.object.namespace.clone().filter(|_| !alone);
-        let application = (!alone && namespace.is_none()).then(|| cell.application.to_string());
-        let sides: Vec<Kept> = moved
-            .chain(last)
-            .map(|at| Kept {
-                application: application.clone(),
-                namespace: namespace.clone(),
-                at,
-                value: None,
-            })
+            .filter_map(|cell| Some(run.found.get(cell)?.at));
+        let sides: Vec<Kept> = found
+            .chain(run.snapshot_at)
+            .map(|at| side_at(cell, alone, at))
             .collect();
-        // What is gone is what the one that found it has: a later one may have what took its place.
-        let has = |cell: &CellKey, side: &Kept| match kept(&self.derived.moved, cell) {
-            Some(moved) => self.kept_of(cell, side) == moved.kept,
+        let has = |cell: &CellKey, side: &Kept| match run.found.get(cell) {
+            Some(found) => self.kept_of(cell, side) == found.sides.live,
             None => self.kept_of(cell, side).is_some(),
         };
         let has_all = |side: &&Kept| pair.iter().all(|cell| has(cell, side));
@@ -251,17 +291,19 @@ impl Model {
         side.cloned().ok_or_else(|| "no snapshot was taken".into())
     }
 
-    /// When the snapshot was taken that the column stands for.
-    pub fn snapshot_column_at(&self) -> Option<jiff::Timestamp> {
-        let side = self.snapshot_side(&self.cell_here()?, false).ok()?;
-        Some(side.at)
+    /// When the snapshot was taken that a column stands for.
+    pub fn snapshot_column_at(&self, side: &Side) -> Option<Timestamp> {
+        match side {
+            Side::Later(at) => Some(*at),
+            _ => Some(self.snapshot_side(&self.cell_here()?, false).ok()?.at),
+        }
     }
 
-    /// Whether the snapshot has of a question what is live in the copy under the cursor.
-    pub fn as_kept(&self, question: &QuestionNow) -> bool {
+    /// Whether a snapshot has of a question what is live in the copy under the cursor.
+    pub fn as_kept(&self, question: &QuestionNow, side: &Side) -> bool {
         let here = self.cell_here().map(|here| side_of(&here));
         let own = here.and_then(|here| self.cell_of(question, &here));
-        let value = self.value_of(question, &Side::Snapshot, None);
+        let value = self.value_of(question, side, None);
         own.is_some_and(|(_, cell)| value == Some(cell.sides.live.clone()))
     }
 
@@ -346,14 +388,16 @@ impl Model {
         match side {
             Side::Git => first().map(|cell| cell.sides.git.clone()),
             Side::LastSync => first().map(|cell| cell.sides.last_synced.clone()),
-            Side::Snapshot => {
+            Side::Snapshot | Side::Later(_) => {
                 // What was written together is taken from the same copy, each field with its own value.
                 let here = self.cell_here()?;
                 let own = question.cells.iter().find(|c| side_of(c) == side_of(&here));
-                let gone = own.and_then(|cell| kept(&self.derived.moved, cell));
-                let side = self.snapshot_side(&here, false).ok()?;
+                let side = match side {
+                    Side::Later(at) => side_at(&here, false, *at),
+                    _ => self.snapshot_side(&here, false).ok()?,
+                };
                 match self.kept_of(question.cells.first()?, &side) {
-                    None if gone.is_some_and(|moved| moved.kept.is_none()) => Some(None),
+                    None if own.is_some_and(|cell| self.was_absent(cell, &side)) => Some(None),
                     value => value.map(Some),
                 }
             }

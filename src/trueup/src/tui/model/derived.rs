@@ -155,7 +155,8 @@ impl Model {
         self.derived.groups = groups(&now, &self.derived.open_cells);
         self.derived.implies = implies(&run, &now);
         self.derived.moved = facts::moved(&run, &now);
-        self.decide.learn_columns(&now, &self.derived.moved);
+        let since = facts::since_the_last(&run, &now);
+        self.decide.learn_columns(&run, &now, &since);
         self.derive_rows();
     }
 

@@ -445,7 +445,7 @@ pub fn moved(run: &Run, now: &Now) -> Vec<Moved> {
     moved
 }
 
-fn since_the_last(run: &Run, now: &Now) -> Vec<Moved> {
+pub fn since_the_last(run: &Run, now: &Now) -> Vec<Moved> {
     if run.questions.is_empty() {
         return Vec::new();
     }
@@ -492,7 +492,8 @@ fn since_the_last(run: &Run, now: &Now) -> Vec<Moved> {
                     at: run
                         .kept_at
                         .get(&(text(question, "id"), key.application.clone()))
-                        .copied(),
+                        .copied()
+                        .or(run.snapshot_at),
                     live: (*is).clone(),
                 });
             }

@@ -489,41 +489,48 @@ fn a_pair_of_which_one_half_was_put_back_is_restored_as_a_pair() {
     }
 }
 
-/// The last snapshot has what was put back, and the one that found what was there did not have the other half.
-#[test]
-fn what_is_gone_is_offered_as_it_was_found_be_it_without_its_other_half() {
-    let mut model = half_put_back(0);
-    let question = |(field, live): (usize, &str)| {
-        let key = fixture::cell("auth", field);
-        let (git, app) = (["HS256", "key-2024-09"][field], &key.application);
+/// A later snapshot, of what is live in auth then.
+fn snapshot_again(model: &mut Model, number: u32, values: &[(usize, &str)]) -> String {
+    let question = |(field, live): &(usize, &str)| {
+        let key = fixture::cell("auth", *field);
+        let (git, app) = (["HS256", "key-2024-09"][*field], &key.application);
         let cell = json!({"application": app.name, "applicationNamespace": app.namespace, "namespace": "auth", "git": git,
-            "lastSynced": git, "live": live, "differs": git != live, "class": "hotfix", "object": key.object});
+            "lastSynced": git, "live": live, "differs": git != *live, "class": "hotfix", "object": key.object});
         json!({"id": format!("q{field}"), "group": "auth-config", "kind": "ConfigMap", "name": "auth-config",
             "field": key.field.to_string(), "class": "hotfix", "confidence": "ask", "evidence": [], "suggestion": null,
             "decideWith": [], "cells": [cell]})
     };
+    model.time += jiff::SignedDuration::from_secs(70);
+    let taken = Event::SnapshotTaken {
+        number,
+        blobs: Default::default(),
+        counts: Default::default(),
+        unread: Vec::new(),
+        questions: values.iter().map(question).collect(),
+        applications: Vec::new(),
+        heads: Default::default(),
+        again: false,
+        incomplete: Vec::new(),
+        earlier: Vec::new(),
+    };
+    happens(model, taken);
+    kept_time(model)
+}
+
+/// What the column of the last snapshot would say.
+fn kept_time(model: &Model) -> String {
+    let at = model.run().snapshot_at.unwrap();
+    format!("kept {}", at.strftime("%H:%M:%SZ"))
+}
+
+/// The last snapshot has what was put back, and the one that found what was there did not have the other half.
+#[test]
+fn what_is_gone_is_offered_as_it_was_found_be_it_without_its_other_half() {
+    let mut model = half_put_back(0);
     let key = "key-2024-11-rot";
-    let snapshots = [
-        vec![(0, "RS256")],
-        vec![(0, "RS256"), (1, key)],
-        vec![(0, "HS256"), (1, key)],
-    ];
-    for (number, values) in (2..).zip(snapshots) {
-        model.time += jiff::SignedDuration::from_secs(10);
-        let taken = Event::SnapshotTaken {
-            number,
-            blobs: Default::default(),
-            counts: Default::default(),
-            unread: Vec::new(),
-            questions: values.into_iter().map(question).collect(),
-            applications: Vec::new(),
-            heads: Default::default(),
-            again: false,
-            incomplete: Vec::new(),
-            earlier: Vec::new(),
-        };
-        happens(&mut model, taken);
-    }
+    snapshot_again(&mut model, 2, &[(0, "RS256")]);
+    snapshot_again(&mut model, 3, &[(0, "RS256"), (1, key)]);
+    snapshot_again(&mut model, 4, &[(0, "HS256"), (1, key)]);
     model.go_to_cell(&fixture::cell("auth", 0));
     let drawn = draw(&model);
     let column = drawn.lines().find(|line| line.contains("6 snapshot"));
@@ -532,6 +539,58 @@ fn what_is_gone_is_offered_as_it_was_found_be_it_without_its_other_half() {
     let (said, each) = signed(&mut model, &["6"]);
     assert!(said.contains(" of auth: RS256"), "{said}");
     assert_eq!(each, [(fixture::cell("auth", 0), Some(json!("RS256")))]);
+}
+
+/// Put back before the snapshot of the freeze, decided, set to that once more: what was found stays what was found.
+#[test]
+fn the_column_is_of_the_first_snapshot_whatever_a_later_one_has() {
+    let mut model = half_put_back(0);
+    let key = "key-2024-11-rot";
+    let first = snapshot_again(&mut model, 2, &[(0, "RS256"), (1, key)]);
+    let column = |model: &mut Model, number: &str, field: usize| {
+        model.go_to_cell(&fixture::cell("auth", field));
+        let drawn = draw(model);
+        let line = drawn.lines().find(|line| line.contains(number));
+        line.unwrap_or_default().to_owned()
+    };
+    let last = snapshot_again(&mut model, 3, &[(0, "HS256"), (1, key)]);
+    assert_ne!(first, last);
+    for decided in [false, true] {
+        if decided {
+            let cell = fixture::cell("auth", 0);
+            let decision = super::ahead::sample_decision(&model, &cell);
+            super::ahead::happens(&mut model, decision);
+        }
+        for field in 0..2 {
+            let column = column(&mut model, "6 snapshot", field);
+            assert!(
+                column.contains("RS256") && column.contains(&first) && !column.contains("HS256"),
+                "{column}"
+            );
+        }
+    }
+    // Somebody set it to something that only a later snapshot has: that is a column with its time.
+    let last = snapshot_again(&mut model, 4, &[(0, "ES512"), (1, key)]);
+    let mut now = (*model.world.now).clone();
+    now.at += jiff::SignedDuration::from_secs(1);
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    let later = format!("7 snap {}", &last["kept ".len()..][..5]);
+    for field in 0..2 {
+        let found = column(&mut model, "6 snapshot", field);
+        assert!(
+            found.contains(["RS256", key][field]) && found.contains(&first),
+            "{found}"
+        );
+        let column = column(&mut model, &later, field);
+        assert!(
+            column.contains(["ES512", key][field]) && column.contains(&last),
+            "{column}"
+        );
+    }
+    model.go_to_cell(&fixture::cell("auth", 0));
+    let (said, each) = signed(&mut model, &["7"]);
+    assert!(said.contains(" of auth: ES512"), "{said}");
+    assert_eq!(each, [(fixture::cell("auth", 0), Some(json!("ES512")))]);
 }
 
 /// What a snapshot cannot give is said in the words of the screen.

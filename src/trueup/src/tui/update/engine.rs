@@ -380,6 +380,18 @@ fn announce(model: &mut Model, event: &Event) {
             );
             None
         }
+        Event::PolicyChanged {
+            application, who, ..
+        } => {
+            model.toast(
+                ToastKind::Mind,
+                format!(
+                    "somebody changed the sync policy of {} (by {who})",
+                    application.name
+                ),
+            );
+            None
+        }
         Event::StrayedBack { what, who, .. } => Some(format!("{what} (by {who})")),
         Event::GatePassed { application, gate } => {
             Some(format!("gate {gate} after {} is green", application.name))

@@ -235,7 +235,7 @@ fn sides(model: &Model, question: &QuestionNow, cells: usize, doc: &mut Doc) {
         .clamp(9, 18)
         + 6;
     let as_kept = |q: &QuestionNow, side: &Side| match side {
-        Side::Snapshot if model.as_kept(q) => AS_KEPT,
+        Side::Snapshot | Side::Later(_) if model.as_kept(q, side) => AS_KEPT,
         _ => "",
     };
     let width_of = |q: &QuestionNow| {
@@ -359,8 +359,8 @@ fn writer(model: &Model, question: &QuestionNow, side: &Side, here: Option<&Cell
             .and_then(|key| model.now().cells.get(key))
             .map(|cell| cell.source.clone()),
         Side::LastSync => Some("argocd".into()),
-        Side::Snapshot => model
-            .snapshot_column_at()
+        Side::Snapshot | Side::Later(_) => model
+            .snapshot_column_at(side)
             .filter(|_| model.value_of(question, side, here).is_some())
             .map(|at| format!("kept {}", at.strftime("%H:%M:%SZ"))),
         Side::Copy { .. } => model
