@@ -70,12 +70,17 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
                 || app.attested.contains_key(*name)
         })
         .count();
-    let red = app
+    let mut unmet = app
         .gates
-        .values()
-        .any(|g| !before && g.passed.is_none() && g.timed_out.is_some());
-    let gate_words = match (passed, gates.len(), red) {
-        (_, _, true) => (Role::Bad, "! red".into()),
+        .iter()
+        .filter(|(_, state)| !before && state.ended_unmet().is_some())
+        .peekable();
+    let any = unmet.peek().is_some();
+    // Who gave a wait up did not see it red.
+    let red = unmet.find(|(_, state)| state.given_up_by.is_none());
+    let gate_words = match (passed, gates.len(), any) {
+        (_, _, true) if red.is_some() => (Role::Bad, "! red".into()),
+        (_, _, true) => (Role::Warn, "! given up".into()),
         (p, n, _) if p == n && n > 0 => (Role::Good, format!("✓ {n}")),
         (p, n, _) => (Role::Dim, format!("{p}/{n}")),
     };
@@ -182,6 +187,10 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
         let ways = [
             (true, "r look again"),
             (field_that_differs(model).is_some(), "d decide this field"),
+            (
+                model.run().surprised().is_some_and(|(at, _)| at == key),
+                "n goes on, with a reason",
+            ),
             (application.is_some(), "P park this application"),
             (glass_to_break(model).is_ok(), "B break glass"),
         ];
@@ -242,9 +251,19 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
             doc.text(Role::Good, format!("✓ {what}"));
             changed(changes, Role::Text, &mut doc);
         }
-        Sync::Surprised { surprises, .. } => {
+        Sync::Surprised {
+            surprises, seen, ..
+        } => {
             doc.text(Role::Bad, "! changed, and was not shown:");
             changed(surprises, Role::Bad, &mut doc);
+            if let Some((by, why)) = seen {
+                let said = format!("{by} looked at it: {why}; another sync makes it as decided");
+                doc.indented(2, Role::Warn, said);
+            }
+            if let Some((revision, prediction)) = &app.prediction {
+                doc.rule(format!("predicted at {}", revision.short()));
+                predicted(prediction, cells, &mut doc);
+            }
         }
     }
     let gates = model.run().gates_after(key);
@@ -461,7 +480,11 @@ fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut D
             format!("✓ passed {} ago", age(since(at, model.time))),
         );
     } else if let Some(why) = &state.timed_out {
-        doc.indented(2, Role::Bad, format!("✗ not green: {why}"));
+        let (role, said) = match state.given_up_by {
+            Some(_) => (Role::Warn, format!("! {why}")),
+            None => (Role::Bad, format!("✗ not green: {why}")),
+        };
+        doc.indented(2, role, said);
     } else {
         let streak = match (state.green_since, last) {
             (Some(from), Some(last)) => since(from, last.at),
