@@ -36,7 +36,8 @@ pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
             fixed("", 2),
             grows("application", 14),
             grows("state", 20),
-            fixed("gates", 8),
+            // Words that stand there alone where somebody gave a wait up.
+            fixed("gates", if given_up(model) { 10 } else { 8 }),
         ],
         row: Box::new(|i| row(model, i)),
         empty: "no application is in the scope: n chooses".into(),
@@ -90,6 +91,12 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
         (role, state),
         gate_words,
     ]
+}
+
+/// Whether the wait for a gate was given up by a person.
+fn given_up(model: &Model) -> bool {
+    let mut gates = model.run().apps.values().flat_map(|app| app.gates.values());
+    gates.any(|state| state.passed.is_none() && state.given_up_by.is_some())
 }
 
 fn gates_known(model: &Model) -> Doc {
