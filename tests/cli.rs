@@ -11,6 +11,7 @@ mod refused;
 mod shown;
 mod stages;
 mod strayed;
+mod surprised;
 mod taken_back;
 mod unread;
 mod waiting;

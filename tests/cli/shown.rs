@@ -102,10 +102,18 @@ fn each_stage_says_its_change_and_its_way_back_first() {
     has(&unarmed(&sync), &says);
     let done = bench.ends(0, &armed(&sync));
     has(&done.err, &says);
-    has(
-        &unarmed(&sync),
-        &["synced already: nothing would be written"],
+    // Nothing would be written, so that nothing is refused, and nothing of an earlier sync is told as if it were new.
+    let again = bench.ends(0, &sync);
+    let says = ["synced already, to ", "nothing would be written"];
+    has(&again.err, &says);
+    assert!(!again.err.contains("not armed"), "{again:?}");
+    let again = bench.ends(0, &armed(&[&sync[..], &["-o", "json"]].concat()));
+    let again = again.document();
+    assert_eq!(
+        (&again["already"], &again["changes"]),
+        (&json!(true), &Value::Null)
     );
+    assert!(again["revision"].is_string() && again["at"].is_string());
 
     let thaw = ["thaw", "profile-service"];
     let says = [

@@ -18,6 +18,25 @@ fn what_was_pushed_and_taken_back_is_asked_again() {
     bench.git(&clone, &["push", "-q", "origin", "main"]);
     let head = bench.lab.git(&["rev-parse", "main"]);
     let head = head.trim();
+    // What was synced is not told as it was before somebody took it back.
+    let armed = ["--write", "cluster"];
+    let sync = ["sync", "like-service"];
+    let refused = bench.document(3, "Error", &[&sync[..], &armed[..]].concat());
+    let said = refused["errors"][0]["why"].as_str().unwrap_or_default();
+    let said = [said, &refused.to_string()].concat();
+    for part in [
+        "was synced to ",
+        "not all of it is so any more",
+        "auth-config",
+    ] {
+        assert!(said.contains(part), "{part}: {refused}");
+    }
+    let unarmed = bench.ends(3, &sync);
+    assert!(
+        unarmed
+            .err
+            .contains("armed, it would end here: argocd/like-service was synced to")
+    );
     for _ in 0..2 {
         let open = bench.walk(4, &plan, &on);
         let reason = open["reason"].as_str().unwrap();
@@ -35,6 +54,23 @@ fn what_was_pushed_and_taken_back_is_asked_again() {
     assert!(told.contains("ann <ann@example.org>"), "{told}");
     let transcript = bench.ends(0, &["export", "INC-441"]).out;
     assert!(transcript.contains("ann <ann@example.org>"), "{transcript}");
+    // All that tell what is owed tell the same.
+    let status = bench.document(1, "Status", &["status"]);
+    let owed = status["owed"].as_array().unwrap();
+    let exported = bench
+        .ends(0, &["export", "INC-441", "--format", "json"])
+        .out;
+    let exported: Value = serde_json::from_str(&exported).unwrap();
+    let what = |owed: &Value| {
+        let mut what: Vec<String> = (owed.as_array().unwrap().iter())
+            .map(|owed| owed["what"].as_str().unwrap().to_owned())
+            .collect();
+        what.sort();
+        what
+    };
+    assert_eq!(what(&exported["owed"]), what(&status["owed"]), "{exported}");
+    let listed = bench.document(0, "IncidentList", &["incidents"]);
+    assert_eq!(listed["incidents"][0]["owed"], owed.len());
     // Who says so has the same once more.
     let mut again = vec!["--replan", "agreed with ann: the hotfix stays"];
     again.extend(on);
@@ -110,6 +146,14 @@ fn what_was_synced_and_taken_back_is_asked_again() {
         patch,
     ]);
     let synced = bench.application("like-service")["status"]["operationState"]["startedAt"].clone();
+    // The first that notices it is not the one that it was said of.
+    let replan = [&["--replan", "agreed: the hotfix stays"][..], &on[..]].concat();
+    let early = bench.walk(4, &plan, &replan);
+    let reason = early["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("noticed only now, after --replan was said"),
+        "{early}"
+    );
     for _ in 0..2 {
         let open = bench.walk(4, &plan, &on);
         assert_eq!(open["stage"], "decide", "{open}");

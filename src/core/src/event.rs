@@ -738,6 +738,14 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overwritten: Vec<Overwritten>,
     },
+    /// Somebody looked at what a sync changed and nobody had been shown, and the walk goes on: by another sync.
+    SurpriseSeen {
+        application: AppKey,
+        /// The sync that it speaks of.
+        op: OpId,
+        reason: String,
+        by: String,
+    },
     GateStarted {
         application: AppKey,
         gate: String,

@@ -420,7 +420,8 @@ impl Now {
 
     /// What is owed before the incident can end: what the journal says, and what only a look can tell.
     pub fn owed(&self, run: &Run) -> Vec<Obligation> {
-        let mut owed = run.obligations();
+        // What others did to what was decided is told by the look itself.
+        let mut owed = run.debts();
         // Whoever synced it since brought it.
         owed.retain(|owed| {
             let waits = |decision: &&Decision| decision.unsynced_id() == owed.id;
@@ -559,31 +560,11 @@ impl Now {
 
     /// What was decided or found and is a question again, by Application: an incident that ends with it ends on what somebody took back.
     fn open_anew(&self, run: &Run) -> Vec<Obligation> {
-        let mut open: BTreeMap<&AppKey, Vec<&CellKey>> = BTreeMap::new();
         let again = |key: &CellKey, cell: &CellNow| {
             run.decisions.contains_key(key) || run.lost(key, &cell.sides).is_some()
         };
-        for (key, _) in self.undecided(run).filter(|(key, cell)| again(key, cell)) {
-            open.entry(&key.application).or_default().push(key);
-        }
-        let debt = |(application, cells): (&AppKey, Vec<&CellKey>)| {
-            let fields: Vec<String> = cells
-                .iter()
-                .map(|key| format!("{} {}", key.object, key.field))
-                .collect();
-            Obligation::blocking(
-                format!("open:{application}"),
-                crate::text::line(&format!(
-                    "{}: {} open again, since somebody changed {}",
-                    application.name,
-                    crate::text::some(&fields, 3),
-                    if cells.len() == 1 { "it" } else { "them" }
-                )),
-                Some(application.clone()),
-                Obligation::DECIDE,
-            )
-        };
-        open.into_iter().map(debt).collect()
+        let open = self.undecided(run).filter(|(key, cell)| again(key, cell));
+        crate::run::open_anew(open.map(|(key, _)| key))
     }
 
     /// What is decided and leaves apart what belongs together, for a warning.

@@ -79,6 +79,10 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             "taking a gate away needs a reason",
             "say why; it stands in the transcript",
         )),
+        Command::SeeSurprise {
+            application,
+            reason,
+        } => see_surprise(run, now, application, reason),
         Command::BreakGlass { reason, .. } if reason.trim().is_empty() => Err(Refusal::new(
             3,
             "breaking glass needs a reason",
@@ -411,8 +415,14 @@ fn unread(run: &Run, now: &Now, rule: u8) -> Result<(), Refusal> {
 }
 
 fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
+    undecided_of(run, now, None)
+}
+
+/// What nobody has decided on, or not since somebody changed it; of one Application alone where one is named.
+fn undecided_of(run: &Run, now: &Now, of: Option<&AppKey>) -> Result<(), Refusal> {
     unread(run, now, 3)?;
-    let cells: Vec<_> = now.undecided(run).collect();
+    let asked = |key: &CellKey| of.is_none_or(|of| key.application == *of);
+    let cells: Vec<_> = now.undecided(run).filter(|(key, _)| asked(key)).collect();
     // A copy that is as its own Git has it explains nothing.
     let differs = cells.iter().find(|(_, cell)| cell.differs);
     let Some((first, _)) = differs.or(cells.first()) else {
@@ -436,6 +446,72 @@ fn undecided(run: &Run, now: &Now) -> Result<(), Refusal> {
         )),
         "decide each of them, on the screen (`trueup resume`) or in a plan, or put it off with an owner and a date",
     ))
+}
+
+/// What a sync changed and nobody was shown is looked at by a person before anything else is synced or thawed.
+fn none_surprised(run: &Run) -> Result<(), Refusal> {
+    let Some((key, surprises)) = run.surprised() else {
+        return Ok(());
+    };
+    let changed: Vec<String> = surprises.iter().map(in_words).collect();
+    Err(Refusal::new(
+        3,
+        text::line(&format!(
+            "{}: {}",
+            crate::workflow::surprised(key, surprises),
+            text::some(&changed, 3)
+        )),
+        format!(
+            "look at it, and decide what it left open; then say why you go on: {}; or park it (`trueup park {key} --incident {} --owner WHO --until DATE --reason WHY`)",
+            see_surprise_by(run, key),
+            run.id()
+        ),
+    ))
+}
+
+/// How somebody says that a surprise was looked at.
+pub fn see_surprise_by(run: &Run, key: &AppKey) -> String {
+    let sync = format!("`{}`", run.sync_seen_command(key));
+    let screen = format!("the screen (`trueup resume {}`)", run.id());
+    match run.plan {
+        Some(_) => format!("`trueup run PLAN.yaml --replan 'why'`, {sync}, or {screen}"),
+        None => format!("{sync}, or {screen}"),
+    }
+}
+
+fn in_words(changed: &crate::event::Changed) -> String {
+    let side = |value: &Option<serde_json::Value>| {
+        let value = value.as_ref().map_or("(absent)".to_owned(), text::value);
+        text::shorten(&value, 60)
+    };
+    format!(
+        "{} {} from {} to {}",
+        changed.object,
+        changed.field,
+        side(&changed.from),
+        side(&changed.to)
+    )
+}
+
+fn see_surprise(run: &Run, now: &Now, key: &AppKey, reason: &str) -> Result<(), Refusal> {
+    let app = known(run, key)?;
+    if !matches!(app.sync, Sync::Surprised { seen: None, .. }) {
+        return Err(Refusal::new(
+            0,
+            text::line(&format!(
+                "no sync of {key} changed anything that nobody was shown and nobody has looked at"
+            )),
+            "there is nothing to look at: leave it out",
+        ));
+    }
+    if reason.trim().is_empty() {
+        return Err(Refusal::new(
+            3,
+            "going on after what nobody was shown needs a reason",
+            "say what you saw, and why the walk may go on; it stands in the transcript",
+        ));
+    }
+    undecided_of(run, now, Some(key))
 }
 
 /// One freeze that somebody undid stops every write of the walk: what the others were predicted from may move.
@@ -584,6 +660,7 @@ pub fn loosely(run: &Run, key: &AppKey) -> Refusal {
 fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let app = known(run, key)?;
     none_lost(run, now)?;
+    none_surprised(run)?;
     undecided(run, now)?;
     held(key, app)?;
     let revision = match now.apps.get(key) {
@@ -679,6 +756,21 @@ pub fn synced(run: &Run, now: &Now, key: &AppKey) -> bool {
     }
 }
 
+/// Whether what an Application was synced to still is what it is to be: nothing of it is a question again.
+pub fn holds_synced(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
+    undecided_of(run, now, Some(key)).map_err(|mut refusal| {
+        if let Some((revision, at)) = run.synced_to(key) {
+            refusal.reason = text::line(&format!(
+                "{key} was synced to {} at {}, and not all of it is so any more: {}",
+                revision.short(),
+                at.strftime("%-d %b %H:%M:%S UTC"),
+                refusal.reason
+            ));
+        }
+        refusal
+    })
+}
+
 fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     let app = known(run, key)?;
     none_lost(run, now)?;
@@ -726,7 +818,23 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
         return Err(refusal);
     }
     none_lost(run, now)?;
+    none_surprised(run)?;
     undecided(run, now)?;
+    let again = run
+        .walking()
+        .find(|(_, app)| matches!(app.sync, Sync::Surprised { .. }));
+    if let Some((key, _)) = again {
+        return Err(Refusal::new(
+            3,
+            text::line(&format!(
+                "nothing is thawed yet: the sync of {key} changed what nobody was shown, and it was not synced again since"
+            )),
+            format!(
+                "sync it again first (`{}`), or park it",
+                run.sync_command(key)
+            ),
+        ));
+    }
     // What a gate of another one finds may have to be mended in these too: then they must be held still.
     let waits = run.walking().find_map(|(key, app)| {
         let synced = matches!(app.sync, Sync::Verified { .. }) && app.freeze != Freeze::Thawed;

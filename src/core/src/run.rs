@@ -12,6 +12,7 @@ pub mod strayed;
 
 pub use acts::Acted;
 pub use blind::Blind;
+pub(crate) use debts::open_anew;
 pub use found::Found;
 pub use gates::{Away, GateRun};
 pub use left::Left;
@@ -353,6 +354,8 @@ pub enum Sync {
         op: OpId,
         revision: Commit,
         surprises: Vec<Changed>,
+        /// Who looked at that, and why the walk goes on: until then it stands still.
+        seen: Option<(String, String)>,
     },
 }
 
@@ -512,6 +515,40 @@ impl Run {
     /// The command that thaws an Application of this incident, or watches its thaw to the end.
     pub fn thaw_command(&self, key: &AppKey) -> String {
         format!("trueup thaw {key} --incident {} --write cluster", self.id())
+    }
+
+    /// The command that syncs an Application of this incident.
+    pub fn sync_command(&self, key: &AppKey) -> String {
+        format!("trueup sync {key} --incident {} --write cluster", self.id())
+    }
+
+    /// The same where somebody has looked at what its last sync changed and nobody was shown.
+    pub fn sync_seen_command(&self, key: &AppKey) -> String {
+        format!(
+            "trueup sync {key} --incident {} --seen WHY --write cluster",
+            self.id()
+        )
+    }
+
+    /// A sync that changed what nobody was shown and nobody has looked at yet: the walk stands still there.
+    pub fn surprised(&self) -> Option<(&AppKey, &[Changed])> {
+        self.walking().find_map(|(key, app)| match &app.sync {
+            Sync::Surprised {
+                surprises,
+                seen: None,
+                ..
+            } => Some((key, surprises.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// To what an Application was synced as shown, and when that was asked for.
+    pub fn synced_to(&self, key: &AppKey) -> Option<(&Commit, Timestamp)> {
+        let Sync::Verified { op, revision, .. } = &self.apps.get(key)?.sync else {
+            return None;
+        };
+        let (_, at) = self.ops.get(op)?.outcome.as_ref()?;
+        Some((revision, *at))
     }
 
     /// What is to be said of a thaw that was made and is not watched to its end, with the ways on.

@@ -78,6 +78,11 @@ pub enum Command {
         application: AppKey,
         gate: String,
     },
+    /// Go on after a sync that changed what nobody was shown: somebody looked at it, and says why.
+    SeeSurprise {
+        application: AppKey,
+        reason: String,
+    },
     BreakGlass {
         application: Option<AppKey>,
         what: String,

@@ -695,18 +695,20 @@ fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit)
                 });
             }
         }
-        Sync::Surprised { surprises, .. } => {
+        Sync::Surprised {
+            surprises,
+            seen: None,
+            ..
+        } => {
             return Some(Next::Stopped {
                 stage: Stage::Sync,
                 rule: 3,
                 application: Some(application),
-                reason: format!(
-                    "the sync of {key} changed {} field{} that nobody was shown",
-                    surprises.len(),
-                    if surprises.len() == 1 { "" } else { "s" }
-                ),
+                reason: surprised(key, surprises),
             });
         }
+        // Another sync makes it as decided, and its gates follow that one.
+        Sync::Surprised { .. } => {}
         // What was decided since needs another sync, at the same revision.
         Sync::Verified { revision: done, .. }
             if done == revision && now.not_in_effect(run, key).is_none() =>
@@ -735,6 +737,14 @@ fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit)
             revision: revision.clone(),
         }),
     }
+}
+
+/// That a sync did more than was shown, in words.
+pub fn surprised(key: &AppKey, surprises: &[crate::event::Changed]) -> String {
+    format!(
+        "the sync of {key} changed {} that nobody was shown",
+        crate::text::count(surprises.len(), "field")
+    )
 }
 
 /// Why a prediction is not the expected effect, in words.
@@ -804,7 +814,8 @@ pub(crate) fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
                         stage: Stage::Sync,
                         rule: 10,
                         application: Some(key.clone()),
-                        reason: format!("gate {gate} after {key} did not become green: {why}"),
+                        reason: state
+                            .map_or_else(String::new, |state| state.unmet(key, &gate, &why)),
                     });
                 }
                 return Some(Next::Gate {
@@ -958,6 +969,82 @@ mod tests {
             matches!(next(&run, &now), Next::Arm { .. }),
             "not known is not forbidden"
         );
+    }
+
+    /// A sync changed what nobody was shown: nothing more is synced or thawed until somebody says that they looked at it, and then
+    /// only after another sync.
+    #[test]
+    fn what_a_sync_changed_unshown_is_looked_at_by_a_person() {
+        use crate::event::{Event, Record};
+        let mut records = crate::transcript::sample::records();
+        let verified = |record: &Record| matches!(&record.event, Event::SyncVerified { changes, .. } if !changes.is_empty());
+        let at = records.iter().position(verified).unwrap();
+        records.truncate(at + 1);
+        let Event::SyncVerified {
+            application: key,
+            op,
+            changes,
+            surprises,
+            ..
+        } = &mut records[at].event
+        else {
+            unreachable!("looked for above");
+        };
+        surprises.clone_from(changes);
+        let (key, op, count) = (key.clone(), op.clone(), surprises.len());
+        let mut run = Run::fold(&records);
+        let revision = run.landed.values().next().unwrap().revision.clone();
+        let now = Now::default();
+        let next = |run: &Run| sync_one(run, &now, &key, &run.apps[&key], &revision);
+        let refused = |run: &Run, command: Command| {
+            let refusal = rules::check(run, &now, &command).unwrap_err();
+            (
+                refusal.rule,
+                format!("{}; {}", refusal.reason, refusal.hint),
+            )
+        };
+        assert!(matches!(next(&run), Some(Next::Stopped { rule: 3, .. })));
+        let other = run.scope.iter().find(|other| **other != key).unwrap();
+        let other = other.clone();
+        let sync = |key: &AppKey| Command::Sync {
+            application: key.clone(),
+        };
+        let thaw = || Command::Thaw {
+            applications: vec![other.clone()],
+        };
+        for command in [sync(&key), sync(&other), thaw()] {
+            let (rule, said) = refused(&run, command);
+            let what = format!(
+                "changed {} that nobody was shown",
+                text::count(count, "field")
+            );
+            assert!(rule == 3 && said.contains(&what), "{said}");
+            assert!(said.contains(&run.sync_seen_command(&key)), "{said}");
+        }
+        let seen = |application: &AppKey, reason: &str| Command::SeeSurprise {
+            application: application.clone(),
+            reason: reason.into(),
+        };
+        assert_eq!(refused(&run, seen(&key, " ")).0, 3);
+        assert_eq!(refused(&run, seen(&other, "ann's webhook")).0, 0);
+        assert_eq!(
+            rules::check(&run, &now, &seen(&key, "ann's webhook")),
+            Ok(())
+        );
+        run.apply(&Record {
+            seq: 0,
+            time: jiff::Timestamp::UNIX_EPOCH,
+            event: Event::SurpriseSeen {
+                application: key.clone(),
+                op,
+                reason: "ann's webhook".into(),
+                by: "jo".into(),
+            },
+        });
+        assert!(run.surprised().is_none() && matches!(next(&run), Some(Next::Predict { .. })));
+        let (rule, said) = refused(&run, thaw());
+        assert!(rule == 3 && said.contains("was not synced again"), "{said}");
+        assert_eq!(refused(&run, seen(&key, "once more")).0, 0);
     }
 
     fn snapshot(number: u32, questions: &[Value], incomplete: &[&AppKey]) -> crate::event::Record {

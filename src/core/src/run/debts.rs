@@ -2,6 +2,32 @@
 
 use super::*;
 
+/// The debt of what is a question again, by Application: an incident that ends with it ends on what somebody took back.
+pub(crate) fn open_anew<'a>(cells: impl IntoIterator<Item = &'a CellKey>) -> Vec<Obligation> {
+    let mut open: BTreeMap<&AppKey, Vec<&CellKey>> = BTreeMap::new();
+    for key in cells {
+        open.entry(&key.application).or_default().push(key);
+    }
+    let debt = |(application, cells): (&AppKey, Vec<&CellKey>)| {
+        let fields: Vec<String> = cells
+            .iter()
+            .map(|key| format!("{} {}", key.object, key.field))
+            .collect();
+        Obligation::blocking(
+            format!("open:{application}"),
+            crate::text::line(&format!(
+                "{}: {} open again, since somebody changed {}",
+                application.name,
+                crate::text::some(&fields, 3),
+                if cells.len() == 1 { "it" } else { "them" }
+            )),
+            Some(application.clone()),
+            Obligation::DECIDE,
+        )
+    };
+    open.into_iter().map(debt).collect()
+}
+
 impl Run {
     /// Who has an Application that is left frozen on purpose, and until when.
     pub fn stays_frozen(&self, key: &AppKey) -> Option<&Later> {
@@ -20,8 +46,37 @@ impl Run {
         self.closed.is_some() && owed.any(|owed| owed.id.starts_with("frozen:"))
     }
 
-    /// What we still owe, derived from what was done.
+    /// What we still owe, derived from what was done and from what was seen last of what others did.
     pub fn obligations(&self) -> Vec<Obligation> {
+        let mut owed = self.debts();
+        let again: BTreeSet<&CellKey> = self.open_again().collect();
+        // What is a question again is put off by nobody any more.
+        owed.retain(|owed| {
+            let put_off = |key: &&CellKey| {
+                let decision = self.decisions.get(*key);
+                decision.is_some_and(|decision| decision.later_id() == owed.id)
+            };
+            !again.iter().any(put_off)
+        });
+        owed.extend(open_anew(again));
+        owed
+    }
+
+    /// What was decided or found, somebody changed since, and nobody has decided anew or put back, as far as that is journaled.
+    pub fn open_again(&self) -> impl Iterator<Item = &CellKey> {
+        self.shaken
+            .iter()
+            .filter(|(key, touched)| {
+                let app = self.apps.get(&key.application);
+                let parked = app.is_some_and(|app| app.parked.is_some());
+                let lost = || touched.set().and_then(|set| self.lost(key, set)).is_some();
+                self.closed.is_none() && !parked && (self.decisions.contains_key(*key) || lost())
+            })
+            .map(|(key, _)| key)
+    }
+
+    /// What we owe whatever others did to what was decided.
+    pub(crate) fn debts(&self) -> Vec<Obligation> {
         let mut owed = Vec::new();
         for (key, app) in &self.apps {
             // What did not stay as thawed is a debt of its own, below: there is nothing to thaw.
@@ -76,7 +131,7 @@ impl Run {
                 if let (Some(why), false) = (state.late(), glass) {
                     owed.push(Obligation::blocking(
                         format!("gate:{key}:{gate}"),
-                        format!("gate {gate} after {key} did not become green: {why}"),
+                        state.unmet(key, gate, &why),
                         Some(key.clone()),
                         Obligation::GATE,
                     ));

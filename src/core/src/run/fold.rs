@@ -364,8 +364,23 @@ impl Run {
                             op: op.clone(),
                             revision,
                             surprises: surprises.clone(),
+                            seen: None,
                         }
                     };
+                }
+            }
+            Event::SurpriseSeen {
+                application,
+                op: looked_at,
+                reason,
+                by,
+            } => {
+                let app = self.app(application);
+                if let Sync::Surprised { op, seen, .. } = &mut app.sync
+                    && op == looked_at
+                {
+                    *seen = Some((by.clone(), reason.clone()));
+                    app.prediction = None;
                 }
             }
             Event::GateStarted {
@@ -416,11 +431,10 @@ impl Run {
                     Some(by) => format!("the wait was given up by {by}; {why}"),
                     None => why.clone(),
                 };
-                self.app(application)
-                    .gates
-                    .entry(gate.clone())
-                    .or_default()
-                    .timed_out = Some(why);
+                let state = self.app(application).gates.entry(gate.clone());
+                let state = state.or_default();
+                state.timed_out = Some(why);
+                state.given_up_by.clone_from(given_up_by);
             }
             Event::Attested {
                 gate,

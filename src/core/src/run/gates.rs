@@ -17,6 +17,8 @@ pub struct GateRun {
     pub streak: u32,
     pub passed: Option<Timestamp>,
     pub timed_out: Option<String>,
+    /// Who gave the wait for it up; none where its time was over.
+    pub given_up_by: Option<String>,
     /// How long it was looked at: what `within` counts. While nobody looked, nothing was waited for.
     pub waited: Duration,
     /// Up to when that is counted.
@@ -117,6 +119,25 @@ impl GateRun {
             Some(last) => format!("{why} (seen {} UTC)", last.at.strftime("%-d %b %H:%M:%S")),
             None => why.clone(),
         })
+    }
+
+    /// How its wait ended without its passing, in words: `out of time`, `given up by jo`. Of what a gate said when a person gave
+    /// it up, nothing is concluded.
+    pub fn ended_unmet(&self) -> Option<String> {
+        self.timed_out.as_ref().filter(|_| self.passed.is_none())?;
+        Some(match &self.given_up_by {
+            Some(by) => crate::text::line(&format!("given up by {by}")),
+            None => "out of time".into(),
+        })
+    }
+
+    /// That it was not passed, and why.
+    pub fn unmet(&self, key: &AppKey, gate: &str, why: &str) -> String {
+        let how = match self.given_up_by {
+            Some(_) => "was not passed",
+            None => "did not become green",
+        };
+        format!("gate {gate} after {key} {how}: {why}")
     }
 
     /// Green for as long as asked, seen at least twice.

@@ -190,9 +190,10 @@ fn decisions(t: &Transcript, out: &mut String) {
             prose(&d.take),
             format!("{} → {}", cell(&d.git), cell(&d.git_wanted)),
             format!("{} → {}", cell(&d.live), cell(&d.live_wanted)),
-            match &d.undoes {
-                Some(undoes) => format!("{} ({})", prose(&d.reason), prose(undoes)),
-                None => prose(&d.reason),
+            {
+                let more = d.undoes.iter().chain(&d.undone);
+                let more = more.map(|said| format!(" ({})", prose(said)));
+                prose(&d.reason) + &more.collect::<String>()
             },
             cell(&d.by),
             match d.until {

@@ -125,6 +125,9 @@ pub struct Decided {
     /// What somebody else had done to it before, as it was shown when it was decided, and it puts back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undoes: Option<String>,
+    /// What somebody did to it since, where nobody decided it anew or put it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undone: Option<String>,
     pub reason: String,
     pub by: String,
     pub at: Timestamp,

@@ -67,7 +67,15 @@ pub(super) fn decisions(records: &[&Record], run: &Run) -> Vec<Decided> {
     }
     for (cell, decision) in &run.decisions {
         let undoes = known.remove(cell).flatten();
-        all.push((cell, decided(run, decision, undoes)));
+        let undone = run.shaken.get(cell).map(|touched| {
+            let (moved, did) = (touched.moved(cell), touched.did());
+            say(&format!("open again since: {did}: {moved}"))
+        });
+        let stands = Decided {
+            undone,
+            ..decided(run, decision, undoes)
+        };
+        all.push((cell, stands));
     }
     all.sort_by(|(one, a), (other, b)| a.at.cmp(&b.at).then_with(|| one.cmp(other)));
     all.into_iter().map(|(_, decided)| decided).collect()
@@ -99,6 +107,7 @@ fn decided(run: &Run, decision: &Decision, undoes: Option<String>) -> Decided {
         git_wanted: words::wanted(&decision.git),
         live_wanted: words::wanted(&decision.live),
         undoes,
+        undone: None,
         reason: say(&decision.reason),
         by: say(&decision.by),
         at: decision.at,

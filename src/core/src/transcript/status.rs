@@ -184,13 +184,25 @@ fn somebody(run: &Run) -> Option<String> {
 /// The gate that is looked at now.
 fn gate(run: &Run) -> Option<String> {
     let running = |state: &GateRun| state.passed.is_none() && state.started_at.is_some();
-    let (name, state) = run
-        .sync_order()
+    let order = run.sync_order();
+    let (key, name, state) = order
         .iter()
-        .filter_map(|key| run.apps.get(key))
-        .flat_map(|app| &app.gates)
-        .rfind(|(_, state)| running(state))?;
+        .filter_map(|key| Some((key, run.apps.get(key)?)))
+        .flat_map(|(key, app)| {
+            app.gates
+                .iter()
+                .map(move |(name, state)| (key, name, state))
+        })
+        .rfind(|(_, _, state)| running(state))?;
     let look = state.samples.last();
+    // How long it had been green by then is no wait that is left.
+    if let Some(unmet) = state.ended_unmet().filter(|_| state.given_up_by.is_some()) {
+        let glass = match run.glass_for(key, name) {
+            Some(_) => ", glass broken",
+            None => "",
+        };
+        return Some(format!("gate {} {}{glass}", say(name), say(&unmet)));
+    }
     let word = match (&state.timed_out, look) {
         (Some(_), _) => "TIMED OUT",
         (None, Some(sample)) => verdict(sample.verdict),

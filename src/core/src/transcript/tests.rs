@@ -137,6 +137,63 @@ fn every_beginning_of_a_journal_has_a_transcript_and_a_status() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+/// A colleague takes back what was decided and pushed: whoever reads the transcript alone reads that it is owed.
+#[test]
+fn what_somebody_took_back_is_owed_in_the_transcript_until_it_is_back() {
+    let mut records = until(|event| matches!(event, Event::Landed { .. }));
+    let (run, before) = transcript(&records);
+    let decision = run.decisions.values().find(|d| d.changes_git()).unwrap();
+    let cell = decision.cell.clone();
+    let sides = crate::decision::Sides {
+        git: Some("mallory".into()),
+        ..decision.seen.clone()
+    };
+    happens(
+        &mut records,
+        Event::Adopted {
+            application: Some(cell.application.clone()),
+            what: format!(
+                "{} {}: Git went from RS256 to mallory",
+                cell.object, cell.field
+            ),
+            who: "ann".into(),
+            cell: Some(cell.clone()),
+            sides: Some(sides.clone()),
+        },
+    );
+    let (run, t) = transcript(&records);
+    let again = format!(
+        "{} {} open again, since somebody changed it",
+        cell.object, cell.field
+    );
+    let owed = |t: &Transcript| t.owed.iter().any(|owed| owed.what.contains(&again));
+    assert!(owed(&t) && !owed(&before), "{:?}", t.owed);
+    assert_eq!(t.owed.len(), before.owed.len() + 1);
+    assert!(
+        t.outcome
+            .contains(&format!("{} things are owed", t.owed.len()))
+    );
+    let told = markdown(&t);
+    let row = "open again since: ann did: Git went from RS256 to mallory";
+    assert!(told.contains(row), "{told}");
+    assert_eq!(run.open_again().collect::<Vec<_>>(), [&cell]);
+    let anew = Event::Decided {
+        decisions: vec![run.decisions[&cell].clone()],
+    };
+    let back = Event::StrayedBack {
+        cell: cell.clone(),
+        what: String::new(),
+        who: String::new(),
+        sides,
+    };
+    for settles in [anew, back] {
+        let mut records = records.clone();
+        happens(&mut records, settles);
+        let t = transcript(&records).1;
+        assert!(!owed(&t) && !markdown(&t).contains(row));
+    }
+}
+
 #[test]
 fn what_may_be_thawed_already_is_not_counted_as_frozen() {
     let records = sample::records();
@@ -590,6 +647,14 @@ fn a_gate_that_was_given_up_or_taken_away_stays_told() {
             .contains("given up by jo")
     );
     assert!(markdown(&t).contains("given up by jo: red: 0.3"));
+    let line = status_line(&run, None);
+    assert!(line.contains("gate no-401 given up by jo ·"), "{line}");
+    let broken = format!(
+        r#"{{"type":"glassBroken","application":"{key}","what":"no-401","reason":"customers wait","by":"jo"}}"#
+    );
+    let line = status_line(&happens(&broken).0, None);
+    let said = "gate no-401 given up by jo, glass broken ·";
+    assert!(line.contains(said) && !line.contains("TIMED OUT"), "{line}");
 
     let removed =
         r#"{"type":"gateRemoved","gate":"no-401","why":"it counts the probes","by":"jo"}"#;

@@ -425,6 +425,17 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
                 over.concat()
             )
         }
+        Event::SurpriseSeen {
+            application,
+            reason,
+            by,
+            ..
+        } => format!(
+            "{} looked at what the sync of {} changed and nobody was shown, and goes on{}",
+            say(by),
+            app(run, application),
+            because(reason)
+        ),
         Event::GateStarted {
             application,
             gate,

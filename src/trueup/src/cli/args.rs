@@ -54,7 +54,7 @@ pub enum Command {
     /// Sync Applications with the effect that was predicted
     ///
     /// With `-o json` one document a line, for each Application.
-    Sync(AppsArgs),
+    Sync(SyncArgs),
     /// A live action: shown, guarded, with its way back
     Act(act::ActArgs),
     /// Hand Applications over to somebody, and go on without them; only the journal is written
@@ -179,6 +179,15 @@ pub struct AppsArgs {
     /// Applications, as NAME or NAMESPACE/NAME
     #[arg(value_name = "APP", required = true)]
     pub apps: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    #[command(flatten)]
+    pub apps: AppsArgs,
+    /// Go on though the last sync of one changed what nobody was shown: you looked at it, and say why
+    #[arg(long, value_name = "WHY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub seen: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -104,8 +104,11 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
         ("thaw", Some(key)) if run.is_given_back(key) => run.thaw_command(key),
         ("thaw", Some(key)) => {
             if let Some(reason) = now.and_then(|now| thaw_refused(run, now, key)) {
+                let decided = now.is_some_and(|now| now.undecided(run).next().is_none());
+                let surprised = run.surprised().filter(|_| decided);
                 return Settled {
-                    command: resume(run),
+                    command: surprised
+                        .map_or_else(|| resume(run), |(key, _)| run.sync_seen_command(key)),
                     first: Some(reason),
                 };
             }

@@ -86,6 +86,7 @@ async fn go(
         plan: plan.clone(),
         write: settings.write,
         attest: args.attest.iter().cloned().collect::<BTreeMap<_, _>>(),
+        replan: args.replan.clone(),
         warned: Mutex::default(),
     };
     // Why this plan takes the place of the one that the incident has.
@@ -199,7 +200,8 @@ async fn shown_aside(
         let untaken = match (why, run.plan.as_deref()) {
             (Some(why), Some(before)) => {
                 take_mended(engine, &answers.plan, why).await?;
-                instead_of(&run, &answers.plan.differs_from(before))
+                let differs = answers.plan.differs_from(before);
+                instead_of(&run, &differs)
             }
             _ => {
                 take_up(engine, &answers.plan).await?;
@@ -221,6 +223,10 @@ async fn shown_aside(
 /// That a plan stays where it is, and what the other one would change of it.
 fn instead_of(run: &Run, differs: &[String]) -> String {
     match differs {
+        [] if run.shaken.is_empty() => format!(
+            "that somebody looked at what a sync changed in {} and nobody was shown is not journaled",
+            run.id()
+        ),
         [] => format!(
             "what somebody changed since in {} is not answered by its plan once more",
             run.id()
@@ -443,12 +449,12 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
             leaves_nothing_out(&run, plan)?;
             Ok(Known::Unplanned)
         }
-        // The same decisions once more, of what somebody changed since.
+        // The same decisions once more, of what somebody changed since; or what a sync did beyond them was looked at.
         Some(opened)
             if mended
                 && opened.digest() == plan.digest()
                 && run.closed.is_none()
-                && !run.shaken.is_empty() =>
+                && (!run.shaken.is_empty() || run.surprised().is_some()) =>
         {
             contradicts(&run, plan)?;
             Ok(Known::Mended)

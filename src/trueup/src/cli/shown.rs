@@ -39,12 +39,40 @@ pub(super) async fn preview(engine: &Engine, command: &Command) -> Result<(), Tr
     Ok(())
 }
 
+/// Whether a command would write anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Would {
+    Write,
+    Nothing,
+}
+
 /// What becomes of a command that was not armed: its sheets where they can be had, and always the refusal.
 pub(super) async fn instead<F>(previewed: F) -> Trouble
 where
     F: Future<Output = Result<(), Trouble>>,
 {
     tried(previewed).await;
+    not_armed()
+}
+
+/// The same, with no refusal where it is known that nothing would be written.
+pub(super) async fn instead_of_writing<F>(previewed: F) -> Result<i32, Trouble>
+where
+    F: Future<Output = Result<Would, Trouble>>,
+{
+    let mut would = Would::Write;
+    tried(async {
+        would = previewed.await?;
+        Ok(())
+    })
+    .await;
+    match would {
+        Would::Nothing => Ok(0),
+        Would::Write => Err(not_armed()),
+    }
+}
+
+fn not_armed() -> Trouble {
     Refusal::new(
         1,
         "not armed: this writes to the cluster, and nothing was written",

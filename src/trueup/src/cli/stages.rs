@@ -16,7 +16,8 @@ use trueup_core::{
 
 use super::{
     args::{ResumeArgs, StartArgs},
-    give_up, output, shown,
+    give_up, output,
+    shown::{self, Would},
 };
 use crate::{
     adapters::clock::random_word,
@@ -286,11 +287,11 @@ pub(super) async fn in_incident(
     settings: &Settings,
     boundaries: Arc<dyn Boundaries>,
     stage: impl AsyncFnOnce(&Engine) -> Result<i32, Trouble>,
-    previewed: impl AsyncFnOnce(&Engine) -> Result<(), Trouble>,
+    previewed: impl AsyncFnOnce(&Engine) -> Result<Would, Trouble>,
 ) -> Result<i32, Trouble> {
     let write = settings.write;
     if !write.cluster() {
-        return Err(shown::instead(previewed_in(settings, previewed)).await);
+        return shown::instead_of_writing(previewed_in(settings, previewed)).await;
     }
     let opened = continued(settings, boundaries).await?;
     let engine = opened.engine;
@@ -314,17 +315,20 @@ pub(super) async fn look_up(engine: &Engine) -> Result<(), Trouble> {
 }
 
 /// Shows in a copy of the incident what a stage command would do.
-pub(super) async fn previewed_in(
+pub(super) async fn previewed_in<T>(
     settings: &Settings,
-    previewed: impl AsyncFnOnce(&Engine) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
+    previewed: impl AsyncFnOnce(&Engine) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
     let incident = to_continue(settings)?;
+    let mut came = None;
     shown::aside(settings, Opening::Resume { incident }, async |engine| {
         engine.look().await?;
         look_up(engine).await?;
-        previewed(engine).await
+        came = Some(previewed(engine).await?);
+        Ok(())
     })
-    .await
+    .await?;
+    came.ok_or_else(|| Trouble::failed("preview it", "nothing came of it", ""))
 }
 
 /// The Application that a name on the command line means.

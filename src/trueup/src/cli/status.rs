@@ -10,6 +10,7 @@ use trueup_core::{
     now::{AppNow, Now},
     object::identity::AppKey,
     policy::{Note, Policy},
+    rules,
     run::{AppRun, Freeze, Run, THAW_UNKNOWN, Thaw},
     text, transcript,
     workflow::{self, Next},
@@ -240,7 +241,16 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         .filter(|(_, _, state)| state.passed.is_none())
         .map(|(key, gate, state)| {
             let last = state.samples.last().map_or("no sample", |s| s.why.as_str());
-            text::line(&format!("{gate} after {}: {last}", key.name))
+            let unmet = state.ended_unmet().filter(|_| state.given_up_by.is_some());
+            let glass = run
+                .glass_for(key, gate)
+                .map(|glass| format!("glass was broken by {} ({})", glass.by, glass.reason));
+            let ended: Vec<String> = unmet.into_iter().chain(glass).collect();
+            let ended = match ended.is_empty() {
+                true => String::new(),
+                false => format!("{}; ", ended.join(", ")),
+            };
+            text::line(&format!("{gate} after {}: {ended}{last}", key.name))
         })
         .chain(
             next.as_ref()
@@ -298,7 +308,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         );
     }
     if let Some(next) = next.filter(|_| run.closed.is_none()) {
-        let _ = writeln!(out, "next: {}{}", next.waits_for(), how(&next));
+        let _ = writeln!(out, "next: {}{}", next.waits_for(), how(&run, &next));
     }
     if let Some(as_whom) = &lacking {
         let _ = writeln!(out, "a right is missing: {as_whom}");
@@ -393,8 +403,12 @@ fn next_document(run: &Run, next: &Next) -> Value {
 }
 
 /// How it is done without a screen, where that is not said already.
-fn how(next: &Next) -> String {
+fn how(run: &Run, next: &Next) -> String {
     match next {
+        Next::Stopped { rule: 3, .. } => run.surprised().map_or_else(String::new, |(key, _)| {
+            let how = rules::see_surprise_by(run, key);
+            text::line(&format!(" (look at it, then say why you go on: {how})"))
+        }),
         Next::Attest { gate, .. } => text::line(&format!(
             " (`trueup run PLAN --attest {gate}='WHO: what they saw'`, or on the screen)"
         )),

@@ -8,15 +8,15 @@ use trueup_core::{
     now::Now,
     object::identity::AppKey,
     rules,
-    run::Sync,
+    run::{Run, Sync},
     sheet::{Command, Refusal},
     text,
     workflow::Next,
 };
 
 use super::{
-    args::AppsArgs,
-    shown,
+    args::SyncArgs,
+    shown::{self, Would},
     stages::{as_found, code, did, freeze_lost, in_incident, key},
 };
 use crate::{
@@ -27,13 +27,13 @@ use crate::{
 };
 
 /// Stage 6 alone: each Application with the effect that was predicted, the same rules.
-pub async fn run(settings: &Settings, args: &AppsArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
+pub async fn run(settings: &Settings, args: &SyncArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
     code(settings, do_sync(settings, args, boundaries).await)
 }
 
 async fn do_sync(
     settings: &Settings,
-    args: &AppsArgs,
+    args: &SyncArgs,
     boundaries: Arc<dyn Boundaries>,
 ) -> Result<i32, Trouble> {
     let none = settings.incident.is_none() && app::open_incidents(settings)?.is_empty();
@@ -54,8 +54,10 @@ async fn do_sync(
 const STEPS: usize = 20;
 
 /// Says what each sync would write, and what it would do as far as Argo CD has compared it.
-async fn preview_each(args: &AppsArgs, engine: &Engine) -> Result<(), Trouble> {
-    for name in &args.apps {
+async fn preview_each(args: &SyncArgs, engine: &Engine) -> Result<Would, Trouble> {
+    let mut would = Would::Nothing;
+    looked_at(args, engine).await?;
+    for name in &args.apps.apps {
         let key = key(engine, name);
         for _ in 0..STEPS {
             let next = engine.next().await?;
@@ -71,12 +73,20 @@ async fn preview_each(args: &AppsArgs, engine: &Engine) -> Result<(), Trouble> {
             }
         }
         let (_, now) = engine.seen_or_look().await?;
-        if rules::synced(&engine.run(), &now, &key) {
-            shown::say(&format!(
-                "{key} is synced already: nothing would be written"
-            ));
+        let run = engine.run();
+        if rules::synced(&run, &now, &key) {
+            rules::holds_synced(&run, &now, &key)?;
+            let late = run.late_gate(&key).or_else(|| run.gate_to_pass(&key));
+            shown::say(&text::line(&format!(
+                "{key} is synced already{}: nothing would be written{}",
+                to(&run, &key),
+                late.map_or_else(String::new, |gate| format!(
+                    "; armed, gate {gate} after it would be waited for"
+                ))
+            )));
             continue;
         }
+        would = Would::Write;
         if let Some(revision) = to_predict(engine, &now, &key) {
             engine.foresee(&key, &revision).await?;
             shown::say(&format!(
@@ -86,11 +96,54 @@ async fn preview_each(args: &AppsArgs, engine: &Engine) -> Result<(), Trouble> {
         let application = key;
         shown::preview(engine, &Command::Sync { application }).await?;
     }
-    Ok(())
+    Ok(would)
 }
 
-async fn sync_each(settings: &Settings, args: &AppsArgs, engine: &Engine) -> Result<i32, Trouble> {
-    let wanted: Vec<AppKey> = args.apps.iter().map(|name| key(engine, name)).collect();
+/// To what an Application is synced, and since when.
+fn to(run: &Run, key: &AppKey) -> String {
+    run.synced_to(key).map_or_else(String::new, |(to, at)| {
+        let at = at.strftime("%-d %b %H:%M:%S UTC");
+        format!(", to {} at {at}", to.short())
+    })
+}
+
+/// Says of what a sync changed and nobody was shown that somebody looked at it, where that is said.
+async fn looked_at(args: &SyncArgs, engine: &Engine) -> Result<(), Trouble> {
+    let Some(reason) = &args.seen else {
+        return Ok(());
+    };
+    let named: Vec<AppKey> = args
+        .apps
+        .apps
+        .iter()
+        .map(|name| key(engine, name))
+        .collect();
+    let run = engine.run();
+    let surprised = run.surprised().map(|(key, _)| key);
+    // Where none of them is the one, the refusal says so.
+    let application = surprised
+        .filter(|key| named.contains(key))
+        .or(named.first());
+    let Some(application) = application.cloned() else {
+        return Ok(());
+    };
+    let reason = reason.clone();
+    engine
+        .say(&Command::SeeSurprise {
+            application,
+            reason,
+        })
+        .await
+}
+
+async fn sync_each(settings: &Settings, args: &SyncArgs, engine: &Engine) -> Result<i32, Trouble> {
+    let wanted: Vec<AppKey> = args
+        .apps
+        .apps
+        .iter()
+        .map(|name| key(engine, name))
+        .collect();
+    looked_at(args, engine).await?;
     for key in &wanted {
         let command = Command::Sync {
             application: key.clone(),
@@ -111,6 +164,7 @@ async fn sync_each(settings: &Settings, args: &AppsArgs, engine: &Engine) -> Res
         let (_, now) = engine.seen_or_look().await?;
         let before = rules::synced(&engine.run(), &now, key);
         if before {
+            rules::holds_synced(&engine.run(), &now, key)?;
             if let Some(gate) = engine.run().late_gate(key) {
                 let application = key.clone();
                 engine
@@ -160,18 +214,20 @@ async fn sync_each(settings: &Settings, args: &AppsArgs, engine: &Engine) -> Res
             Some(Sync::Verified {
                 changes, revision, ..
             }) => {
-                let said = format!(
-                    "synced{}, {} changed as predicted",
-                    if before { " already" } else { "" },
-                    text::count(changes.len(), "field")
-                );
-                did(
-                    settings,
-                    "Sync",
-                    key,
-                    &said,
-                    json!({"state": "synced", "revision": revision, "changes": changes}),
-                );
+                let run = engine.run();
+                let at = run.synced_to(key).map(|(_, at)| at);
+                let mut more =
+                    json!({"state": "synced", "already": before, "revision": revision, "at": at});
+                // What an earlier command changed is told once.
+                let said = match before {
+                    true => format!("synced already{}", to(&run, key)),
+                    false => {
+                        more["changes"] = json!(changes);
+                        let fields = text::count(changes.len(), "field");
+                        format!("synced, {fields} changed as predicted")
+                    }
+                };
+                did(settings, "Sync", key, &said, more);
             }
             other => {
                 return Err(Refusal::new(

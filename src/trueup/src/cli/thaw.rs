@@ -17,7 +17,7 @@ use trueup_core::{
 use super::{
     args::AppsArgs,
     freeze::{self, set_freeze},
-    shown,
+    shown::{self, Would},
     stages::{as_found, code, did, fresh_id, in_incident, key},
 };
 use crate::{
@@ -59,9 +59,11 @@ async fn do_thaw(
             shown::say(&engine.run().given_back_unwatched(key));
         }
         match left.is_empty() {
-            true => Ok(()),
-            false => shown::preview(engine, &command(engine, &left)).await,
+            true => {}
+            false => shown::preview(engine, &command(engine, &left)).await?,
         }
+        // That a thaw holds is watched armed.
+        Ok(Would::Write)
     };
     in_incident(settings, boundaries, each, previewed).await
 }

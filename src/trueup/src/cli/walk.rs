@@ -9,9 +9,11 @@ use serde_json::Value;
 use trueup_core::{
     decision::{CellKey, Decision},
     event::Armed,
+    ids::OpId,
     now::{CellNow, Now},
     object::{identity::AppKey, path::Pattern},
     plan::{ExpectSync, Plan, PlannedDecision},
+    rules,
     run::{Freeze, Run},
     sheet::Command,
     text,
@@ -92,6 +94,8 @@ pub struct Answers {
     pub write: Armed,
     /// Gate → who looked, and what they saw.
     pub attest: BTreeMap<String, (String, String)>,
+    /// Why it is gone on with, with a mended plan or with the same one.
+    pub replan: Option<String>,
     /// What was warned of, each once.
     pub warned: Mutex<BTreeSet<String>>,
 }
@@ -112,6 +116,8 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
     if let Err(trouble) = arm_again(engine, answers).await {
         return Ended::of(Stage::Scope, &trouble);
     }
+    // What one of this very run brings is looked at before it is gone on from.
+    let mut known_surprise = known_surprise_in(&engine.run());
     // A gate that an earlier process waited for in vain is waited for once more: the world has gone on since.
     let mut in_vain: BTreeSet<(AppKey, String)> = late_gates(&engine.run()).collect();
     loop {
@@ -153,6 +159,20 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
                 Err(trouble) => return Ended::of(stage, &trouble),
             }
         }
+        if let (Some(reason), Next::Stopped { rule: 3, .. }) = (&answers.replan, &next)
+            && let Some((application, sync)) = known_surprise.take()
+            && known_surprise_in(&engine.run()) == Some((application.clone(), sync))
+        {
+            let reason = reason.clone();
+            let seen = Command::SeeSurprise {
+                application,
+                reason,
+            };
+            match engine.say(&seen).await {
+                Ok(()) => continue,
+                Err(trouble) => return Ended::of(stage, &trouble),
+            }
+        }
         let outcome = step(engine, answers, &next).await;
         match outcome {
             Ok(None) => failures = 0,
@@ -164,6 +184,13 @@ pub async fn walk(engine: &Engine, answers: &Answers) -> Ended {
             Err(trouble) => return Ended::of(stage, &trouble),
         }
     }
+}
+
+/// The sync that the walk stands still after, since it changed what nobody was shown.
+fn known_surprise_in(run: &Run) -> Option<(AppKey, OpId)> {
+    let (key, _) = run.surprised()?;
+    let sync = run.apps.get(key)?.sync.op()?;
+    Some((key.clone(), sync.clone()))
 }
 
 /// Says what can be known of a plan that nobody armed for, on a copy of an open incident that has it there, and what does not
@@ -514,17 +541,28 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             }
             Ok(None)
         }
-        Next::Stopped { rule, reason, .. } => {
-            let (exit, hint) = match rule {
-                0 => (2, READ_AGAIN),
-                10 => (
+        Next::Stopped {
+            stage,
+            rule,
+            reason,
+            ..
+        } => {
+            let run = engine.run();
+            let (exit, hint) = match (rule, run.surprised()) {
+                (0, _) => (2, READ_AGAIN.to_owned()),
+                (10, _) => (
                     4,
                     "the same command waits for it once more; on the screen (`trueup resume`) it can be parked, or glass broken \
-                     with a reason",
+                     with a reason"
+                        .to_owned(),
                 ),
-                _ => (3, LOOK_AGAIN),
+                (_, Some((key, _))) if *stage == Stage::Sync => {
+                    let how = rules::see_surprise_by(&run, key);
+                    (3, format!("look at it, then say why you go on: {how}"))
+                }
+                _ => (3, LOOK_AGAIN.to_owned()),
             };
-            Ok(Some(Ended::new(stage, exit, *rule, reason.clone(), hint)))
+            Ok(Some(Ended::new(*stage, exit, *rule, reason.clone(), hint)))
         }
         _ => Ok(None),
     }
@@ -569,7 +607,16 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
         _ => return Ok(None),
     };
     let cells = left_now.as_slice();
-    if let Some(ended) = touched(cells, &engine.run(), &now) {
+    if let Some(mut ended) = touched(cells, &engine.run(), &now) {
+        if answers.replan.is_some() {
+            ended.reason.push_str(
+                "; that was noticed only now, after --replan was said, which does not answer it",
+            );
+            ended.hint = format!(
+                "once you know of it, the same command once more decides it as the plan says; or {}",
+                ended.hint
+            );
+        }
         return Ok(Some(ended));
     }
     let run = engine.run();

@@ -10,7 +10,7 @@ use trueup_core::{
     plan::Action,
     policy::{BY_HAND, Note, Policy, thaw_ops},
     rules,
-    run::{Op, Run},
+    run::{Op, Run, Sync},
     sheet::{Command, Confirm, Refusal, Sheet},
     text,
     transcript::shell,
@@ -335,6 +335,12 @@ impl Engine {
         if let Some((_, now)) = self.seen() {
             sheet.warnings.extend(now.apart(&run));
         }
+        if let Some((key, surprises)) = run.surprised() {
+            sheet.warnings.push(text::line(&format!(
+                "{}, and nobody has looked at it yet: nothing more is synced or thawed until somebody says so",
+                trueup_core::workflow::surprised(key, surprises)
+            )));
+        }
         sheet.warnings.extend(run.undone_by_push(proposal));
         sheet.warnings.extend(run.gates_changed());
         sheet.warnings.extend(run.doubts());
@@ -422,6 +428,19 @@ impl Engine {
             };
             sheet.warnings.push(text::line(&format!(
                 "no step of the plan's `sync` names it: no gate but healthy{and} follows"
+            )));
+        }
+        if let Some(Sync::Surprised {
+            surprises,
+            seen: Some((by, why)),
+            ..
+        }) = run.apps.get(key).map(|app| &app.sync)
+        {
+            let changed: Vec<String> = surprises.iter().map(change_line).collect();
+            sheet.warnings.push(text::line(&format!(
+                "{}: {}; {by} looked at it: {why}",
+                trueup_core::workflow::surprised(key, surprises),
+                text::some(&changed, 3)
             )));
         }
         sheet.warnings.extend(run.undone_by_sync(key));

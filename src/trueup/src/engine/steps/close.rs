@@ -147,6 +147,22 @@ impl Engine {
                 })?;
                 Ok(())
             }
+            Command::SeeSurprise {
+                application,
+                reason,
+            } => {
+                let run = self.run();
+                let sync = run.apps.get(application).and_then(|app| app.sync.op());
+                if let Some(op) = sync {
+                    self.record(Event::SurpriseSeen {
+                        application: application.clone(),
+                        op: op.clone(),
+                        reason: text::line(reason),
+                        by,
+                    })?;
+                }
+                Ok(())
+            }
             Command::ReviewGlass { what, found } => {
                 self.record(Event::GlassReviewed {
                     what: what.clone(),

@@ -112,11 +112,10 @@ impl Engine {
         match (&app.sync, &app.prediction) {
             // Argo CD is asked to compare, which is a write.
             _ if !run.armed.cluster() => Ok(()),
-            (Sync::Not | Sync::Verified { .. }, Some((revision, prediction)))
-                if !prediction.as_expected() =>
-            {
-                self.predict(key, revision).await
-            }
+            (
+                Sync::Not | Sync::Verified { .. } | Sync::Surprised { .. },
+                Some((revision, prediction)),
+            ) if !prediction.as_expected() => self.predict(key, revision).await,
             _ => Ok(()),
         }
     }

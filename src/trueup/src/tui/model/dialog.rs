@@ -154,6 +154,9 @@ pub enum Ask {
     RemoveGate {
         name: String,
     },
+    Surprise {
+        application: AppKey,
+    },
     Park {
         application: AppKey,
     },

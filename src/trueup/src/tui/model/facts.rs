@@ -279,10 +279,15 @@ pub fn sync_state(model: &Model, key: &AppKey, app: &AppRun) -> (Role, String) {
             Role::Good,
             format!("✓ {} as shown", words::count(changes.len(), "field")),
         ),
-        Sync::Surprised { surprises, .. } => (
+        Sync::Surprised {
+            surprises,
+            seen: None,
+            ..
+        } => (
             Role::Bad,
             format!("! {} not shown", words::count(surprises.len(), "change")),
         ),
+        Sync::Surprised { .. } => (Role::Warn, "! to sync again".into()),
     }
 }
 

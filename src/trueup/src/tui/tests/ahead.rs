@@ -374,6 +374,82 @@ fn glass_can_be_broken_for_a_gate_that_is_red_and_still_waited_for() {
 }
 
 #[test]
+fn a_gate_whose_wait_was_given_up_is_not_called_red() {
+    let mut model = fixture::model(Point::Gate, (140, 45));
+    let Next::Gate { application, gate } = model.world.next.clone() else {
+        panic!("{:?}", model.world.next);
+    };
+    let ended = |by: Option<&str>| Event::GateTimedOut {
+        application: application.clone(),
+        gate: gate.clone(),
+        why: "green, and not for long enough yet".into(),
+        given_up_by: by.map(str::to_owned),
+    };
+    happens(&mut model, ended(None));
+    assert!(draw(&model).contains("! red"), "{}", draw(&model));
+    happens(&mut model, ended(Some("jo")));
+    let drawn = draw(&model);
+    assert!(
+        !drawn.contains("! red") && drawn.contains("! given up"),
+        "{drawn}"
+    );
+    assert!(!drawn.contains("not green"), "{drawn}");
+    assert!(drawn.contains("the wait was given up by jo"), "{drawn}");
+}
+
+/// Where the walk stands still after a sync that did more than was shown, a person goes on with a reason.
+#[test]
+fn what_a_sync_changed_unshown_is_gone_on_from_with_a_reason() {
+    let mut model = fixture::model(Point::Gate, (140, 45));
+    let Next::Gate { application, .. } = model.world.next.clone() else {
+        panic!("{:?}", model.world.next);
+    };
+    let mut run = (*model.world.run).clone();
+    let app = run.apps.get_mut(&application).unwrap();
+    let trueup_core::run::Sync::Verified {
+        op,
+        revision,
+        changes,
+    } = app.sync.clone()
+    else {
+        panic!("{:?}", app.sync);
+    };
+    app.sync = trueup_core::run::Sync::Surprised {
+        op,
+        revision,
+        surprises: changes,
+        seen: None,
+    };
+    model.world.run = run.into();
+    fixture::look(&mut model, Point::Gate);
+    assert!(
+        matches!(model.world.next, Next::Stopped { rule: 3, .. }),
+        "{:?}",
+        model.world.next
+    );
+    press(&mut model, &["n"]);
+    let drawn = draw(&model);
+    assert!(drawn.contains("looked at it: go on"), "{drawn}");
+    press(&mut model, &["down", "down", "enter"]);
+    let drawn = draw(&model);
+    assert!(drawn.contains("go on after the sync of"), "{drawn}");
+    let asked = asked(press(&mut model, &["text:ann's webhook sets it", "enter"]));
+    let [
+        Command::SeeSurprise {
+            application: of,
+            reason,
+        },
+    ] = &asked[..]
+    else {
+        panic!("{asked:?}");
+    };
+    assert_eq!(
+        (of, reason.as_str()),
+        (&application, "ann's webhook sets it")
+    );
+}
+
+#[test]
 fn a_gate_after_a_sync_that_was_made_is_not_taken_away_but_changed() {
     let mut model = fixture::model(Point::Gate, (140, 45));
     press(&mut model, &["a"]);

@@ -148,6 +148,13 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
                 reason: get("reason"),
             }
         }
+        Ask::Surprise { application } => {
+            says_why(&get("reason"))?;
+            Command::SeeSurprise {
+                application: application.clone(),
+                reason: get("reason"),
+            }
+        }
         Ask::Park { application } => Command::Park {
             application: application.clone(),
             owner: get("owner"),

@@ -332,6 +332,8 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
         .and_then(|key| Some((key.clone(), model.run().late_gate(key)?)));
     let wrong = late.as_ref().map(|(_, gate)| gate.clone());
     let again = application.clone().filter(|_| stage == Stage::Thaw);
+    let surprised = model.run().surprised().map(|(key, _)| key.clone());
+    let surprised = surprised.filter(|key| application.as_ref() == Some(key));
     let mut choices = Vec::new();
     if let Some(application) = again {
         choices.push(Choice::new(
@@ -370,6 +372,13 @@ fn stopped(model: &mut Model, stage: Stage, application: Option<AppKey>, reason:
                 .then(|| "no single field is the matter".into()),
         ),
     );
+    if let Some(application) = surprised {
+        choices.push(Choice::new(
+            "looked at it: go on",
+            "with a reason; another sync makes it as decided, and its gates follow",
+            Pick::Prompt(Ask::Surprise { application }),
+        ));
+    }
     if let Some(application) = application {
         choices.push(Choice::new(
             format!("park {}", application.name),

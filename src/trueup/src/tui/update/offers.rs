@@ -670,6 +670,15 @@ pub fn form(model: &Model, ask: Ask) -> Prompt {
             Role::Dim,
             "it stays frozen, owed by the owner until then (2026-12-01)",
         ),
+        Ask::Surprise { application } => Prompt::new(
+            ask,
+            format!("go on after the sync of {}", application.name),
+            vec![Field::new("reason", "")],
+        )
+        .note(
+            Role::Warn,
+            "what you saw, and why the walk may go on; your name and the reason stand in the transcript, and another sync makes it as decided",
+        ),
         Ask::RemoveGate { name } => Prompt::new(
             ask,
             format!("take away the gate {name}"),

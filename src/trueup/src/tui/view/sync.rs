@@ -36,7 +36,8 @@ pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
             fixed("", 2),
             grows("application", 14),
             grows("state", 20),
-            fixed("gates", 8),
+            // Words that stand there alone where somebody gave a wait up.
+            fixed("gates", if given_up(model) { 10 } else { 8 }),
         ],
         row: Box::new(|i| row(model, i)),
         empty: "no application is in the scope: n chooses".into(),
@@ -70,12 +71,17 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
                 || app.attested.contains_key(*name)
         })
         .count();
-    let red = app
+    let mut unmet = app
         .gates
-        .values()
-        .any(|g| !before && g.passed.is_none() && g.timed_out.is_some());
-    let gate_words = match (passed, gates.len(), red) {
-        (_, _, true) => (Role::Bad, "! red".into()),
+        .iter()
+        .filter(|(_, state)| !before && state.ended_unmet().is_some())
+        .peekable();
+    let any = unmet.peek().is_some();
+    // Who gave a wait up did not see it red.
+    let red = unmet.find(|(_, state)| state.given_up_by.is_none());
+    let gate_words = match (passed, gates.len(), any) {
+        (_, _, true) if red.is_some() => (Role::Bad, "! red".into()),
+        (_, _, true) => (Role::Warn, "! given up".into()),
         (p, n, _) if p == n && n > 0 => (Role::Good, format!("✓ {n}")),
         (p, n, _) => (Role::Dim, format!("{p}/{n}")),
     };
@@ -85,6 +91,12 @@ fn row(model: &Model, i: usize) -> Vec<(Role, String)> {
         (role, state),
         gate_words,
     ]
+}
+
+/// Whether the wait for a gate was given up by a person.
+fn given_up(model: &Model) -> bool {
+    let mut gates = model.run().apps.values().flat_map(|app| app.gates.values());
+    gates.any(|state| state.passed.is_none() && state.given_up_by.is_some())
 }
 
 fn gates_known(model: &Model) -> Doc {
@@ -182,6 +194,10 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
         let ways = [
             (true, "r look again"),
             (field_that_differs(model).is_some(), "d decide this field"),
+            (
+                model.run().surprised().is_some_and(|(at, _)| at == key),
+                "n goes on, with a reason",
+            ),
             (application.is_some(), "P park this application"),
             (glass_to_break(model).is_ok(), "B break glass"),
         ];
@@ -242,9 +258,19 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
             doc.text(Role::Good, format!("✓ {what}"));
             changed(changes, Role::Text, &mut doc);
         }
-        Sync::Surprised { surprises, .. } => {
+        Sync::Surprised {
+            surprises, seen, ..
+        } => {
             doc.text(Role::Bad, "! changed, and was not shown:");
             changed(surprises, Role::Bad, &mut doc);
+            if let Some((by, why)) = seen {
+                let said = format!("{by} looked at it: {why}; another sync makes it as decided");
+                doc.indented(2, Role::Warn, said);
+            }
+            if let Some((revision, prediction)) = &app.prediction {
+                doc.rule(format!("predicted at {}", revision.short()));
+                predicted(prediction, cells, &mut doc);
+            }
         }
     }
     let gates = model.run().gates_after(key);
@@ -461,7 +487,11 @@ fn samples(model: &Model, name: &str, state: &GateRun, cells: usize, doc: &mut D
             format!("✓ passed {} ago", age(since(at, model.time))),
         );
     } else if let Some(why) = &state.timed_out {
-        doc.indented(2, Role::Bad, format!("✗ not green: {why}"));
+        let (role, said) = match state.given_up_by {
+            Some(_) => (Role::Warn, format!("! {why}")),
+            None => (Role::Bad, format!("✗ not green: {why}")),
+        };
+        doc.indented(2, role, said);
     } else {
         let streak = match (state.green_since, last) {
             (Some(from), Some(last)) => since(from, last.at),
