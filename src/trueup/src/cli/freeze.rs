@@ -14,7 +14,8 @@ use trueup_core::{
 
 use super::{
     args::FreezeArgs,
-    output, shown,
+    output,
+    shown::{self, Would},
     stages::{code, freeze_lost, fresh_id, key, look_up},
 };
 use crate::{
@@ -43,7 +44,7 @@ async fn do_freeze(
             })
             .await
         };
-        return Err(shown::instead(previewed).await);
+        return shown::instead_of_writing(previewed).await;
     }
     let open = app::open_incidents(settings)?;
     let opening = opening(settings, args)?;
@@ -142,13 +143,16 @@ pub(super) async fn preview(
     engine: &Engine,
     wanted: &[AppKey],
     take_over: Option<&str>,
-) -> Result<(), Trouble> {
+) -> Result<Would, Trouble> {
     into_scope(engine, wanted).await?;
     match command(engine, wanted, take_over) {
-        Some(command) => shown::preview(engine, &command).await,
+        Some(command) => {
+            shown::preview(engine, &command).await?;
+            Ok(Would::Write)
+        }
         None => {
             shown::say("frozen by this incident already: nothing would be written");
-            Ok(())
+            Ok(Would::Nothing)
         }
     }
 }

@@ -104,11 +104,11 @@ where
 
 /// An incident aside of the state folder, on a copy of its journal where it is open: what is looked at and chosen for a
 /// preview stays in no journal, and another process may work on the incident meanwhile. It is never armed.
-pub(super) async fn aside(
+pub(super) async fn aside<T>(
     settings: &Settings,
     opening: Opening,
-    shows: impl AsyncFnOnce(&Engine) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
+    shows: impl AsyncFnOnce(&Engine) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
     let folder = tempfile::tempdir().map_err(|error| {
         Trouble::failed(
             "make a folder for the preview",

@@ -320,15 +320,12 @@ pub(super) async fn previewed_in<T>(
     previewed: impl AsyncFnOnce(&Engine) -> Result<T, Trouble>,
 ) -> Result<T, Trouble> {
     let incident = to_continue(settings)?;
-    let mut came = None;
     shown::aside(settings, Opening::Resume { incident }, async |engine| {
         engine.look().await?;
         look_up(engine).await?;
-        came = Some(previewed(engine).await?);
-        Ok(())
+        previewed(engine).await
     })
-    .await?;
-    came.ok_or_else(|| Trouble::failed("preview it", "nothing came of it", ""))
+    .await
 }
 
 /// The Application that a name on the command line means.
