@@ -132,3 +132,25 @@ fn what_others_did_between_two_walks_is_told_by_the_next() {
     bench.ends(0, &[&scale[..], &["--write", "cluster"]].concat());
     assert_told(&bench, &told);
 }
+
+/// Somebody writes over a live action before it is read again: what is not there any more is not done.
+#[test]
+fn a_live_action_that_somebody_wrote_over_did_not_hold() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let armed = ["--incident", "L-1", "--write", "cluster"];
+    bench.ends(0, &[&["freeze", "like-service"][..], &armed].concat());
+    let act = ["act", "patch", "like-service", "ConfigMap/auth-config"];
+    let what = [".data.JWT_PUBLIC_KEY_ID", "key-x", "--reason", "try it"];
+    let arguments = [&act[..], &what, &armed, &["-o", "json"]].concat();
+    let place = "after-effect intended act on argocd/like-service";
+    let ran = refused::held_at(&bench, place, &arguments, || {
+        bench.patches(&LIKE, &json!({"data": {"JWT_PUBLIC_KEY_ID": "key-y"}}));
+    });
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    let document: Value = serde_json::from_str(ran.out.lines().last().unwrap()).unwrap();
+    assert_eq!(document["state"], "overwritten", "{document}");
+    assert!(document["rereads"].to_string().contains("key-y"));
+}

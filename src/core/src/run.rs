@@ -591,12 +591,21 @@ impl Run {
         self.apps.get(key).is_some_and(AppRun::is_given_back)
     }
 
-    /// How many of the walk have their auto-sync back: those of which that is being watched, and those of which it held.
+    /// How many of the walk have their auto-sync back: those of which that is being watched, and those of which it held. One that did not
+    /// stay as thawed is neither.
     pub fn thawing_and_thawed(&self) -> (usize, usize) {
-        let given_back = self.walking().filter(|(_, app)| app.is_given_back());
+        let holds = |app: &AppRun| app.is_given_back() && !matches!(app.thaw, Thaw::Broken { .. });
+        let given_back = self.walking().filter(|(_, app)| holds(app));
         let (thawed, thawing): (Vec<_>, Vec<_>) =
             given_back.partition(|(_, app)| app.freeze == Freeze::Thawed);
         (thawing.len(), thawed.len())
+    }
+
+    /// Those that did not stay as they were thawed.
+    pub fn thaws_broken(&self) -> impl Iterator<Item = &AppKey> {
+        let broken = self.apps.iter();
+        let broken = broken.filter(|(_, app)| matches!(app.thaw, Thaw::Broken { .. }));
+        broken.map(|(key, _)| key)
     }
 
     /// The Application of the scope that a plan means by a name.

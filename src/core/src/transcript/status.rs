@@ -1,5 +1,7 @@
 //! One line for the channel.
 
+use jiff::SignedDuration;
+
 use super::{quote::say, timeline::verdict, words::between};
 use crate::{
     now::Now,
@@ -55,7 +57,7 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
             0 if run.snapshots < 2 => "not yet looked at".to_owned(),
             open => format!("{open} open"),
         });
-        parts.extend(gate(run).or_else(|| somebody(run)));
+        parts.extend(gate(run, now).or_else(|| somebody(run)));
         if !run.removed_gates.is_empty() {
             let away: Vec<_> = run.removed_gates.keys().map(|name| say(name)).collect();
             parts.push(format!("gate taken away: {}", away.join(", ")));
@@ -74,8 +76,18 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
     if !lost.is_empty() {
         parts.push(format!("freeze LOST: {}", lost.join(", ")));
     }
-    let owed = now.map_or_else(|| run.obligations(), |now| now.owed(run));
-    parts.push(format!("owed {}", owed.len()));
+    let broken: Vec<_> = run.thaws_broken().map(|key| say(&key.name)).collect();
+    if !broken.is_empty() {
+        parts.push(format!("thaw DID NOT HOLD: {}", broken.join(", ")));
+    }
+    let owed = now
+        .map_or_else(|| run.obligations(), |now| now.owed(run))
+        .len();
+    parts.push(match (now, &run.closed) {
+        // What somebody changed since its last record is not in the journal.
+        (None, None) if owed > 0 => format!("owed at least {owed}"),
+        _ => format!("owed {owed}"),
+    });
     parts.join(" · ")
 }
 
@@ -181,8 +193,11 @@ fn somebody(run: &Run) -> Option<String> {
     }
 }
 
+/// A gate that nobody asked for longer is told with the time at which it was.
+const FRESH: SignedDuration = SignedDuration::from_mins(1);
+
 /// The gate that is looked at now.
-fn gate(run: &Run) -> Option<String> {
+fn gate(run: &Run, now: Option<&Now>) -> Option<String> {
     let running = |state: &GateRun| state.passed.is_none() && state.started_at.is_some();
     let order = run.sync_order();
     let (key, name, state) = order
@@ -212,8 +227,14 @@ fn gate(run: &Run) -> Option<String> {
         (Some(since), Some(last)) => between(since, last.at),
         _ => Span::default(),
     };
+    let old = look
+        .zip(now)
+        .filter(|(last, now)| now.at.duration_since(last.at) > FRESH);
+    let asked = old.map_or_else(String::new, |(last, _)| {
+        format!(" when last asked, {} UTC", last.at.strftime("%H:%M:%S"))
+    });
     Some(match state.hold.0.is_zero() {
-        true => format!("gate {} {word}", say(name)),
-        false => format!("gate {} {word} {green}/{}", say(name), state.hold),
+        true => format!("gate {} {word}{asked}", say(name)),
+        false => format!("gate {} {word} {green}/{}{asked}", say(name), state.hold),
     })
 }

@@ -703,3 +703,38 @@ fn a_branch_that_moved_is_not_told_as_a_message_of_the_operator() {
     assert!(told.contains("does not stand any more"), "{told}");
     assert!(!told.contains("message set"), "{told}");
 }
+
+/// Auto-sync is on and something became of it that nobody was shown: no thaw that is under way.
+#[test]
+fn a_thaw_that_did_not_hold_is_told_in_the_line() {
+    let records = sample::records();
+    let watched = |record: &Record| matches!(record.event, Event::ThawWatched { .. });
+    let at = records.iter().position(watched).unwrap();
+    let mut records = records[..=at].to_vec();
+    let before = status_line(&transcript(&records).0, None);
+    assert!(before.contains("1 thawing"), "{before}");
+    if let Event::ThawWatched { holds, why, .. } = &mut records[at].event {
+        (*holds, *why) = (false, "auto-sync started a sync".into());
+    }
+    let line = status_line(&transcript(&records).0, None);
+    let said = "thaw DID NOT HOLD: auth-service";
+    assert!(line.contains(said) && !line.contains("thawing"), "{line}");
+}
+
+/// A sample that is minutes old is none of now: nobody has asked the gate since.
+#[test]
+fn a_gate_that_nobody_asks_is_told_with_its_time() {
+    let records = sample::records();
+    let sampled = |record: &Record| matches!(record.event, Event::GateSampled { .. });
+    let at = records.iter().position(sampled).unwrap();
+    let (run, _) = transcript(&records[..=at]);
+    let line = |later: i64| {
+        let now = crate::now::Now {
+            at: records[at].time + jiff::SignedDuration::from_secs(later),
+            ..crate::now::Now::default()
+        };
+        status_line(&run, Some(&now))
+    };
+    assert!(!line(5).contains("when last asked"), "{}", line(5));
+    assert!(line(156).contains(" when last asked, "), "{}", line(156));
+}

@@ -177,7 +177,7 @@ fn is_owed(engine: &Engine, done: Option<&OpId>) -> bool {
 
 pub async fn run(settings: &Settings, args: &ActArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
     match go(settings, args, boundaries).await {
-        Ok(()) => 0,
+        Ok(code) => code,
         Err(trouble) => give_up(settings, &trouble),
     }
 }
@@ -186,7 +186,7 @@ async fn go(
     settings: &Settings,
     args: &ActArgs,
     boundaries: Arc<dyn Boundaries>,
-) -> Result<(), Trouble> {
+) -> Result<i32, Trouble> {
     let target = args.action.target();
     if settings.incident.is_some() {
         // An incident that is named and is not there comes before the right to write in it.
@@ -222,7 +222,7 @@ async fn go(
     };
     let key = stages::key(&engine, &target.app);
     let Command::Act { action, .. } = command else {
-        return Ok(());
+        return Ok(0);
     };
     let run = engine.run();
     let done = run.op_order.last().cloned();
@@ -255,12 +255,15 @@ async fn go(
         }
     }
     let reverted = rereads.iter().find(|reread| reread["holds"] == false);
+    // Somebody may have put it back between the two.
+    let holds = rereads.last().is_none_or(|reread| reread["holds"] == true);
+    let state = if holds { "done" } else { "overwritten" };
     let owed = is_owed(&engine, done.as_ref());
     let out = &mut output::stdout();
     if settings.output == Output::Json {
         let document = json!({
             "apiVersion": trueup_core::API_VERSION, "kind": "Act", "incident": engine.run().id(),
-            "application": key, "object": target.object, "action": action, "state": "done", "owed": owed, "rereads": rereads,
+            "application": key, "object": target.object, "action": action, "state": state, "owed": owed, "rereads": rereads,
         });
         output::json_line(out, &document);
     } else {
@@ -278,5 +281,5 @@ async fn go(
             &text::line(&format!("{key}  {}  {said}", target.object)),
         );
     }
-    Ok(())
+    Ok(if holds { 0 } else { 1 })
 }

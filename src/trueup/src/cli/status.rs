@@ -240,7 +240,10 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         })
         .filter(|(_, _, state)| state.passed.is_none())
         .map(|(key, gate, state)| {
-            let last = state.samples.last().map_or("no sample", |s| s.why.as_str());
+            let last = state.samples.last().map_or_else(
+                || "no sample".to_owned(),
+                |sample| format!("{} (at {})", sample.why, sample.at.strftime("%H:%M:%S UTC")),
+            );
             let unmet = state.ended_unmet().filter(|_| state.given_up_by.is_some());
             let glass = run
                 .glass_for(key, gate)

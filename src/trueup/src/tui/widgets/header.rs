@@ -54,10 +54,12 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         1 => "write unknown",
         _ => "writes unknown",
     };
+    let broken = run.thaws_broken().count();
     // The first ones go last.
     let mut counts: Vec<(Role, String)> = [
         (Role::Bad, lost, "freeze LOST"),
         (Role::Bad, unknown, unknown_word),
+        (Role::Bad, broken, "thaw did not hold"),
         (Role::Warn, model.derived.frozen, "frozen"),
         (Role::Warn, model.derived.thawing, "thawing"),
         (Role::Warn, thawed, "thawed"),
@@ -92,6 +94,7 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
     let freezes = [
         lost,
         unknown,
+        broken,
         model.derived.frozen,
         model.derived.thawing,
         thawed,
