@@ -530,9 +530,11 @@ impl Now {
                 acted.is_of_object(key) && a.overlaps(b)
             })
         };
+        let any = run.acted().next().is_some();
         owed.extend(
             self.cells
                 .iter()
+                .filter(|_| any)
                 .filter(|(key, cell)| cell.differs && !run.decisions.contains_key(*key))
                 .filter(|(key, _)| acted(key))
                 .filter(|(key, cell)| !run.as_before_acts(key, cell.sides.live.as_ref()))
@@ -560,11 +562,24 @@ impl Now {
 
     /// What was decided or found and is a question again, by Application: an incident that ends with it ends on what somebody took back.
     fn open_anew(&self, run: &Run) -> Vec<Obligation> {
-        let again = |key: &CellKey, cell: &CellNow| {
-            run.decisions.contains_key(key) || run.lost(key, &cell.sides).is_some()
-        };
-        let open = self.undecided(run).filter(|(key, cell)| again(key, cell));
-        crate::run::open_anew(open.map(|(key, _)| key))
+        let one_sided = self.one_sided();
+        // Told at every event: only what was decided or found is asked, not all that differs.
+        let found = run.found.keys();
+        let found = found.filter(|key| !run.decisions.contains_key(*key));
+        let mut open: Vec<&CellKey> = run
+            .decisions
+            .keys()
+            .chain(found)
+            .filter(|key| {
+                self.cells.get(*key).is_some_and(|cell| {
+                    let decided = run.decisions.contains_key(*key);
+                    (decided || run.lost(key, &cell.sides).is_some())
+                        && self.is_undecided(run, &one_sided, key, cell)
+                })
+            })
+            .collect();
+        open.sort();
+        crate::run::open_anew(open)
     }
 
     /// What is decided and leaves apart what belongs together, for a warning.
@@ -628,31 +643,32 @@ impl Now {
 
     /// Fields that were written together, and of which the commit brings one while the other is put off: Git will have half of a change.
     pub(crate) fn halves_apart(&self, run: &Run) -> Vec<String> {
-        let put_off = |key: &CellKey| {
-            let decision = run.decisions.get(key)?;
-            matches!(decision.take, Take::Later(_)).then_some(decision)
-        };
+        let later = |decision: &Decision| matches!(decision.take, Take::Later(_));
         let mut apart = Vec::new();
+        if !run.decisions.values().any(later) {
+            return apart;
+        }
+        let put_off = |key: &CellKey| run.decisions.get(key).is_some_and(later);
+        let brought = |key: &&CellKey| {
+            let decision = run.decisions.get(*key);
+            decision.is_some_and(|decision| decision.changes_git() && !later(decision))
+        };
+        let questions: BTreeMap<&str, &QuestionNow> = self
+            .questions
+            .iter()
+            .map(|question| (question.id.as_str(), question))
+            .collect();
         for question in &self.questions {
-            let together = |other: &&QuestionNow| question.decide_with.contains(&other.id);
-            let others: Vec<&CellKey> = self
-                .questions
-                .iter()
-                .filter(together)
-                .flat_map(|other| &other.cells)
-                .collect();
-            for key in &question.cells {
-                let brought = run.decisions.get(key).filter(|decision| {
-                    decision.changes_git() && !matches!(decision.take, Take::Later(_))
-                });
-                if brought.is_none() {
-                    continue;
-                }
-                let half = others.iter().find(|other| {
-                    other.application == key.application
-                        && other.object.key() == key.object.key()
-                        && put_off(other).is_some()
-                });
+            for key in question.cells.iter().filter(brought) {
+                let together = question.decide_with.iter();
+                let half = together
+                    .filter_map(|id| questions.get(id.as_str()))
+                    .flat_map(|other| &other.cells)
+                    .find(|other| {
+                        other.application == key.application
+                            && other.object.key() == key.object.key()
+                            && put_off(other)
+                    });
                 if let Some(half) = half {
                     apart.push(crate::text::line(&format!(
                         "{}: half of a change goes to Git: {} as decided, and {}, which was written together with it, is put off",
@@ -733,9 +749,13 @@ impl Now {
         &'a self,
         run: &'a Run,
     ) -> impl Iterator<Item = (&'a CellKey, Option<&'a Touched>)> {
-        self.undecided(run)
-            .filter(|(key, _)| run.decisions.contains_key(*key))
-            .map(|(key, _)| (key, run.shaken.get(key)))
+        let one_sided = self.one_sided();
+        let decided = run.decisions.keys();
+        let open = decided.filter(move |key| {
+            let cell = self.cells.get(*key);
+            cell.is_some_and(|cell| self.is_undecided(run, &one_sided, key, cell))
+        });
+        open.map(|key| (key, run.shaken.get(key)))
     }
 
     /// Cells of open questions that have no standing decision.
@@ -744,20 +764,28 @@ impl Now {
         run: &'a Run,
     ) -> impl Iterator<Item = (&'a CellKey, &'a CellNow)> {
         let one_sided = self.one_sided();
-        self.cells.iter().filter(move |(key, cell)| {
-            let parked = run
-                .apps
-                .get(&key.application)
-                .is_some_and(|app| app.parked.is_some());
-            let decision = run.decisions.get(key);
-            !parked
-                && self.taken_over_by(run, &key.application).is_none()
-                && !one_sided.has(key)
-                && match decision {
-                    None => cell.question.is_some() || run.lost(key, &cell.sides).is_some(),
-                    Some(decision) => !cell.upholds(decision),
-                }
-        })
+        let cells = self.cells.iter();
+        cells.filter(move |(key, cell)| self.is_undecided(run, &one_sided, key, cell))
+    }
+
+    fn is_undecided(
+        &self,
+        run: &Run,
+        one_sided: &OneSided<'_>,
+        key: &CellKey,
+        cell: &CellNow,
+    ) -> bool {
+        let parked = run
+            .apps
+            .get(&key.application)
+            .is_some_and(|app| app.parked.is_some());
+        !parked
+            && self.taken_over_by(run, &key.application).is_none()
+            && !one_sided.has(key)
+            && match run.decisions.get(key) {
+                None => cell.question.is_some() || run.lost(key, &cell.sides).is_some(),
+                Some(decision) => !cell.upholds(decision),
+            }
     }
 }
 

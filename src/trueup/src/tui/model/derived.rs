@@ -55,6 +55,8 @@ pub struct Derived {
     pub may: Vec<String>,
     /// What all decisions together come to.
     pub implies: Implies,
+    /// What is decided and leaves apart what belongs together, for a warning.
+    pub apart: Vec<String>,
     /// Cells that moved since the last snapshot, in words.
     pub moved: Vec<facts::Moved>,
     /// The transcript as it would be exported, and the record that it ends with; made while Close is shown.
@@ -154,6 +156,7 @@ impl Model {
             self.derived.open_cells.iter().filter(|n| **n > 0).count();
         self.derived.groups = groups(&now, &self.derived.open_cells);
         self.derived.implies = implies(&run, &now);
+        self.derived.apart = now.apart(&run);
         self.derived.moved = facts::moved(&run, &now);
         let since = facts::since_the_last(&run, &now);
         self.decide.learn_columns(&run, &now, &since);

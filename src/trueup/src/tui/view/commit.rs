@@ -115,7 +115,7 @@ fn outdated(model: &Model, proposal: &Proposal) -> Option<String> {
 
 fn proof(model: &Model, proposal: &Proposal) -> Doc {
     let mut doc = Doc::new();
-    for line in model.now().apart(model.run()) {
+    for line in &model.derived.apart {
         doc.text(Role::Warn, format!("! {line}"));
     }
     let outdated = outdated(model, proposal);

@@ -175,7 +175,7 @@ fn below(model: &Model) -> Doc {
             ),
         );
     }
-    for line in model.now().apart(model.run()) {
+    for line in &model.derived.apart {
         doc.text(Role::Warn, format!("! {line}"));
     }
     let noise: usize = model
