@@ -108,19 +108,7 @@ fn two_commits(texts: [&str; 4], others: Vec<Foreign>) -> String {
         let repository = proposal.repository.clone();
         happens(Event::Proposed { proposal });
         let op = OpId(format!("push-{n}"));
-        happens(Event::Intended {
-            op: op.clone(),
-            effect,
-            guard: Guard::default(),
-            shown: Vec::new(),
-            by_hand: Vec::new(),
-            by: "mara".into(),
-        });
-        let outcome = Outcome::Done {
-            resource_version: None,
-            found: false,
-        };
-        happens(Event::Ended { op, outcome });
+        done(op, effect).into_iter().for_each(&mut happens);
         happens(Event::Landed {
             repository,
             branch: "main".into(),
@@ -245,19 +233,7 @@ fn writes(effects: Vec<Effect>) -> String {
     let mut records = all[..1].to_vec();
     for (n, effect) in effects.into_iter().enumerate() {
         let op = OpId(format!("write-{n}"));
-        let intended = Event::Intended {
-            op: op.clone(),
-            effect,
-            guard: Guard::default(),
-            shown: Vec::new(),
-            by_hand: Vec::new(),
-            by: "mara".into(),
-        };
-        let outcome = Outcome::Done {
-            resource_version: None,
-            found: false,
-        };
-        for event in [intended, Event::Ended { op, outcome }] {
+        for event in done(op, effect) {
             let (seq, time) = (records.len() as u64 + 1, all[0].time);
             records.push(Record { seq, time, event });
         }
@@ -355,4 +331,21 @@ fn what_somebody_did_to_a_policy_in_between_does_not_stop_the_script() {
         assert_eq!(seen.pointer(NOTE), None, "{name}");
         assert_eq!(seen["spec"]["syncPolicy"], policy, "{name}");
     }
+}
+
+/// What the journal has of a write that was made.
+fn done(op: OpId, effect: Effect) -> [Event; 2] {
+    let intended = Event::Intended {
+        op: op.clone(),
+        effect,
+        guard: Guard::default(),
+        shown: Vec::new(),
+        by_hand: Vec::new(),
+        by: "mara".into(),
+    };
+    let outcome = Outcome::Done {
+        resource_version: None,
+        found: false,
+    };
+    [intended, Event::Ended { op, outcome }]
 }

@@ -161,25 +161,12 @@ fn a_policy_that_somebody_changed_before_the_freeze_is_told_of() {
     let bench = Bench::new();
     let plan = bench.own_plan();
     bench.walk(3, &plan, &[]);
-    let patch = |policy: &str| {
-        let patch = format!(r#"{{"spec": {{"syncPolicy": {policy}}}}}"#);
-        bench.kubectl(&[
-            "-n",
-            "argocd",
-            "patch",
-            "application",
-            "profile-service",
-            "--type",
-            "merge",
-            "-p",
-            &patch,
-        ]);
-    };
     let found = bench.application("profile-service")["spec"]["syncPolicy"].clone();
     assert_eq!(found, Value::Null);
-    let on = r#"{"automated": {"enabled": false, "selfHeal": true}}"#;
-    for policy in [on, "null"] {
-        patch(policy);
+    let on = json!({"automated": {"enabled": false, "selfHeal": true}});
+    for policy in [on, Value::Null] {
+        let application = ["application", "profile-service", "-n", "argocd"];
+        bench.patches(&application, &json!({"spec": {"syncPolicy": policy}}));
         for _ in 0..2 {
             bench.walk(3, &plan, &[]);
         }

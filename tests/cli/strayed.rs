@@ -4,7 +4,7 @@ use super::*;
 
 impl Bench {
     /// Somebody sets fields of an object by `kubectl patch`.
-    fn patches(&self, on: &[&str], fields: &Value) {
+    pub(super) fn patches(&self, on: &[&str], fields: &Value) {
         let fields = fields.to_string();
         let patch = ["--type", "merge", "-p", &fields];
         self.kubectl(&[&["patch"], on, &patch].concat());

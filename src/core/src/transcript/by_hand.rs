@@ -189,6 +189,12 @@ impl<'a> Script<'a> {
         }
     }
 
+    fn compared(&mut self, application: &AppKey) {
+        let key = arguments(application);
+        self.line(format!("refresh {key}"));
+        self.line(format!("await 'no operation runs' idle {key}"));
+    }
+
     fn effect(&mut self, op: &OpId, effect: &'a Effect) {
         self.line("");
         let title = words::effect(self.run, effect);
@@ -198,18 +204,14 @@ impl<'a> Script<'a> {
             } => {
                 self.title(&title);
                 self.freeze(application, patch);
-                let key = arguments(application);
-                self.line(format!("refresh {key}"));
-                self.line(format!("await 'no operation runs' idle {key}"));
+                self.compared(application);
             }
             Effect::Thaw {
                 application, patch, ..
             } => {
                 self.title(&title);
                 self.thaw(application, patch);
-                let key = arguments(application);
-                self.line(format!("refresh {key}"));
-                self.line(format!("await 'no operation runs' idle {key}"));
+                self.compared(application);
             }
             Effect::Push {
                 repository,

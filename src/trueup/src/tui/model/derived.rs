@@ -157,9 +157,9 @@ impl Model {
         self.derived.groups = groups(&now, &self.derived.open_cells);
         self.derived.implies = implies(&run, &now);
         self.derived.apart = now.apart(&run);
-        self.derived.moved = facts::moved(&run, &now);
         let since = facts::since_the_last(&run, &now);
         self.decide.learn_columns(&run, &now, &since);
+        self.derived.moved = facts::with_lost(since, &run, &now);
         self.derive_rows();
     }
 

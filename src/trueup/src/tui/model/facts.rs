@@ -432,9 +432,8 @@ pub struct Moved {
     pub live: Option<Value>,
 }
 
-/// Live values that moved since the last snapshot, and those that were found first and are lost.
-pub fn moved(run: &Run, now: &Now) -> Vec<Moved> {
-    let mut moved = since_the_last(run, now);
+/// With those that moved since the last snapshot those that were found first and are lost.
+pub fn with_lost(mut moved: Vec<Moved>, run: &Run, now: &Now) -> Vec<Moved> {
     for (key, cell, found) in now.lost(run) {
         moved.retain(|moved| moved.cell != *key);
         moved.push(Moved {
@@ -450,6 +449,7 @@ pub fn moved(run: &Run, now: &Now) -> Vec<Moved> {
     moved
 }
 
+/// Live values that moved since the last snapshot.
 pub fn since_the_last(run: &Run, now: &Now) -> Vec<Moved> {
     if run.questions.is_empty() {
         return Vec::new();
