@@ -115,6 +115,7 @@ fn two_commits(texts: [&str; 4], others: Vec<Foreign>) -> String {
             revision: commit,
             how: "pushed".into(),
             others: Vec::new(),
+            same: Vec::new(),
         });
     }
     let run = Run::fold(&records);

@@ -687,6 +687,10 @@ pub enum Event {
         /// What others brought there since the incident saw it first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         others: Vec<Foreign>,
+        /// The Applications whose folder holds here just what it held at the revision that they were synced to: those syncs and
+        /// their gates stand.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        same: Vec<AppKey>,
     },
     /// A look at the repository that began after our push had landed: whoever takes back what was pushed does it from here on.
     InGit {
@@ -762,6 +766,12 @@ pub enum Event {
     GatePassed {
         application: AppKey,
         gate: String,
+    },
+    /// The fresh sample right before a thaw: one that is not green stops it.
+    GateBeforeThaw {
+        application: AppKey,
+        gate: String,
+        sample: Sample,
     },
     /// It is not waited for any more: it did not become green in time, or the operator gave the wait up.
     GateTimedOut {
@@ -871,6 +881,9 @@ pub enum Event {
     PolicyMoved {
         application: AppKey,
         why: Option<String>,
+        /// Empty in journals of before it was kept.
+        #[serde(default)]
+        who: String,
     },
     /// Somebody changed the policy of an Application before it was frozen here.
     PolicyChanged {

@@ -2,7 +2,7 @@
 
 mod gates;
 
-pub use gates::attest;
+pub use gates::{attest, gate_reached};
 use gates::{await_gate, gate_stays, other_gate};
 
 use crate::{
@@ -95,7 +95,7 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
                 "name both",
             ))
         }
-        Command::Attest { gate, .. } => attest(run, gate),
+        Command::Attest { gate, .. } => attest(run, now, gate),
         Command::SetCommit {
             branch: Some(branch),
             ..
@@ -566,6 +566,63 @@ pub fn not_as_thawed(run: &Run, key: &AppKey, why: &str) -> Refusal {
     )
 }
 
+fn waits_for_sync(run: &Run, key: &AppKey, cell: &CellKey) -> Refusal {
+    Refusal::new(
+        3,
+        text::line(&format!(
+            "{} {} of {key} is decided, and the cluster does not have it so: it was decided after the sync",
+            cell.object, cell.field
+        )),
+        format!("sync it again first (`{}`)", run.sync_command(key)),
+    )
+}
+
+/// Why an Application that was synced is synced once more before it is thawed: that sync and its gates were not made for what Git
+/// has now, or did not come to their end. The walk takes the head and syncs to it; a thaw by itself is no way around that.
+pub fn sync_stands(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
+    let Some(app) = run.apps.get(key) else {
+        return Ok(());
+    };
+    let repository = now.apps.get(key).map(|seen| &seen.repository);
+    let landed = repository.and_then(|it| run.landed.get(it));
+    let head = repository.and_then(|it| now.heads.get(it));
+    let moved = landed
+        .zip(head)
+        .is_some_and(|(landed, head)| landed.revision != *head);
+    let why = match (&app.sync, landed) {
+        (Sync::Not, _) => return Ok(()),
+        (Sync::Verified { .. }, Some(landed)) if moved => {
+            return Err(Refusal::new(
+                3,
+                text::line(&format!(
+                    "{} is not at {} any more, and whether that changes {key} was not looked at yet",
+                    landed.branch,
+                    landed.revision.short()
+                )),
+                "look again: where it changes nothing of it, its sync and its gates stand",
+            ));
+        }
+        (Sync::Verified { revision, .. }, Some(landed)) if !run.synced_as(key, landed) => format!(
+            "{key} was synced to {}, and Git has other manifests of it at {} since: its gates judged what is not so any more",
+            revision.short(),
+            landed.revision.short()
+        ),
+        (Sync::Verified { .. }, _) => return Ok(()),
+        (Sync::Finished { phase, message, .. }, _) if phase != "Succeeded" => {
+            format!("the sync of {key} ended as {phase}: {message}")
+        }
+        _ => format!("the sync of {key} is not verified"),
+    };
+    Err(Refusal::new(
+        3,
+        text::line(&why),
+        text::line(&format!(
+            "sync it first (`{}`): its gates follow that sync",
+            run.sync_command(key)
+        )),
+    ))
+}
+
 fn thawed_already(run: &Run, key: &AppKey) -> Refusal {
     Refusal::new(
         4,
@@ -674,14 +731,18 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
             "commit first: a sync goes to a revision that renders as decided",
         ));
     };
-    let before = run.sync_order().into_iter().take_while(|other| other != key).find(|other| {
-        run.apps.get(other).is_some_and(|app| {
-            app.parked.is_none()
-                && run.stays_frozen(other).is_none()
-                && app.freeze.is_set()
-                && !matches!(&app.sync, Sync::Verified { revision, .. } if *revision == landed.revision)
-        })
-    });
+    let before = run
+        .sync_order()
+        .into_iter()
+        .take_while(|other| other != key)
+        .find(|other| {
+            run.apps.get(other).is_some_and(|app| {
+                app.parked.is_none()
+                    && run.stays_frozen(other).is_none()
+                    && app.freeze.is_set()
+                    && !run.synced_as(other, landed)
+            })
+        });
     if let Some(other) = before {
         return Err(Refusal::new(
             3,
@@ -747,13 +808,7 @@ pub fn synced(run: &Run, now: &Now, key: &AppKey) -> bool {
         .apps
         .get(key)
         .and_then(|seen| run.landed.get(&seen.repository));
-    let sync = run.apps.get(key).map(|app| &app.sync);
-    match (sync, landed) {
-        (Some(Sync::Verified { revision, .. }), Some(landed)) => {
-            *revision == landed.revision && now.not_in_effect(run, key).is_none()
-        }
-        _ => false,
-    }
+    landed.is_some_and(|landed| run.synced_as(key, landed) && now.not_in_effect(run, key).is_none())
 }
 
 /// Whether what an Application was synced to still is what it is to be: nothing of it is a question again.
@@ -892,22 +947,16 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
             _ => None,
         };
         if let Some(cell) = waiting {
-            return Err(Refusal::new(
-                3,
-                text::line(&format!(
-                    "{} {} of {key} is decided, and the cluster does not have it so: it was decided after the sync",
-                    cell.object, cell.field
-                )),
-                "sync it again first",
-            ));
-        }
-        if !quiet(now, key, app) && !matches!(app.sync, Sync::Verified { .. }) {
-            return Err(not_quiet(key));
+            return Err(waits_for_sync(run, key, cell));
         }
         // Gates follow a sync; where none was made there is nothing for them to judge.
-        if !matches!(app.sync, Sync::Verified { .. }) {
-            continue;
+        if app.sync == Sync::Not {
+            match quiet(now, key, app) {
+                true => continue,
+                false => return Err(not_quiet(key)),
+            }
         }
+        sync_stands(run, now, key)?;
         let red = run.gates_after(key).into_iter().find(|gate| {
             let passed = app
                 .gates
@@ -1178,7 +1227,8 @@ mod tests {
         run.gates
             .insert("rate".into(), Gate::Measured(MeasuredGate::default()));
         run.apps.entry(key.clone()).or_default();
-        let said = |run: &Run, gate: &str| attest(run, gate).err().map(|refusal| refusal.reason);
+        let said =
+            |run: &Run, gate: &str| gate_reached(run, gate).err().map(|refusal| refusal.reason);
         assert!(said(&run, "nobody").is_some_and(|why| why.contains("no sync")));
         let synced = said(&run, "traces").unwrap();
         assert!(synced.contains("argocd/auth is not verified"), "{synced}");

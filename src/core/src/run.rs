@@ -141,6 +141,8 @@ pub struct Landed {
     pub branch: String,
     pub revision: Commit,
     pub how: String,
+    /// Those of which the folder holds just what it held at the revision that they were synced to.
+    pub same: BTreeSet<AppKey>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -551,6 +553,24 @@ impl Run {
         Some((revision, *at))
     }
 
+    /// When something was written to an Application last.
+    pub fn wrote_to(&self, key: &AppKey) -> Option<Timestamp> {
+        let done = self.ops.values().filter(|op| op.done());
+        let to_it = done.filter(|op| op.effect.application() == Some(key));
+        to_it.filter_map(|op| Some(op.outcome.as_ref()?.1)).max()
+    }
+
+    /// Whether an Application was synced, as shown, to what landed, or to what holds the same of it.
+    pub fn synced_as(&self, key: &AppKey, landed: &Landed) -> bool {
+        let app = self.apps.get(key);
+        app.is_some_and(|app| match &app.sync {
+            Sync::Verified { revision, .. } => {
+                *revision == landed.revision || landed.same.contains(key)
+            }
+            _ => false,
+        })
+    }
+
     /// What is to be said of a thaw that was made and is not watched to its end, with the ways on.
     pub fn given_back_unwatched(&self, key: &AppKey) -> String {
         crate::text::line(&format!(
@@ -860,6 +880,85 @@ mod tests {
         assert!(away.waited < slow.waited && !away.elsewhere);
         // Passed, it is waited for by nobody.
         assert_eq!(Run::fold(&records).begun_gate(), None);
+    }
+
+    /// A live action on the first Application, after everything was judged: what follows it, and what follows the others behind it,
+    /// said nothing of what it left.
+    #[test]
+    fn a_write_has_judged_anew_what_was_judged_without_it() {
+        let records = crate::transcript::sample::records();
+        let attested = |record: &Record| matches!(record.event, Event::Attested { .. });
+        let end = records.iter().position(attested).unwrap();
+        let judged = Run::fold(&records[..=end]);
+        let order = judged.sync_order();
+        let [auth, .., profile] = order.as_slice() else {
+            panic!("{order:?}");
+        };
+        assert!(judged.to_attest("traces").is_empty());
+        assert_eq!(
+            judged.gate_settled(profile, "traces"),
+            Some("it was attested")
+        );
+        let said = judged.judged_anew_after(auth).unwrap();
+        assert!(
+            said.contains("no-401, traces after profile-service"),
+            "{said}"
+        );
+        let acted = |run: &Run, key: &AppKey| {
+            let mut run = run.clone();
+            let op = OpId("act".into());
+            let object = crate::object::identity::ObjectRef::from_object(
+                &serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}),
+            );
+            let effect = Effect::Act {
+                application: key.clone(),
+                object: object.unwrap(),
+                action: crate::plan::Action::Restart {},
+                patch: Value::Null,
+                inverse: Value::Null,
+                cell: None,
+                reason: String::new(),
+            };
+            let events = [
+                Event::Intended {
+                    op: op.clone(),
+                    effect,
+                    guard: Guard::default(),
+                    shown: Vec::new(),
+                    by_hand: Vec::new(),
+                    by: "jo".into(),
+                },
+                Event::Ended {
+                    op,
+                    outcome: Outcome::Done {
+                        resource_version: None,
+                        found: false,
+                    },
+                },
+            ];
+            for event in events {
+                run.apply(&Record {
+                    seq: 0,
+                    time: Timestamp::UNIX_EPOCH,
+                    event,
+                });
+            }
+            run
+        };
+        let run = acted(&judged, auth);
+        assert_eq!(run.gate_settled(profile, "traces"), None);
+        assert_eq!(run.gate_to_pass(profile).as_deref(), Some("healthy"));
+        // What comes before it was judged without what comes after.
+        let run = acted(&judged, profile);
+        let before = &order[1];
+        assert_eq!(run.gate_to_pass(before), judged.gate_to_pass(before));
+        assert_eq!(run.gate_settled(profile, "no-401"), None);
+        // What was given back was judged for good.
+        let whole = Run::fold(&records);
+        assert_eq!(
+            acted(&whole, auth).apps[profile].gates,
+            whole.apps[profile].gates
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     object::identity::{AppKey, ObjectRef},
     plan::Gate,
     rules,
-    run::{AppRun, Freeze, Run, Sync, Thaw},
+    run::{AppRun, Freeze, Landed, Run, Sync, Thaw},
     sheet::Command,
     text,
 };
@@ -599,12 +599,11 @@ fn everything_thawed(run: &Run, now: &Now) -> bool {
 }
 
 /// The revision that an Application is to be synced to: what landed in its repository.
-fn target_revision(run: &Run, now: &Now, key: &AppKey) -> Option<Commit> {
-    let landed = match now.apps.get(key) {
+fn target<'r>(run: &'r Run, now: &Now, key: &AppKey) -> Option<&'r Landed> {
+    match now.apps.get(key) {
         Some(app) => run.landed.get(&app.repository),
         None => run.landed.values().next(),
-    };
-    landed.map(|landed| landed.revision.clone())
+    }
 }
 
 /// Whether the live Application does not ignore yet what was decided and declared.
@@ -633,8 +632,8 @@ fn sync(run: &Run, now: &Now) -> Option<Next> {
         if ignored_too_little(run, now, &key) {
             return Some(Next::Ignore { application: key });
         }
-        let revision = target_revision(run, now, &key)?;
-        if let Some(next) = sync_one(run, now, &key, app, &revision) {
+        let landed = target(run, now, &key)?;
+        if let Some(next) = sync_one(run, now, &key, app, landed) {
             return Some(next);
         }
     }
@@ -668,8 +667,8 @@ fn removal(run: &Run, now: &Now, key: &AppKey) -> Option<Next> {
     })
 }
 
-fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit) -> Option<Next> {
-    let application = key.clone();
+fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, landed: &Landed) -> Option<Next> {
+    let (application, revision) = (key.clone(), &landed.revision);
     match &app.sync {
         Sync::Requested { op, .. } => {
             return Some(Next::AwaitOperation {
@@ -710,8 +709,8 @@ fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, revision: &Commit)
         // Another sync makes it as decided, and its gates follow that one.
         Sync::Surprised { .. } => {}
         // What was decided since needs another sync, at the same revision.
-        Sync::Verified { revision: done, .. }
-            if done == revision && now.not_in_effect(run, key).is_none() =>
+        Sync::Verified { .. }
+            if run.synced_as(key, landed) && now.not_in_effect(run, key).is_none() =>
         {
             return removal(run, now, key).or_else(|| gates(run, key, app));
         }
@@ -993,9 +992,9 @@ mod tests {
         surprises.clone_from(changes);
         let (key, op, count) = (key.clone(), op.clone(), surprises.len());
         let mut run = Run::fold(&records);
-        let revision = run.landed.values().next().unwrap().revision.clone();
+        let landed = run.landed.values().next().unwrap().clone();
         let now = Now::default();
-        let next = |run: &Run| sync_one(run, &now, &key, &run.apps[&key], &revision);
+        let next = |run: &Run| sync_one(run, &now, &key, &run.apps[&key], &landed);
         let refused = |run: &Run, command: Command| {
             let refusal = rules::check(run, &now, &command).unwrap_err();
             (
@@ -1377,35 +1376,102 @@ mod tests {
         assert_eq!(next(&run, &now), Next::Push, "where it stands is not known");
     }
 
-    #[test]
-    fn a_gate_after_our_sync_is_asked_whoever_holds_the_application_now() {
-        let (mut run, mut now, [auth, like]) = proposed();
+    /// Both synced to what landed, and healthy since.
+    fn synced() -> (Run, Now, [AppKey; 2]) {
+        let (mut run, mut now, keys) = proposed();
         run.decisions.clear();
         (run.proposal, now.cells) = (None, Default::default());
-        run.landed.insert(
-            "r".into(),
-            crate::run::Landed {
-                branch: "main".into(),
-                revision: Commit::from("p"),
-                how: String::new(),
-            },
-        );
-        for key in [&auth, &like] {
-            run.apps.get_mut(key).unwrap().sync = Sync::Verified {
+        run.landed.insert("r".into(), landed("p", &[]));
+        for key in &keys {
+            let app = run.apps.get_mut(key).unwrap();
+            app.sync = Sync::Verified {
                 op: OpId::from("3"),
                 revision: Commit::from("p"),
                 changes: Vec::new(),
             };
+            let healthy = crate::run::GateRun {
+                passed: Some(jiff::Timestamp::UNIX_EPOCH),
+                ..Default::default()
+            };
+            app.gates.insert("healthy".into(), healthy);
             now.apps.get_mut(key).unwrap().sync = "Synced".into();
         }
-        let healthy = crate::run::GateRun {
-            passed: Some(jiff::Timestamp::UNIX_EPOCH),
-            ..Default::default()
-        };
-        for key in [&auth, &like] {
-            let app = run.apps.get_mut(key).unwrap();
-            app.gates.insert("healthy".into(), healthy.clone());
+        (run, now, keys)
+    }
+
+    fn landed(revision: &str, same: &[&AppKey]) -> Landed {
+        Landed {
+            branch: "main".into(),
+            revision: Commit::from(revision),
+            how: String::new(),
+            same: same.iter().copied().cloned().collect(),
         }
+    }
+
+    /// What the walk does before a thaw, a thaw that is asked for by itself does not leave out.
+    #[test]
+    fn a_thaw_by_itself_is_no_way_around_the_walk() {
+        let (run, now, [auth, like]) = synced();
+        let both = || vec![auth.clone(), like.clone()];
+        let thaw = Command::Thaw {
+            applications: both(),
+        };
+        let refused = |run: &Run, now: &Now| rules::check(run, now, &thaw).err();
+        let thaws =
+            |next: Next| matches!(next, Next::Thaw { applications } if applications == both());
+        assert!(thaws(next(&run, &now)));
+        assert_eq!(refused(&run, &now), None);
+
+        // Somebody pushed, and nobody looked at what.
+        let mut moved = now.clone();
+        moved.heads.insert("r".into(), Commit::from("q"));
+        assert!(matches!(next(&run, &moved), Next::TakeHead { .. }));
+        let why = refused(&run, &moved).unwrap();
+        assert!(
+            why.rule == 3 && why.reason.contains("not looked at yet"),
+            "{why:?}"
+        );
+
+        // It changed nothing of either: their syncs and gates stand.
+        let mut taken = run.clone();
+        taken
+            .landed
+            .insert("r".into(), landed("q", &[&auth, &like]));
+        assert!(thaws(next(&taken, &moved)));
+        assert_eq!(refused(&taken, &moved), None);
+
+        // It changed something of one of them.
+        taken.landed.insert("r".into(), landed("q", &[&auth]));
+        assert!(
+            matches!(next(&taken, &moved), Next::Predict { application, .. } if application == like)
+        );
+        let why = refused(&taken, &moved).unwrap();
+        assert!(
+            why.reason.contains("argocd/like was synced to p"),
+            "{why:?}"
+        );
+        assert!(why.hint.contains("trueup sync argocd/like"), "{why:?}");
+
+        // An operation that failed was verified by nobody, whatever Argo CD says of the state.
+        let mut failed = run.clone();
+        failed.apps.get_mut(&like).unwrap().sync = Sync::Finished {
+            op: OpId::from("4"),
+            revision: Commit::from("p"),
+            phase: "Failed".into(),
+            message: "a hook failed".into(),
+        };
+        assert!(!thaws(next(&failed, &now)));
+        assert!(
+            refused(&failed, &now)
+                .unwrap()
+                .reason
+                .contains("a hook failed")
+        );
+    }
+
+    #[test]
+    fn a_gate_after_our_sync_is_asked_whoever_holds_the_application_now() {
+        let (mut run, mut now, [auth, like]) = synced();
         let manual = crate::plan::ManualGate {
             manual: "look".into(),
         };

@@ -51,8 +51,39 @@ pub(super) fn await_gate(run: &Run, key: &AppKey, gate: &str) -> Result<(), Refu
     ))
 }
 
+/// What was seen while something that was decided is known not to be so says nothing: it is put right first, and looked at then.
+pub fn attest(run: &Run, now: &Now, gate: &str) -> Result<(), Refusal> {
+    gate_reached(run, gate)?;
+    none_lost(run, now)
+        .and_then(|()| none_surprised(run))
+        .and_then(|()| undecided(run, now))
+        .and_then(|()| in_effect(run, now))
+        .map_err(|refusal| Refusal {
+            reason: text::line(&format!(
+                "what gate {gate} asks about is not as it was synced: {}",
+                refusal.reason
+            )),
+            ..refusal
+        })
+}
+
+/// What was decided since a sync, and waits for another one.
+fn in_effect(run: &Run, now: &Now) -> Result<(), Refusal> {
+    let waits = run
+        .walking()
+        .filter(|(key, app)| {
+            let synced = matches!(app.sync, Sync::Verified { .. });
+            synced && app.is_held() && run.stays_frozen(key).is_none()
+        })
+        .find_map(|(key, _)| Some((key, now.not_in_effect(run, key)?)));
+    match waits {
+        None => Ok(()),
+        Some((key, cell)) => Err(waits_for_sync(run, key, cell)),
+    }
+}
+
 /// What was seen before a sync, or while the measured gates were red, says nothing about what comes after.
-pub fn attest(run: &Run, gate: &str) -> Result<(), Refusal> {
+pub fn gate_reached(run: &Run, gate: &str) -> Result<(), Refusal> {
     let refuse = |what: String, hint: &str| Err(Refusal::new(10, text::line(&what), hint));
     let follows: Vec<&AppKey> = run
         .scope

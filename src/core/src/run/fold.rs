@@ -269,6 +269,7 @@ impl Run {
                 branch,
                 revision,
                 how,
+                same,
                 ..
             } => {
                 self.landed.insert(
@@ -277,6 +278,7 @@ impl Run {
                         branch: branch.clone(),
                         revision: revision.clone(),
                         how: how.clone(),
+                        same: same.iter().cloned().collect(),
                     },
                 );
                 if let Some(pushed) = self.pushed.get_mut(repository) {
@@ -545,7 +547,9 @@ impl Run {
                 });
             }
             Event::Unparked { application, .. } => self.app(application).parked = None,
-            Event::PolicyMoved { application, why } => {
+            Event::PolicyMoved {
+                application, why, ..
+            } => {
                 self.app(application).policy_moved.clone_from(why);
             }
             Event::PolicyChanged {
@@ -563,6 +567,7 @@ impl Run {
                 self.reread.entry(op.clone()).or_default().push(*after);
             }
             Event::CommandRan { .. }
+            | Event::GateBeforeThaw { .. }
             | Event::Revealed { .. }
             | Event::WaitGivenUp { .. }
             | Event::Unknown => {}
@@ -692,6 +697,16 @@ impl Run {
         }
     }
 
+    /// See [`Run::judged_with`].
+    fn judge_anew(&mut self, key: &AppKey) {
+        for key in self.judged_with(key) {
+            if let Some(app) = self.apps.get_mut(&key) {
+                app.gates.clear();
+                app.attested.clear();
+            }
+        }
+    }
+
     fn ended(&mut self, id: &OpId, outcome: &Outcome, at: Timestamp) {
         let Some(op) = self.ops.get_mut(id) else {
             return;
@@ -723,8 +738,7 @@ impl Run {
             } => {
                 let app = self.app(&application);
                 app.sync = Sync::Requested { op: id, revision };
-                app.gates.clear();
-                app.attested.clear();
+                self.judge_anew(&application);
             }
             Effect::Thaw { application, .. } => {
                 self.app(&application).thaw = Thaw::Restored {
@@ -738,13 +752,9 @@ impl Run {
                 app.acts.push(id);
                 // What a sync would do was worked out on an object that is another one now.
                 app.forget_prediction();
+                self.judge_anew(&application);
             }
-            // The gates judge what is left.
-            Effect::Delete { application, .. } => {
-                let app = self.app(&application);
-                app.gates.clear();
-                app.attested.clear();
-            }
+            Effect::Delete { application, .. } => self.judge_anew(&application),
             // What a sync would do is another thing now.
             Effect::Ignore { application, .. } => self.app(&application).prediction = None,
             Effect::Push {

@@ -171,6 +171,40 @@ impl Run {
         gates
     }
 
+    /// The Applications whose gates judge what a write to this one leaves behind: itself, and what comes after it in the order of
+    /// syncs. What was given back already was judged for good.
+    pub(super) fn judged_with(&self, key: &AppKey) -> Vec<AppKey> {
+        let order = self.sync_order();
+        let later = order.iter().skip_while(|it| *it != key).skip(1);
+        let kept = |key: &&AppKey| !self.is_given_back(key);
+        [key]
+            .into_iter()
+            .chain(later)
+            .filter(kept)
+            .cloned()
+            .collect()
+    }
+
+    /// What is to be said of gates that a write to an Application has asked anew.
+    pub fn judged_anew_after(&self, key: &AppKey) -> Option<String> {
+        let settled = self.judged_with(key).into_iter().filter_map(|key| {
+            let gates: Vec<String> = self
+                .gates_after(&key)
+                .into_iter()
+                .filter(|gate| self.glass_for(&key, gate).is_none())
+                .filter(|gate| self.gate_settled(&key, gate).is_some())
+                .collect();
+            (!gates.is_empty()).then(|| format!("{} after {}", gates.join(", "), key.name))
+        });
+        let settled: Vec<String> = settled.collect();
+        (!settled.is_empty()).then(|| {
+            text::line(&format!(
+                "what was judged without it is judged anew: {}",
+                settled.join("; ")
+            ))
+        })
+    }
+
     /// The Application whose sync was made, is followed by this gate, and has no glass broken for it: it has to answer there.
     pub fn gate_follows(&self, gate: &str) -> Option<&AppKey> {
         let made = self.walking().find(|(key, app)| {

@@ -5,7 +5,7 @@ use super::{
     model::*,
     parts::{decisions, files, others, outcome, passed, predicted},
     quote::{block, say},
-    timeline::timeline,
+    timeline::{timeline, verdict},
     words::{self, app, between},
 };
 use crate::{
@@ -241,6 +241,16 @@ impl<'a> Builder<'a> {
                 what: words::policy_changed(from, to),
                 who: say(who),
             }),
+            Event::PolicyMoved {
+                application,
+                why,
+                who,
+            } => self.adopted.push(Adopted {
+                at,
+                application: app(self.run, application),
+                what: words::policy_moved(why.as_deref()),
+                who: say(who),
+            }),
             Event::Strayed {
                 cell, what, who, ..
             }
@@ -472,6 +482,9 @@ impl<'a> Builder<'a> {
             | Event::GateSampled {
                 application, gate, ..
             }
+            | Event::GateBeforeThaw {
+                application, gate, ..
+            }
             | Event::GatePassed { application, gate }
             | Event::GateTimedOut {
                 application, gate, ..
@@ -522,6 +535,16 @@ impl<'a> Builder<'a> {
                 };
                 match event {
                     Event::GateSampled { sample, .. } => gate.samples.push(words::sample(sample)),
+                    Event::GateBeforeThaw { sample, .. } => {
+                        let sample = words::sample(sample);
+                        gate.outcome.push_str(&format!(
+                            "; once more before the thaw, at {}: {} ({})",
+                            sample.at.strftime("%H:%M:%S UTC"),
+                            verdict(sample.verdict),
+                            sample.why
+                        ));
+                        gate.samples.push(sample);
+                    }
                     Event::GatePassed { .. } => gate.outcome = passed(gate, at),
                     Event::GateTimedOut {
                         why, given_up_by, ..

@@ -418,6 +418,7 @@ fn commit(pen: &mut Pen) {
         revision: Commit::from(COMMIT),
         how: "pushed".into(),
         others: Vec::new(),
+        same: Vec::new(),
     });
 }
 

@@ -244,12 +244,20 @@ fn walk(event: &Event, run: &Run) -> Option<String> {
             branch,
             revision,
             how,
+            same,
             ..
         } => format!(
-            "{} holds {} ({})",
+            "{} holds {} ({}){}",
             say(branch),
             say(revision.short()),
-            say(how)
+            say(how),
+            match same.as_slice() {
+                [] => String::new(),
+                same => format!(
+                    "; nothing changed in the folders of {}: as synced",
+                    apps(run, same)
+                ),
+            }
         ),
         Event::OrderSet { order, by } => {
             format!("order set by {}: {}", say(by), apps(run, order))
@@ -457,6 +465,17 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
             verdict(sample.verdict),
             because(&sample.why)
         ),
+        Event::GateBeforeThaw {
+            application,
+            gate,
+            sample,
+        } => format!(
+            "gate {} after {}, once more before the thaw: {}{}",
+            say(gate),
+            app(run, application),
+            verdict(sample.verdict),
+            because(&sample.why)
+        ),
         Event::GatePassed { application, gate } => {
             format!("gate {} after {} passed", say(gate), app(run, application))
         }
@@ -580,13 +599,19 @@ fn people(event: &Event, run: &Run) -> Option<String> {
         Event::Unparked { application, by } => {
             format!("{} goes on (by {})", app(run, application), say(by))
         }
-        Event::PolicyMoved { application, why } => match why {
-            Some(why) => format!("{} {}", app(run, application), say(why)),
-            None => format!(
-                "auto-sync of {} is as targeted again",
-                app(run, application)
-            ),
-        },
+        Event::PolicyMoved {
+            application,
+            why,
+            who,
+        } => format!(
+            "done by others: {}: {}{}",
+            app(run, application),
+            words::policy_moved(why.as_deref()),
+            match who.as_str() {
+                "" => String::new(),
+                who => format!(" (by {})", say(who)),
+            }
+        ),
         Event::PolicyChanged {
             application,
             from,

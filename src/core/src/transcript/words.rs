@@ -199,6 +199,11 @@ pub(super) fn reread(run: &Run, op: &OpId, after: Span, holds: bool) -> String {
     }
 }
 
+/// How somebody changed what a thaw had left; none where it is as targeted again.
+pub(super) fn policy_moved(why: Option<&str>) -> String {
+    why.map_or_else(|| "its auto-sync is as targeted again".to_owned(), say)
+}
+
 /// How somebody changed a policy before it was frozen.
 pub(super) fn policy_changed(from: &Value, to: &Value) -> String {
     let on = |value: &Value| Policy::new(Some(value.clone())).is_on();

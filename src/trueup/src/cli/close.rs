@@ -8,6 +8,7 @@ use trueup_core::{
     now::Now,
     object::identity::AppKey,
     plan::{Target, TargetKind},
+    rules,
     run::{Freeze, Run},
     sheet::{Command, Refusal},
     text,
@@ -48,17 +49,20 @@ async fn go(
     if matches!(next, Next::LookUp { .. }) {
         engine.observe(&next).await?;
     }
-    let (_, now) = engine.look().await?;
-    let refused = trueup_core::rules::check(&engine.run(), &now, &Command::Close);
-    if let Err(mut refusal) = refused {
-        let run = engine.run();
-        refusal.hint = hint(&run, &now);
-        tell(settings, &run, Some((&refusal, &now)));
-        return Ok(super::explain(&refusal.into()));
+    match engine.say(&Command::Close).await {
+        Ok(()) => {
+            tell(settings, &engine.run(), None);
+            Ok(0)
+        }
+        Err(Trouble::Refused(mut refusal)) => {
+            let run = engine.run();
+            let (_, now) = engine.seen_or_look().await?;
+            refusal.hint = hint(&run, &now);
+            tell(settings, &run, Some((&refusal, &now)));
+            Ok(super::explain(&refusal.into()))
+        }
+        Err(trouble) => Err(trouble),
     }
-    engine.say(&Command::Close).await?;
-    tell(settings, &engine.run(), None);
-    Ok(0)
 }
 
 /// The way to a close, in the order that the rules allow.
@@ -106,9 +110,13 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
             if let Some(reason) = now.and_then(|now| thaw_refused(run, now, key)) {
                 let decided = now.is_some_and(|now| now.undecided(run).next().is_none());
                 let surprised = run.surprised().filter(|_| decided);
+                let behind = |now: &Now| rules::sync_stands(run, now, key).is_err();
                 return Settled {
-                    command: surprised
-                        .map_or_else(|| resume(run), |(key, _)| run.sync_seen_command(key)),
+                    command: match surprised {
+                        Some((key, _)) => run.sync_seen_command(key),
+                        None if decided && now.is_some_and(behind) => run.sync_command(key),
+                        None => resume(run),
+                    },
                     first: Some(reason),
                 };
             }
@@ -164,7 +172,7 @@ fn thaw_refused(run: &Run, now: &Now, key: &AppKey) -> Option<String> {
     let thaw = Command::Thaw {
         applications: vec![key.clone()],
     };
-    let refused = trueup_core::rules::check(&run, now, &thaw).err()?;
+    let refused = rules::check(&run, now, &thaw).err()?;
     Some(refused.reason)
 }
 

@@ -60,7 +60,10 @@ async fn do_thaw(
         }
         match left.is_empty() {
             true => {}
-            false => shown::preview(engine, &command(engine, &left)).await?,
+            false => {
+                engine.take_heads().await?;
+                shown::preview(engine, &command(engine, &left)).await?;
+            }
         }
         // That a thaw holds is watched armed.
         Ok(Would::Write)
@@ -135,6 +138,7 @@ async fn thaw_each(settings: &Settings, args: &AppsArgs, engine: &Engine) -> Res
     }
     if !left.is_empty() {
         compared_now(engine, &left).await?;
+        engine.take_heads().await?;
         shown::write(engine, &command(engine, &left)).await?;
     }
     engine.look().await?;

@@ -10,7 +10,7 @@ use trueup_core::{
     event::{Effect, Event},
     now::{CellNow, Now, Synced},
     object::identity::AppKey,
-    run::{Found, Pushed, Run, Sync},
+    run::{Found, Pushed, Run, Sync, Touched},
     text,
 };
 
@@ -50,13 +50,12 @@ impl Engine {
         for repository in looked_for {
             run = self.record(Event::InGit { repository })?;
         }
-        let mut pushers = BTreeMap::new();
+        let mut pushers = Pushers::default();
         for Foreign {
             application,
             what,
             mut who,
             cell,
-            in_git,
         } in foreign(&run, world, now)
         {
             let sides = cell.as_ref().and_then(|cell| now.cells.get(cell));
@@ -72,15 +71,10 @@ impl Engine {
             if known {
                 continue;
             }
-            let seen = application.as_ref().and_then(|key| now.apps.get(key));
-            if let Some(repository) = seen.map(|app| &app.repository).filter(|_| in_git) {
-                if !pushers.contains_key(repository) {
-                    let by = pushed_since(&*self.ports.repos, &run, repository, now).await;
-                    pushers.insert(repository.clone(), by);
-                }
-                if let Some(Some(by)) = pushers.get(repository) {
-                    who = who.replacen(A_PUSH, by, 1);
-                }
+            if let Some(key) = &application {
+                pushers
+                    .name(&*self.ports.repos, &run, now, key, &mut who)
+                    .await;
             }
             self.record(Event::Adopted {
                 application,
@@ -98,7 +92,14 @@ impl Engine {
             })?;
         }
         for (application, why) in now.policies_moved(&run) {
-            self.record(Event::PolicyMoved { application, why })?;
+            let app = world.applications.get(&application);
+            let since = run.wrote_to(&application);
+            let who = app.and_then(|app| application::wrote_policy(&app.object, since));
+            self.record(Event::PolicyMoved {
+                application,
+                why,
+                who: who.unwrap_or_else(|| "unknown".into()),
+            })?;
         }
         for (key, from, to) in now.policies_changed(&run) {
             let app = world.applications.get(key);
@@ -122,13 +123,44 @@ impl Engine {
             })?;
         }
         let judged = strayed::judged(&run, world, now);
-        self.note_strayed(world, now, glance, &judged)?;
+        self.note_strayed(world, now, glance, &judged).await?;
         Ok(judged)
     }
 }
 
-/// The commits on the tracked branch that came after what the journal knows of it, with their authors; none where the
-/// repository does not tell.
+/// The commits on each tracked branch that came after what the journal knows of it, with their authors, each read once; none where
+/// the repository does not tell.
+#[derive(Default)]
+pub(super) struct Pushers(BTreeMap<String, Option<String>>);
+
+impl Pushers {
+    /// Puts names in the place of [`A_PUSH`].
+    pub(super) async fn name(
+        &mut self,
+        repos: &dyn Repos,
+        run: &Run,
+        now: &Now,
+        application: &AppKey,
+        who: &mut String,
+    ) {
+        let Some(seen) = now
+            .apps
+            .get(application)
+            .filter(|_| who.starts_with(A_PUSH))
+        else {
+            return;
+        };
+        let repository = &seen.repository;
+        if !self.0.contains_key(repository) {
+            let by = pushed_since(repos, run, repository, now).await;
+            self.0.insert(repository.clone(), by);
+        }
+        if let Some(Some(by)) = self.0.get(repository) {
+            *who = who.replacen(A_PUSH, by, 1);
+        }
+    }
+}
+
 async fn pushed_since(repos: &dyn Repos, run: &Run, repository: &str, now: &Now) -> Option<String> {
     let head = now.heads.get(repository)?;
     let landed = run.landed.get(repository).map(|landed| &landed.revision);
@@ -144,36 +176,24 @@ pub async fn open_again(
     run: &Run,
     now: &Now,
 ) -> BTreeMap<CellKey, (String, String)> {
-    let mut pushers = BTreeMap::new();
+    let mut pushers = Pushers::default();
     let mut again = BTreeMap::new();
     for (key, _) in now.open_again(run) {
         let decided = run.decisions.get(key).zip(now.cells.get(key));
-        let Some(Foreign {
-            what,
-            mut who,
-            in_git,
-            ..
-        }) = decided.and_then(|(decision, cell)| touched(run, decision, cell))
-        else {
+        let touched = decided.and_then(|(decision, cell)| touched(run, decision, cell));
+        let Some(Foreign { what, mut who, .. }) = touched else {
             continue;
         };
-        let seen = now.apps.get(&key.application).filter(|_| in_git);
-        if let Some(repository) = seen.map(|app| &app.repository) {
-            if !pushers.contains_key(repository) {
-                let by = pushed_since(repos, run, repository, now).await;
-                pushers.insert(repository.clone(), by);
-            }
-            if let Some(Some(by)) = pushers.get(repository) {
-                who = who.replacen(A_PUSH, by, 1);
-            }
-        }
+        pushers
+            .name(repos, run, now, &key.application, &mut who)
+            .await;
         again.insert(key.clone(), (what, who));
     }
     again
 }
 
 /// Who changed Git, as long as nobody looked at the log.
-const A_PUSH: &str = "a push to Git";
+pub(super) const A_PUSH: &str = "a push to Git";
 
 /// What the managers are called by which Argo CD writes.
 pub(super) const ARGO_CD: &str = "argocd";
@@ -184,8 +204,6 @@ struct Foreign {
     what: String,
     who: String,
     cell: Option<CellKey>,
-    /// Whether Git moved.
-    in_git: bool,
 }
 
 fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
@@ -212,7 +230,6 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
             )),
             who: app.map_or_else(|| "unknown".to_owned(), |app| overwrote(app, cell, first)),
             cell: Some(key.clone()),
-            in_git: false,
         });
     }
     found
@@ -230,14 +247,20 @@ fn touched(run: &Run, decision: &Decision, cell: &CellNow) -> Option<Foreign> {
         let what = "the rule that ignores it is gone from Git".to_owned();
         (what, A_PUSH.to_owned())
     } else {
-        (moved(&seen, cell), author(&seen, cell))
+        let told = run.shaken.get(key).and_then(Touched::set);
+        let back = told.and_then(|told| back_in_part(told, &seen, &cell.sides));
+        let left = moved(&seen, cell);
+        let what = match back {
+            Some(back) => format!("{back}; still so: {left}"),
+            None => left,
+        };
+        (what, author(&seen, cell))
     };
     Some(Foreign {
         application: Some(key.application.clone()),
         what: text::line(&format!("{} {}: {}", key.object, key.field, what)),
         who,
         cell: Some(key.clone()),
-        in_git: rule_gone || seen.git != cell.sides.git,
     })
 }
 
@@ -266,12 +289,29 @@ fn before_others(run: &Run, decision: &Decision, cell: &CellNow) -> Sides {
     seen
 }
 
+/// Of two sides that were touched, the one that is as it was, where the other one is as it was told: that is no other act.
+fn back_in_part(told: &Sides, seen: &Sides, now: &Sides) -> Option<String> {
+    let sides = [
+        ("Git", &told.git, &seen.git, &now.git),
+        ("live", &told.live, &seen.live, &now.live),
+    ];
+    let as_told_or_back = |(_, told, seen, now): &(_, _, _, _)| now == told || now == seen;
+    if !sides.iter().all(as_told_or_back) {
+        return None;
+    }
+    let back = sides
+        .iter()
+        .find(|(_, told, seen, now)| now != told && now == seen)?;
+    Some(format!("{} is {} again", back.0, side(back.3)))
+}
+
+fn side(value: &Option<Value>) -> String {
+    value
+        .as_ref()
+        .map_or_else(|| "(absent)".to_owned(), text::value)
+}
+
 fn moved(seen: &Sides, cell: &CellNow) -> String {
-    let side = |value: &Option<Value>| {
-        value
-            .as_ref()
-            .map_or_else(|| "(absent)".to_owned(), text::value)
-    };
     let mut parts = Vec::new();
     if seen.git != cell.sides.git {
         parts.push(format!(
@@ -361,7 +401,6 @@ fn operation(
         what: text::line(&format!("a sync of {key} to {revision} began at {started}")),
         who: text::line(initiator(operation)),
         cell: None,
-        in_git: false,
     })
 }
 

@@ -20,6 +20,8 @@ use crate::ports::{GitError, Head};
 
 /// How long to wait for a look that goes on by itself before one is asked for here, and its failure said.
 const OVERDUE: Duration = Duration::from_secs(8);
+/// How many heads are taken one after the other: who pushes faster than that is not kept up with.
+const HEADS: usize = 20;
 /// After a step failed, how long until it is tried again by itself.
 const BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -67,7 +69,8 @@ impl Engine {
                 let branch = self.tracked_branch(repository);
                 let how = self.how_landed(repository, &branch, revision).await?;
                 let others = self.others(repository, revision, None).await;
-                self.landed(repository, &branch, revision, &how, others)
+                let same = self.as_synced(repository, revision).await;
+                self.landed(repository, &branch, revision, &how, others, same)
             }
             Next::Predict {
                 application,
@@ -86,6 +89,18 @@ impl Engine {
             Next::WatchThaw { application } => self.watch_thaw(application).await,
             _ => Ok(()),
         }
+    }
+
+    /// Takes what others brought to Git meanwhile, where that is what comes next.
+    pub async fn take_heads(&self) -> Result<(), Trouble> {
+        for _ in 0..HEADS {
+            let next = self.next().await?;
+            let Next::TakeHead { .. } = next else {
+                break;
+            };
+            self.observe(&next).await?;
+        }
+        Ok(())
     }
 
     /// Where a branch stands on the remote.
@@ -342,8 +357,11 @@ impl Driver {
     }
 
     async fn said(&self, command: &Command) -> Result<(), Trouble> {
-        let (_, now) = self.engine.seen_or_look().await?;
-        trueup_core::rules::check(&self.engine.run(), &now, command)?;
+        // A close looks for itself, and writes down that it was refused.
+        if *command != Command::Close {
+            let (_, now) = self.engine.seen_or_look().await?;
+            trueup_core::rules::check(&self.engine.run(), &now, command)?;
+        }
         if let Command::Export { format } = command {
             let path = self.engine.export(format)?;
             self.engine.tell(Update::Exported { path });

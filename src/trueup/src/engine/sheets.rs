@@ -42,7 +42,7 @@ impl Engine {
         if let Err(refusal) = rules::check(run, &now, command) {
             return Err(self.with_holder(&now, run, command, refusal).await.into());
         }
-        let sheet = match command {
+        let mut sheet = match command {
             Command::Freeze { applications } => {
                 self.freeze_sheet(command, applications, None).await?
             }
@@ -85,6 +85,12 @@ impl Engine {
                 .into());
             }
         };
+        if let Command::Sync { application }
+        | Command::Act { application, .. }
+        | Command::Delete { application, .. } = command
+        {
+            sheet.warnings.extend(run.judged_anew_after(application));
+        }
         Ok(sealed(sheet))
     }
 

@@ -19,7 +19,7 @@ use trueup_core::{
 };
 
 use super::{
-    adopt::ARGO_CD,
+    adopt::{A_PUSH, ARGO_CD, Pushers},
     observe::{quiet_cell, written_by},
     read::{AppSeen, World},
     state::Engine,
@@ -49,7 +49,7 @@ pub(super) type Stood = BTreeMap<AppKey, (Arc<World>, Arc<Now>)>;
 
 impl Engine {
     /// Records what others did to fields since the last look that was judged; `judged` are those of which that can be told.
-    pub(super) fn note_strayed(
+    pub(super) async fn note_strayed(
         &self,
         world: &World,
         now: &Now,
@@ -66,7 +66,13 @@ impl Engine {
             events
         };
         let more = events.len().saturating_sub(AT_ONCE);
-        for event in events.into_iter().take(AT_ONCE) {
+        let mut pushers = Pushers::default();
+        for mut event in events.into_iter().take(AT_ONCE) {
+            if let Event::StrayedBack { cell, who, .. } = &mut event {
+                pushers
+                    .name(&*self.ports.repos, &run, now, &cell.application, who)
+                    .await;
+            }
             self.record(event)?;
         }
         if more > 0 {
@@ -222,8 +228,8 @@ fn taken_back(run: &Run, world: &World, now: &Now, glance: bool, judged: &[AppKe
         }
         let live = touched.set().is_some_and(|set| set.live != cell.sides.live);
         let who = match (git, live) {
-            (true, false) => "a push to Git".to_owned(),
-            (true, true) => format!("a push to Git, live: {}", writer(&cell)),
+            (true, false) => A_PUSH.to_owned(),
+            (true, true) => format!("{A_PUSH}, live: {}", writer(&cell)),
             _ if ours(run, app, key, &cell) => "this incident".into(),
             _ => writer(&cell),
         };

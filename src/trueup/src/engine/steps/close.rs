@@ -13,7 +13,11 @@ use trueup_core::{
 };
 
 use super::{
-    super::{read::unsupported, state::Engine, trouble::Trouble},
+    super::{
+        read::unsupported,
+        state::{Again, Engine},
+        trouble::Trouble,
+    },
     decide::handed_over,
 };
 
@@ -96,6 +100,9 @@ impl Engine {
                 Ok(())
             }
             Command::Attest { gate, who, saw } => {
+                // Whatever was done while it was being said is known first.
+                let (_, now) = self.look().await?;
+                rules::check(&self.run(), &now, command)?;
                 self.record(Event::Attested {
                     after: self.run().to_attest(gate),
                     gate: text::line(gate),
@@ -179,8 +186,14 @@ impl Engine {
             Command::Close => {
                 // Whatever came up while the question was open is owed too.
                 let (_, now) = self.look().await?;
-                rules::check(&self.run(), &now, command)?;
-                self.as_targeted().await?;
+                let stands = match rules::check(&self.run(), &now, command) {
+                    Ok(()) => self.as_targeted().await,
+                    Err(refusal) => Err(refusal.into()),
+                };
+                if let Err(Trouble::Refused(refusal)) = &stands {
+                    self.not_done("close", refusal, false, Vec::new(), Again::Known)?;
+                }
+                stands?;
                 self.release_lease().await;
                 self.record(Event::Closed { by })?;
                 Ok(())

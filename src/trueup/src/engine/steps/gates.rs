@@ -191,13 +191,16 @@ impl Engine {
                 self.pause(QUIET_AGAIN).await;
             }
             let sample = self.sample_gate(&spec, Some(application), &name).await?;
-            if sample.verdict != Verdict::Green {
+            let (verdict, why) = (sample.verdict, sample.why.clone());
+            self.record(Event::GateBeforeThaw {
+                application: application.clone(),
+                gate: name.clone(),
+                sample,
+            })?;
+            if verdict != Verdict::Green {
                 return Err(Refusal::new(
                     10,
-                    format!(
-                        "gate {name} after {application} is not green any more: {}",
-                        sample.why
-                    ),
+                    format!("gate {name} after {application} is not green any more: {why}"),
                     "find out why before auto-sync goes on",
                 )
                 .into());

@@ -6,6 +6,7 @@ use serde_json::json;
 use trueup_core::{
     event::{Effect, Event, Foreign, Guard, Outcome, Proposal},
     ids::Commit,
+    object::identity::AppKey,
     policy::Policy,
     rules,
     run::AppRun,
@@ -64,6 +65,7 @@ impl Engine {
                         &proposal.tracked,
                         &proposal.commit,
                         how,
+                        Vec::new(),
                         Vec::new(),
                     )?;
                     self.look().await?;
@@ -156,6 +158,7 @@ impl Engine {
                         &proposal.commit,
                         "pushed",
                         Vec::new(),
+                        Vec::new(),
                     )?;
                 }
                 self.look().await?;
@@ -235,6 +238,7 @@ impl Engine {
         revision: &Commit,
         how: &str,
         others: Vec<Foreign>,
+        same: Vec<AppKey>,
     ) -> Result<(), Trouble> {
         self.record(Event::Landed {
             repository: repository.to_owned(),
@@ -242,6 +246,7 @@ impl Engine {
             revision: revision.clone(),
             how: how.to_owned(),
             others,
+            same,
         })?;
         Ok(())
     }
@@ -386,7 +391,7 @@ impl Engine {
                         .as_ref()
                         .map_or_else(|| "the tracked branch".to_owned(), |p| p.tracked.clone());
                     let others = self.others(repository, head, None).await;
-                    return self.landed(repository, &branch, head, "merged", others);
+                    return self.landed(repository, &branch, head, "merged", others, Vec::new());
                 }
                 self.pause(std::time::Duration::from_secs(2)).await;
             }

@@ -10,7 +10,7 @@ use trueup_core::{
     policy::{Policy, thaw_ops},
     rules,
     run::{Sync, Thaw},
-    sheet::{Refusal, Sheet},
+    sheet::{Command, Refusal, Sheet},
     text,
 };
 
@@ -29,15 +29,31 @@ impl Engine {
     /// Puts the target policies in place, one Application after the other, each watched before the next.
     pub(in super::super) async fn thaw(&self, sheet: &Sheet) -> Result<(), Trouble> {
         let each = each_application(sheet);
+        let judged = matches!(sheet.command, Command::Thaw { .. });
         for (at, (key, guard, will)) in each.iter().enumerate() {
-            self.thaw_one(key, guard, will)
+            self.thaw_one(key, guard, will, judged)
                 .await
                 .map_err(|trouble| stopped_at(trouble, "thawed", &each, at))?;
         }
         Ok(())
     }
 
-    async fn thaw_one(&self, key: &AppKey, guard: &Guard, will: &[String]) -> Result<(), Trouble> {
+    /// `judged`: what was decided and synced here is thawed, and not only given back as it was found.
+    async fn thaw_one(
+        &self,
+        key: &AppKey,
+        guard: &Guard,
+        will: &[String],
+        judged: bool,
+    ) -> Result<(), Trouble> {
+        if judged {
+            // The one before it was watched for a while, and Git may have moved under the rest.
+            self.look().await?;
+            self.take_heads().await?;
+            let (_, now) = self.seen_or_look().await?;
+            let applications = vec![key.clone()];
+            rules::check(&self.run(), &now, &Command::Thaw { applications })?;
+        }
         if matches!(
             self.run().apps.get(key).map(|app| &app.sync),
             Some(Sync::Verified { .. })
@@ -103,7 +119,11 @@ impl Engine {
             Some(seen) => Some(self.reader.predict(seen, &of_git(seen)).await),
             None => None,
         };
-        at_once(application, prediction.as_ref(), wanted.prunes())
+        let run = self.run();
+        let written = AppKey::from_object(application)
+            .ok()
+            .and_then(|key| run.wrote_to(&key));
+        at_once(application, prediction.as_ref(), wanted.prunes(), written)
     }
 
     /// With auto-sync on again, Argo CD does at once whatever is out of sync: there must be nothing.
@@ -213,7 +233,13 @@ pub(in super::super) struct AtOnce {
 /// How many changes a line names.
 const NAMED: usize = 6;
 
-fn at_once(application: &Value, prediction: Option<&Prediction>, prunes: bool) -> AtOnce {
+/// `written`: when something was written to it last.
+fn at_once(
+    application: &Value,
+    prediction: Option<&Prediction>,
+    prunes: bool,
+    written: Option<jiff::Timestamp>,
+) -> AtOnce {
     let name = application["metadata"]["name"].as_str().unwrap_or_default();
     let at = |pointer: &str| application.pointer(pointer).and_then(Value::as_str);
     let status = at("/status/sync/status").unwrap_or("not compared");
@@ -221,9 +247,20 @@ fn at_once(application: &Value, prediction: Option<&Prediction>, prunes: bool) -
         Some(revision) => format!(" at {}", Commit::from(revision).short()),
         None => String::new(),
     };
-    let compared = application::reconciled_at(application)
-        .map_or_else(|| "never".to_owned(), |at| format!("at {at:.0}"));
-    let stands = format!("it is {status}{revision}, compared {compared}");
+    let reconciled = application::reconciled_at(application);
+    let compared = reconciled.map_or_else(
+        || "compared never".to_owned(),
+        |at| format!("compared at {at:.0}"),
+    );
+    // It tells whole seconds, and does not move with each status.
+    let older = |written: &jiff::Timestamp| {
+        reconciled.is_none_or(|at| at.as_second() < written.as_second())
+    };
+    let compared = match written.filter(older) {
+        Some(_) => "and is asked to compare once more before it is thawed".to_owned(),
+        None => compared,
+    };
+    let stands = format!("it is {status}{revision}, {compared}");
     let mut but = Vec::new();
     if status != "Synced" {
         but.push(text::line(&format!(
@@ -295,7 +332,13 @@ fn thaw_verdict(
 ) -> Option<Result<String, String>> {
     let stands = Policy::of(seen);
     if stands.automated() != wanted.automated() {
-        return Some(Err("somebody changed the policy again".into()));
+        let who = application::wrote_policy(seen, Some(thawed_at));
+        return Some(Err(match who {
+            Some(who) => {
+                format!("somebody changed the policy again (its managed fields name {who})")
+            }
+            None => "somebody changed the policy again".into(),
+        }));
     }
     if let Some(operation) = application::operation(seen) {
         return Some(Err(format!("an operation runs: {operation}")));
@@ -363,7 +406,7 @@ mod tests {
             })
         };
         let nothing = Prediction::default();
-        let said = at_once(&application("Synced"), Some(&nothing), true);
+        let said = at_once(&application("Synced"), Some(&nothing), true, None);
         assert!(
             said.does.contains("nothing to do: it is Synced at 0123456"),
             "{}",
@@ -375,6 +418,21 @@ mod tests {
             said.does
         );
         assert!(said.but.is_empty(), "{:?}", said.but);
+        // What was written since, that comparison knows nothing of.
+        let written = |at: &str| Some(at.parse().unwrap());
+        for (at, named) in [
+            ("2026-11-21T10:00:00.9Z", true),
+            ("2026-11-21T10:00:01Z", false),
+        ] {
+            let said = at_once(&application("Synced"), Some(&nothing), true, written(at));
+            let does = &said.does;
+            assert_eq!(does.contains("compared at"), named, "{does}");
+            assert_eq!(
+                does.contains("asked to compare once more"),
+                !named,
+                "{does}"
+            );
+        }
 
         let left = ObjectRef {
             group: String::new(),
@@ -388,7 +446,7 @@ mod tests {
             ..Prediction::default()
         };
         for (prunes, deletes) in [(true, true), (false, false)] {
-            let said = at_once(&application("OutOfSync"), Some(&only_live), prunes);
+            let said = at_once(&application("OutOfSync"), Some(&only_live), prunes, None);
             assert_eq!(
                 said.does.contains("delete ConfigMap"),
                 deletes,
@@ -397,7 +455,7 @@ mod tests {
             );
             assert!(said.but[0].contains("is OutOfSync"), "{:?}", said.but);
         }
-        let said = at_once(&application("Synced"), None, true);
+        let said = at_once(&application("Synced"), None, true, None);
         assert!(
             said.but[0].contains("could not be found out"),
             "{:?}",

@@ -135,7 +135,7 @@ pub fn manual_gate(model: &Model) -> Result<(), String> {
         .filter(|(_, gate)| matches!(gate, Gate::Manual(_)));
     let mut said = Err("no manual gate is waiting for an attestation".into());
     for (name, _) in open {
-        match trueup_core::rules::attest(model.run(), name) {
+        match trueup_core::rules::gate_reached(model.run(), name) {
             Ok(()) => return Ok(()),
             Err(refusal) => said = Err(refusal.reason),
         }

@@ -382,6 +382,7 @@ fn what_the_gates_said_of_the_sync_before_is_not_said_of_the_one_that_is_due() {
         revision: "0123456789abcdef0123456789abcdef01234567".into(),
         how: "pushed".into(),
         others: Vec::new(),
+        same: Vec::new(),
     };
     super::ahead::happens(&mut model, landed);
     assert!(rows(&model).contains("0/1"), "{}", rows(&model));

@@ -267,6 +267,57 @@ fn the_sheet_of_a_deletion_is_read_in_one_piece() {
     }
 }
 
+/// What somebody saw, they saw before it was written over: the form says so at once, and is not taken.
+#[test]
+fn an_attestation_is_not_taken_of_what_is_written_over() {
+    use super::ahead::happens;
+    use trueup_core::event::Event;
+    for size in SIZES {
+        let mut model = fixture::model(Point::Attest, size);
+        press(&mut model, &["n", "text:fresh auth flows, three of them"]);
+        let cell = model.run().decisions.keys().next().unwrap().clone();
+        let mut now = (*model.world.now).clone();
+        let before = now.clone();
+        let seen = now.cells.get_mut(&cell).unwrap();
+        seen.sides.live = Some("overwritten".into());
+        let sides = seen.sides.clone();
+        happens(
+            &mut model,
+            Event::Adopted {
+                application: Some(cell.application.clone()),
+                what: "live went elsewhere".into(),
+                who: "eve".into(),
+                cell: Some(cell.clone()),
+                sides: Some(sides),
+            },
+        );
+        fixture::tell(&mut model, Update::Seen(now.into()));
+        let drawn = draw(&model);
+        assert!(drawn.contains("is not as it was synced"), "{drawn}");
+        assert_eq!(press(&mut model, &["enter"]), []);
+        let drawn = draw(&model);
+        assert!(drawn.contains("is not as it was synced"), "{drawn}");
+        let sides = before.cells[&cell].sides.clone();
+        fixture::tell(&mut model, Update::Seen(before.into()));
+        happens(
+            &mut model,
+            Event::StrayedBack {
+                cell,
+                what: "live is back".into(),
+                who: "eve".into(),
+                sides,
+            },
+        );
+        press(&mut model, &["text: later"]);
+        let asked = asked(press(&mut model, &["enter"]));
+        assert!(
+            matches!(asked.as_slice(), [Command::Attest { .. }]),
+            "{}",
+            draw(&model)
+        );
+    }
+}
+
 /// What a sheet assumes is over while it is open: it says so at once, and cannot be confirmed until it is so again.
 #[test]
 fn a_sheet_that_is_overtaken_says_so_and_is_not_confirmed() {

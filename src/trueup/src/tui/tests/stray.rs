@@ -71,6 +71,7 @@ fn a_policy_that_was_changed_after_the_thaw_is_handed_to_nobody() {
         Event::PolicyMoved {
             application: application.clone(),
             why,
+            who: "kubectl-edit at 10:00:00Z".into(),
         },
     );
     fixture::look(&mut model, Point::Close);

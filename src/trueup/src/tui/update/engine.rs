@@ -171,8 +171,18 @@ fn sheets_still(model: &mut Model) {
     let (run, now) = (model.world.run.clone(), model.world.now.clone());
     let effect = |it: &Prediction| (it.changes.clone(), it.creates.clone(), it.hooks.clone());
     for dialog in &mut model.dialogs {
-        let Dialog::Sheet(shown) = dialog else {
-            continue;
+        let shown = match dialog {
+            Dialog::Sheet(shown) => shown,
+            Dialog::Prompt(form) => {
+                // What they saw, they saw before that.
+                if let Ask::Attest { gate, .. } = &form.ask
+                    && let Err(refusal) = rules::attest(&run, &now, gate)
+                {
+                    form.wrong = Some(refusal.reason);
+                }
+                continue;
+            }
+            _ => continue,
         };
         let other = prediction(&run, &shown.sheet.command).map(effect)
             != shown.predicted.as_ref().map(effect);
@@ -390,6 +400,15 @@ fn announce(model: &mut Model, event: &Event) {
                     application.name
                 ),
             );
+            None
+        }
+        Event::PolicyMoved {
+            application,
+            why: Some(why),
+            who,
+        } => {
+            let said = format!("{} {why} (by {who})", application.name);
+            model.toast(ToastKind::Mind, said);
             None
         }
         Event::StrayedBack { what, who, .. } => Some(format!("{what} (by {who})")),

@@ -116,6 +116,8 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             pull_request: true,
         },
         Ask::Attest { gate, .. } => {
+            trueup_core::rules::attest(model.run(), model.now(), gate)
+                .map_err(|refusal| refusal.reason)?;
             attestation(&get("who looked"), &get("what they saw"))?;
             Command::Attest {
                 gate: gate.clone(),

@@ -147,7 +147,7 @@ fn open_manual_gate(model: &Model) -> Option<(String, String)> {
         .gates
         .iter()
         .find_map(|(name, gate)| match gate {
-            Gate::Manual(manual) if trueup_core::rules::attest(model.run(), name).is_ok() => {
+            Gate::Manual(manual) if trueup_core::rules::gate_reached(model.run(), name).is_ok() => {
                 Some((name.clone(), manual.manual.clone()))
             }
             _ => None,
@@ -155,8 +155,12 @@ fn open_manual_gate(model: &Model) -> Option<(String, String)> {
 }
 
 pub fn attest(model: &mut Model) {
-    if let Some((gate, asks)) = open_manual_gate(model) {
-        attest_prompt(model, gate, asks);
+    let Some((gate, asks)) = open_manual_gate(model) else {
+        return;
+    };
+    match trueup_core::rules::attest(model.run(), model.now(), &gate) {
+        Ok(()) => attest_prompt(model, gate, asks),
+        Err(refusal) => model.toast(ToastKind::Refused, refusal.reason),
     }
 }
 

@@ -429,7 +429,7 @@ fn gate(model: &Model, (key, app): (&AppKey, &AppRun), name: &str, cells: usize,
                 let said = format!("✓ attested by {who}, {ago} ago: {saw}");
                 doc.indented(2, Role::Good, said);
             }
-            None => match trueup_core::rules::attest(model.run(), name) {
+            None => match trueup_core::rules::gate_reached(model.run(), name) {
                 Ok(()) => {
                     doc.text(Role::Warn, "not yet (m: who looked, what they saw)");
                 }
