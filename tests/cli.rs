@@ -13,6 +13,7 @@ mod stages;
 mod strayed;
 mod surprised;
 mod taken_back;
+mod thawed;
 mod unread;
 mod waiting;
 

@@ -433,6 +433,29 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// Pushed and synced by itself, then taken back in Git: what comes back first is no other act.
+    #[test]
+    fn the_side_that_is_back_first_is_told_as_back() {
+        let sides = |git: &str, live: &str| Sides {
+            git: Some(json!(git)),
+            last_synced: None,
+            live: Some(json!(live)),
+        };
+        let (good, both) = (sides("new", "new"), sides("old", "old"));
+        let said = |told: &Sides, now: Sides| back_in_part(told, &good, &now);
+        let live = said(&both, sides("old", "new"));
+        assert_eq!(live.as_deref(), Some("live is new again"));
+        let git = said(&both, sides("new", "old"));
+        assert_eq!(git.as_deref(), Some("Git is new again"));
+        for (told, now) in [
+            (&both, both.clone()),
+            (&both, sides("other", "new")),
+            (&sides("old", "new"), both.clone()),
+        ] {
+            assert_eq!(said(told, now), None);
+        }
+    }
+
     /// Frozen, lost by somebody's sync, and frozen again: what is told of the next loss is what came after that.
     #[test]
     fn a_sync_of_before_a_freeze_is_no_part_of_its_loss() {

@@ -213,7 +213,7 @@ impl Engine {
             sheet.warnings.extend(but);
             if self.run().is_given_back(key) {
                 sheet.warnings.push(format!(
-                    "{} was thawed: from here on it is held again, synced and thawed once more",
+                    "{} was thawed: from here on it is held again, and thawed once more; where Git has other manifests of it by then, it is synced first",
                     key.name
                 ));
             }

@@ -62,15 +62,15 @@ pub fn wrote_policy(application: &Value, since: Option<Timestamp>) -> Option<Str
         .entries
         .iter()
         .filter(|entry| entry.touches(&policy));
-    let newest = touching.max_by_key(|entry| entry.time)?;
+    // They tell whole seconds: of what was written within one, it is not ours that is asked about.
+    let ours = |manager: &str| manager.starts_with(FIELD_MANAGER);
+    let newest = touching.max_by_key(|entry| (entry.time, !ours(&entry.manager)))?;
     let at = newest.time?;
-    // They tell whole seconds.
     if since.is_some_and(|since| at.as_second() < since.as_second()) {
         return None;
     }
     let at = at.strftime("%H:%M:%SZ");
-    (!newest.manager.starts_with(FIELD_MANAGER))
-        .then(|| text::line(&format!("{} at {at}", newest.manager)))
+    (!ours(&newest.manager)).then(|| text::line(&format!("{} at {at}", newest.manager)))
 }
 
 /// Why a freeze is lost, with who is behind it where auto-sync was switched on.

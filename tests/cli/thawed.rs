@@ -1,0 +1,171 @@
+//! A thaw that is asked for by itself: what the walk does first is not left out, and what was done is told with who did it.
+
+use super::handover::automated;
+use super::refused::held_at;
+use super::*;
+use trueup_core::event::Event;
+
+const WRITE: [&str; 4] = ["--incident", "INC-441", "--write", "cluster"];
+
+fn on(bench: &Bench, code: i32, verb: &str, app: &str) -> Ran {
+    bench.ends(code, &[&[verb, app][..], &WRITE].concat())
+}
+
+/// All three synced and judged, and one of them given back: the walk was ended right then.
+fn one_given_back() -> Bench {
+    let bench = Bench::new();
+    let plan = bench.own_plan().display().to_string();
+    let attested = ["run", &plan, "--write", "all", "--attest", SEEN];
+    let place = "after-fsync ended intended thaw argocd/auth-service";
+    held_at(&bench, place, &attested, || {
+        automated(&bench, "auth-service", &json!({"selfHeal": false}));
+    });
+    bench
+}
+
+fn told(bench: &Bench) -> Vec<Event> {
+    let journal = trueup::journal::read(&bench.state, &"INC-441".parse().unwrap()).unwrap();
+    journal.into_iter().map(|line| line.record.event).collect()
+}
+
+#[test]
+fn a_thaw_by_itself_leaves_nothing_out_that_the_walk_does_first() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = one_given_back();
+    let syncs = |app: &str| bench.lab.effects().get(&format!("sync {app}")).copied();
+    let synced = syncs("like-service");
+    let failed = |why: &str| {
+        why.contains("somebody changed the policy again (its managed fields name kubectl-patch at")
+    };
+    let broken = |event: &Event| matches!(event, Event::ThawWatched { holds: false, why, .. } if failed(why));
+    assert!(told(&bench).iter().any(broken));
+
+    // A refused close is in the journal, once for the same reason.
+    for _ in 0..2 {
+        bench.ends(3, &["close", "INC-441"]);
+    }
+    let refused = told(&bench);
+    let mut refused = refused
+        .iter()
+        .filter(|event| matches!(event, Event::Refused { what, rule: 10, .. } if what == "close"));
+    assert!(refused.next().is_some() && refused.next().is_none());
+
+    // What changes nothing of any of them changes nothing of what was judged.
+    bench.foreign_push("README.md", |text| format!("{text}\nmore\n"));
+    on(&bench, 0, "freeze", "auth-service");
+    on(&bench, 0, "thaw", "auth-service");
+    on(&bench, 0, "thaw", "like-service");
+    assert_eq!(syncs("like-service"), synced);
+
+    // What touches the files of one of them has it synced and judged once more.
+    bench.foreign_push("deploy/profile/auth-config.yaml", |text| {
+        format!("# seen\n{text}")
+    });
+    let ran = on(&bench, 3, "thaw", "profile-service");
+    for said in [
+        "Git has other manifests of it at",
+        "`trueup sync argocd/profile-service --incident INC-441 --write cluster`",
+    ] {
+        assert!(ran.err.contains(said), "{said}: {ran:#?}");
+    }
+    let closed = bench.document(3, "Close", &["close", "INC-441"]);
+    let owed = &closed["owed"][0];
+    assert_eq!(
+        owed["command"], "trueup sync argocd/profile-service --incident INC-441 --write cluster",
+        "{closed}"
+    );
+    assert!(
+        owed["first"].as_str().unwrap().contains("other manifests"),
+        "{closed}"
+    );
+    on(&bench, 0, "sync", "profile-service");
+    let ran = on(&bench, 3, "thaw", "profile-service");
+    assert!(
+        ran.err
+            .contains("gate traces after argocd/profile-service is not green"),
+        "{ran:#?}"
+    );
+
+    // A policy that somebody changes after its thaw is told with who did.
+    automated(&bench, "like-service", &json!({"prune": false}));
+    bench.ends(3, &["close", "INC-441"]);
+    on(&bench, 0, "freeze", "like-service");
+    let plan = bench.own_plan();
+    bench.walk(0, &plan, &["--write", "all", "--attest", SEEN]);
+    bench.assert_recovered();
+    let told = bench.ends(0, &["export", "INC-441"]).out;
+    let adopted = told.split_once("## Adopted").unwrap().1;
+    let adopted = adopted.split_once("\n## ").unwrap().0;
+    assert!(
+        adopted
+            .contains("`like-service` was thawed, and its auto-sync is not as targeted any more")
+            && adopted.contains("(by `kubectl-patch at "),
+        "{adopted}"
+    );
+    let again = "once more before the thaw";
+    assert!(told.contains(&format!(
+        "gate no-401 after profile-service, {again}: green: "
+    )));
+    assert!(told.contains(&format!("; {again}, at ")), "{told}");
+}
+
+/// Auto-sync brought to the cluster what somebody had pushed, and what they pushed to take it back: the same field is not told of as
+/// changed once more meanwhile.
+#[test]
+fn what_is_taken_back_in_git_is_told_of_once() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan().display().to_string();
+    let attested = ["run", &plan, "--write", "all", "--attest", SEEN];
+    let place = "after-fsync ended intended thaw argocd/profile-service";
+    let live =
+        || bench.get(&["configmap", "auth-config", "-n", "like"])["data"]["JWT_ALGORITHM"].clone();
+    let ran = held_at(&bench, place, &attested, || {
+        let clone = bench.somebody("wrong");
+        let path = clone.join("deploy/like/auth-config.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("RS256", "HS256")).unwrap();
+        bench.git(&clone, &["commit", "-qam", "a wrong idea"]);
+        bench.git(&clone, &["push", "-q", "origin", "main"]);
+        crate::support::until("what was pushed is live", || live() == "HS256");
+    });
+    assert_ne!(ran.code, Some(0), "{ran:#?}");
+    bench.walk(4, &bench.own_plan(), &["--write", "all", "--attest", SEEN]);
+    let clone = bench.somebody("rights");
+    bench.git(&clone, &["revert", "--no-edit", "HEAD"]);
+    bench.git(&clone, &["push", "-q", "origin", "main"]);
+    crate::support::until("what was taken back is live", || live() == "RS256");
+    bench.walk(0, &bench.own_plan(), &["--write", "all", "--attest", SEEN]);
+    bench.assert_recovered();
+    let of_like = |cell: &trueup_core::decision::CellKey| cell.application.name == "like-service";
+    let mut told = told(&bench).into_iter().filter_map(|event| match event {
+        Event::Adopted {
+            cell: Some(cell),
+            what,
+            who,
+            ..
+        } if of_like(&cell) => Some(("moved", what, who)),
+        Event::StrayedBack {
+            cell, what, who, ..
+        } if of_like(&cell) => Some(("back", what, who)),
+        _ => None,
+    });
+    let told: Vec<_> = told.by_ref().collect();
+    let moved = told
+        .iter()
+        .filter(|(how, what, _)| {
+            *how == "moved" && what.contains("went from RS256") && !what.contains("again")
+        })
+        .count();
+    assert!((1..=2).contains(&moved), "{told:#?}");
+    let (how, what, who) = told.last().unwrap();
+    assert_eq!(*how, "back", "{told:#?}");
+    assert!(
+        what.contains("is RS256 again") && (who.contains("Revert") || who.contains("argocd")),
+        "{told:#?}"
+    );
+}
