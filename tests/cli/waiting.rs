@@ -324,3 +324,88 @@ fn a_walk_without_a_gate_for_the_symptom_says_so() {
         "{export}"
     );
 }
+
+/// Glass is broken by a command for what the walk stands still at, and for nothing else; its review is owed before the close.
+#[test]
+fn glass_is_broken_and_reviewed_without_a_screen() {
+    let gated = Gated::new("1s");
+    let bench = &gated.bench;
+    let glass = |code: i32, kind: &str, words: [&str; 4], said: [&str; 2]| {
+        bench.document(
+            code,
+            kind,
+            &[&["glass"][..], &words[..3], &said, &words[3..]].concat(),
+        )
+    };
+    let breaks = |code, kind, app, gate, why| {
+        glass(
+            code,
+            kind,
+            ["break", app, gate, "--no-color"],
+            ["--reason", why],
+        )
+    };
+    let review = |code, kind, gate, found| {
+        let words = ["review", "profile-service", gate, "--no-color"];
+        glass(code, kind, words, ["--found", found])
+    };
+    let run = || {
+        bench.run(&[
+            "run",
+            &gated.plan.display().to_string(),
+            "--write",
+            "all",
+            "--attest",
+            SEEN,
+        ])
+    };
+    let waits = run();
+    assert_eq!(waits.code, Some(4), "{waits:#?}");
+    let way = "`trueup glass break argocd/profile-service mended --incident INC-441 --reason WHY`";
+    assert!(waits.err.contains(way), "{waits:#?}");
+    for (app, gate, why, said) in [
+        (
+            "profile-service",
+            "traces",
+            "why",
+            "that is not traces but mended",
+        ),
+        (
+            "like-service",
+            "mended",
+            "why",
+            "stands still at argocd/profile-service",
+        ),
+        ("profile-service", "sync", "why", "but mended"),
+        ("profile-service", "mended", " ", "needs a reason"),
+    ] {
+        let refused = breaks(3, "Error", app, gate, why);
+        let reason = refused["reason"].as_str().unwrap();
+        assert!(reason.contains(said), "{said}: {refused}");
+    }
+    let reason = "customers wait; ann decided";
+    let broken = breaks(0, "Glass", "profile-service", "mended", reason);
+    assert_eq!(
+        (&broken["state"], &broken["reason"], &broken["application"]),
+        (
+            &json!("broken"),
+            &json!(reason),
+            &json!("argocd/profile-service")
+        )
+    );
+    breaks(3, "Error", "profile-service", "mended", reason);
+    let owes = run();
+    assert_eq!(owes.code, Some(4), "{owes:#?}");
+    let closed = bench.document(3, "Close", &["close", "INC-441"]);
+    let way = "trueup glass review argocd/profile-service mended --incident INC-441 --found TEXT";
+    assert_eq!(closed["owed"][0]["command"], way, "{closed}");
+    review(3, "Error", "mended", " ");
+    review(3, "Error", "traces", "nothing");
+    let found = "the file was never made; logins work";
+    assert_eq!(review(0, "Glass", "mended", found)["found"], found);
+    assert_eq!(run().code, Some(0));
+    let told = bench.ends(0, &["export", "INC-441"]).out;
+    for said in [reason, found] {
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}

@@ -14,7 +14,7 @@ use crate::{
     policy::NOTE,
     run::{Freeze, Run, Sync, Thaw},
     sheet::{Command, Refusal},
-    text,
+    text, workflow,
 };
 
 /// Whether the command may go ahead as things stand.
@@ -88,6 +88,41 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             "breaking glass needs a reason",
             "say why, and who decided it",
         )),
+        Command::BreakGlass { what, .. } => {
+            let here = workflow::glass_to_break(run, &workflow::next(run, now));
+            let refused = match here {
+                Ok(glass) if glass.what == *what => return Ok(()),
+                Ok(glass) => format!(
+                    "glass is broken for what the walk stands still at, and that is not {what} but {}",
+                    glass.what
+                ),
+                Err(why) => format!("no glass is broken for {what}: {why}"),
+            };
+            Err(Refusal::new(
+                3,
+                text::line(&refused),
+                "`trueup status` says what comes next",
+            ))
+        }
+        Command::ReviewGlass { what, found } => {
+            let open =
+                |glass: &crate::run::BrokenGlass| glass.what == *what && glass.reviewed.is_none();
+            match run.broken_glass.iter().any(open) {
+                true if found.trim().is_empty() => Err(Refusal::new(
+                    10,
+                    "a review says what was found",
+                    "write it; it stands in the transcript",
+                )),
+                true => Ok(()),
+                false => Err(Refusal::new(
+                    0,
+                    text::line(&format!(
+                        "no glass is broken for {what} that waits for a review"
+                    )),
+                    "`trueup status` lists what is owed",
+                )),
+            }
+        }
         Command::Attest { who, saw, .. } if who.trim().is_empty() || saw.trim().is_empty() => {
             Err(Refusal::new(
                 0,
@@ -974,7 +1009,7 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                         "whoever looked attests it: with `trueup run PLAN --attest`, or on the screen (`trueup resume`)"
                     }
                     _ => {
-                        "wait for it: the plan's `trueup run`, `trueup sync` of it, and the screen each do; or break glass there with a reason"
+                        "wait for it: the plan's `trueup run`, `trueup sync` of it, and the screen each do; or break glass there with a reason (`trueup glass break`, `B` on the screen)"
                     }
                 },
             ));

@@ -4,9 +4,11 @@
 //! the operator: what needs a person is named as such.
 
 mod behind;
+mod glass;
 mod words;
 
 pub use behind::{Behind, left_behind};
+pub use glass::{Glass, glass_to_break};
 
 use crate::{
     decision::{CellKey, Take},

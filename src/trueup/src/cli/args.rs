@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{act, doctor, drift, edit, trace, watchdog};
+use super::{act, doctor, drift, edit, glass, trace, watchdog};
 use crate::settings::GlobalArgs;
 
 /// An incident-recovery workbench for Argo CD.
@@ -61,6 +61,8 @@ pub enum Command {
     Park(ParkArgs),
     /// Take parked Applications up again
     Unpark(AppsArgs),
+    /// Go on where a gate is not green or an effect is not known: with a reason, and a review that is owed
+    Glass(glass::GlassArgs),
     /// Close an incident; refused while something is owed, with what settles it
     Close(CloseArgs),
     /// Where an incident stands, what is frozen, what is owed

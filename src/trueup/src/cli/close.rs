@@ -15,7 +15,7 @@ use trueup_core::{
     workflow::Next,
 };
 
-use super::{args::CloseArgs, give_up, output};
+use super::{args::CloseArgs, give_up, glass, output};
 use crate::{
     app::{self, Opening},
     engine::Trouble,
@@ -140,6 +140,10 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
             run.id()
         ),
         ("freeze", Some(key)) => run.freeze_command(key),
+        ("review", _) => {
+            let what = owed.id.strip_prefix("glass:").unwrap_or_default();
+            glass::review_command(run, what).unwrap_or_else(|| resume(run))
+        }
         _ => resume(run),
     };
     Settled {

@@ -9,6 +9,7 @@ pub mod drift;
 pub mod edit;
 mod export;
 mod freeze;
+mod glass;
 mod incidents;
 mod lab;
 mod mended;
@@ -119,6 +120,7 @@ async fn dispatch(cli: Cli, boundaries: Arc<dyn Boundaries>) -> i32 {
         Some(Command::Act(args)) => act::run(&settings, &args, boundaries).await,
         Some(Command::Park(args)) => park::park(&settings, &args, boundaries).await,
         Some(Command::Unpark(args)) => park::unpark(&settings, &args, boundaries).await,
+        Some(Command::Glass(args)) => glass::run(&settings, &args, boundaries).await,
         Some(Command::Close(args)) => close::run(&settings, &args, boundaries).await,
         Some(Command::Incidents) => incidents::run(&settings).await,
         Some(Command::Status(args)) => status::run(&settings, &args).await,

@@ -552,9 +552,17 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
                 (0, _) => (2, READ_AGAIN.to_owned()),
                 (10, _) => (
                     4,
-                    "the same command waits for it once more; on the screen (`trueup resume`) it can be parked, or glass broken \
-                     with a reason"
-                        .to_owned(),
+                    match workflow::glass_to_break(&run, next)
+                        .ok()
+                        .and_then(|glass| Some((glass.application?, glass.what)))
+                    {
+                        Some((key, gate)) => format!(
+                            "the same command waits for it once more; `trueup glass break {key} {gate} --incident {} --reason WHY` goes \
+                             on without it; or park it (`trueup park`)",
+                            run.id()
+                        ),
+                        None => LOOK_AGAIN.to_owned(),
+                    },
                 ),
                 (_, Some((key, _))) if *stage == Stage::Sync => {
                     let how = rules::see_surprise_by(&run, key);

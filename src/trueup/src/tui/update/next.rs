@@ -17,12 +17,11 @@ use super::{
 use trueup_core::{
     decision::{CellKey, Decision, Take},
     event::Obligation,
-    gate::Verdict,
     object::identity::AppKey,
     plan::Gate,
     run::Sync,
     sheet::Command,
-    workflow::{Next, Stage},
+    workflow::{self, Glass, Next, Stage},
 };
 
 /// Goes where the next thing is and offers it.
@@ -187,77 +186,18 @@ fn attest_prompt(model: &mut Model, gate: String, asks: String) {
     );
 }
 
-/// What glass can be broken: an effect that cannot be predicted, or a gate that did not become green.
-pub fn glass_to_break(model: &Model) -> Result<(Option<AppKey>, String, String), String> {
-    if let Next::Gate { application, gate } = &model.world.next {
-        let state = model
-            .run()
-            .apps
-            .get(application)
-            .and_then(|app| app.gates.get(gate));
-        return match state.and_then(|state| state.samples.last()) {
-            Some(last) if last.verdict != Verdict::Green => {
-                let word = match last.verdict {
-                    Verdict::Red => "red",
-                    _ => "inconclusive",
-                };
-                let why = format!(
-                    "gate {gate} after {application} is {word}: {}; it is still waited for, and breaking glass ends that",
-                    last.why
-                );
-                Ok((Some(application.clone()), gate.clone(), why))
-            }
-            Some(_) => Err(format!("gate {gate} is green and only has to stay so")),
-            None => Err(format!("gate {gate} was not sampled yet")),
-        };
-    }
-    if let Next::Attest {
-        application,
-        gate,
-        asks,
-    } = &model.world.next
-    {
-        let why = format!("gate {gate} after {application} waits for somebody who looks: {asks}");
-        return Ok((Some(application.clone()), gate.clone(), why));
-    }
-    let Next::Stopped {
-        application,
-        reason,
-        rule,
-        ..
-    } = &model.world.next
-    else {
-        return Err("nothing stands still that glass could be broken for".into());
-    };
-    let run = application
-        .as_ref()
-        .and_then(|key| model.run().apps.get(key));
-    match (rule, run) {
-        (10, Some(_)) => match application.as_ref().and_then(|key| model.run().late_gate(key)) {
-            Some(gate) => Ok((application.clone(), gate, reason.clone())),
-            None => Err("no gate is red".into()),
-        },
-        (_, Some(app)) => match &app.prediction {
-            Some((_, p)) if !p.unexpected.is_empty() || !p.missing.is_empty() => Err(
-                "rule 3: a prediction that is different cannot be overridden; decide the field, look again, or park"
-                    .into(),
-            ),
-            Some((_, p)) if !p.unknown.is_empty() => {
-                let what = application
-                    .as_ref()
-                    .map(trueup_core::run::unpredicted)
-                    .unwrap_or_default();
-                Ok((application.clone(), what, reason.clone()))
-            }
-            _ => Err("this is not a matter of an unknown effect or a red gate".into()),
-        },
-        _ => Err("this is not a matter of an unknown effect or a red gate".into()),
-    }
+/// What glass could be broken for where the walk stands.
+pub fn glass_to_break(model: &Model) -> Result<Glass, String> {
+    workflow::glass_to_break(model.run(), &model.world.next)
 }
 
 pub fn break_glass(model: &mut Model) {
     match glass_to_break(model) {
-        Ok((application, what, why)) => prompt(
+        Ok(Glass {
+            application,
+            what,
+            why,
+        }) => prompt(
             model,
             Prompt::new(
                 Ask::Glass {
