@@ -175,3 +175,66 @@ fn a_close_with_nothing_decided_is_not_the_end_of_the_plan() {
     );
     assert_eq!(bench.lab.pushes(), 1, "nothing was pushed");
 }
+
+/// After the syncs somebody sets a field of which the plan says nothing: whatever is asked for next names it, and the plan takes it to Git
+/// only when somebody says so.
+#[test]
+fn what_is_acted_on_after_the_plan_is_pushed_by_nobody_unasked() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan();
+    bench.walk(4, &plan, &["--write", "all"]);
+    let act = [
+        "act",
+        "scale",
+        "like-service",
+        "Deployment/like-service",
+        "5",
+    ];
+    bench.ends(
+        0,
+        &[&act[..], &["--reason", "load", "--write", "cluster"]].concat(),
+    );
+    let pushes = bench.lab.pushes();
+    let undo = "trueup act undo like-service Deployment/like-service .spec.replicas --incident INC-441 --write cluster";
+    let on = ["--write", "all", "--attest", SEEN];
+    let refused = bench.walk(3, &plan, &on);
+    let reason = refused["reason"].as_str().unwrap();
+    assert!(
+        reason.contains(".spec.replicas") && reason.contains("the plan says nothing of it"),
+        "{reason}"
+    );
+    for stage in ["sync", "thaw"] {
+        for write in [&[][..], &["--write", "cluster"][..]] {
+            let ran = bench.ends(3, &[&[stage, "like-service"][..], write].concat());
+            let said = "was set by a live action, and Git does not have it so";
+            assert!(
+                ran.err.contains(said) && ran.err.contains(undo),
+                "{stage}: {ran:#?}"
+            );
+        }
+    }
+    let closed = bench.document(3, "Close", &["close", "INC-441"]);
+    let owed = closed["owed"].as_array().unwrap();
+    assert!(owed.iter().any(|owed| owed["command"] == undo), "{closed}");
+    assert_eq!(bench.lab.pushes(), pushes);
+
+    let plan = plan.display().to_string();
+    let ran = bench.ends(
+        0,
+        &[&["run", &plan, "--replan", "the load stays"][..], &on].concat(),
+    );
+    for said in [
+        "Deployment/like-service in like .spec.replicas: 3 → 5",
+        "was set by a live action: it goes into Git with this commit",
+    ] {
+        assert!(ran.err.contains(said), "{said}: {}", ran.err);
+    }
+    let message = bench.lab.git(&["log", "-1", "--format=%s", "main"]);
+    assert!(
+        message.starts_with("Reconcile like-service: load"),
+        "{message}"
+    );
+}

@@ -42,6 +42,14 @@ fn a_thaw_by_itself_leaves_nothing_out_that_the_walk_does_first() {
     let broken = |event: &Event| matches!(event, Event::ThawWatched { holds: false, why, .. } if failed(why));
     assert!(told(&bench).iter().any(broken));
 
+    // One at a time: not while the one before did not stay.
+    let ran = on(&bench, 3, "thaw", "like-service");
+    assert!(
+        ran.err
+            .contains("nothing else is thawed yet: argocd/auth-service did not stay as thawed"),
+        "{ran:#?}"
+    );
+
     // A refused close is in the journal, once for the same reason.
     for _ in 0..2 {
         bench.ends(3, &["close", "INC-441"]);
@@ -90,6 +98,10 @@ fn a_thaw_by_itself_leaves_nothing_out_that_the_walk_does_first() {
 
     // A policy that somebody changes after its thaw is told with who did.
     automated(&bench, "like-service", &json!({"prune": false}));
+    let status = bench.document(1, "Status", &["status"]);
+    let owed = status["owed"].as_array().unwrap();
+    let policy = |owed: &Value| owed["id"] == "thaw:argocd/like-service";
+    assert!(owed.iter().any(policy), "whoever asks is told: {status}");
     bench.ends(3, &["close", "INC-441"]);
     on(&bench, 0, "freeze", "like-service");
     let plan = bench.own_plan();

@@ -459,6 +459,11 @@ pub struct Obligation {
 }
 
 impl Obligation {
+    /// What it is called that an Application did not stay as thawed.
+    pub(crate) fn of_thaw(key: &AppKey) -> String {
+        format!("thaw:{key}")
+    }
+
     /// One that nobody else has: the incident cannot end while it stands.
     pub fn blocking(
         id: impl Into<String>,

@@ -462,6 +462,15 @@ impl Now {
             });
             return owed;
         }
+        // What somebody made of a policy since it was looked at last.
+        for (key, why) in self.policies_moved(run) {
+            let id = Obligation::of_thaw(&key);
+            owed.retain(|owed| owed.id != id);
+            if let Some(why) = why {
+                let what = format!("{key} {why}");
+                owed.push(Obligation::blocking(id, what, Some(key), "freeze"));
+            }
+        }
         // What is a question again is put off by nobody any more.
         let again: std::collections::BTreeSet<String> = self
             .open_again(run)

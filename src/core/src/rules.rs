@@ -88,22 +88,7 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             "breaking glass needs a reason",
             "say why, and who decided it",
         )),
-        Command::BreakGlass { what, .. } => {
-            let here = workflow::glass_to_break(run, &workflow::next(run, now));
-            let refused = match here {
-                Ok(glass) if glass.what == *what => return Ok(()),
-                Ok(glass) => format!(
-                    "glass is broken for what the walk stands still at, and that is not {what} but {}",
-                    glass.what
-                ),
-                Err(why) => format!("no glass is broken for {what}: {why}"),
-            };
-            Err(Refusal::new(
-                3,
-                text::line(&refused),
-                "`trueup status` says what comes next",
-            ))
-        }
+        Command::BreakGlass { what, .. } => glass(run, now, what),
         Command::ReviewGlass { what, found } => {
             let open =
                 |glass: &crate::run::BrokenGlass| glass.what == *what && glass.reviewed.is_none();
@@ -143,6 +128,23 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Glass is broken for what the walk stands still at, and for nothing else.
+pub fn glass(run: &Run, now: &Now, what: &str) -> Result<(), Refusal> {
+    let refused = match workflow::glass_to_break(run, &workflow::next(run, now)) {
+        Ok(glass) if glass.what == what => return Ok(()),
+        Ok(glass) => format!(
+            "glass is broken for what the walk stands still at, and that is not {what} but {}",
+            glass.what
+        ),
+        Err(why) => format!("no glass is broken for {what}: {why}"),
+    };
+    Err(Refusal::new(
+        3,
+        text::line(&refused),
+        "`trueup status` says what comes next",
+    ))
 }
 
 /// A decision is made on what was looked at: what moved while it was being chosen is looked at again.
@@ -601,6 +603,35 @@ pub fn not_as_thawed(run: &Run, key: &AppKey, why: &str) -> Refusal {
     )
 }
 
+/// What is decided goes into Git before anything is synced or thawed: what is there now would be brought back.
+fn in_git(run: &Run, now: &Now) -> Result<(), Refusal> {
+    // Without a look at Git, or without an own right to write there, that is nothing to wait for here.
+    let owed = workflow::owed_to_git(run, now);
+    let seen = |cell: &&CellKey| !run.landed.is_empty() && now.cells.contains_key(*cell);
+    let Some(cell) = owed.filter(seen) else {
+        return Ok(());
+    };
+    let acted = run.acted().any(|acted| acted.is_same(cell));
+    let (how, undo) = match acted {
+        true => (
+            "was set by a live action",
+            format!("; or take it back: `{}`", run.undo_command(cell)),
+        ),
+        false => ("is decided", String::new()),
+    };
+    Err(Refusal::new(
+        6,
+        text::line(&format!(
+            "{} {} of {} {how}, and Git does not have it so",
+            cell.object, cell.field, cell.application.name
+        )),
+        text::line(&format!(
+            "push it first (`trueup run` with a plan that has it, or the screen: `trueup resume {}`){undo}",
+            run.id()
+        )),
+    ))
+}
+
 fn waits_for_sync(run: &Run, key: &AppKey, cell: &CellKey) -> Refusal {
     Refusal::new(
         3,
@@ -755,6 +786,7 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
     none_surprised(run)?;
     undecided(run, now)?;
     held(key, app)?;
+    in_git(run, now)?;
     let revision = match now.apps.get(key) {
         Some(seen) => run.landed.get(&seen.repository),
         None => None,
@@ -858,7 +890,8 @@ pub fn holds_synced(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
             ));
         }
         refusal
-    })
+    })?;
+    in_git(run, now)
 }
 
 fn ignore(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
@@ -910,6 +943,7 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
     none_lost(run, now)?;
     none_surprised(run)?;
     undecided(run, now)?;
+    in_git(run, now)?;
     let again = run
         .walking()
         .find(|(_, app)| matches!(app.sync, Sync::Surprised { .. }));
@@ -924,6 +958,28 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 run.sync_command(key)
             ),
         ));
+    }
+    // One at a time: what the one before it does is seen before the next one may do the same.
+    let unwatched = run
+        .walking()
+        .filter(|(key, _)| !applications.contains(key))
+        .find_map(|(key, app)| match &app.thaw {
+            Thaw::Restored { .. } => Some(Refusal::new(
+                3,
+                text::line(&format!(
+                    "nothing is thawed yet: {key} was thawed, and that it holds was not watched to the end"
+                )),
+                text::line(&format!("watch it first (`{}`)", run.thaw_command(key))),
+            )),
+            Thaw::Broken { why, .. } => {
+                let mut refusal = not_as_thawed(run, key, why);
+                refusal.reason.insert_str(0, "nothing else is thawed yet: ");
+                Some(refusal)
+            }
+            Thaw::Not | Thaw::Watched { .. } => None,
+        });
+    if let Some(refusal) = unwatched {
+        return Err(refusal);
     }
     // What a gate of another one finds may have to be mended in these too: then they must be held still.
     let waits = run.walking().find_map(|(key, app)| {

@@ -57,6 +57,8 @@ pub struct Run {
     pub connection: Connection,
     pub waits: Waits,
     pub plan: Option<Box<Plan>>,
+    /// When somebody said the plan last: what was acted on until then, they knew of.
+    pub planned_at: Option<Timestamp>,
     /// Whether somebody was ever armed here, wrote or decided: until then the plan binds nobody.
     pub bound: bool,
     pub armed: Armed,
@@ -84,6 +86,8 @@ pub struct Run {
     /// Operations in the order of their intents.
     pub op_order: Vec<OpId>,
     pub message: Option<String>,
+    /// The repositories to which a commit with that message was pushed.
+    pub message_pushed: BTreeSet<String>,
     pub commit_branch: Option<String>,
     pub pull_request: bool,
     pub proposal: Option<Proposal>,
@@ -101,6 +105,9 @@ pub struct Run {
     pub broken_glass: Vec<BrokenGlass>,
     /// The permission without which nothing is frozen: the walk is unfrozen, and watched.
     pub unfrozen: Option<String>,
+    /// When a gate gave its last sample, or somebody attested one; and what others were seen to do since.
+    pub judged_at: Option<Timestamp>,
+    pub unjudged: Vec<String>,
     /// What somebody else did meanwhile, as it was recorded.
     pub adopted: Vec<(Option<AppKey>, String)>,
     /// Decided cells that somebody touched since, which are open again: what was done, and by whom.
@@ -167,6 +174,7 @@ pub struct BrokenGlass {
     pub what: String,
     pub reason: String,
     pub by: String,
+    pub at: Timestamp,
     pub reviewed: Option<String>,
 }
 
@@ -230,7 +238,10 @@ impl AppRun {
         (stands.automated() != wanted.automated()).then(|| {
             crate::text::line(&format!(
                 "was thawed, and its auto-sync is not as targeted any more: it is {}, the target is {}",
-                stands.words(),
+                match (stands.is_on(), stands.prunes() || stands.self_heals()) {
+                    (true, false) => "on, without prune and selfHeal".to_owned(),
+                    _ => stands.words(),
+                },
                 wanted.words()
             ))
         })
@@ -517,6 +528,17 @@ impl Run {
     /// The command that thaws an Application of this incident, or watches its thaw to the end.
     pub fn thaw_command(&self, key: &AppKey) -> String {
         format!("trueup thaw {key} --incident {} --write cluster", self.id())
+    }
+
+    /// The command that takes back the live action that set a field.
+    pub fn undo_command(&self, cell: &CellKey) -> String {
+        crate::text::line(&format!(
+            "trueup act undo {} {} {} --incident {} --write cluster",
+            cell.application.name,
+            cell.object.short(),
+            crate::transcript::shell(&cell.field.to_string()),
+            self.id()
+        ))
     }
 
     /// The command that syncs an Application of this incident.

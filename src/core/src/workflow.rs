@@ -453,10 +453,10 @@ fn decide(run: &Run, now: &Now) -> Option<Next> {
     (!cells.is_empty()).then_some(Next::Decide { cells })
 }
 
-/// Whether the tracked branch still has to change for a decision.
-fn owed_to_git(run: &Run, now: &Now) -> bool {
+/// A decision for which the tracked branch still has to change.
+pub(crate) fn owed_to_git<'r>(run: &'r Run, now: &Now) -> Option<&'r CellKey> {
     let one_sided = now.one_sided();
-    run.decisions.iter().any(|(key, decision)| {
+    let owed = run.decisions.iter().find(|(key, decision)| {
         let parked = run
             .apps
             .get(&key.application)
@@ -466,7 +466,8 @@ fn owed_to_git(run: &Run, now: &Now) -> bool {
             None => !decision.changes_git() && decision.take != Take::Ignore,
         };
         !parked && !as_decided && !one_sided.has(key)
-    })
+    });
+    owed.map(|(key, _)| key)
 }
 
 fn commit(run: &Run, now: &Now) -> Option<Next> {
@@ -477,7 +478,7 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
         .map(|app| &app.repository)
         .collect();
     if let Some((repository, branch, revision)) = unmerged(run) {
-        if let Some(missing) = unfrozen(run, now).filter(|_| owed_to_git(run, now)) {
+        if let Some(missing) = unfrozen(run, now).filter(|_| owed_to_git(run, now).is_some()) {
             let moved: Vec<&str> = run
                 .proposal
                 .iter()
@@ -501,7 +502,7 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
             revision,
         });
     }
-    if owed_to_git(run, now) {
+    if owed_to_git(run, now).is_some() {
         return Some(match &run.proposal {
             Some(proposal) if !behind_its_branch(now, proposal) => push(run, now, proposal),
             _ => Next::Propose,

@@ -119,7 +119,7 @@ impl Run {
             };
             if let Some(what) = broken {
                 owed.push(Obligation::blocking(
-                    format!("thaw:{key}"),
+                    Obligation::of_thaw(key),
                     what,
                     Some(key.clone()),
                     "freeze",
@@ -230,12 +230,17 @@ impl Run {
             && !self.decisions.keys().any(|cell| cell.application == *key)
     }
 
+    /// What the debt of a live action on a field is called.
+    pub fn act_id(&self, cell: &CellKey) -> String {
+        format!("act:{}:{}", cell.object, cell.field)
+    }
+
     /// The debt of a live action. Who took over the Application took it over too.
     pub(crate) fn act_owed(&self, cell: &CellKey) -> Obligation {
         let app = self.apps.get(&cell.application);
         let parked = app.and_then(|app| app.parked.as_ref());
         Obligation {
-            id: format!("act:{}:{}", cell.object, cell.field),
+            id: self.act_id(cell),
             what: format!(
                 "{} {} was set by a live action and is not in Git",
                 cell.object, cell.field

@@ -53,6 +53,20 @@ impl Run {
             ),
         };
         match &record.event {
+            Event::GateSampled { .. } | Event::GateBeforeThaw { .. } | Event::Attested { .. } => {
+                self.judged_at = Some(at);
+                self.unjudged.clear();
+            }
+            Event::Adopted { what, .. }
+            | Event::Strayed { what, .. }
+            | Event::StrayedBack { what, .. }
+                if self.judged_at.is_some() =>
+            {
+                self.unjudged.push(what.clone());
+            }
+            _ => {}
+        }
+        match &record.event {
             Event::IncidentOpened {
                 incident,
                 operator,
@@ -71,6 +85,7 @@ impl Run {
                 self.waits = waits.clone();
                 if let Some(plan) = plan {
                     self.take_plan(plan);
+                    self.planned_at = Some(at);
                 }
                 self.set_scope(scope);
             }
@@ -249,12 +264,16 @@ impl Run {
             }
             Event::MessageSet { message, .. } => {
                 self.message = Some(message.clone());
+                self.message_pushed.clear();
                 self.proposal = None;
             }
             Event::ProposalVoid { .. } => self.proposal = None,
             Event::PlanTaken {
                 plan, by, reason, ..
-            } => self.take_plan_of(plan, by, reason),
+            } => {
+                self.take_plan_of(plan, by, reason);
+                self.planned_at = Some(at);
+            }
             Event::CommitSet {
                 branch,
                 pull_request,
@@ -526,6 +545,7 @@ impl Run {
                 what: what.clone(),
                 reason: reason.clone(),
                 by: by.clone(),
+                at,
                 reviewed: None,
             }),
             Event::GlassReviewed { what, found, .. } => {
@@ -630,6 +650,7 @@ impl Run {
         }
         if before.is_none_or(|before| before.commit != plan.commit) {
             self.message.clone_from(&plan.commit.message);
+            self.message_pushed.clear();
             self.commit_branch.clone_from(&plan.commit.branch);
             self.pull_request = plan.commit.pull_request;
             self.proposal = None;
@@ -761,6 +782,7 @@ impl Run {
                 repository, commit, ..
             } => {
                 self.commits += 1;
+                self.message_pushed.insert(repository.clone());
                 let ours = self.proposal.iter().filter(|built| built.commit == commit);
                 let cells = ours.flat_map(|built| &built.cells).cloned();
                 let pushed = self.pushed.entry(repository).or_default();

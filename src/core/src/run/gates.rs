@@ -308,6 +308,16 @@ impl Run {
         (!self.scope.is_empty() && !gates.any(|name| looks(&name))).then_some(said)
     }
 
+    /// What is to be said where others were at work after the last sample of a gate: it judged what was there before.
+    pub fn not_judged(&self) -> Option<String> {
+        let (at, last) = (self.judged_at?, self.unjudged.last()?);
+        let things = text::count(self.unjudged.len(), "thing");
+        Some(text::line(&format!(
+            "others did {things} since a gate was sampled last, at {}, the last of them: {last}; whether the symptom is back, no gate has looked",
+            at.strftime("%H:%M:%S UTC")
+        )))
+    }
+
     /// Whether anything was done that a gate can see: a freeze is nothing of the kind.
     pub fn cure_begun(&self) -> bool {
         self.ops

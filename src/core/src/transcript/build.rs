@@ -70,6 +70,7 @@ impl Transcript {
                     what: say(&glass.what),
                     reason: say(&glass.reason),
                     by: say(&glass.by),
+                    at: glass.at,
                     reviewed: glass.reviewed.as_deref().map_or_else(String::new, say),
                 })
                 .collect(),

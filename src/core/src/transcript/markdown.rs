@@ -488,7 +488,8 @@ fn people(t: &Transcript, out: &mut String) {
     section(out, "Attested, not proven", attested.collect());
     let glass = t.glass.iter().map(|g| {
         format!(
-            "{} {}: {} (by {}); {}",
+            "{} {} {}: {} (by {}); {}",
+            time(g.at),
             code(&g.application),
             prose(&g.what),
             prose(&g.reason),

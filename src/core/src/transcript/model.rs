@@ -301,6 +301,7 @@ pub struct Glass {
     pub what: String,
     pub reason: String,
     pub by: String,
+    pub at: Timestamp,
     /// Empty until it was reviewed.
     pub reviewed: String,
 }

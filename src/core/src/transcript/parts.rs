@@ -20,6 +20,10 @@ pub(super) fn outcome(run: &Run) -> String {
         1 => "1 thing is owed".to_owned(),
         n => format!("{n} things are owed"),
     };
+    let owing = match run.not_judged() {
+        Some(said) => format!("{owing}; {}", say(&said)),
+        None => owing,
+    };
     match &run.closed {
         Some((by, _)) => {
             let left = run.left();

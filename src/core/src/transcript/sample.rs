@@ -591,6 +591,13 @@ fn strays(pen: &mut Pen) {
 fn thaw(pen: &mut Pen) {
     for name in APPS {
         pen.wait(3);
+        if name == APPS[2] {
+            pen.write(Event::GateBeforeThaw {
+                application: app(name),
+                gate: "no-401".into(),
+                sample: sample(pen.now, 0.0, Verdict::Green),
+            });
+        }
         let automated = json!({"prune": true, "selfHeal": true});
         let patch = json!([
             {"op": "test", "path": "/metadata/resourceVersion", "value": "4711"},

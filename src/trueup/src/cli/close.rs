@@ -49,6 +49,7 @@ async fn go(
     if matches!(next, Next::LookUp { .. }) {
         engine.observe(&next).await?;
     }
+    engine.take_heads().await?;
     match engine.say(&Command::Close).await {
         Ok(()) => {
             tell(settings, &engine.run(), None);
@@ -140,6 +141,12 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
             run.id()
         ),
         ("freeze", Some(key)) => run.freeze_command(key),
+        (_, Some(_)) if owed.id.starts_with("act:") => {
+            let mut acted = run.acted();
+            acted
+                .find(|cell| run.act_id(cell) == owed.id)
+                .map_or_else(|| resume(run), |cell| run.undo_command(cell))
+        }
         ("review", _) => {
             let what = owed.id.strip_prefix("glass:").unwrap_or_default();
             glass::review_command(run, what).unwrap_or_else(|| resume(run))
@@ -208,6 +215,7 @@ fn tell(settings: &Settings, run: &Run, refused: Option<(&Refusal, &Now)>) {
             "undecided": left.questions,
             "undecidedParked": left.parked,
             "notRead": left.unread,
+            "notJudged": run.not_judged(),
             "owed": items,
         });
         output::json_line(out, &document);
@@ -223,6 +231,9 @@ fn tell(settings: &Settings, run: &Run, refused: Option<(&Refusal, &Now)>) {
         false => format!("; {left}"),
     };
     output::say(out, &format!("{} {stays}{left}", run.id()));
+    if let Some(said) = run.not_judged() {
+        output::say(out, &said);
+    }
     let rows: Vec<Vec<String>> = owed
         .iter()
         .map(|(owed, settled)| {

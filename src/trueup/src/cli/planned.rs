@@ -12,7 +12,6 @@ use trueup_core::{
     run::Run,
     sheet::Command,
     text,
-    transcript::shell,
     workflow::Stage,
 };
 
@@ -288,13 +287,36 @@ pub(super) async fn arm(engine: &Engine, answers: &Answers) -> Result<(), Troubl
     Ok(())
 }
 
-/// The first field that somebody set by a live action, and that the plan decides otherwise. Where the plan comes to the very
-/// value that was set, it is no conflict.
-pub(super) fn acted_otherwise<'a>(
-    run: &'a Run,
-    plan: &Plan,
-    now: Option<&Now>,
-) -> Option<&'a CellKey> {
+/// A field that somebody set by a live action, and that the plan does not have so: no commit of the plan takes it to Git.
+pub(super) struct Beside<'a> {
+    pub cell: &'a CellKey,
+    /// The plan says nothing of it; else it decides it otherwise.
+    pub silent: bool,
+}
+
+impl Beside<'_> {
+    pub(super) fn said(&self) -> String {
+        let of_plan = match self.silent {
+            true => "says nothing of it",
+            false => "decides it otherwise",
+        };
+        text::line(&format!(
+            "{} {} of {} was set by a live action, and the plan {of_plan}",
+            self.cell.object, self.cell.field, self.cell.application.name
+        ))
+    }
+
+    /// What may be put into the plan for it.
+    pub(super) fn taken_up(&self) -> &'static str {
+        match self.silent {
+            true => "take it up with the plan, as it is or with it in `act`",
+            false => "put it into `act` of the plan",
+        }
+    }
+}
+
+/// The first of them. Where the plan comes to the very value that was set, it is no conflict.
+pub(super) fn acted_beside<'a>(run: &'a Run, plan: &Plan, now: Option<&Now>) -> Option<Beside<'a>> {
     let of_plan = |cell: &CellKey| {
         let set_it = |effect: &Effect| {
             let Effect::Act {
@@ -316,21 +338,32 @@ pub(super) fn acted_otherwise<'a>(
         let mut done = run.ops.values().filter(|op| op.done());
         done.any(|op| set_it(&op.effect))
     };
-    let otherwise = |decision: &&Decision| {
-        decision.take == Take::Live(LiveOf::default())
+    let beside = |decision: &'a Decision| {
+        let acted = decision.take == Take::Live(LiveOf::default())
             && run.acted().any(|cell| cell.is_same(&decision.cell))
-            && !of_plan(&decision.cell)
-            // The first that speaks of a cell decides it.
-            && plan
-                .decisions
-                .iter()
-                .find(|planned| matches(planned, &decision.cell))
-                .is_some_and(|planned| {
-                    planned.take != decision.take && !comes_to_the_same(run, planned, decision, now)
-                })
+            && !of_plan(&decision.cell);
+        // The first that speaks of a cell decides it.
+        let mut planned = plan.decisions.iter();
+        let silent = match planned.find(|planned| matches(planned, &decision.cell)) {
+            // What was pushed was confirmed by whoever pushed it, and who says a plan takes up what was done until then.
+            None if decision.pushed || run.planned_at.is_none_or(|at| decision.at <= at) => {
+                return None;
+            }
+            None => true,
+            Some(planned)
+                if planned.take == decision.take
+                    || comes_to_the_same(run, planned, decision, now) =>
+            {
+                return None;
+            }
+            Some(_) => false,
+        };
+        acted.then_some(Beside {
+            cell: &decision.cell,
+            silent,
+        })
     };
-    let mut decisions = run.decisions.values();
-    decisions.find(otherwise).map(|decision| &decision.cell)
+    run.decisions.values().find_map(beside)
 }
 
 /// Whether the plan's choice for a field leaves Git and the cluster as the decision does that a live action made.
@@ -365,17 +398,6 @@ fn comes_to_the_same(
     }
     resolve(cell, &planned.take, sides, copy.as_ref(), true)
         .is_ok_and(|(git, live)| git == decision.git && live == decision.live)
-}
-
-/// The command that takes back the live action that set a field.
-pub(super) fn undo(run: &Run, cell: &CellKey) -> String {
-    text::line(&format!(
-        "trueup act undo {} {} {} --incident {} --write cluster",
-        cell.application.name,
-        cell.object.short(),
-        shell(&cell.field.to_string()),
-        run.id()
-    ))
 }
 
 pub(super) enum Done {

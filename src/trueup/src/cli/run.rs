@@ -26,6 +26,7 @@ use super::{
     args::RunArgs,
     complain, explain,
     mended::{another_plan, contradicts, leaves_nothing_out, scope_with, take_mended},
+    planned::acted_beside,
     shown,
     signals::{self, interrupts, signalled},
     walk::{Answers, Ended, show, walk},
@@ -449,12 +450,15 @@ fn known(settings: &Settings, plan: &Plan, mended: bool) -> Result<Known, Troubl
             leaves_nothing_out(&run, plan)?;
             Ok(Known::Unplanned)
         }
-        // The same decisions once more, of what somebody changed since; or what a sync did beyond them was looked at.
+        // The same decisions once more, of what somebody changed since; or what a sync did beyond them was looked at; or what was
+        // acted on since is taken up with it.
         Some(opened)
             if mended
                 && opened.digest() == plan.digest()
                 && run.closed.is_none()
-                && (!run.shaken.is_empty() || run.surprised().is_some()) =>
+                && (!run.shaken.is_empty()
+                    || run.surprised().is_some()
+                    || acted_beside(&run, plan, None).is_some_and(|beside| beside.silent)) =>
         {
             contradicts(&run, plan)?;
             Ok(Known::Mended)

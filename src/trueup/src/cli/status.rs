@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, time::Duration};
 use serde_json::{Value, json};
 use trueup_core::{
     decision::CellKey,
-    event::{Armed, Record},
+    event::{Armed, Obligation, Record},
     ids::{Digest, IncidentId},
     now::{AppNow, Now},
     object::identity::AppKey,
@@ -16,13 +16,7 @@ use trueup_core::{
     workflow::{self, Next},
 };
 
-use super::{
-    args::StatusArgs,
-    export::chosen,
-    give_up, output,
-    planned::{acted_otherwise, undo},
-    print_json,
-};
+use super::{args::StatusArgs, export::chosen, give_up, output, planned::acted_beside, print_json};
 use crate::{
     adapters::clock::random_key,
     app,
@@ -115,19 +109,15 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
                 let _ = writeln!(out, "{line}");
             }
         }
-        return Ok(i32::from(!owed.is_empty() || run.closed.is_none()));
+        let next = now.as_ref().ok().map(|now| coming(&run, now));
+        return Ok(ends(&run, &owed, next.as_ref()));
     }
     let not_reached = now.as_ref().err().cloned();
     let now = now.ok();
     if let Some(now) = &now {
         owed = now.owed(&run);
     }
-    let next = now.as_ref().map(|now| {
-        // That nobody is armed at this moment is no news: what comes after it is.
-        let mut armed = run.clone();
-        armed.armed = Armed::All;
-        workflow::next(&armed, now)
-    });
+    let next = now.as_ref().map(|now| coming(&run, now));
     // Who lacks a right may have it by another name.
     let lacking = now
         .as_ref()
@@ -140,17 +130,12 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         .plan
         .as_ref()
         .filter(|_| run.closed.is_none())
-        .and_then(|plan| acted_otherwise(&run, plan, now.as_ref()))
-        .map(|cell| {
-            let said = format!(
-                "{} {} of {} was set by a live action, and the plan decides it otherwise",
-                cell.object, cell.field, cell.application.name
-            );
-            (text::line(&said), undo(&run, cell))
+        .and_then(|plan| acted_beside(&run, plan, now.as_ref()))
+        .map(|beside| {
+            let taken_up = beside.taken_up();
+            (beside.said(), run.undo_command(beside.cell), taken_up)
         });
-    // An open incident owes its end, unless all that is left is to close it.
-    let ended = run.closed.is_some() || matches!(next, Some(Next::Close));
-    let code = i32::from(!owed.is_empty() || !ended);
+    let code = ends(&run, &owed, next.as_ref());
     let stage = match (&next, run.closed.is_some()) {
         (_, true) => "closed".to_owned(),
         (Some(next), _) => workflow::stage(&run, next).name().to_lowercase(),
@@ -287,7 +272,7 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "noSymptomGate": run.no_symptom_gate(),
             "gatesInDoubt": run.doubts(),
             "gatesChanged": run.gates_changed(),
-            "actedAgainstPlan": acted.as_ref().map(|(said, undo)| json!({"what": said, "command": undo})),
+            "actedAgainstPlan": acted.as_ref().map(|(said, undo, _)| json!({"what": said, "command": undo})),
             "owed": owed,
             "stopped": stopped,
             "next": next.as_ref().map(|next| next_document(&run, next)),
@@ -316,13 +301,14 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     if let Some(as_whom) = &lacking {
         let _ = writeln!(out, "a right is missing: {as_whom}");
     }
-    if let Some((said, undo)) = &acted {
+    if let Some((said, undo, taken_up)) = &acted {
         let _ = writeln!(
             out,
-            "but first: {said}: `trueup run` stops there. Take it back with `{undo}`, or put it into `act` of the plan (--replan)"
+            "but first: {said}: `trueup run` stops there. Take it back with `{undo}`, or {taken_up} (--replan)"
         );
     }
-    if let Some(said) = run.no_symptom_gate() {
+    let symptom = run.no_symptom_gate().map(str::to_owned);
+    for said in symptom.into_iter().chain(run.not_judged()) {
         let _ = writeln!(out, "{said}");
     }
     for said in run.doubts().into_iter().chain(run.gates_changed()) {
@@ -395,6 +381,19 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
         );
     }
     Ok(code)
+}
+
+/// What comes next. That nobody is armed at this moment is no news: what comes after it is.
+fn coming(run: &Run, now: &Now) -> Next {
+    let mut armed = run.clone();
+    armed.armed = Armed::All;
+    workflow::next(&armed, now)
+}
+
+/// An open incident owes its end, unless all that is left is to close it.
+fn ends(run: &Run, owed: &[Obligation], next: Option<&Next>) -> i32 {
+    let ended = run.closed.is_some() || matches!(next, Some(Next::Close));
+    i32::from(!owed.is_empty() || !ended)
 }
 
 /// The next thing as programs read it: its kind with what it is about, where on the rail, and in words.

@@ -22,8 +22,8 @@ use trueup_core::{
 
 use super::beforehand;
 use super::planned::{
-    Done, acted_otherwise, arm, deletions, live_actions, matches, matches_nothing, named,
-    not_as_found, one_value, removals, unconfirmed, undo, unmatched,
+    Done, acted_beside, arm, deletions, live_actions, matches, matches_nothing, named,
+    not_as_found, one_value, removals, unconfirmed, unmatched,
 };
 use crate::{
     engine::{Engine, Trouble},
@@ -853,21 +853,19 @@ fn expects_nothing(planned: &PlannedDecision, now: &Now, hint: &str) -> Option<E
     ))
 }
 
-/// What somebody set by a live action became a decision: where the plan decides that field it goes into no commit of the plan. Nor
+/// What somebody set by a live action became a decision: where the plan does not have it so, it goes into no commit of the plan. Nor
 /// does a value other than the one that the plan expects.
 fn not_of_the_plan(run: &Run, answers: &Answers, now: Option<&Now>) -> Option<Ended> {
-    if let Some(cell) = acted_otherwise(run, &answers.plan, now) {
+    if let Some(beside) = acted_beside(run, &answers.plan, now) {
         return Some(Ended::new(
             Stage::Commit,
             3,
             3,
-            text::line(&format!(
-                "{} {} of {} was set by a live action, and the plan decides it otherwise: it would go into its commit",
-                cell.object, cell.field, cell.application.name
-            )),
+            format!("{}: it would go into its commit", beside.said()),
             format!(
-                "take it back with `{}`; or put it into `act` of the plan and {GO_ON}; or decide it on the screen (`trueup resume`)",
-                undo(run, cell)
+                "take it back with `{}`; or {} and {GO_ON}; or decide it on the screen (`trueup resume`)",
+                run.undo_command(beside.cell),
+                beside.taken_up()
             ),
         ));
     }

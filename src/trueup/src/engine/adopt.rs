@@ -16,7 +16,7 @@ use trueup_core::{
 
 use super::{
     foreign,
-    read::{AppSeen, World},
+    read::{AppSeen, World, folder_path},
     state::Engine,
     steps::{application, sync},
     strayed,
@@ -128,10 +128,10 @@ impl Engine {
     }
 }
 
-/// The commits on each tracked branch that came after what the journal knows of it, with their authors, each read once; none where
+/// The commits that changed each folder since what the journal knows of its branch, with their authors, each read once; none where
 /// the repository does not tell.
 #[derive(Default)]
-pub(super) struct Pushers(BTreeMap<String, Option<String>>);
+pub(super) struct Pushers(BTreeMap<(String, String), Option<String>>);
 
 impl Pushers {
     /// Puts names in the place of [`A_PUSH`].
@@ -150,24 +150,29 @@ impl Pushers {
         else {
             return;
         };
-        let repository = &seen.repository;
-        if !self.0.contains_key(repository) {
-            let by = pushed_since(repos, run, repository, now).await;
-            self.0.insert(repository.clone(), by);
+        let place = (seen.repository.clone(), folder_path(&seen.path));
+        if !self.0.contains_key(&place) {
+            let by = changed_since(repos, run, &place, now).await;
+            self.0.insert(place.clone(), by);
         }
-        if let Some(Some(by)) = self.0.get(repository) {
+        if let Some(Some(by)) = self.0.get(&place) {
             *who = who.replacen(A_PUSH, by, 1);
         }
     }
 }
 
-async fn pushed_since(repos: &dyn Repos, run: &Run, repository: &str, now: &Now) -> Option<String> {
+async fn changed_since(
+    repos: &dyn Repos,
+    run: &Run,
+    (repository, folder): &(String, String),
+    now: &Now,
+) -> Option<String> {
     let head = now.heads.get(repository)?;
     let landed = run.landed.get(repository).map(|landed| &landed.revision);
-    let parent = run.proposal.iter().filter(|p| p.repository == repository);
+    let parent = run.proposal.iter().filter(|p| p.repository == *repository);
     let since = landed.or(parent.map(|p| &p.parent).next())?;
     let repo = repos.open(repository).await.ok()?;
-    foreign::pushed_since(&*repo, since.as_str(), head.as_str()).await
+    foreign::changed_since(&*repo, since.as_str(), head.as_str(), folder).await
 }
 
 /// What moved in the cells that are open again, and by whom, as one look tells: what the journal has of it is of an earlier one.

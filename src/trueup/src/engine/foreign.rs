@@ -21,7 +21,41 @@ const FAR: usize = 200;
 /// The commits that a branch got after `since`, with their authors; none where the repository does not tell.
 pub(super) async fn pushed_since(repo: &dyn Repo, since: &str, head: &str) -> Option<String> {
     let log = repo.log(since, head, NAMED + 1).await.ok()?;
-    let named: Vec<String> = log
+    named(&log.iter().collect::<Vec<_>>())
+}
+
+/// The same of those that made of a folder what it is at `head`, the newest first, back to where it was as it was at `since`; all of them
+/// where none touched it.
+pub(super) async fn changed_since(
+    repo: &dyn Repo,
+    since: &str,
+    head: &str,
+    folder: &str,
+) -> Option<String> {
+    let log = repo.log(since, head, FAR).await.ok()?;
+    let folder = [folder.to_owned()];
+    let base = trees(repo, since, &folder).await;
+    let mut touched = Vec::new();
+    for (at, commit) in log.iter().enumerate() {
+        let before = match log.get(at + 1) {
+            Some(older) => trees(repo, &older.sha, &folder).await,
+            None => base.clone(),
+        };
+        if before.is_none() || before != trees(repo, &commit.sha, &folder).await {
+            touched.push(commit);
+        }
+        if !touched.is_empty() && before == base {
+            break;
+        }
+    }
+    match touched.is_empty() {
+        true => named(&log.iter().collect::<Vec<_>>()),
+        false => named(&touched),
+    }
+}
+
+fn named(commits: &[&LogEntry]) -> Option<String> {
+    let names: Vec<String> = commits
         .iter()
         .take(NAMED)
         .map(|commit| {
@@ -33,8 +67,12 @@ pub(super) async fn pushed_since(repo: &dyn Repo, since: &str, head: &str) -> Op
             )
         })
         .collect();
-    let more = if log.len() > NAMED { " and others" } else { "" };
-    (!named.is_empty()).then(|| text::line(&format!("{}{more}", named.join("; "))))
+    let more = if commits.len() > NAMED {
+        " and others"
+    } else {
+        ""
+    };
+    (!names.is_empty()).then(|| text::line(&format!("{}{more}", names.join("; "))))
 }
 
 fn author(commit: &LogEntry) -> String {

@@ -182,6 +182,8 @@ pub struct Reader {
 struct Recent {
     pin: Option<(Instant, ClusterPin)>,
     heads: BTreeMap<(String, String), (Instant, Head)>,
+    /// The revisions at which Argo CD was seen to have compared, by repository.
+    compared: std::collections::BTreeSet<(String, String)>,
 }
 
 impl Reader {
@@ -504,15 +506,27 @@ impl Reader {
 
     /// Asks each remote once for each revision that an Application tracks.
     async fn find_heads(&self, look: &mut Look, glance: bool) {
-        let wanted: std::collections::BTreeSet<(String, String)> = look
-            .apps
-            .values()
-            .filter(|app| !app.repo_url.is_empty() && desired::unsupported(&app.object).is_none())
-            .map(|app| (app.repo_url.clone(), app.branch.clone()))
-            .collect();
+        let mut wanted: BTreeMap<(String, String), bool> = BTreeMap::new();
+        {
+            let mut recent = self.recent.lock().await;
+            let read = look.apps.values().filter(|app| {
+                !app.repo_url.is_empty() && desired::unsupported(&app.object).is_none()
+            });
+            for app in read {
+                let compared = app.object.pointer("/status/sync/revision");
+                let compared = compared.and_then(Value::as_str).unwrap_or_default();
+                // What Argo CD has compared at a revision that is new here was pushed after the head was read.
+                let new = recent
+                    .compared
+                    .insert((app.repo_url.clone(), compared.to_owned()));
+                *wanted
+                    .entry((app.repo_url.clone(), app.branch.clone()))
+                    .or_default() |= new;
+            }
+        }
         let answers: Vec<_> = futures::stream::iter(wanted)
-            .map(|(url, revision)| async move {
-                let head = self.head(&url, &revision, glance).await;
+            .map(|((url, revision), new)| async move {
+                let head = self.head(&url, &revision, glance && !new).await;
                 ((url, revision), head)
             })
             .buffer_unordered(CONCURRENT)

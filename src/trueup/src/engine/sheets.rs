@@ -314,7 +314,25 @@ impl Engine {
                 line.application.name,
                 text::count(line.decided.len(), "field")
             ));
+            let more = line.decided.len().saturating_sub(NAMED);
+            let named = line.decided.iter().take(NAMED);
+            sheet
+                .will
+                .extend(named.map(|it| format!("  {}", change_line(it))));
+            if more > 0 {
+                sheet.will.push(format!("  and {more} more"));
+            }
         }
+        let acted = proposal
+            .cells
+            .iter()
+            .filter(|cell| run.acted().any(|it| it.is_same(cell)));
+        sheet.warnings.extend(acted.map(|cell| {
+            text::line(&format!(
+                "{} {} of {} was set by a live action: it goes into Git with this commit",
+                cell.object, cell.field, cell.application.name
+            ))
+        }));
         sheet.assumes = vec![format!(
             "branch {} is still at {}",
             text::line(&proposal.tracked),
@@ -751,6 +769,9 @@ fn count(verb: &str, applications: &[AppKey]) -> String {
         many => format!("{verb} {} applications", many.len()),
     }
 }
+
+/// So many fields of one Application are named on the sheet of a push; the diff has them all.
+const NAMED: usize = 12;
 
 /// A change as one inert line.
 pub fn change_line(change: &Changed) -> String {

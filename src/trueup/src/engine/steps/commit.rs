@@ -106,7 +106,7 @@ impl Engine {
             .commit_branch
             .as_ref()
             .map_or(!own, |branch| *branch == tracked);
-        let mut message = message(&run, &world);
+        let mut message = message(&run, &world, &repository);
         if !direct && !proof.is_empty() {
             message.push_str(&merging(&readers, &proof));
         }
@@ -276,8 +276,13 @@ impl Engine {
 }
 
 /// What was said, or else what this commit changes and why: not what an earlier one has brought already.
-fn message(run: &trueup_core::run::Run, world: &World) -> String {
-    let subject = run.message.clone().unwrap_or_else(|| {
+fn message(run: &trueup_core::run::Run, world: &World, repository: &str) -> String {
+    // What was said of one commit is not said of the next.
+    let said = run
+        .message
+        .clone()
+        .filter(|_| !run.message_pushed.contains(repository));
+    let subject = said.unwrap_or_else(|| {
         let changed: Vec<&Decision> = run
             .decisions
             .values()

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_core::{
+    decision::CellKey,
     event::{HoldSample, Mechanism},
     now::{AppNow, Now},
     object::identity::AppKey,
@@ -214,6 +215,12 @@ pub fn through_the_freeze(model: &Model) -> Vec<(&AppKey, &AppRun)> {
         .collect()
 }
 
+/// What of an Application others wrote over since it was decided.
+pub fn open_again<'a>(model: &'a Model, key: &AppKey) -> Vec<&'a CellKey> {
+    let open = model.run().open_again();
+    open.filter(|cell| cell.application == *key).collect()
+}
+
 /// The sync that counts: none, where what was verified is to be synced again.
 pub fn sync_now<'a>(model: &Model, key: &AppKey, app: &'a AppRun) -> &'a Sync {
     match model.derived.to_sync_again.contains(key) {
@@ -274,6 +281,13 @@ pub fn sync_state(model: &Model, key: &AppKey, app: &AppRun) -> (Role, String) {
             (Role::Warn, "▶ finished, reading back".into())
         }
         Sync::Finished { phase, .. } => (Role::Bad, format!("! {}", words::clean(phase))),
+        Sync::Verified { .. } if !open_again(model, key).is_empty() => {
+            let open = open_again(model, key).len();
+            (
+                Role::Bad,
+                format!("! {} open again", words::count(open, "field")),
+            )
+        }
         Sync::Verified { changes, .. } if changes.is_empty() => (Role::Good, "✓ no change".into()),
         Sync::Verified { changes, .. } => (
             Role::Good,

@@ -75,6 +75,11 @@ fn a_policy_that_was_changed_after_the_thaw_is_handed_to_nobody() {
         },
     );
     fixture::look(&mut model, Point::Close);
+    let mut now = (*model.world.now).clone();
+    now.apps.get_mut(&application).unwrap().sync_policy = serde_json::json!({});
+    fixture::tell(&mut model, Update::Seen(now.into()));
+    let next = trueup_core::workflow::next(model.run(), model.now());
+    fixture::tell(&mut model, Update::Next(Box::new(next)));
     model.stage = Stage::Close;
     let drawn = draw(&model);
     assert!(drawn.contains("⏎ freeze"), "{drawn}");

@@ -174,10 +174,13 @@ fn sheets_still(model: &mut Model) {
         let shown = match dialog {
             Dialog::Sheet(shown) => shown,
             Dialog::Prompt(form) => {
-                // What they saw, they saw before that.
-                if let Ask::Attest { gate, .. } = &form.ask
-                    && let Err(refusal) = rules::attest(&run, &now, gate)
-                {
+                // What they saw, and what glass is broken for, was before that.
+                let stands = match &form.ask {
+                    Ask::Attest { gate, .. } => rules::attest(&run, &now, gate),
+                    Ask::Glass { what, .. } => rules::glass(&run, &now, what),
+                    _ => Ok(()),
+                };
+                if let Err(refusal) = stands {
                     form.wrong = Some(refusal.reason);
                 }
                 continue;
@@ -199,8 +202,9 @@ fn sheets_still(model: &mut Model) {
             refusal
         });
         if shown.overtaken.is_some() {
-            // Typed for what is not so any more.
+            // Typed for what is not so any more, and so was what was said of it.
             shown.typed.clear();
+            shown.wrong = None;
         }
     }
 }

@@ -128,6 +128,8 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
         Ask::Glass {
             application, what, ..
         } => {
+            trueup_core::rules::glass(model.run(), model.now(), what)
+                .map_err(|refusal| refusal.reason)?;
             says_why(&get("reason"))?;
             let id = model.run().id();
             if get(INCIDENT) != id {

@@ -465,6 +465,7 @@ fn closes_with(model: &Model) -> Vec<(Role, String)> {
         let questions = count(undecided, "question");
         said.push((Role::Warn, format!("as it is now: {questions} undecided")));
     }
+    said.extend(model.run().not_judged().map(|said| (Role::Warn, said)));
     let owed = &model.derived.owed;
     if owed.is_empty() {
         said.push((Role::Good, "nothing is owed".to_owned()));
@@ -546,10 +547,8 @@ pub fn park(model: &mut Model, application: AppKey) {
 
 pub fn current_message(model: &Model) -> String {
     let run = model.run();
-    run.message
-        .clone()
-        .or_else(|| run.proposal.as_ref().map(|p| p.message.clone()))
-        .unwrap_or_default()
+    let proposed = run.proposal.as_ref().map(|p| p.message.clone());
+    proposed.or_else(|| run.message.clone()).unwrap_or_default()
 }
 
 pub fn message(model: &mut Model) {

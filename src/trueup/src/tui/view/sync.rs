@@ -27,7 +27,10 @@ pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
     let here = model.app_here();
     let done = facts::on_the_way(model)
         .iter()
-        .filter(|(key, app)| matches!(facts::sync_now(model, key, app), Sync::Verified { .. }))
+        .filter(|(key, app)| {
+            matches!(facts::sync_now(model, key, app), Sync::Verified { .. })
+                && facts::open_again(model, key).is_empty()
+        })
         .count();
     Screen {
         title: "order".into(),
@@ -255,7 +258,16 @@ fn detail(model: &Model, key: &AppKey, cells: usize) -> Doc {
             } else {
                 format!("{} as shown, read back", count(changes.len(), "field"))
             };
-            doc.text(Role::Good, format!("✓ {what}"));
+            let open = facts::open_again(model, key);
+            match open.is_empty() {
+                true => doc.text(Role::Good, format!("✓ {what}")),
+                false => doc.text(Role::Dim, format!("{what}, and not so any more:")),
+            };
+            for cell in open {
+                let moved = model.run().shaken.get(cell);
+                let moved = moved.map_or("it was changed", |touched| touched.moved(cell));
+                doc.indented(2, Role::Bad, format!("! {}: {moved}", cell.field));
+            }
             changed(changes, Role::Text, &mut doc);
         }
         Sync::Surprised {

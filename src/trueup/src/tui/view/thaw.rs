@@ -14,7 +14,7 @@ use trueup_core::{
     now::AppNow,
     object::identity::AppKey,
     plan::Gate,
-    run::{AppRun, Freeze, Thaw},
+    run::{AppRun, Freeze, Sync, Thaw},
     text,
 };
 
@@ -144,46 +144,7 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
         }
     }
     doc.rule("first");
-    let mut any = false;
-    for (name, gate) in &run.gates {
-        let passed = match gate {
-            Gate::Manual(_) => run.apps.values().any(|app| app.attested.contains_key(name)),
-            Gate::Measured(_) => run
-                .apps
-                .values()
-                .any(|app| app.gates.get(name).is_some_and(|g| g.passed.is_some())),
-        };
-        any = true;
-        if let Some(glass) = run.broken_glass.iter().rfind(|g| g.what == *name) {
-            doc.indented(
-                2,
-                Role::Bad,
-                text::line(&format!(
-                    "! gate {name} was not passed: {} broke glass for it ({}); it is not sampled before the thaw",
-                    glass.by, glass.reason
-                )),
-            );
-            continue;
-        }
-        let (role, mark) = if passed {
-            (Role::Good, "✓")
-        } else {
-            (Role::Warn, "✗")
-        };
-        doc.indented(
-            2,
-            role,
-            match gate {
-                Gate::Manual(manual) => format!("{mark} {name}: {}", manual.manual),
-                Gate::Measured(_) => {
-                    format!("{mark} gate {name}: one fresh sample is taken before the thaw")
-                }
-            },
-        );
-    }
-    if !any {
-        doc.text(Role::Dim, "no gate but health");
-    }
+    gates(model, key, &mut doc);
     doc.rule("then");
     if off {
         doc.indented(
@@ -201,4 +162,55 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
         ),
     );
     doc
+}
+
+/// How each gate was settled, and which of them are sampled once more: those after the sync of this Application, and what looks at more
+/// than health after the syncs of the others.
+fn gates(model: &Model, key: &AppKey, doc: &mut Doc) {
+    let run = model.run();
+    let mut any = false;
+    let others = run.walking().map(|(other, _)| other);
+    for of in [key]
+        .into_iter()
+        .chain(others.filter(|other| *other != key))
+    {
+        let Some(app) = run.apps.get(of).filter(|app| app.sync != Sync::Not) else {
+            continue;
+        };
+        for name in run.gates_after(of) {
+            if of != key && name == "healthy" {
+                continue;
+            }
+            any = true;
+            let (role, said) = gate(model, of, app, &name);
+            doc.indented(2, role, text::line(&said));
+        }
+    }
+    if !any {
+        doc.text(Role::Dim, "no gate follows");
+    }
+}
+
+fn gate(model: &Model, key: &AppKey, app: &AppRun, name: &str) -> (Role, String) {
+    let run = model.run();
+    let after = format!("{name} after {}", key.name);
+    if let Some(glass) = run.glass_for(key, name) {
+        let said = format!(
+            "! gate {after} was not passed: {} broke glass for it ({}); it is not sampled before the thaw",
+            glass.by, glass.reason
+        );
+        return (Role::Bad, said);
+    }
+    let (role, mark) = match run.gate_settled(key, name) {
+        Some(_) => (Role::Good, "✓"),
+        None => (Role::Warn, "✗"),
+    };
+    let said = match (run.gates.get(name), app.attested.get(name)) {
+        (Some(Gate::Manual(manual)), None) => format!("{mark} {after}: {}", manual.manual),
+        (Some(Gate::Manual(_)), Some((who, saw, _))) => {
+            format!("{mark} {after}: attested by {who}: {saw}")
+        }
+        _ => format!("{mark} gate {after}: one fresh sample is taken before the thaw"),
+    };
+    (role, said)
 }
