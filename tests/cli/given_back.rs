@@ -78,6 +78,20 @@ fn a_freeze_after_a_thaw_that_was_cut_short_writes_again() {
     automated(&bench, PROFILE, &json!({"selfHeal": false}));
     let status = bench.ends(0, &["status", "T1"]).out;
     assert!(status.contains("not as targeted any more"), "{status}");
+    // Taken off altogether: not before it was given back, whatever older traces say.
+    automated(&bench, PROFILE, &Value::Null);
+    let told = |longer: &str| {
+        let told = bench.document(1, "WatchdogReport", &["watchdog", "--older-than", longer]);
+        let mut apps = told["applications"].as_array().unwrap().clone();
+        apps.retain(|app| app["name"] == PROFILE);
+        apps
+    };
+    assert_eq!(told("1h"), [Value::Null; 0]);
+    let auto = &told("1ms")[0]["autoSync"];
+    assert!(
+        auto["evidence"].to_string().contains("the thaw of T1"),
+        "{auto}"
+    );
 }
 
 #[test]

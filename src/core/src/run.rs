@@ -575,6 +575,17 @@ impl Run {
         Some((revision, *at))
     }
 
+    /// When a thaw switched the auto-sync of an Application on last.
+    pub fn gave_back(&self, key: &AppKey) -> Option<Timestamp> {
+        let done = self.ops.values().filter(|op| op.done());
+        let on = done.filter(|op| {
+            matches!(&op.effect, Effect::Thaw { application, automated, .. }
+                if application == key
+                    && Policy::new(Some(serde_json::json!({"automated": automated}))).is_on())
+        });
+        on.filter_map(|op| Some(op.outcome.as_ref()?.1)).max()
+    }
+
     /// When something was written to an Application last.
     pub fn wrote_to(&self, key: &AppKey) -> Option<Timestamp> {
         let done = self.ops.values().filter(|op| op.done());

@@ -89,6 +89,27 @@ fn rolling_sync(application: &Value) -> bool {
     by_set && started
 }
 
+/// How the end of the bracket is told.
+const OFF_BY: &str = "it was off by ";
+const LIKELY_OFF_BY: &str = "likely off by ";
+
+impl AutoSync {
+    /// Takes in that it is known to have been on at a time, and how: what tells of an earlier end is of another story.
+    pub fn was_on_at(&mut self, at: Timestamp, how: &str) {
+        if self.state == State::On || self.off_not_before.is_some_and(|before| before >= at) {
+            return;
+        }
+        self.state = State::Off;
+        self.off_not_before = Some(at);
+        if self.off_not_after.is_some_and(|after| after < at) {
+            self.off_not_after = None;
+            self.evidence
+                .retain(|told| !told.starts_with(OFF_BY) && !told.starts_with(LIKELY_OFF_BY));
+        }
+        self.evidence.push(format!("it was on at {at}: {how}"));
+    }
+}
+
 /// Gathers what the Application itself and the standing live changes tell about its auto-sync.
 pub fn auto_sync(
     application: &Value,
@@ -184,7 +205,7 @@ fn upper_end(auto: &mut AutoSync, application: &Value, standing: &[StandingChang
     if let Some(change) = first.filter(|_| healed) {
         auto.off_not_after = Some(change.time);
         auto.evidence.push(format!(
-            "it was off by {}: {} changed {} and it still stands, which self-heal undoes within seconds",
+            "{OFF_BY}{}: {} changed {} and it still stands, which self-heal undoes within seconds",
             change.time, change.manager, change.what
         ));
         return;
@@ -210,7 +231,7 @@ fn upper_end(auto: &mut AutoSync, application: &Value, standing: &[StandingChang
     if let Some((at, entry)) = entry {
         auto.off_not_after = Some(at);
         auto.evidence.push(format!(
-            "likely off by {at}: {} wrote to the Application then; a removal itself leaves no trace",
+            "{LIKELY_OFF_BY}{at}: {} wrote to the Application then; a removal itself leaves no trace",
             entry.manager,
         ));
     }

@@ -1,6 +1,7 @@
 //! Patches on whole Applications: freezing, thawing, and what counts as one policy.
 
 use super::*;
+use jiff::Timestamp;
 
 fn patched(application: &Value, ops: &[Value]) -> Value {
     let mut out = application.clone();
@@ -217,4 +218,42 @@ fn targets_read_as_plans_write_them() {
         assert_eq!(serde_json::from_value::<Target>(text).unwrap(), want);
     }
     assert!(target(&Target::Declared, &Policy::default(), None).is_err());
+}
+
+/// A thaw had it on: what tells of an end before that is of another story.
+#[test]
+fn what_a_journal_knows_begins_the_bracket_anew() {
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    let told = |before: Option<&str>, after: Option<&str>| AutoSync {
+        state: State::Absent,
+        frozen_by: None,
+        off_not_before: before.map(at),
+        off_not_after: after.map(at),
+        evidence: vec!["likely off by then: ann wrote".into(), "seen".into()],
+    };
+    let (old, thaw, new) = (
+        "2026-11-15T10:00:00Z",
+        "2026-11-23T02:00:00Z",
+        "2026-11-23T03:00:00Z",
+    );
+    for (before, after, ends, begins) in [
+        (None, Some(old), None, thaw),
+        (Some(old), Some(new), Some(new), thaw),
+        (Some(new), None, None, new),
+    ] {
+        let mut auto = told(before, after);
+        auto.was_on_at(at(thaw), "the thaw of INC-1");
+        assert_eq!(
+            (auto.off_not_before, auto.off_not_after),
+            (Some(at(begins)), ends.map(at))
+        );
+        let dropped = !auto.evidence.iter().any(|it| it.starts_with("likely"));
+        assert_eq!(dropped, after == Some(old), "{:?}", auto.evidence);
+    }
+    let mut on = AutoSync {
+        state: State::On,
+        ..told(None, None)
+    };
+    on.was_on_at(at(thaw), "");
+    assert_eq!(on.off_not_before, None);
 }

@@ -6,12 +6,16 @@ use std::mem::ManuallyDrop;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use trueup_core::drift::report::{Cell, DriftReport};
+use trueup_core::drift::report::{AppReport, Cell, DriftReport};
+use trueup_core::object::identity::AppKey;
+use trueup_core::policy::State;
+use trueup_core::run::Run;
 use trueup_core::text;
 
 use super::output::{self, exit, say};
 use crate::adapters::clock::random_key;
 use crate::engine::read::{LookOptions, from_read};
+use crate::journal;
 use crate::ports::no_log;
 use crate::settings::{Output, Settings};
 use crate::wiring::wire;
@@ -70,10 +74,41 @@ pub(super) async fn look(
     let mut world = ManuallyDrop::new(wired.reader.look(scope, options).await);
     // The process ends with this report: what it was made from is not taken to pieces first.
     std::mem::forget(wired);
-    Ok(std::mem::replace(
+    let mut report = std::mem::replace(
         &mut world.report,
         DriftReport::new(Vec::new(), Vec::new(), Vec::new()),
-    ))
+    );
+    let cluster = world
+        .pin
+        .as_ref()
+        .and_then(|pin| pin.kube_system_uid.as_deref());
+    if let Some(cluster) = cluster {
+        with_thaws(settings, cluster, &mut report);
+    }
+    Ok(report)
+}
+
+/// What was off and is given back leaves no trace on the Application; the journals of this state folder have it. One that cannot be read
+/// is told of by `trueup incidents`.
+fn with_thaws(settings: &Settings, cluster: &str, report: &mut DriftReport) {
+    let off = |app: &&mut AppReport| app.auto_sync.state != State::On;
+    let mut off: Vec<&mut AppReport> = report.applications.iter_mut().filter(off).collect();
+    if off.is_empty() || cluster.is_empty() {
+        return;
+    }
+    for incident in journal::list(&settings.state_dir).unwrap_or_default() {
+        let Ok(lines) = journal::read(&settings.state_dir, &incident) else {
+            continue;
+        };
+        let run = Run::fold(lines.iter().map(|line| &line.record));
+        for app in off.iter_mut().filter(|_| run.pin.uid == cluster) {
+            let key = AppKey::new(&app.namespace, &app.name);
+            if let Some(at) = run.gave_back(&key) {
+                let how = format!("the thaw of {incident}");
+                app.auto_sync.was_on_at(at, &how);
+            }
+        }
+    }
 }
 
 fn print(out: &mut (dyn Write + Send), report: &DriftReport, now: Timestamp) {
