@@ -147,8 +147,10 @@ fn what_is_taken_back_in_git_is_told_of_once() {
     });
     assert_ne!(ran.code, Some(0), "{ran:#?}");
     bench.walk(4, &bench.own_plan(), &["--write", "all", "--attest", SEEN]);
+    // Who changed something else is named for nothing of it.
+    bench.foreign_push("README.md", |text| format!("{text}\nmore\n"));
     let clone = bench.somebody("rights");
-    bench.git(&clone, &["revert", "--no-edit", "HEAD"]);
+    bench.git(&clone, &["revert", "--no-edit", "HEAD~1"]);
     bench.git(&clone, &["push", "-q", "origin", "main"]);
     crate::support::until("what was taken back is live", || live() == "RS256");
     bench.walk(0, &bench.own_plan(), &["--write", "all", "--attest", SEEN]);
@@ -180,4 +182,7 @@ fn what_is_taken_back_in_git_is_told_of_once() {
         what.contains("is RS256 again") && (who.contains("Revert") || who.contains("argocd")),
         "{told:#?}"
     );
+    for (_, _, who) in &told {
+        assert!(!who.contains("something else"), "{told:#?}");
+    }
 }

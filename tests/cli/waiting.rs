@@ -374,7 +374,7 @@ fn glass_is_broken_and_reviewed_without_a_screen() {
             "like-service",
             "mended",
             "why",
-            "stands still at argocd/profile-service",
+            "but mended after argocd/profile-service",
         ),
         ("profile-service", "sync", "why", "but mended"),
         ("profile-service", "mended", " ", "needs a reason"),

@@ -867,6 +867,9 @@ pub enum Event {
         by: String,
     },
     GlassReviewed {
+        /// Of which it is said; none: of every one, as in journals of before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        application: Option<AppKey>,
         what: String,
         found: String,
         by: String,

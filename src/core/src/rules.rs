@@ -88,10 +88,19 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
             "breaking glass needs a reason",
             "say why, and who decided it",
         )),
-        Command::BreakGlass { what, .. } => glass(run, now, what),
-        Command::ReviewGlass { what, found } => {
-            let open =
-                |glass: &crate::run::BrokenGlass| glass.what == *what && glass.reviewed.is_none();
+        Command::BreakGlass {
+            application, what, ..
+        } => glass(run, now, application.as_ref(), what),
+        Command::ReviewGlass {
+            application,
+            what,
+            found,
+        } => {
+            let open = |glass: &crate::run::BrokenGlass| {
+                glass.what == *what
+                    && glass.reviewed.is_none()
+                    && (application.is_none() || glass.application == *application)
+            };
             match run.broken_glass.iter().any(open) {
                 true if found.trim().is_empty() => Err(Refusal::new(
                     10,
@@ -131,12 +140,23 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
 }
 
 /// Glass is broken for what the walk stands still at, and for nothing else.
-pub fn glass(run: &Run, now: &Now, what: &str) -> Result<(), Refusal> {
+pub fn glass(
+    run: &Run,
+    now: &Now,
+    application: Option<&AppKey>,
+    what: &str,
+) -> Result<(), Refusal> {
     let refused = match workflow::glass_to_break(run, &workflow::next(run, now)) {
-        Ok(glass) if glass.what == what => return Ok(()),
+        Ok(glass) if glass.what == what && glass.application.as_ref() == application => {
+            return Ok(());
+        }
         Ok(glass) => format!(
-            "glass is broken for what the walk stands still at, and that is not {what} but {}",
-            glass.what
+            "glass is broken for what the walk stands still at, and that is not {what} but {}{}",
+            glass.what,
+            match &glass.application {
+                Some(key) => format!(" after {key}"),
+                None => String::new(),
+            }
         ),
         Err(why) => format!("no glass is broken for {what}: {why}"),
     };
@@ -807,7 +827,11 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
                 app.parked.is_none()
                     && run.stays_frozen(other).is_none()
                     && app.freeze.is_set()
-                    && !run.synced_as(other, landed)
+                    && !now
+                        .apps
+                        .get(other)
+                        .and_then(|seen| run.landed.get(&seen.repository))
+                        .is_some_and(|landed| run.synced_as(other, landed))
             })
         });
     if let Some(other) = before {

@@ -89,6 +89,8 @@ pub enum Command {
         reason: String,
     },
     ReviewGlass {
+        /// None: of every Application.
+        application: Option<AppKey>,
         what: String,
         found: String,
     },

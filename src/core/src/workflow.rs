@@ -805,13 +805,11 @@ pub(crate) fn gates(run: &Run, key: &AppKey, app: &AppRun) -> Option<Next> {
             }
             _ => {
                 let state = app.gates.get(&gate);
-                if state.is_some_and(|state| state.passed.is_some()) {
+                let passed = state.is_some_and(|state| state.passed.is_some());
+                if passed || run.glass_for(key, &gate).is_some() {
                     continue;
                 }
                 if let Some(why) = state.and_then(|state| state.late()) {
-                    if run.glass_for(key, &gate).is_some() {
-                        continue;
-                    }
                     return Some(Next::Stopped {
                         stage: Stage::Sync,
                         rule: 10,
@@ -1408,6 +1406,66 @@ mod tests {
             revision: Commit::from(revision),
             how: String::new(),
             same: same.iter().copied().cloned().collect(),
+        }
+    }
+
+    /// A gate that glass was broken for is not waited for again where a live action has the gates asked anew.
+    #[test]
+    fn glass_outlasts_that_the_gates_are_asked_anew() {
+        let (mut run, _, [_, like]) = synced();
+        let gates = |run: &Run| gates(run, &like, &run.apps[&like]);
+        run.apps.get_mut(&like).unwrap().gates.clear();
+        assert!(matches!(gates(&run), Some(Next::Gate { gate, .. }) if gate == "healthy"));
+        run.broken_glass.push(crate::run::BrokenGlass {
+            application: Some(like.clone()),
+            after: Some(OpId::from("3")),
+            what: "healthy".into(),
+            reason: "known".into(),
+            by: "jo".into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            reviewed: None,
+        });
+        assert_eq!(gates(&run), None);
+    }
+
+    /// A gate of the first Application is attested while the second one waits for its sync, which waits for that gate.
+    #[test]
+    fn an_attestation_waits_only_for_what_comes_before_it() {
+        let (mut run, mut now, [auth, like]) = synced();
+        let plan = "apiVersion: trueup.dev/v1\nkind: Plan\nincident: I\nscope: [auth, like]\ngates:\n  traces: {manual: look}\nsync:\n- {application: auth, then: [traces]}\n- {application: like}\n";
+        run.connection.namespace = "argocd".into();
+        run.take_plan(&crate::plan::Plan::parse(plan).unwrap());
+        assert_eq!(run.to_attest("traces"), std::slice::from_ref(&auth));
+        let (_, world) = world();
+        let (cell, mut seen) = world.cells.into_iter().next().unwrap();
+        let sides = |live: &str| Sides {
+            git: Some(json!("a")),
+            last_synced: Some(json!("a")),
+            live: Some(json!(live)),
+        };
+        for (key, refused) in [(&like, false), (&auth, true)] {
+            let cell = CellKey {
+                application: key.clone(),
+                ..cell.clone()
+            };
+            let decision = crate::decision::Decision {
+                cell: cell.clone(),
+                take: Take::Git,
+                seen: sides("b"),
+                git: crate::decision::Wanted::AsIs,
+                live: crate::decision::Wanted::Value(json!("a")),
+                reason: String::new(),
+                by: "jo".into(),
+                at: jiff::Timestamp::UNIX_EPOCH,
+                pushed: false,
+                applied: false,
+            };
+            run.decisions = [(cell.clone(), decision)].into();
+            seen.sides = sides("b");
+            now.cells = [(cell, seen.clone())].into();
+            assert!(now.not_in_effect(&run, key).is_some());
+            let said = rules::attest(&run, &now, "traces");
+            assert_eq!(said.is_err(), refused, "{said:?}");
         }
     }
 

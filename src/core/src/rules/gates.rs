@@ -57,7 +57,7 @@ pub fn attest(run: &Run, now: &Now, gate: &str) -> Result<(), Refusal> {
     none_lost(run, now)
         .and_then(|()| none_surprised(run))
         .and_then(|()| undecided(run, now))
-        .and_then(|()| in_effect(run, now))
+        .and_then(|()| in_effect(run, now, gate))
         .map_err(|refusal| Refusal {
             reason: text::line(&format!(
                 "what gate {gate} asks about is not as it was synced: {}",
@@ -67,16 +67,21 @@ pub fn attest(run: &Run, now: &Now, gate: &str) -> Result<(), Refusal> {
         })
 }
 
-/// What was decided since a sync, and waits for another one.
-fn in_effect(run: &Run, now: &Now) -> Result<(), Refusal> {
-    let waits = run
-        .walking()
-        .filter(|(key, app)| {
+/// What was decided since a sync, and waits for another one that comes before this gate.
+fn in_effect(run: &Run, now: &Now, gate: &str) -> Result<(), Refusal> {
+    let (order, asked) = (run.sync_order(), run.to_attest(gate));
+    let last = order.iter().rposition(|key| asked.contains(key));
+    let before = order.iter().take(last.map_or(0, |last| last + 1));
+    let synced = |key: &&AppKey| {
+        run.apps.get(*key).is_some_and(|app| {
             let synced = matches!(app.sync, Sync::Verified { .. });
-            synced && app.is_held() && run.stays_frozen(key).is_none()
+            synced && app.is_held() && app.parked.is_none() && run.stays_frozen(key).is_none()
         })
-        .find_map(|(key, _)| Some((key, now.not_in_effect(run, key)?)));
-    match waits {
+    };
+    let mut waits = before
+        .filter(synced)
+        .filter_map(|key| Some((key, now.not_in_effect(run, key)?)));
+    match waits.next() {
         None => Ok(()),
         Some((key, cell)) => Err(waits_for_sync(run, key, cell)),
     }

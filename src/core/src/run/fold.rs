@@ -53,7 +53,14 @@ impl Run {
             ),
         };
         match &record.event {
-            Event::GateSampled { .. } | Event::GateBeforeThaw { .. } | Event::Attested { .. } => {
+            Event::Attested { .. } => {
+                self.judged_at = Some(at);
+                self.unjudged.clear();
+            }
+            Event::GateSampled { gate, sample, .. }
+            | Event::GateBeforeThaw { gate, sample, .. }
+                if sample.verdict != Verdict::Inconclusive && self.looks_at_the_symptom(gate) =>
+            {
                 self.judged_at = Some(at);
                 self.unjudged.clear();
             }
@@ -548,8 +555,17 @@ impl Run {
                 at,
                 reviewed: None,
             }),
-            Event::GlassReviewed { what, found, .. } => {
-                for glass in self.broken_glass.iter_mut().filter(|g| g.what == *what) {
+            Event::GlassReviewed {
+                application,
+                what,
+                found,
+                ..
+            } => {
+                let of = |glass: &&mut BrokenGlass| {
+                    glass.what == *what
+                        && (application.is_none() || glass.application == *application)
+                };
+                for glass in self.broken_glass.iter_mut().filter(of) {
                     glass.reviewed = Some(found.clone());
                 }
             }

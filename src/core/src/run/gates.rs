@@ -283,10 +283,9 @@ impl Run {
         self.apps.iter().flat_map(gates).collect()
     }
 
-    /// What is to be said where no gate looks at what the incident is about: that pods are ready, and that nobody writes,
-    /// says nothing of it.
-    pub fn no_symptom_gate(&self) -> Option<&'static str> {
-        let looks = |name: &String| match self.gates.get(name) {
+    /// Whether a gate looks at more than health and who writes.
+    pub(super) fn looks_at_the_symptom(&self, gate: &str) -> bool {
+        match self.gates.get(gate) {
             Some(Gate::Manual(_)) => true,
             Some(Gate::Measured(gate)) => {
                 gate.prometheus.is_some()
@@ -295,7 +294,12 @@ impl Run {
                     || gate.field.is_some()
             }
             None => false,
-        };
+        }
+    }
+
+    /// What is to be said where no gate looks at what the incident is about: that pods are ready, and that nobody writes,
+    /// says nothing of it.
+    pub fn no_symptom_gate(&self) -> Option<&'static str> {
         let mut gates = self.scope.iter().flat_map(|key| self.gates_after(key));
         let said = match self.closed.is_some() {
             true => {
@@ -305,7 +309,8 @@ impl Run {
                 "no gate looks at the symptom, only at health: add one (`gates` in the plan, `a` on the Sync screen), or look by hand"
             }
         };
-        (!self.scope.is_empty() && !gates.any(|name| looks(&name))).then_some(said)
+        (!self.scope.is_empty() && !gates.any(|name| self.looks_at_the_symptom(&name)))
+            .then_some(said)
     }
 
     /// What is to be said where others were at work after the last sample of a gate: it judged what was there before.

@@ -574,7 +574,9 @@ fn people(event: &Event, run: &Run) -> Option<String> {
             say(what),
             because(reason)
         ),
-        Event::GlassReviewed { what, found, by } => {
+        Event::GlassReviewed {
+            what, found, by, ..
+        } => {
             format!(
                 "broken glass reviewed by {}: {}{}",
                 say(by),

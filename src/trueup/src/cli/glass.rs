@@ -4,12 +4,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use trueup_core::{
-    rules,
-    run::unpredicted,
-    sheet::{Command, Refusal},
-    text, workflow,
-};
+use trueup_core::{rules, run::unpredicted, sheet::Command, text};
 
 use super::{
     output,
@@ -96,18 +91,6 @@ async fn said(settings: &Settings, engine: &Engine, args: &Glass) -> Result<i32,
     let (application, what, command, state, more) = match args {
         Glass::Break { app, gate, reason } => {
             let (key, what) = named(app, gate);
-            let (run, next) = (engine.run(), engine.next().await?);
-            // The same gate may follow several syncs.
-            if let Ok(glass) = workflow::glass_to_break(&run, &next)
-                && let Some(other) = glass.application.filter(|other| *other != key)
-            {
-                return Err(Refusal::new(
-                    3,
-                    text::line(&format!("the walk stands still at {other}, not at {key}")),
-                    "`trueup status` says what comes next",
-                )
-                .into());
-            }
             let command = Command::BreakGlass {
                 application: Some(key.clone()),
                 what: what.clone(),
@@ -118,6 +101,7 @@ async fn said(settings: &Settings, engine: &Engine, args: &Glass) -> Result<i32,
         Glass::Review { app, gate, found } => {
             let (key, what) = named(app, gate);
             let command = Command::ReviewGlass {
+                application: Some(key.clone()),
                 what: what.clone(),
                 found: found.clone(),
             };

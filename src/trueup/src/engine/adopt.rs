@@ -56,6 +56,7 @@ impl Engine {
             what,
             mut who,
             cell,
+            anywhere,
         } in foreign(&run, world, now)
         {
             let sides = cell.as_ref().and_then(|cell| now.cells.get(cell));
@@ -73,7 +74,7 @@ impl Engine {
             }
             if let Some(key) = &application {
                 pushers
-                    .name(&*self.ports.repos, &run, now, key, &mut who)
+                    .name(&*self.ports.repos, &run, now, key, anywhere, &mut who)
                     .await;
             }
             self.record(Event::Adopted {
@@ -131,16 +132,17 @@ impl Engine {
 /// The commits that changed each folder since what the journal knows of its branch, with their authors, each read once; none where
 /// the repository does not tell.
 #[derive(Default)]
-pub(super) struct Pushers(BTreeMap<(String, String), Option<String>>);
+pub(super) struct Pushers(BTreeMap<(String, Option<String>), Option<String>>);
 
 impl Pushers {
-    /// Puts names in the place of [`A_PUSH`].
+    /// Puts names in the place of [`A_PUSH`]. `anywhere`: what was changed is not in the folder of the Application.
     pub(super) async fn name(
         &mut self,
         repos: &dyn Repos,
         run: &Run,
         now: &Now,
         application: &AppKey,
+        anywhere: bool,
         who: &mut String,
     ) {
         let Some(seen) = now
@@ -150,7 +152,8 @@ impl Pushers {
         else {
             return;
         };
-        let place = (seen.repository.clone(), folder_path(&seen.path));
+        let folder = (!anywhere).then(|| folder_path(&seen.path));
+        let place = (seen.repository.clone(), folder);
         if !self.0.contains_key(&place) {
             let by = changed_since(repos, run, &place, now).await;
             self.0.insert(place.clone(), by);
@@ -164,7 +167,7 @@ impl Pushers {
 async fn changed_since(
     repos: &dyn Repos,
     run: &Run,
-    (repository, folder): &(String, String),
+    (repository, folder): &(String, Option<String>),
     now: &Now,
 ) -> Option<String> {
     let head = now.heads.get(repository)?;
@@ -172,7 +175,11 @@ async fn changed_since(
     let parent = run.proposal.iter().filter(|p| p.repository == *repository);
     let since = landed.or(parent.map(|p| &p.parent).next())?;
     let repo = repos.open(repository).await.ok()?;
-    foreign::changed_since(&*repo, since.as_str(), head.as_str(), folder).await
+    let (since, head) = (since.as_str(), head.as_str());
+    match folder {
+        Some(folder) => foreign::changed_since(&*repo, since, head, folder).await,
+        None => foreign::pushed_since(&*repo, since, head).await,
+    }
 }
 
 /// What moved in the cells that are open again, and by whom, as one look tells: what the journal has of it is of an earlier one.
@@ -186,11 +193,17 @@ pub async fn open_again(
     for (key, _) in now.open_again(run) {
         let decided = run.decisions.get(key).zip(now.cells.get(key));
         let touched = decided.and_then(|(decision, cell)| touched(run, decision, cell));
-        let Some(Foreign { what, mut who, .. }) = touched else {
+        let Some(Foreign {
+            what,
+            mut who,
+            anywhere,
+            ..
+        }) = touched
+        else {
             continue;
         };
         pushers
-            .name(repos, run, now, &key.application, &mut who)
+            .name(repos, run, now, &key.application, anywhere, &mut who)
             .await;
         again.insert(key.clone(), (what, who));
     }
@@ -209,6 +222,8 @@ struct Foreign {
     what: String,
     who: String,
     cell: Option<CellKey>,
+    /// In Git it was done anywhere, and not in the folder of the Application.
+    anywhere: bool,
 }
 
 fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
@@ -235,6 +250,7 @@ fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
             )),
             who: app.map_or_else(|| "unknown".to_owned(), |app| overwrote(app, cell, first)),
             cell: Some(key.clone()),
+            anywhere: false,
         });
     }
     found
@@ -266,6 +282,7 @@ fn touched(run: &Run, decision: &Decision, cell: &CellNow) -> Option<Foreign> {
         what: text::line(&format!("{} {}: {}", key.object, key.field, what)),
         who,
         cell: Some(key.clone()),
+        anywhere: rule_gone,
     })
 }
 
@@ -406,6 +423,7 @@ fn operation(
         what: text::line(&format!("a sync of {key} to {revision} began at {started}")),
         who: text::line(initiator(operation)),
         cell: None,
+        anywhere: false,
     })
 }
 

@@ -36,15 +36,17 @@ pub(super) async fn changed_since(
     let folder = [folder.to_owned()];
     let base = trees(repo, since, &folder).await;
     let mut touched = Vec::new();
-    for (at, commit) in log.iter().enumerate() {
-        let before = match log.get(at + 1) {
-            Some(older) => trees(repo, &older.sha, &folder).await,
-            None => base.clone(),
-        };
-        if before.is_none() || before != trees(repo, &commit.sha, &folder).await {
+    for commit in &log {
+        let after = trees(repo, &commit.sha, &folder).await;
+        let mut before = Vec::new();
+        for parent in &commit.parents {
+            before.push(trees(repo, parent, &folder).await);
+        }
+        // A merge only where it is none of what it merges.
+        if after.is_none() || before.iter().all(|before| *before != after) {
             touched.push(commit);
         }
-        if !touched.is_empty() && before == base {
+        if !touched.is_empty() && before.as_slice() == std::slice::from_ref(&base) {
             break;
         }
     }

@@ -70,7 +70,14 @@ impl Engine {
         for mut event in events.into_iter().take(AT_ONCE) {
             if let Event::StrayedBack { cell, who, .. } = &mut event {
                 pushers
-                    .name(&*self.ports.repos, &run, now, &cell.application, who)
+                    .name(
+                        &*self.ports.repos,
+                        &run,
+                        now,
+                        &cell.application,
+                        run.ignores(cell),
+                        who,
+                    )
                     .await;
             }
             self.record(event)?;

@@ -136,6 +136,7 @@ pub enum Landed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
     pub sha: String,
+    pub parents: Vec<String>,
     pub author: Author,
     pub time: Timestamp,
     pub subject: String,

@@ -436,6 +436,7 @@ pub(super) fn log(
         let author = commit.author();
         entries.push(LogEntry {
             sha: commit.id().to_string(),
+            parents: commit.parent_ids().map(|id| id.to_string()).collect(),
             author: Author {
                 name: String::from_utf8_lossy(author.name_bytes()).into_owned(),
                 email: String::from_utf8_lossy(author.email_bytes()).into_owned(),

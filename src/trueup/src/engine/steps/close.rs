@@ -170,8 +170,13 @@ impl Engine {
                 }
                 Ok(())
             }
-            Command::ReviewGlass { what, found } => {
+            Command::ReviewGlass {
+                application,
+                what,
+                found,
+            } => {
                 self.record(Event::GlassReviewed {
+                    application: application.clone(),
                     what: what.clone(),
                     found: text::line(found),
                     by,

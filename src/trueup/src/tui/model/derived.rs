@@ -40,6 +40,8 @@ pub struct Derived {
     pub frozen: usize,
     /// Whose verified sync another one has to follow: of an older commit, or from before what was decided since.
     pub to_sync_again: BTreeSet<AppKey>,
+    /// What others wrote over since it was decided.
+    pub open_again: BTreeMap<AppKey, Vec<CellKey>>,
     /// How many have their auto-sync back and are watched, and of how many that held.
     pub thawing: usize,
     pub thawed: usize,
@@ -130,6 +132,11 @@ impl Model {
                         && !rules::synced(&run, &self.world.now, key));
             again.then(|| key.clone())
         };
+        self.derived.open_again = BTreeMap::new();
+        for cell in run.open_again() {
+            let of = self.derived.open_again.entry(cell.application.clone());
+            of.or_default().push(cell.clone());
+        }
         self.derived.to_sync_again = run.apps.iter().filter_map(before).collect();
         self.derived.behind = workflow::left_behind(&run, &self.world.now);
         self.derived.sync_order = run.sync_order();

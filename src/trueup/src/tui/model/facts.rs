@@ -216,9 +216,8 @@ pub fn through_the_freeze(model: &Model) -> Vec<(&AppKey, &AppRun)> {
 }
 
 /// What of an Application others wrote over since it was decided.
-pub fn open_again<'a>(model: &'a Model, key: &AppKey) -> Vec<&'a CellKey> {
-    let open = model.run().open_again();
-    open.filter(|cell| cell.application == *key).collect()
+pub fn open_again<'m>(model: &'m Model, key: &AppKey) -> &'m [CellKey] {
+    model.derived.open_again.get(key).map_or(&[], Vec::as_slice)
 }
 
 /// The sync that counts: none, where what was verified is to be synced again.

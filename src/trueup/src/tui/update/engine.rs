@@ -177,7 +177,9 @@ fn sheets_still(model: &mut Model) {
                 // What they saw, and what glass is broken for, was before that.
                 let stands = match &form.ask {
                     Ask::Attest { gate, .. } => rules::attest(&run, &now, gate),
-                    Ask::Glass { what, .. } => rules::glass(&run, &now, what),
+                    Ask::Glass {
+                        application, what, ..
+                    } => rules::glass(&run, &now, application.as_ref(), what),
                     _ => Ok(()),
                 };
                 if let Err(refusal) = stands {

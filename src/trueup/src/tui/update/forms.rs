@@ -128,7 +128,7 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
         Ask::Glass {
             application, what, ..
         } => {
-            trueup_core::rules::glass(model.run(), model.now(), what)
+            trueup_core::rules::glass(model.run(), model.now(), application.as_ref(), what)
                 .map_err(|refusal| refusal.reason)?;
             says_why(&get("reason"))?;
             let id = model.run().id();
@@ -142,6 +142,7 @@ fn submit(model: &mut Model, prompt: &Prompt) -> Result<Vec<Effect>, String> {
             }
         }
         Ask::Review { what } => Command::ReviewGlass {
+            application: None,
             what: what.clone(),
             found: get("found"),
         },

@@ -547,8 +547,13 @@ pub fn park(model: &mut Model, application: AppKey) {
 
 pub fn current_message(model: &Model) -> String {
     let run = model.run();
-    let proposed = run.proposal.as_ref().map(|p| p.message.clone());
-    proposed.or_else(|| run.message.clone()).unwrap_or_default()
+    // What was said of a commit that is pushed is not said of the next.
+    let said = run
+        .message
+        .clone()
+        .filter(|_| run.message_pushed.is_empty());
+    said.or_else(|| run.proposal.as_ref().map(|p| p.message.clone()))
+        .unwrap_or_default()
 }
 
 pub fn message(model: &mut Model) {

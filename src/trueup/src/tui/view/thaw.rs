@@ -169,7 +169,9 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
 fn gates(model: &Model, key: &AppKey, doc: &mut Doc) {
     let run = model.run();
     let mut any = false;
+    // Without a gate of the plan or the screen there is only health.
     let others = run.walking().map(|(other, _)| other);
+    let others = others.filter(|_| !run.gates.is_empty());
     for of in [key]
         .into_iter()
         .chain(others.filter(|other| *other != key))
@@ -182,7 +184,7 @@ fn gates(model: &Model, key: &AppKey, doc: &mut Doc) {
                 continue;
             }
             any = true;
-            let (role, said) = gate(model, of, app, &name);
+            let (role, said) = gate(model, of, app, &name, of == key);
             doc.indented(2, role, text::line(&said));
         }
     }
@@ -191,7 +193,7 @@ fn gates(model: &Model, key: &AppKey, doc: &mut Doc) {
     }
 }
 
-fn gate(model: &Model, key: &AppKey, app: &AppRun, name: &str) -> (Role, String) {
+fn gate(model: &Model, key: &AppKey, app: &AppRun, name: &str, here: bool) -> (Role, String) {
     let run = model.run();
     let after = format!("{name} after {}", key.name);
     if let Some(glass) = run.glass_for(key, name) {
@@ -210,7 +212,11 @@ fn gate(model: &Model, key: &AppKey, app: &AppRun, name: &str) -> (Role, String)
         (Some(Gate::Manual(_)), Some((who, saw, _))) => {
             format!("{mark} {after}: attested by {who}: {saw}")
         }
-        _ => format!("{mark} gate {after}: one fresh sample is taken before the thaw"),
+        _ if here => format!("{mark} gate {after}: one fresh sample is taken before the thaw"),
+        _ => {
+            let how = run.gate_settled(key, name).unwrap_or("it is not settled");
+            format!("{mark} gate {after}: {how}")
+        }
     };
     (role, said)
 }

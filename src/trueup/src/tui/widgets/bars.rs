@@ -82,6 +82,7 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
         }
         Stage::Sync if stage == at => of_those_on_the_way(&|key, app| {
             matches!(facts::sync_now(model, key, app), Sync::Verified { .. })
+                && facts::open_again(model, key).is_empty()
         }),
         Stage::Thaw if stage == at => of_those_on_the_way(&|_, app| app.freeze == Freeze::Thawed),
         _ => String::new(),
