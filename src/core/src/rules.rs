@@ -11,7 +11,7 @@ use crate::{
     now::{AppNow, Now},
     object::identity::{AppKey, ObjectRef},
     plan::{Action, Gate},
-    policy::NOTE,
+    policy::{NOTE, Policy},
     run::{Freeze, Run, Sync, Thaw},
     sheet::{Command, Refusal},
     text, workflow,
@@ -1005,6 +1005,19 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
     if let Some(refusal) = unwatched {
         return Err(refusal);
     }
+    // What is to be synced and judged once more may have to be mended in all of them.
+    for (key, app) in run.walking() {
+        let other = app.is_held()
+            && !applications.contains(key)
+            && run.stays_frozen(key).is_none()
+            && now.taken_over_by(run, key).is_none();
+        if other {
+            sync_stands(run, now, key).map_err(|mut refusal| {
+                refusal.reason.insert_str(0, "nothing is thawed yet: ");
+                refusal
+            })?;
+        }
+    }
     // What a gate of another one finds may have to be mended in these too: then they must be held still.
     let waits = run.walking().find_map(|(key, app)| {
         let synced = matches!(app.sync, Sync::Verified { .. }) && app.freeze != Freeze::Thawed;
@@ -1033,6 +1046,19 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
             Thaw::Broken { why, .. } => return Err(not_as_thawed(run, key, why)),
             Thaw::Restored { .. } => return Err(thawed_already(run, key)),
             Thaw::Not | Thaw::Watched { .. } => {}
+        }
+        if app.freeze == Freeze::Thawed
+            && let Some(seen) = now.apps.get(key)
+            && let Some(why) = app.not_as_targeted(&Policy::new(Some(seen.sync_policy.clone())))
+        {
+            return Err(Refusal::new(
+                3,
+                text::line(&format!("{key} {why}")),
+                text::line(&format!(
+                    "freeze it again (`F`, or `{}`), then thaw it",
+                    run.freeze_command(key)
+                )),
+            ));
         }
         if !app.freeze.is_set() && !matches!(app.freeze, Freeze::Lost { .. }) {
             let other = now

@@ -1513,6 +1513,17 @@ mod tests {
         );
         assert!(why.hint.contains("trueup sync argocd/like"), "{why:?}");
 
+        // Nor is the other one thawed meanwhile: what is found there may have to be mended in both.
+        let one = Command::Thaw {
+            applications: vec![auth.clone()],
+        };
+        let why = rules::check(&taken, &moved, &one).unwrap_err();
+        assert!(
+            why.reason
+                .starts_with("nothing is thawed yet: argocd/like was synced to p"),
+            "{why:?}"
+        );
+
         // An operation that failed was verified by nobody, whatever Argo CD says of the state.
         let mut failed = run.clone();
         failed.apps.get_mut(&like).unwrap().sync = Sync::Finished {
