@@ -64,6 +64,17 @@ pub fn check(run: &Run, now: &Now, command: &Command) -> Result<(), Refusal> {
                 "name both",
             ))
         }
+        Command::Withdraw { cells, .. } => match cells.iter().find(|cell| run.carried_out(cell)) {
+            None => Ok(()),
+            Some(cell) => Err(Refusal::new(
+                6,
+                text::line(&format!(
+                    "{} {} of {} is pushed or synced as decided: forgetting that takes nothing back",
+                    cell.object, cell.field, cell.application.name
+                )),
+                "decide it anew: another choice makes another commit",
+            )),
+        },
         Command::AwaitGate { application, gate } => await_gate(run, application, gate),
         Command::RemoveGate { name, .. } if !run.gates.contains_key(name) => Err(Refusal::new(
             0,

@@ -517,6 +517,23 @@ impl Run {
             .filter(|(_, app)| app.parked.is_none())
     }
 
+    /// Whether a decision is in Git or in the cluster by now: it is decided anew then, and not forgotten.
+    pub fn carried_out(&self, cell: &CellKey) -> bool {
+        let Some(decision) = self.decisions.get(cell) else {
+            return false;
+        };
+        let mut done = self.ops.values().filter(|op| op.done());
+        let pushed = done
+            .any(|op| matches!(op.effect, Effect::Push { .. }) && op.intended_at >= decision.at);
+        decision.pushed || decision.applied || decision.changes_git() && pushed
+    }
+
+    /// The cells of the last decision, where nothing of it is carried out yet: that can be taken back.
+    pub fn to_take_back(&self) -> Option<&[CellKey]> {
+        let last = self.decided.last()?;
+        (!last.iter().any(|cell| self.carried_out(cell))).then_some(last)
+    }
+
     /// The command that freezes an Application of this incident, once more where somebody undid that.
     pub fn freeze_command(&self, key: &AppKey) -> String {
         format!(
@@ -913,6 +930,37 @@ mod tests {
         assert!(away.waited < slow.waited && !away.elsewhere);
         // Passed, it is waited for by nobody.
         assert_eq!(Run::fold(&records).begun_gate(), None);
+    }
+
+    /// What was pushed or synced is decided anew, and not forgotten.
+    #[test]
+    fn a_decision_is_taken_back_until_it_is_carried_out() {
+        let records = crate::transcript::sample::records();
+        let until = |stop: fn(&Event) -> bool| {
+            let end = records
+                .iter()
+                .position(|record| stop(&record.event))
+                .unwrap();
+            Run::fold(&records[..=end])
+        };
+        let decided = until(|event| matches!(event, Event::Decided { .. }));
+        let cells = decided.to_take_back().unwrap().to_vec();
+        let withdraw = crate::sheet::Command::Withdraw {
+            cells,
+            why: String::new(),
+        };
+        let refused = |run: &Run| {
+            let refused = crate::rules::check(run, &crate::now::Now::default(), &withdraw);
+            refused.err().map(|refusal| refusal.rule)
+        };
+        assert_eq!(refused(&decided), None);
+        for run in [
+            until(|event| matches!(event, Event::Landed { .. })),
+            until(|event| matches!(event, Event::SyncVerified { .. })),
+        ] {
+            assert_eq!(run.to_take_back(), None);
+            assert_eq!(refused(&run), Some(6));
+        }
     }
 
     /// A live action on the first Application, after everything was judged: what follows it, and what follows the others behind it,

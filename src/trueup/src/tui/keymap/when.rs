@@ -109,10 +109,14 @@ pub fn grouped(model: &Model) -> Result<(), String> {
     }
 }
 pub fn undoable(model: &Model) -> Result<(), String> {
-    if model.run().decided.is_empty() && model.run().acted_last().is_none() {
-        return Err("no decision to take back".into());
+    let run = model.run();
+    if run.to_take_back().is_some() || run.acted_last().is_some() {
+        return Ok(());
     }
-    Ok(())
+    Err(match run.decided.is_empty() {
+        true => "no decision to take back".into(),
+        false => "the last decision is pushed or synced: decide it anew".into(),
+    })
 }
 pub fn waiting(model: &Model) -> Result<(), String> {
     match model.waiting() {

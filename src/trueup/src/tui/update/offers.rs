@@ -255,7 +255,7 @@ fn undo_act(model: &Model) -> Option<Choose> {
 
 /// The last decision: what was taken, for which cells, and what takes it back.
 fn decision_back(model: &Model) -> Option<(String, String, Pick)> {
-    let cells = model.run().decided.last().cloned()?;
+    let cells = model.run().to_take_back()?.to_vec();
     let what = cells
         .first()
         .and_then(|cell| model.run().decisions.get(cell))
