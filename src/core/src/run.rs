@@ -528,6 +528,12 @@ impl Run {
         decision.pushed || decision.applied || decision.changes_git() && pushed
     }
 
+    /// Whether the last decision may still be taken back, as far as its first cell tells: what is drawn asks for it with each frame.
+    pub fn may_take_back(&self) -> bool {
+        let last = self.decided.last().and_then(|cells| cells.first());
+        last.is_some_and(|cell| !self.carried_out(cell))
+    }
+
     /// The cells of the last decision, where nothing of it is carried out yet: that can be taken back.
     pub fn to_take_back(&self) -> Option<&[CellKey]> {
         let last = self.decided.last()?;
@@ -787,11 +793,12 @@ impl Run {
 }
 
 fn with_rest(mut chosen: Vec<AppKey>, all: &[AppKey]) -> Vec<AppKey> {
-    for key in all {
-        if !chosen.contains(key) {
-            chosen.push(key.clone());
-        }
-    }
+    let known: BTreeSet<AppKey> = chosen.iter().cloned().collect();
+    let mut rest: BTreeSet<&AppKey> = BTreeSet::new();
+    let new = all
+        .iter()
+        .filter(|key| !known.contains(*key) && rest.insert(key));
+    chosen.extend(new.cloned());
     chosen
 }
 

@@ -110,7 +110,7 @@ pub fn grouped(model: &Model) -> Result<(), String> {
 }
 pub fn undoable(model: &Model) -> Result<(), String> {
     let run = model.run();
-    if run.to_take_back().is_some() || run.acted_last().is_some() {
+    if run.may_take_back() || run.acted_last().is_some() {
         return Ok(());
     }
     Err(match run.decided.is_empty() {

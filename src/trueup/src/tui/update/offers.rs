@@ -201,8 +201,12 @@ pub fn copy(model: &mut Model) {
 
 /// `z`: the last thing that was done, be it a decision or a live action.
 pub fn undo(model: &mut Model) {
-    if let Some(list) = undo_act(model).or_else(|| undo_decision(model)) {
-        offer(model, list);
+    match undo_act(model).or_else(|| undo_decision(model)) {
+        Some(list) => offer(model, list),
+        None => model.toast(
+            ToastKind::Refused,
+            "some of the last decision is pushed or synced: decide it anew",
+        ),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::tui::{
         words::count,
     },
 };
+use std::collections::BTreeSet;
 use trueup_core::{
     now::AppNow,
     object::identity::AppKey,
@@ -169,14 +170,17 @@ fn detail(model: &Model, key: &AppKey) -> Doc {
 fn gates(model: &Model, key: &AppKey, doc: &mut Doc) {
     let run = model.run();
     let mut any = false;
-    // Without a gate of the plan or the screen there is only health.
-    let others = run.walking().map(|(other, _)| other);
-    let others = others.filter(|_| !run.gates.is_empty());
-    for of in [key]
-        .into_iter()
-        .chain(others.filter(|other| *other != key))
-    {
-        let Some(app) = run.apps.get(of).filter(|app| app.sync != Sync::Not) else {
+    // Few steps ask for more than health, and what no step names follows the last sync: the whole scope is not gone through at each frame.
+    let steps = run.steps().unwrap_or_default().iter();
+    let steps = steps.filter(|step| step.then.iter().any(|gate| gate != "healthy"));
+    let others: BTreeSet<&AppKey> = steps
+        .filter_map(|step| run.named(&step.application))
+        .chain(model.derived.sync_order.last())
+        .filter(|other| *other != key)
+        .collect();
+    for of in [key].into_iter().chain(others) {
+        let walked = |app: &&AppRun| app.sync != Sync::Not && app.parked.is_none();
+        let Some(app) = run.apps.get(of).filter(walked) else {
             continue;
         };
         for name in run.gates_after(of) {
