@@ -49,7 +49,7 @@ fn what_a_plan_leaves_open_is_said_before_the_freeze() {
             )
     });
     let left = [
-        "warning: the plan leaves 3 cells without a decision, and the walk stops at them once all is frozen: ",
+        "warning: the plan leaves 1 field (3 cells) without a decision, and the walk stops at them once all is frozen: ",
         ".data.JWT_PUBLIC_KEY_ID of auth-service",
         ".data.JWT_PUBLIC_KEY_ID of profile-service",
         "warning: the walk stops at the live action on Deployment/like-service of like-service, once all is frozen: ",
@@ -69,7 +69,10 @@ fn what_a_plan_leaves_open_is_said_before_the_freeze() {
     assert_eq!(armed.matches(left[0]).count(), 1, "{armed}");
     let (warned, frozen) = (armed.find(left[0]), armed.find("freeze 3 applications"));
     assert!(warned < frozen, "{armed}");
-    says(&armed, &["left over without a decision: 3 cells"]);
+    says(
+        &armed,
+        &["left over without a decision: 1 field (3 cells), the first"],
+    );
 }
 
 /// Opened by a freeze; somebody tries plans on it before one is armed for.

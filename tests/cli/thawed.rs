@@ -62,6 +62,11 @@ fn a_thaw_by_itself_leaves_nothing_out_that_the_walk_does_first() {
 
     // What changes nothing of any of them changes nothing of what was judged.
     bench.foreign_push("README.md", |text| format!("{text}\nmore\n"));
+    let at = |stage: &str| {
+        let status = bench.document(1, "Status", &["status"]);
+        assert_eq!(status["stage"], stage, "{status}");
+    };
+    at("thaw");
     on(&bench, 0, "freeze", "auth-service");
     on(&bench, 0, "thaw", "auth-service");
     on(&bench, 0, "thaw", "like-service");
@@ -71,6 +76,7 @@ fn a_thaw_by_itself_leaves_nothing_out_that_the_walk_does_first() {
     bench.foreign_push("deploy/profile/auth-config.yaml", |text| {
         format!("# seen\n{text}")
     });
+    at("sync");
     let ran = on(&bench, 3, "thaw", "profile-service");
     for said in [
         "Git has other manifests of it at",
@@ -103,8 +109,23 @@ fn a_thaw_by_itself_leaves_nothing_out_that_the_walk_does_first() {
     let policy = |owed: &Value| owed["id"] == "thaw:argocd/like-service";
     assert!(owed.iter().any(policy), "whoever asks is told: {status}");
     bench.ends(3, &["close", "INC-441"]);
-    on(&bench, 0, "freeze", "like-service");
     let plan = bench.own_plan();
+    // Nor does the walk give back what is left beside it.
+    let shown = plan.display().to_string();
+    let ran = bench.ends(3, &["run", &shown, "--write", "all", "--attest", SEEN]);
+    for said in [
+        "argocd/like-service was thawed, and its auto-sync is not as targeted any more",
+        "`trueup freeze argocd/like-service --incident INC-441 --write cluster`",
+    ] {
+        assert!(ran.err.contains(said), "{said}: {ran:#?}");
+    }
+    let ran = on(&bench, 3, "thaw", "profile-service");
+    assert!(
+        ran.err
+            .contains("nothing else is thawed yet: argocd/like-service was thawed"),
+        "{ran:#?}"
+    );
+    on(&bench, 0, "freeze", "like-service");
     bench.walk(0, &plan, &["--write", "all", "--attest", SEEN]);
     bench.assert_recovered();
     let told = bench.ends(0, &["export", "INC-441"]).out;

@@ -355,14 +355,34 @@ impl Now {
     /// Thawed Applications whose policy is not as the journal has it: how somebody changed it, or that it is as targeted again.
     pub fn policies_moved(&self, run: &Run) -> Vec<(AppKey, Option<String>)> {
         let moved = run.apps.iter().filter_map(|(key, app)| {
-            let Thaw::Watched { at, .. } = app.thaw else {
-                return None;
-            };
-            let seen = self.apps.get(key).filter(|_| self.at > at)?;
-            let why = app.not_as_targeted(&Policy::new(Some(seen.sync_policy.clone())));
+            let why = self.policy_moved(key, app);
             (why != app.policy_moved).then(|| (key.clone(), why))
         });
         moved.collect()
+    }
+
+    /// How the policy that a thaw left, and that was seen to hold, is not as targeted any more: as seen since, or else as journaled.
+    fn policy_moved(&self, key: &AppKey, app: &AppRun) -> Option<String> {
+        let since = match app.thaw {
+            Thaw::Watched { at, .. } => self.apps.get(key).filter(|_| self.at > at),
+            _ => None,
+        };
+        match since {
+            Some(seen) => app.not_as_targeted(&Policy::new(Some(seen.sync_policy.clone()))),
+            None => app.policy_moved.clone(),
+        }
+    }
+
+    /// The first Application of the walk that did not stay as it was thawed, and what became of it, be that seen while the thaw was
+    /// watched or after it held.
+    pub fn not_as_thawed<'r>(&self, run: &'r Run) -> Option<(&'r AppKey, String)> {
+        run.walking().find_map(|(key, app)| {
+            let said = match &app.thaw {
+                Thaw::Broken { why, .. } => format!("{key} did not stay as thawed: {why}"),
+                _ => format!("{key} {}", self.policy_moved(key, app)?),
+            };
+            Some((key, crate::text::line(&said)))
+        })
     }
 
     /// Applications of which somebody changed the policy before they were frozen: what the journal had of it.
@@ -775,6 +795,27 @@ impl Now {
         let one_sided = self.one_sided();
         let cells = self.cells.iter();
         cells.filter(move |(key, cell)| self.is_undecided(run, &one_sided, key, cell))
+    }
+
+    /// How many fields cells are, as they are asked about: one of three copies is one.
+    pub fn fields<'a>(&self, cells: impl IntoIterator<Item = &'a CellKey>) -> usize {
+        let question = |key| self.cells.get(key)?.question.as_deref();
+        let asked = |key: &'a CellKey| match question(key) {
+            Some(question) => Ok(question),
+            None => Err((&key.object.kind, &key.object.name, &key.field)),
+        };
+        cells.into_iter().map(asked).collect::<BTreeSet<_>>().len()
+    }
+
+    /// The same in words, with how many cells that are where it is not one for each.
+    pub fn counted<'a>(&self, cells: impl IntoIterator<Item = &'a CellKey> + Clone) -> String {
+        let all = cells.clone().into_iter().count();
+        let fields = self.fields(cells);
+        let said = crate::text::count(fields, "field");
+        match fields == all {
+            true => said,
+            false => format!("{said} ({})", crate::text::count(all, "cell")),
+        }
     }
 
     fn is_undecided(

@@ -500,9 +500,9 @@ fn undecided_of(run: &Run, now: &Now, of: Option<&AppKey>) -> Result<(), Refusal
     Err(Refusal::new(
         3,
         text::line(&format!(
-            "{} cell{} not decided yet: {} {} of {}{}",
-            more + 1,
-            if more == 0 { " is" } else { "s are" },
+            "{} {} not decided yet: {} {} of {}{}",
+            now.counted(cells.iter().map(|(key, _)| *key)),
+            if more == 0 { "is" } else { "are" },
             first.object,
             first.field,
             first.application.name,
@@ -624,9 +624,13 @@ pub fn not_frozen(run: &Run, key: &AppKey) -> Refusal {
 
 /// What a thaw left did not stay: with auto-sync on, or changed by somebody, there is nothing to thaw.
 pub fn not_as_thawed(run: &Run, key: &AppKey, why: &str) -> Refusal {
+    frozen_again_first(run, key, &format!("{key} did not stay as thawed: {why}"))
+}
+
+fn frozen_again_first(run: &Run, key: &AppKey, why: &str) -> Refusal {
     Refusal::new(
         3,
-        text::line(&format!("{key} did not stay as thawed: {why}")),
+        text::line(why),
         text::line(&format!(
             "freeze it again (`F`, or `{}`), then see what moved it",
             run.freeze_command(key)
@@ -1006,15 +1010,18 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
                 )),
                 text::line(&format!("watch it first (`{}`)", run.thaw_command(key))),
             )),
-            Thaw::Broken { why, .. } => {
-                let mut refusal = not_as_thawed(run, key, why);
-                refusal.reason.insert_str(0, "nothing else is thawed yet: ");
-                Some(refusal)
-            }
-            Thaw::Not | Thaw::Watched { .. } => None,
+            _ => None,
         });
     if let Some(refusal) = unwatched {
         return Err(refusal);
+    }
+    let moved = now.not_as_thawed(run);
+    if let Some((key, why)) = moved.filter(|(key, _)| !applications.contains(key)) {
+        return Err(frozen_again_first(
+            run,
+            key,
+            &format!("nothing else is thawed yet: {why}"),
+        ));
     }
     // What is to be synced and judged once more may have to be mended in all of them.
     for (key, app) in run.walking() {

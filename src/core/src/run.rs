@@ -65,6 +65,8 @@ pub struct Run {
     pub shortened: Vec<(String, String, String)>,
     pub apps: BTreeMap<AppKey, AppRun>,
     pub decisions: BTreeMap<CellKey, Decision>,
+    /// What was decided of a field and carried out, before another choice took its place: it stands again once that is taken back.
+    pub carried: BTreeMap<CellKey, Decision>,
     /// Cells of each `Decided`, newest last, for undo.
     pub decided: Vec<Vec<CellKey>>,
     pub snapshots: u32,
@@ -967,6 +969,59 @@ mod tests {
         ] {
             assert_eq!(run.to_take_back(), None);
             assert_eq!(refused(&run), Some(6));
+        }
+    }
+
+    /// What is in Git and in the cluster stands decided, whatever was chosen instead and taken back before anything came of it.
+    #[test]
+    fn what_was_carried_out_stands_again_once_what_took_its_place_is_taken_back() {
+        let records = crate::transcript::sample::records();
+        let landed = |record: &Record| matches!(record.event, Event::Landed { .. });
+        let end = records.iter().position(landed).unwrap();
+        let pushed = Run::fold(&records[..=end]);
+        let at = records[end].time;
+        let (cell, before) = pushed.decisions.first_key_value().unwrap();
+        let tell = |run: &mut Run, event: Event| {
+            run.apply(&Record {
+                seq: 900,
+                time: at,
+                event,
+            });
+        };
+        let other = |value: &str| Event::Decided {
+            decisions: vec![Decision {
+                take: Take::Value(Value::from(value)),
+                at: at + jiff::SignedDuration::from_secs(1),
+                pushed: false,
+                applied: false,
+                ..before.clone()
+            }],
+        };
+        let taken_back = || Event::DecisionWithdrawn {
+            cells: vec![cell.clone()],
+            why: String::new(),
+            by: "jo".into(),
+        };
+        let stands = |run: &Run| run.decisions.get(cell).cloned();
+        // Chosen anew, twice, and taken back.
+        let mut run = pushed.clone();
+        tell(&mut run, other("a"));
+        tell(&mut run, other("b"));
+        assert_ne!(stands(&run).as_ref(), Some(before));
+        tell(&mut run, taken_back());
+        assert_eq!(stands(&run).as_ref(), Some(before));
+        assert!(run.carried_out(cell));
+        // A live action takes its place, and is undone; so is the next one.
+        for value in ["a", "b"] {
+            tell(&mut run, taken_back());
+            assert_eq!(
+                stands(&run),
+                None,
+                "what was acted on is no decision of before"
+            );
+            tell(&mut run, other(value));
+            tell(&mut run, taken_back());
+            assert_eq!(stands(&run).as_ref(), Some(before));
         }
     }
 

@@ -111,6 +111,8 @@ pub enum Next {
         /// A program that wants them asks for the drift.
         #[serde(skip)]
         cells: Vec<CellKey>,
+        /// See [`Now::fields`].
+        fields: usize,
     },
     /// Build and prove the commit.
     Propose,
@@ -358,7 +360,7 @@ fn walk(run: &Run, now: &Now) -> Next {
         .or_else(|| commit(run, now))
         .or_else(|| handed_over(run, now))
         .or_else(|| sync(run, now))
-        .or_else(|| thaw(run))
+        .or_else(|| thaw(run, now))
         .unwrap_or_else(|| close(run, now))
 }
 
@@ -450,7 +452,8 @@ fn decide(run: &Run, now: &Now) -> Option<Next> {
         return Some(could_not_read(now, key, Stage::Decide));
     }
     let cells: Vec<CellKey> = now.undecided(run).map(|(key, _)| key.clone()).collect();
-    (!cells.is_empty()).then_some(Next::Decide { cells })
+    let fields = now.fields(&cells);
+    (!cells.is_empty()).then_some(Next::Decide { cells, fields })
 }
 
 /// A decision for which the tracked branch still has to change.
@@ -837,20 +840,9 @@ fn watched(run: &Run) -> Option<Next> {
     made.map(|application| Next::WatchThaw { application })
 }
 
-fn thaw(run: &Run) -> Option<Next> {
-    let order = run.thaw_order();
-    for key in &order {
-        let app = run.apps.get(key).filter(|app| app.parked.is_none());
-        if let Some(Thaw::Broken { why, .. }) = app.map(|app| &app.thaw) {
-            return Some(Next::Stopped {
-                stage: Stage::Thaw,
-                rule: 3,
-                application: Some(key.clone()),
-                reason: format!("{key} did not stay as thawed: {why}"),
-            });
-        }
-    }
-    let frozen: Vec<AppKey> = order
+fn thaw(run: &Run, now: &Now) -> Option<Next> {
+    let frozen: Vec<AppKey> = run
+        .thaw_order()
         .into_iter()
         .filter(|key| run.stays_frozen(key).is_none())
         .filter(|key| {
@@ -859,6 +851,19 @@ fn thaw(run: &Run) -> Option<Next> {
                 .is_some_and(|app| app.parked.is_none() && app.freeze.is_set())
         })
         .collect();
+    let moved = now.not_as_thawed(run).filter(|(key, _)| {
+        // Where nothing is left to thaw, what somebody made of it is settled before the close.
+        let broken = |app: &AppRun| matches!(app.thaw, Thaw::Broken { .. });
+        !frozen.is_empty() || run.apps.get(*key).is_some_and(broken)
+    });
+    if let Some((key, reason)) = moved {
+        return Some(Next::Stopped {
+            stage: Stage::Thaw,
+            rule: 3,
+            application: Some(key.clone()),
+            reason,
+        });
+    }
     (!frozen.is_empty()).then_some(Next::Thaw {
         applications: frozen,
     })

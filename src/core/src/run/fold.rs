@@ -169,6 +169,7 @@ impl Run {
                 self.decided
                     .push(each_once(decisions.iter().map(|d| &d.cell)));
                 for decision in decisions {
+                    self.keep_carried(&decision.cell);
                     self.not_pushed(&decision.cell);
                     self.overrule(&decision.cell);
                     self.reopened.remove(&decision.cell);
@@ -180,12 +181,17 @@ impl Run {
             }
             Event::DecisionWithdrawn { cells, .. } => {
                 for cell in cells {
+                    let carried = self.keep_carried(cell);
                     self.not_pushed(cell);
                     self.overrule(cell);
                     self.reopened.remove(cell);
                     let decision = self.decisions.remove(cell);
                     if let Some(decision) = decision.filter(|decision| !decision.applied) {
                         self.overrule_no_more(&decision);
+                    }
+                    // In Git, or in the cluster, it is still.
+                    if !carried && let Some(before) = self.carried.remove(cell) {
+                        self.decisions.insert(cell.clone(), before);
                     }
                 }
                 self.decided.retain_mut(|group| {
@@ -717,6 +723,15 @@ impl Run {
         for key in scope {
             self.apps.entry(key.clone()).or_default();
         }
+    }
+
+    /// Keeps what stands decided of a field, where it is carried out; whether it is.
+    fn keep_carried(&mut self, cell: &CellKey) -> bool {
+        let carried = self.carried_out(cell);
+        if let Some(decision) = self.decisions.get(cell).filter(|_| carried) {
+            self.carried.insert(cell.clone(), decision.clone());
+        }
+        carried
     }
 
     /// What is decided now is another thing than what was pushed.

@@ -16,13 +16,7 @@ use crate::{
 /// Without a whole look at the world the journal alone says what is open, and can lag behind it.
 pub fn status_line(run: &Run, now: Option<&Now>) -> String {
     let open = match now {
-        Some(now) if run.snapshots > 1 => {
-            let undecided = now.undecided(run);
-            let questions: std::collections::BTreeSet<_> = undecided
-                .map(|(key, _)| (&key.object.kind, &key.object.name, &key.field))
-                .collect();
-            questions.len()
-        }
+        Some(now) if run.snapshots > 1 => now.fields(now.undecided(run).map(|(key, _)| key)),
         _ => open(run),
     };
     let next = now.map(|now| workflow::next(run, now));

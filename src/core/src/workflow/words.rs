@@ -26,7 +26,7 @@ impl Next {
                 text::line(&format!("freeze {} again", application.name))
             }
             Self::Snapshot => "take a snapshot".into(),
-            Self::Decide { cells } => format!("decide {}", text::count(cells.len(), "field")),
+            Self::Decide { fields, .. } => format!("decide {}", text::count(*fields, "field")),
             Self::Propose => "build and prove the commit".into(),
             Self::Push => "push the commit".into(),
             Self::AwaitPermission { missing, .. } => text::line(&format!("needs {missing}")),

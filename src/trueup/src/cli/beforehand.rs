@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trueup_core::{now::Now, object::identity::AppKey, run::Run, text};
+use trueup_core::{decision::CellKey, now::Now, object::identity::AppKey, run::Run, text};
 
 use super::{
     planned::{matches, not_done},
@@ -59,16 +59,17 @@ async fn refused_actions(engine: &Engine, run: &Run, answers: &Answers) -> Vec<S
 /// The cells that the plan does not decide: the walk would freeze and then stop at them.
 fn left_over(run: &Run, answers: &Answers, now: &Now) -> Option<String> {
     let decided = |key| answers.plan.decisions.iter().any(|one| matches(one, key));
-    let cells: Vec<String> = now
-        .undecided(run)
-        .filter(|(key, _)| !decided(key))
-        .map(|(key, _)| format!("{} {} of {}", key.object, key.field, key.application.name))
+    let left = now.undecided(run).map(|(key, _)| key);
+    let left: Vec<&CellKey> = left.filter(|key| !decided(key)).collect();
+    let cells: Vec<String> = left
+        .iter()
+        .map(|key| format!("{} {} of {}", key.object, key.field, key.application.name))
         .collect();
     (!cells.is_empty()).then(|| {
         text::line(&format!(
             "the plan leaves {} without a decision, and the walk stops at {} once all is frozen: {}; \
              add what is missing to `decisions` before, and {GO_ON}; or decide on the screen then",
-            text::count(cells.len(), "cell"),
+            now.counted(left),
             if cells.len() == 1 { "it" } else { "them" },
             text::some(&cells, NAMED),
         ))

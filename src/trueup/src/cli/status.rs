@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, time::Duration};
 use serde_json::{Value, json};
 use trueup_core::{
     decision::CellKey,
-    event::{Armed, Obligation, Record},
+    event::{Armed, Event, Obligation, Record},
     ids::{Digest, IncidentId},
     now::{AppNow, Now},
     object::identity::AppKey,
@@ -21,10 +21,13 @@ use crate::{
     adapters::clock::random_key,
     app,
     engine::{
-        Trouble, adopt, observe, read::LookOptions, state::as_whom, steps::snapshot::Snapshot,
+        Trouble, adopt, foreign, observe,
+        read::{LookOptions, World},
+        state::as_whom,
+        steps::snapshot::Snapshot,
     },
     journal,
-    ports::no_log,
+    ports::{Repos, no_log},
     settings::{Output, Settings},
     wiring::wire,
 };
@@ -467,20 +470,29 @@ pub(super) async fn looked(
         Ok(seen) => seen.map_err(|trouble| trouble.to_string()),
         Err(_) => Err("the cluster did not answer in time".to_owned()),
     };
-    let (now, again, as_whom, taken) = match seen {
-        Ok((now, again, as_whom, taken)) => (Ok(now), again, as_whom, taken),
-        Err(why) => (Err(why), Again::new(), String::new(), None),
+    let (now, told) = match seen {
+        Ok((now, told)) => (Ok(now), told),
+        Err(why) => (Err(why), Told::default()),
     };
+    let Told {
+        again,
+        as_whom,
+        taken,
+        others,
+    } = told;
     // Another process may have written meanwhile: a freeze is lost only if it is so before the look and after it.
     let mut run = folded(settings, incident)?;
-    // What another process took meanwhile is newer.
+    let last = run.last;
+    // What another process took meanwhile, or journaled, is newer.
     if let Some(taken) = taken
         && run.snapshot_at == before.snapshot_at
     {
-        let last = run.last;
         run.apply(&taken);
-        run.last = last;
     }
+    if last == before.last {
+        others.iter().for_each(|record| run.apply(record));
+    }
+    run.last = last;
     if let Ok(now) = &now {
         let gone: Vec<(AppKey, String)> = run
             .apps
@@ -502,12 +514,21 @@ pub(super) async fn looked(
     })
 }
 
+/// What a look tells beside how things are: the next process that writes journals it.
+#[derive(Default)]
+struct Told {
+    again: Again,
+    as_whom: String,
+    taken: Option<Record>,
+    others: Vec<Record>,
+}
+
 /// Looks at the world of the incident; for what is still frozen the Applications are enough.
 async fn look(
     settings: &Settings,
     run: &Run,
     applications_alone: bool,
-) -> Result<(Now, Again, String, Option<Record>), Trouble> {
+) -> Result<(Now, Told), Trouble> {
     let settings = app::reconnect(settings, &run.connection);
     let key = match &run.incident {
         Some(incident) => app::key_of(&settings, incident),
@@ -528,7 +549,11 @@ async fn look(
             apps: apps.collect(),
             ..Now::default()
         };
-        return Ok((now, Again::new(), as_whom, None));
+        let told = Told {
+            as_whom,
+            ..Told::default()
+        };
+        return Ok((now, told));
     }
     let world = wired.reader.look(scope, LookOptions::default()).await;
     if world.pin.is_none() {
@@ -549,16 +574,61 @@ async fn look(
         }
         None => None,
     };
-    let taken = taken.map(|snapshot| Record {
+    let record = |run: &Run, event: Event| Record {
         seq: run.last.map_or(0, |(seq, _)| seq),
         time: world.observed_at,
-        event: snapshot.event(BTreeMap::new(), BTreeMap::new()),
-    });
+        event,
+    };
+    let taken = taken.map(|taken| record(run, taken.event(BTreeMap::new(), BTreeMap::new())));
     let mut run = run.clone();
     taken.iter().for_each(|record| run.apply(record));
     let now = observe::now(&world, &run, &settings.namespace);
     let again = adopt::open_again(&*wired.repos, &run, &now).await;
-    Ok((now, again, as_whom, taken))
+    let mut others = Vec::new();
+    if run.closed.is_none() && run.open_ops().next().is_none() {
+        let mut apply = |run: &mut Run, event: Event| {
+            let record = record(run, event);
+            run.apply(&record);
+            others.push(record);
+        };
+        for event in adopt::in_git(&run, &now, false) {
+            apply(&mut run, event);
+        }
+        for event in adopt::not_ours(&*wired.repos, &run, &world, &now, "").await {
+            apply(&mut run, event);
+        }
+        while let Some(event) = head_taken(&*wired.repos, &run, &world, &now).await {
+            apply(&mut run, event);
+        }
+    }
+    let told = Told {
+        again,
+        as_whom,
+        taken,
+        others,
+    };
+    Ok((now, told))
+}
+
+/// That what others pushed since the commit landed is what Git has, where taking that is all that comes next.
+async fn head_taken(repos: &dyn Repos, run: &Run, world: &World, now: &Now) -> Option<Event> {
+    let Next::TakeHead {
+        repository,
+        revision,
+    } = coming(run, now)
+    else {
+        return None;
+    };
+    let landed = run.landed.get(&repository)?;
+    let same = foreign::as_synced(repos, run, world, &repository, &revision).await;
+    Some(Event::Landed {
+        branch: landed.branch.clone(),
+        how: landed.how.clone(),
+        others: Vec::new(),
+        same,
+        repository,
+        revision,
+    })
 }
 
 /// What the journal alone says is as old as its last record.

@@ -545,7 +545,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             stage,
             rule,
             reason,
-            ..
+            application,
         } => {
             let run = engine.run();
             let (exit, hint) = match (rule, run.surprised()) {
@@ -568,7 +568,16 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
                     let how = rules::see_surprise_by(&run, key);
                     (3, format!("look at it, then say why you go on: {how}"))
                 }
-                _ => (3, LOOK_AGAIN.to_owned()),
+                _ => (
+                    3,
+                    match application.as_ref().filter(|_| *stage == Stage::Thaw) {
+                        Some(key) => format!(
+                            "freeze it again (`{}`), see what moved it, and start the same command again",
+                            run.freeze_command(key)
+                        ),
+                        None => LOOK_AGAIN.to_owned(),
+                    },
+                ),
             };
             Ok(Some(Ended::new(*stage, exit, *rule, reason.clone(), hint)))
         }
@@ -611,7 +620,7 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
     // On what is there now: a repository or a cluster that went away since the last look is no answer.
     let (_, now) = engine.look().await?;
     let left_now = match engine.next().await? {
-        Next::Decide { cells } => cells,
+        Next::Decide { cells, .. } => cells,
         _ => return Ok(None),
     };
     let cells = left_now.as_slice();
@@ -673,7 +682,7 @@ async fn decide(engine: &Engine, answers: &Answers) -> Result<Option<Ended>, Tro
             0,
             format!(
                 "left over without a decision: {}, the first {} {} of {}{went}",
-                text::count(left.len(), "cell"),
+                now.counted(&left),
                 first.object,
                 first.field,
                 first.application.name

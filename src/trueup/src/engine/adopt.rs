@@ -37,85 +37,12 @@ impl Engine {
         if run.closed.is_some() || run.open_ops().next().is_some() {
             return Ok(Vec::new());
         }
-        // A glance may go by a head that was read before the push.
-        let landed = |(repository, pushed): &(&String, &Pushed)| {
-            pushed.landed && !glance && now.heads.contains_key(*repository)
-        };
-        let looked_for: Vec<String> = run
-            .pushed
-            .iter()
-            .filter(landed)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for repository in looked_for {
-            run = self.record(Event::InGit { repository })?;
+        for event in in_git(&run, now, glance) {
+            run = self.record(event)?;
         }
-        let mut pushers = Pushers::default();
-        for Foreign {
-            application,
-            what,
-            mut who,
-            cell,
-            anywhere,
-        } in foreign(&run, world, now)
-        {
-            let sides = cell.as_ref().and_then(|cell| now.cells.get(cell));
-            let sides = sides.map(|cell| cell.sides.clone());
-            // Once it was decided anew, the same once more is another act.
-            let known = match &cell {
-                Some(cell) => run.knows(cell, &what, sides.as_ref()),
-                None => run
-                    .adopted
-                    .iter()
-                    .any(|(key, said)| *key == application && *said == what),
-            };
-            if known {
-                continue;
-            }
-            if let Some(key) = &application {
-                pushers
-                    .name(&*self.ports.repos, &run, now, key, anywhere, &mut who)
-                    .await;
-            }
-            self.record(Event::Adopted {
-                application,
-                what,
-                who,
-                cell,
-                sides,
-            })?;
-        }
-        for (cell, why) in now.put_back(&run) {
-            self.record(Event::DecisionWithdrawn {
-                cells: vec![cell.clone()],
-                why: format!("{why}: somebody put it back, and nothing of it is owed"),
-                by: self.setting.operator.clone(),
-            })?;
-        }
-        for (application, why) in now.policies_moved(&run) {
-            let app = world.applications.get(&application);
-            let since = run.wrote_to(&application);
-            let who = app.and_then(|app| application::wrote_policy(&app.object, since));
-            self.record(Event::PolicyMoved {
-                application,
-                why,
-                who: who.unwrap_or_else(|| "unknown".into()),
-            })?;
-        }
-        for (key, from, to) in now.policies_changed(&run) {
-            let app = world.applications.get(key);
-            let who = app.and_then(|app| application::wrote_policy(&app.object, run.opened_at));
-            let incident = now
-                .apps
-                .get(key)
-                .and_then(|seen| seen.frozen_by_another(&run, key));
-            let who = who.or_else(|| incident.map(|id| text::line(&format!("incident {id}"))));
-            self.record(Event::PolicyChanged {
-                application: key.clone(),
-                from: from.clone(),
-                to: to.clone(),
-                who: who.unwrap_or_else(|| "unknown".into()),
-            })?;
+        let repos = &*self.ports.repos;
+        for event in not_ours(repos, &run, world, now, &self.setting.operator).await {
+            self.record(event)?;
         }
         for (key, why) in lost(&run, world, now) {
             self.record(Event::FreezeLost {
@@ -127,6 +54,96 @@ impl Engine {
         self.note_strayed(world, now, glance, &judged).await?;
         Ok(judged)
     }
+}
+
+/// That what was pushed was seen to be in Git.
+pub fn in_git(run: &Run, now: &Now, glance: bool) -> Vec<Event> {
+    // A glance may go by a head that was read before the push.
+    let landed = |(repository, pushed): &(&String, &Pushed)| {
+        pushed.landed && !glance && now.heads.contains_key(*repository)
+    };
+    let seen = run.pushed.iter().filter(landed);
+    seen.map(|(repository, _)| Event::InGit {
+        repository: repository.clone(),
+    })
+    .collect()
+}
+
+/// What others did since what the journal knows: to what was decided and found, and to the policies of the Applications.
+pub async fn not_ours(
+    repos: &dyn Repos,
+    run: &Run,
+    world: &World,
+    now: &Now,
+    operator: &str,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut pushers = Pushers::default();
+    for Foreign {
+        application,
+        what,
+        mut who,
+        cell,
+        anywhere,
+    } in foreign(run, world, now)
+    {
+        let sides = cell.as_ref().and_then(|cell| now.cells.get(cell));
+        let sides = sides.map(|cell| cell.sides.clone());
+        // Once it was decided anew, the same once more is another act.
+        let known = match &cell {
+            Some(cell) => run.knows(cell, &what, sides.as_ref()),
+            None => run
+                .adopted
+                .iter()
+                .any(|(key, said)| *key == application && *said == what),
+        };
+        if known {
+            continue;
+        }
+        if let Some(key) = &application {
+            pushers.name(repos, run, now, key, anywhere, &mut who).await;
+        }
+        events.push(Event::Adopted {
+            application,
+            what,
+            who,
+            cell,
+            sides,
+        });
+    }
+    for (cell, why) in now.put_back(run) {
+        events.push(Event::DecisionWithdrawn {
+            cells: vec![cell.clone()],
+            why: format!("{why}: somebody put it back, and nothing of it is owed"),
+            by: operator.to_owned(),
+        });
+    }
+    for (application, why) in now.policies_moved(run) {
+        let app = world.applications.get(&application);
+        let since = run.wrote_to(&application);
+        let who = app.and_then(|app| application::wrote_policy(&app.object, since));
+        events.push(Event::PolicyMoved {
+            application,
+            why,
+            who: who.unwrap_or_else(|| "unknown".into()),
+        });
+    }
+    for (key, from, to) in now.policies_changed(run) {
+        let app = world.applications.get(key);
+        let who = app.and_then(|app| application::wrote_policy(&app.object, run.opened_at));
+        let incident = now
+            .apps
+            .get(key)
+            .and_then(|seen| seen.frozen_by_another(run, key));
+        let who = who.or_else(|| incident.map(|id| text::line(&format!("incident {id}"))));
+        events.push(Event::PolicyChanged {
+            application: key.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            who: who.unwrap_or_else(|| "unknown".into()),
+        });
+    }
+    events
 }
 
 /// The commits that changed each folder since what the journal knows of its branch, with their authors, each read once; none where

@@ -11,6 +11,7 @@ use trueup_core::{
 };
 
 use super::{
+    foreign,
     handle::{Held, Request, Update, Waiting},
     predicting::keep_predicting,
     state::Engine,
@@ -69,7 +70,13 @@ impl Engine {
                 let branch = self.tracked_branch(repository);
                 let how = self.how_landed(repository, &branch, revision).await?;
                 let others = self.others(repository, revision, None).await;
-                let same = self.as_synced(repository, revision).await;
+                let same = match self.seen() {
+                    Some((world, _)) => {
+                        let repos = &*self.ports.repos;
+                        foreign::as_synced(repos, &self.run(), &world, repository, revision).await
+                    }
+                    None => Vec::new(),
+                };
                 self.landed(repository, &branch, revision, &how, others, same)
             }
             Next::Predict {

@@ -10,8 +10,11 @@ use trueup_core::{
     text,
 };
 
-use super::{read::folder_path, state::Engine};
-use crate::ports::{LogEntry, Repo};
+use super::{
+    read::{World, folder_path},
+    state::Engine,
+};
+use crate::ports::{LogEntry, Repo, Repos};
 
 /// So many are named in a sentence.
 const NAMED: usize = 3;
@@ -90,32 +93,37 @@ fn merges_ours(run: &Run, subject: &str) -> bool {
     own && subject.contains(run.id()) && !subject.starts_with("Revert")
 }
 
-impl Engine {
-    /// The Applications that were synced, as shown, to a revision at which their folder held just what it holds at `head`. One of
-    /// which that cannot be found out is not among them: it is synced once more.
-    pub(super) async fn as_synced(&self, repository: &str, head: &Commit) -> Vec<AppKey> {
-        let (run, seen) = (self.run(), self.seen());
-        let (Some((world, _)), Ok(repo)) = (seen, self.ports.repos.open(repository).await) else {
-            return Vec::new();
+/// The Applications that were synced, as shown, to a revision at which their folder held just what it holds at `head`. One of
+/// which that cannot be found out is not among them: it is synced once more.
+pub async fn as_synced(
+    repos: &dyn Repos,
+    run: &Run,
+    world: &World,
+    repository: &str,
+    head: &Commit,
+) -> Vec<AppKey> {
+    let Ok(repo) = repos.open(repository).await else {
+        return Vec::new();
+    };
+    let mut same = Vec::new();
+    for (key, _) in run.walking() {
+        let app = world.applications.get(key);
+        let Some(app) = app.filter(|app| app.repo_url == repository && app.complete) else {
+            continue;
         };
-        let mut same = Vec::new();
-        for (key, _) in run.walking() {
-            let app = world.applications.get(key);
-            let Some(app) = app.filter(|app| app.repo_url == repository && app.complete) else {
-                continue;
-            };
-            let Some((synced, _)) = run.synced_to(key) else {
-                continue;
-            };
-            let folder = [folder_path(&app.path)];
-            let was = trees(&*repo, synced.as_str(), &folder).await;
-            if was.is_some() && was == trees(&*repo, head.as_str(), &folder).await {
-                same.push(key.clone());
-            }
+        let Some((synced, _)) = run.synced_to(key) else {
+            continue;
+        };
+        let folder = [folder_path(&app.path)];
+        let was = trees(&*repo, synced.as_str(), &folder).await;
+        if was.is_some() && was == trees(&*repo, head.as_str(), &folder).await {
+            same.push(key.clone());
         }
-        same
     }
+    same
+}
 
+impl Engine {
     /// What others brought to a tracked branch from when it was seen first up to `until`, the oldest first: those commits
     /// that change a folder of the scope, or one of `beside`. Nothing where the repository does not tell.
     pub(super) async fn others(

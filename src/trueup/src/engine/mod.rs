@@ -7,7 +7,7 @@
 
 pub mod adopt;
 pub mod drive;
-mod foreign;
+pub mod foreign;
 pub mod handle;
 pub mod mirror;
 pub mod observe;

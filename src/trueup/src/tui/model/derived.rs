@@ -159,8 +159,7 @@ impl Model {
             .enumerate()
             .map(|(i, q)| (q.id.clone(), i))
             .collect();
-        self.derived.undecided_questions =
-            self.derived.open_cells.iter().filter(|n| **n > 0).count();
+        self.derived.undecided_questions = now.fields(&self.derived.undecided_cells);
         self.derived.groups = groups(&now, &self.derived.open_cells);
         self.derived.implies = implies(&run, &now);
         self.derived.apart = now.apart(&run);

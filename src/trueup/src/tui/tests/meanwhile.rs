@@ -16,7 +16,7 @@ fn a_gate_that_the_walk_went_back_from_is_said_not_to_be_watched() {
         fixture::tell(&mut model, next(lost));
         assert!(draw(&model).contains(said), "{}", draw(&model));
         let cells = vec![fixture::cell("auth", 0)];
-        fixture::tell(&mut model, next(Next::Decide { cells }));
+        fixture::tell(&mut model, next(Next::Decide { cells, fields: 1 }));
         assert!(draw(&model).contains(said), "{}", draw(&model));
     }
 }

@@ -66,7 +66,7 @@ pub fn advance(model: &mut Model) -> Vec<Effect> {
         }
         // What comes after it is named then, and one more `n` away.
         Next::Arm { write, why, .. } => offers::arm(model, Some((write, why)), None),
-        Next::Decide { cells } => {
+        Next::Decide { cells, .. } => {
             if let Some(cell) = first_in_order(model, &cells) {
                 model.go_to_cell(&cell);
             }

@@ -107,7 +107,7 @@ fn outdated(model: &Model, proposal: &Proposal) -> Option<String> {
             head.short()
         ));
     }
-    match model.derived.undecided_cells.len() {
+    match model.derived.undecided_questions {
         0 => None,
         open => Some(format!("{} not decided any more", count(open, "field"))),
     }
