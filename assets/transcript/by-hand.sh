@@ -50,6 +50,14 @@ thaw() { # NAMESPACE APPLICATION JSONPATH PATCH OTHERWISE: the patch is for an A
   fi
   kubectl -n "$1" patch applications.argoproj.io "$2" --type json -p "$patch"
 }
+synced() { # NAMESPACE APPLICATION: nothing that auto-sync would change the moment it is on
+  refresh "$1" "$2"
+  value=$(get "$1" "$2" '{.status.sync.status}')
+  if [ "$value" != Synced ]; then
+    echo "$2 is $value: auto-sync would change it at once. Look at it first" >&2
+    exit 1
+  fi
+}
 idle() {
   value=$(get "$1" "$2" '{.operation}') && [ -z "$value" ]
 }

@@ -207,3 +207,55 @@ fn what_is_taken_back_in_git_is_told_of_once() {
         assert!(!who.contains("something else"), "{told:#?}");
     }
 }
+
+/// Everything is thawed, and somebody brings a wrong value and takes it back before anybody looks.
+#[test]
+fn what_nobody_judged_is_judged_before_a_run_closes_and_looking_closes_nothing() {
+    if !have("kubectl") {
+        return;
+    }
+    let bench = Bench::new();
+    let plan = bench.own_plan();
+    bench.walk(4, &plan, &["--write", "all"]);
+    bench.walk(3, &plan, &["--attest", SEEN]);
+    let all = ["thaw", "auth-service", "like-service", "profile-service"];
+    bench.ends(0, &[&all[..], &WRITE].concat());
+    assert!(
+        bench
+            .ends(0, &["status"])
+            .out
+            .contains("next: close the incident")
+    );
+
+    let live =
+        || bench.get(&["configmap", "auth-config", "-n", "like"])["data"]["JWT_ALGORITHM"].clone();
+    for (from, to) in [("RS256", "HS256"), ("HS256", "RS256")] {
+        bench.foreign_push("deploy/like/auth-config.yaml", |text| {
+            text.replace(from, to)
+        });
+        crate::support::until("what was pushed is live", || live() == to);
+    }
+    let wrong = bench.lab.git(&["rev-parse", "main~1"]);
+    let wrong = format!("a sync of argocd/like-service to {}", wrong.trim());
+
+    let shown = plan.display().to_string();
+    let ran = bench.ends(3, &["run", &shown]);
+    for said in [
+        "not armed: nothing is left but to close it; others did 2 things since",
+        "`trueup close INC-441` closes it",
+    ] {
+        assert!(ran.err.contains(said), "{said}: {ran:#?}");
+    }
+    // The symptom may not be over yet.
+    let armed = ["run", &shown, "--write", "all"];
+    crate::support::until("the symptom is over", || {
+        let ran = bench.run(&armed);
+        let red = ran.err.contains("is not green any more");
+        assert!(ran.code == Some(0) || red, "{ran:#?}");
+        ran.code == Some(0)
+    });
+    let told = bench.ends(0, &["export", "INC-441"]).out;
+    for said in [wrong.as_str(), "once more before the close: green"] {
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}

@@ -209,7 +209,7 @@ fn what_was_live_while_git_could_not_be_read_is_missed_when_it_is_gone() {
     }
     let thawed = bench.ends(3, &thaw);
     assert!(
-        thawed.err.contains("2 cells are not decided yet"),
+        thawed.err.contains("2 fields are not decided yet"),
         "{thawed:#?}"
     );
     let journal = bench.ends(0, &["export", "INC-9"]).out;

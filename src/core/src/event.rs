@@ -772,11 +772,14 @@ pub enum Event {
         application: AppKey,
         gate: String,
     },
-    /// The fresh sample right before a thaw: one that is not green stops it.
+    /// The fresh sample right before a thaw, or before `run` closes an incident in which others were at work since: one that is not
+    /// green stops it.
     GateBeforeThaw {
         application: AppKey,
         gate: String,
         sample: Sample,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        closing: bool,
     },
     /// It is not waited for any more: it did not become green in time, or the operator gave the wait up.
     GateTimedOut {

@@ -374,11 +374,16 @@ impl Now {
     }
 
     /// The first Application of the walk that did not stay as it was thawed, and what became of it, be that seen while the thaw was
-    /// watched or after it held.
+    /// watched or after it held. What another incident holds since is that one's.
     pub fn not_as_thawed<'r>(&self, run: &'r Run) -> Option<(&'r AppKey, String)> {
+        let anothers = |key: &AppKey| {
+            let seen = self.apps.get(key);
+            seen.is_some_and(|seen| seen.frozen_by_another(run, key).is_some())
+        };
         run.walking().find_map(|(key, app)| {
             let said = match &app.thaw {
                 Thaw::Broken { why, .. } => format!("{key} did not stay as thawed: {why}"),
+                _ if anothers(key) => return None,
                 _ => format!("{key} {}", self.policy_moved(key, app)?),
             };
             Some((key, crate::text::line(&said)))
@@ -807,7 +812,13 @@ impl Now {
         cells.into_iter().map(asked).collect::<BTreeSet<_>>().len()
     }
 
-    /// The same in words, with how many cells that are where it is not one for each.
+    /// How many of the fields that were asked about are decided, and how many those are.
+    pub fn decided_of(&self, open: usize) -> (usize, usize) {
+        let asked = self.questions.len().max(open);
+        (asked - open, asked)
+    }
+
+    /// [`Now::fields`] in words, with how many cells that are where it is not one for each.
     pub fn counted<'a>(&self, cells: impl IntoIterator<Item = &'a CellKey> + Clone) -> String {
         let all = cells.clone().into_iter().count();
         let fields = self.fields(cells);

@@ -2,6 +2,7 @@
 
 mod acts;
 mod blind;
+mod carried;
 mod debts;
 mod fold;
 mod found;
@@ -12,6 +13,7 @@ pub mod strayed;
 
 pub use acts::Acted;
 pub use blind::Blind;
+pub use carried::Carried;
 pub(crate) use debts::open_anew;
 pub use found::Found;
 pub use gates::{Away, GateRun};
@@ -65,8 +67,8 @@ pub struct Run {
     pub shortened: Vec<(String, String, String)>,
     pub apps: BTreeMap<AppKey, AppRun>,
     pub decisions: BTreeMap<CellKey, Decision>,
-    /// What was decided of a field and carried out, before another choice took its place: it stands again once that is taken back.
-    pub carried: BTreeMap<CellKey, Decision>,
+    /// What was decided of a field and carried out, before another choice took its place.
+    pub carried: BTreeMap<CellKey, Carried>,
     /// Cells of each `Decided`, newest last, for undo.
     pub decided: Vec<Vec<CellKey>>,
     pub snapshots: u32,
@@ -517,17 +519,6 @@ impl Run {
             .iter()
             .filter_map(|key| self.apps.get(key).map(|app| (key, app)))
             .filter(|(_, app)| app.parked.is_none())
-    }
-
-    /// Whether a decision is in Git or in the cluster by now: it is decided anew then, and not forgotten.
-    pub fn carried_out(&self, cell: &CellKey) -> bool {
-        let Some(decision) = self.decisions.get(cell) else {
-            return false;
-        };
-        let mut done = self.ops.values().filter(|op| op.done());
-        let pushed = done
-            .any(|op| matches!(op.effect, Effect::Push { .. }) && op.intended_at >= decision.at);
-        decision.pushed || decision.applied || decision.changes_git() && pushed
     }
 
     /// Whether the last decision may still be taken back, as far as its first cell tells: what is drawn asks for it with each frame.
@@ -981,6 +972,8 @@ mod tests {
         let pushed = Run::fold(&records[..=end]);
         let at = records[end].time;
         let (cell, before) = pushed.decisions.first_key_value().unwrap();
+        let repository = pushed.pushed.keys().next().unwrap().clone();
+        assert!(!before.pushed && pushed.carried_out(cell));
         let tell = |run: &mut Run, event: Event| {
             run.apply(&Record {
                 seq: 900,
@@ -1023,6 +1016,38 @@ mod tests {
             tell(&mut run, taken_back());
             assert_eq!(stands(&run).as_ref(), Some(before));
         }
+        // That it was seen in Git is known of it whenever that was: who takes it back there changes what was decided.
+        for meanwhile in [true, false] {
+            let mut run = pushed.clone();
+            let in_git = Event::InGit {
+                repository: repository.clone(),
+            };
+            tell(&mut run, other("a"));
+            if meanwhile {
+                tell(&mut run, in_git.clone());
+            }
+            tell(&mut run, taken_back());
+            if !meanwhile {
+                tell(&mut run, in_git);
+            }
+            assert!(stands(&run).unwrap().pushed);
+        }
+        // What others did to it is known as before, and nobody has to tell of it again.
+        let touched = Event::Adopted {
+            application: Some(cell.application.clone()),
+            what: "live went".into(),
+            who: "eve".into(),
+            cell: Some(cell.clone()),
+            sides: None,
+        };
+        tell(&mut run, touched);
+        let known = run.shaken.clone();
+        assert_eq!(known.len(), 1);
+        tell(&mut run, other("a"));
+        assert!(run.shaken.is_empty());
+        tell(&mut run, taken_back());
+        assert_eq!(run.shaken, known);
+        assert!(run.overruled.is_empty());
     }
 
     /// A live action on the first Application, after everything was judged: what follows it, and what follows the others behind it,

@@ -355,6 +355,7 @@ fn walk(run: &Run, now: &Now) -> Next {
         })
         .or_else(|| (run.snapshots < 2).then_some(Next::Snapshot))
         .or_else(|| watched(run))
+        .or_else(|| in_flight(run, now))
         .or_else(|| snapshot_again(run, now))
         .or_else(|| decide(run, now))
         .or_else(|| commit(run, now))
@@ -673,21 +674,37 @@ fn removal(run: &Run, now: &Now, key: &AppKey) -> Option<Next> {
     })
 }
 
+/// A sync that was asked for is read back to its end, whatever else came up: what it did is known before anybody decides on more.
+fn in_flight(run: &Run, now: &Now) -> Option<Next> {
+    run.sync_order().into_iter().find_map(|application| {
+        let app = run.apps.get(&application)?;
+        let ours = app.parked.is_none()
+            && app.freeze != Freeze::Thawed
+            && now.taken_over_by(run, &application).is_none();
+        ours.then(|| read_back(&application, app)).flatten()
+    })
+}
+
+fn read_back(key: &AppKey, app: &AppRun) -> Option<Next> {
+    let application = key.clone();
+    match &app.sync {
+        Sync::Requested { op, .. } => Some(Next::AwaitOperation {
+            application,
+            op: op.clone(),
+        }),
+        Sync::Finished { op, phase, .. } if phase == "Succeeded" => Some(Next::VerifySync {
+            application,
+            op: op.clone(),
+        }),
+        _ => None,
+    }
+}
+
 fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, landed: &Landed) -> Option<Next> {
     let (application, revision) = (key.clone(), &landed.revision);
     match &app.sync {
-        Sync::Requested { op, .. } => {
-            return Some(Next::AwaitOperation {
-                application,
-                op: op.clone(),
-            });
-        }
-        Sync::Finished { op, phase, .. } if phase == "Succeeded" => {
-            return Some(Next::VerifySync {
-                application,
-                op: op.clone(),
-            });
-        }
+        Sync::Requested { .. } => return read_back(key, app),
+        Sync::Finished { phase, .. } if phase == "Succeeded" => return read_back(key, app),
         Sync::Finished { phase, message, .. } => {
             let retry =
                 matches!(&app.prediction, Some((at, p)) if at == revision && p.as_expected());
@@ -1412,6 +1429,36 @@ mod tests {
             how: String::new(),
             same: same.iter().copied().cloned().collect(),
         }
+    }
+
+    /// What a sync of ours did is known before anybody is asked for more.
+    #[test]
+    fn a_sync_that_was_asked_for_is_read_back_whatever_is_open() {
+        let (mut run, mut now, [_, like]) = synced();
+        let (_, world) = world();
+        now.cells = world.cells;
+        assert!(matches!(next(&run, &now), Next::Decide { .. }));
+        let (op, revision) = (OpId::from("4"), Commit::from("p"));
+        let (phase, message) = ("Succeeded".to_owned(), String::new());
+        let sync = |run: &mut Run, sync: Sync| run.apps.get_mut(&like).unwrap().sync = sync;
+        let asked = Sync::Requested {
+            op: op.clone(),
+            revision: revision.clone(),
+        };
+        sync(&mut run, asked);
+        assert!(
+            matches!(next(&run, &now), Next::AwaitOperation { application, .. } if application == like)
+        );
+        let finished = Sync::Finished {
+            op,
+            revision,
+            phase,
+            message,
+        };
+        sync(&mut run, finished);
+        assert!(
+            matches!(next(&run, &now), Next::VerifySync { application, .. } if application == like)
+        );
     }
 
     /// A gate that glass was broken for is not waited for again where a live action has the gates asked anew.

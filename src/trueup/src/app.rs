@@ -254,6 +254,16 @@ async fn resume(
     Ok((engine, lines))
 }
 
+/// That the settings name other waits than those of an incident that is gone on with: these were said when it was opened.
+pub fn other_waits(settings: &Settings, run: &trueup_core::run::Run) -> Option<String> {
+    (settings.names_waits && settings.waits != run.waits).then(|| {
+        format!(
+            "the waits of {} stay as they were when it was opened: the settings name other ones, which are for the next incident",
+            run.id()
+        )
+    })
+}
+
 /// The connection of the journal, where the command line says nothing else.
 pub fn reconnect(settings: &Settings, connection: &Connection) -> Settings {
     let mut settings = settings.clone();

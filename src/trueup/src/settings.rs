@@ -92,6 +92,8 @@ pub struct Settings {
     pub write: Armed,
     pub state_dir: PathBuf,
     pub waits: Waits,
+    /// Whether the settings file names any of them.
+    pub names_waits: bool,
     /// From `[git]`; overrides Git's own configuration.
     pub author: Option<Author>,
     /// Contexts that do not count as production.
@@ -138,7 +140,7 @@ enum Theme {
     HighContrast,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(PartialEq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileWaits {
     freeze_hold: Option<Span>,
@@ -196,6 +198,7 @@ impl Settings {
             incident: args.incident,
             write: args.write.unwrap_or_default(),
             state_dir,
+            names_waits: file.waits != FileWaits::default(),
             waits: file.waits.over(Waits::default()),
             author,
             non_production: file.clusters.non_production,

@@ -76,6 +76,31 @@ impl Run {
         Some((by, *at))
     }
 
+    /// What our last live action on a field set it to, and when that was asked for.
+    fn last_set(&self, cell: &CellKey) -> Option<(Timestamp, Option<Value>)> {
+        let mut done = self.op_order.iter().rev().filter_map(|id| self.ops.get(id));
+        done.find_map(|op| match &op.effect {
+            Effect::Act {
+                action,
+                cell: Some(set),
+                ..
+            } if op.done() && set.is_same(cell) => Some((op.intended_at, sets(action)?)),
+            _ => None,
+        })
+    }
+
+    /// Whether a field holds what our last live action set it to.
+    pub fn acted_last_to(&self, cell: &CellKey, live: Option<&Value>) -> bool {
+        self.last_set(cell)
+            .is_some_and(|(_, set)| set.as_ref() == live)
+    }
+
+    /// The same of an action that is newer than what is decided of the field: no act of others.
+    pub fn acted_since(&self, decision: &Decision, live: Option<&Value>) -> bool {
+        let last = self.last_set(&decision.cell);
+        last.is_some_and(|(at, set)| at >= decision.at && set.as_ref() == live)
+    }
+
     /// The live action that this one took back.
     pub fn act_undoes(&self, op: &OpId) -> Option<&Op> {
         let (_, taken_back) = self.acts();

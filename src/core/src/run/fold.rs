@@ -183,15 +183,15 @@ impl Run {
                 for cell in cells {
                     let carried = self.keep_carried(cell);
                     self.not_pushed(cell);
-                    self.overrule(cell);
                     self.reopened.remove(cell);
+                    if !carried && let Some(before) = self.carried.remove(cell) {
+                        self.stands_again(cell, before);
+                        continue;
+                    }
+                    self.overrule(cell);
                     let decision = self.decisions.remove(cell);
                     if let Some(decision) = decision.filter(|decision| !decision.applied) {
                         self.overrule_no_more(&decision);
-                    }
-                    // In Git, or in the cluster, it is still.
-                    if !carried && let Some(before) = self.carried.remove(cell) {
-                        self.decisions.insert(cell.clone(), before);
                     }
                 }
                 self.decided.retain_mut(|group| {
@@ -322,6 +322,7 @@ impl Run {
                 }
             }
             Event::InGit { repository } => {
+                self.carried_into_git(repository);
                 let pushed = self.pushed.remove(repository).unwrap_or_default();
                 for cell in &pushed.cells {
                     if let Some(decision) = self.decisions.get_mut(cell) {
@@ -723,15 +724,6 @@ impl Run {
         for key in scope {
             self.apps.entry(key.clone()).or_default();
         }
-    }
-
-    /// Keeps what stands decided of a field, where it is carried out; whether it is.
-    fn keep_carried(&mut self, cell: &CellKey) -> bool {
-        let carried = self.carried_out(cell);
-        if let Some(decision) = self.decisions.get(cell).filter(|_| carried) {
-            self.carried.insert(cell.clone(), decision.clone());
-        }
-        carried
     }
 
     /// What is decided now is another thing than what was pushed.

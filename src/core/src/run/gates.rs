@@ -284,7 +284,7 @@ impl Run {
     }
 
     /// Whether a gate looks at more than health and who writes.
-    pub(super) fn looks_at_the_symptom(&self, gate: &str) -> bool {
+    pub fn looks_at_the_symptom(&self, gate: &str) -> bool {
         match self.gates.get(gate) {
             Some(Gate::Manual(_)) => true,
             Some(Gate::Measured(gate)) => {

@@ -536,10 +536,13 @@ impl<'a> Builder<'a> {
                 };
                 match event {
                     Event::GateSampled { sample, .. } => gate.samples.push(words::sample(sample)),
-                    Event::GateBeforeThaw { sample, .. } => {
+                    Event::GateBeforeThaw {
+                        sample, closing, ..
+                    } => {
                         let sample = words::sample(sample);
                         gate.outcome.push_str(&format!(
-                            "; once more before the thaw, at {}: {} ({})",
+                            "; once more before the {}, at {}: {} ({})",
+                            words::before(*closing),
                             sample.at.strftime("%H:%M:%S UTC"),
                             verdict(sample.verdict),
                             sample.why

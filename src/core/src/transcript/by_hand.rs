@@ -12,14 +12,19 @@ use super::{
     words::{self, app},
 };
 use crate::{
+    decision::CellKey,
     event::{Changed, Effect, Event, FileDiff, Foreign, Overwritten, Proposal, Record},
     ids::{Commit, OpId},
     object::identity::{AppKey, ObjectRef},
     plan::Gate,
+    policy::Policy,
     run::Run,
 };
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 const FUNCTIONS: &str = include_str!("../../../../assets/transcript/by-hand.sh");
 const APPLICATION: &str = "applications.argoproj.io";
@@ -33,6 +38,7 @@ pub fn by_hand(run: &Run, records: &[&Record]) -> String {
         repositories: Vec::new(),
         sources: sources(records),
         effects: effects(records),
+        given_up: given_up(records, run),
         proposals: BTreeMap::new(),
         others: Vec::new(),
         revisions: BTreeMap::new(),
@@ -108,6 +114,40 @@ fn effects<'a>(records: &[&'a Record]) -> Effects<'a> {
     verified.collect()
 }
 
+/// Live actions of which the decision was taken back by none of ours: somebody put the field back, or another choice took its place.
+fn given_up<'a>(records: &[&'a Record], run: &Run) -> BTreeSet<&'a OpId> {
+    // The last action on each field, and whether it was decided for since.
+    let mut last: Vec<(CellKey, &OpId, bool)> = Vec::new();
+    let mut given_up = BTreeSet::new();
+    for record in records {
+        match &record.event {
+            Event::Ended { op, .. } => {
+                let act = run.ops.get(op).filter(|op| op.done());
+                if let Some(Effect::Act {
+                    cell: Some(cell), ..
+                }) = act.map(|op| &op.effect)
+                {
+                    last.retain(|(of, ..)| !of.is_same(cell));
+                    last.push((cell.clone(), op, false));
+                }
+            }
+            Event::Decided { decisions } => {
+                for (of, _, decided) in &mut last {
+                    *decided |= decisions.iter().any(|decision| decision.cell.is_same(of));
+                }
+            }
+            Event::DecisionWithdrawn { cells, .. } => {
+                let gone = last.extract_if(.., |(of, _, decided)| {
+                    *decided && cells.iter().any(|cell| cell.is_same(of))
+                });
+                given_up.extend(gone.map(|(_, op, _)| op));
+            }
+            _ => {}
+        }
+    }
+    given_up
+}
+
 struct Script<'a> {
     /// As it stands in the end.
     run: &'a Run,
@@ -118,6 +158,8 @@ struct Script<'a> {
     repositories: Vec<&'a str>,
     sources: BTreeMap<String, AppKey>,
     effects: Effects<'a>,
+    /// Live actions that are not repeated: what they set was not left so.
+    given_up: BTreeSet<&'a OpId>,
     proposals: BTreeMap<&'a str, &'a Proposal>,
     /// Commits of others that were named already.
     others: Vec<&'a Commit>,
@@ -207,9 +249,15 @@ impl<'a> Script<'a> {
                 self.compared(application);
             }
             Effect::Thaw {
-                application, patch, ..
+                application,
+                automated,
+                patch,
+                ..
             } => {
                 self.title(&title);
+                if Policy::new(Some(json!({"automated": automated}))).is_on() {
+                    self.line(format!("synced {}", arguments(application)));
+                }
                 self.thaw(application, patch);
                 self.compared(application);
             }
@@ -247,6 +295,11 @@ impl<'a> Script<'a> {
                     "kubectl{namespace} delete {} {}",
                     shell(&kind),
                     shell(&object.name)
+                ));
+            }
+            Effect::Act { .. } if self.given_up.contains(op) => {
+                self.comment(&format!(
+                    "Not repeated, since it was put back or given up after it: {title}"
                 ));
             }
             Effect::Act { object, patch, .. } => {

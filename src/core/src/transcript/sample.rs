@@ -324,11 +324,7 @@ fn decide(pen: &mut Pen) {
         .iter()
         .flat_map(|name| (0..2).map(move |n| (*name, n)))
         .map(|(name, n)| Decision {
-            cell: CellKey {
-                application: app(name),
-                object: config_map(name),
-                field: FIELDS[n].parse().expect("a path of the sample"),
-            },
+            cell: cell(name, n),
             take: take.clone(),
             seen: Sides {
                 git: Some(json!(GIT[n])),
@@ -345,6 +341,14 @@ fn decide(pen: &mut Pen) {
         })
         .collect();
     pen.write(Event::Decided { decisions });
+}
+
+fn cell(name: &str, n: usize) -> CellKey {
+    CellKey {
+        application: app(name),
+        object: config_map(name),
+        field: FIELDS[n].parse().expect("a path of the sample"),
+    }
 }
 
 /// The manifest of a copy as the sample's repository has it.
@@ -393,7 +397,10 @@ fn commit(pen: &mut Pen) {
                 errors: Vec::new(),
             })
             .collect(),
-        cells: Vec::new(),
+        cells: APPS
+            .iter()
+            .flat_map(|name| (0..2).map(move |n| cell(name, n)))
+            .collect(),
         others: Vec::new(),
     };
     pen.write(Event::Proposed {
@@ -596,6 +603,7 @@ fn thaw(pen: &mut Pen) {
                 application: app(name),
                 gate: "no-401".into(),
                 sample: sample(pen.now, 0.0, Verdict::Green),
+                closing: false,
             });
         }
         let automated = json!({"prune": true, "selfHeal": true});

@@ -20,7 +20,7 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
         _ => open(run),
     };
     let next = now.map(|now| workflow::next(run, now));
-    let mut parts = vec![say(run.id()), stage(run, open, next.as_ref())];
+    let mut parts = vec![say(run.id()), stage(run, now, open, next.as_ref())];
     if let Some(Next::Stopped { rule, reason, .. }) = next {
         parts.push(match rule {
             0 => format!("STOPPED: {}", say(&reason)),
@@ -85,7 +85,7 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
     parts.join(" · ")
 }
 
-fn stage(run: &Run, open: usize, next: Option<&Next>) -> String {
+fn stage(run: &Run, now: Option<&Now>, open: usize, next: Option<&Next>) -> String {
     if run.closed.is_some() {
         return "closed".to_owned();
     }
@@ -105,8 +105,14 @@ fn stage(run: &Run, open: usize, next: Option<&Next>) -> String {
     let thawed = |app: &AppRun| app.freeze == Freeze::Thawed;
     let done = match at {
         Stage::Decide if open > 0 => {
-            let asked = run.questions.len().max(open);
-            return format!("{} {}/{asked}", at.name(), asked - open);
+            let (decided, asked) = match now.filter(|_| run.snapshots > 1) {
+                Some(now) => now.decided_of(open),
+                None => {
+                    let asked = run.questions.len().max(open);
+                    (asked - open, asked)
+                }
+            };
+            return format!("{} {decided}/{asked}", at.name());
         }
         Stage::Freeze => count(&|app| app.freeze.proven() || thawed(app)),
         Stage::Sync => count(&|app| thawed(app) || matches!(app.sync, Sync::Verified { .. })),

@@ -469,10 +469,12 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
             application,
             gate,
             sample,
+            closing,
         } => format!(
-            "gate {} after {}, once more before the thaw: {}{}",
+            "gate {} after {}, once more before the {}: {}{}",
             say(gate),
             app(run, application),
+            words::before(*closing),
             verdict(sample.verdict),
             because(&sample.why)
         ),

@@ -200,6 +200,14 @@ pub(super) fn reread(run: &Run, op: &OpId, after: Span, holds: bool) -> String {
 }
 
 /// How somebody changed what a thaw had left; none where it is as targeted again.
+/// What a fresh sample of a gate is taken before.
+pub(super) fn before(closing: bool) -> &'static str {
+    match closing {
+        true => "close",
+        false => "thaw",
+    }
+}
+
 pub(super) fn policy_moved(why: Option<&str>) -> String {
     why.map_or_else(|| "its auto-sync is as targeted again".to_owned(), say)
 }

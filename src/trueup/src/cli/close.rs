@@ -143,9 +143,21 @@ fn settles(run: &Run, now: Option<&Now>, owed: &Obligation) -> Settled {
         ("freeze", Some(key)) => run.freeze_command(key),
         (_, Some(_)) if owed.id.starts_with("act:") => {
             let mut acted = run.acted();
-            acted
-                .find(|cell| run.act_id(cell) == owed.id)
-                .map_or_else(|| resume(run), |cell| run.undo_command(cell))
+            let Some(cell) = acted.find(|cell| run.act_id(cell) == owed.id) else {
+                return Settled {
+                    command: resume(run),
+                    first: None,
+                };
+            };
+            // What somebody set since is nothing that an undo would put back.
+            let seen = now.and_then(|now| now.cells.get(cell));
+            if seen.is_some_and(|seen| !run.acted_last_to(cell, seen.sides.live.as_ref())) {
+                return Settled {
+                    command: resume(run),
+                    first: Some("somebody or something set it since: decide it anew".into()),
+                };
+            }
+            run.undo_command(cell)
         }
         ("review", _) => {
             let what = owed.id.strip_prefix("glass:").unwrap_or_default();

@@ -339,6 +339,11 @@ pub(super) fn acted_beside<'a>(run: &'a Run, plan: &Plan, now: Option<&Now>) -> 
         done.any(|op| set_it(&op.effect))
     };
     let beside = |decision: &'a Decision| {
+        // What somebody set since is a question again, and comes before this.
+        let seen = now.and_then(|now| now.cells.get(&decision.cell));
+        if seen.is_some_and(|seen| !seen.upholds(decision)) {
+            return None;
+        }
         let acted = decision.take == Take::Live(LiveOf::default())
             && run.acted().any(|cell| cell.is_same(&decision.cell))
             && !of_plan(&decision.cell);

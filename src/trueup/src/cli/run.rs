@@ -134,6 +134,9 @@ async fn go(
         take_mended(&engine, &answers.plan, why).await?;
     }
     warn_of_gates(&engine, &answers);
+    if let Some(said) = app::other_waits(settings, &engine.run()) {
+        answers.warn(&said);
+    }
     let ended = tokio::select! {
         biased;
         ended = walk(&engine, &answers) => ended,

@@ -295,6 +295,9 @@ pub(super) async fn in_incident(
     }
     let opened = continued(settings, boundaries).await?;
     let engine = opened.engine;
+    if let Some(said) = app::other_waits(settings, &engine.run()) {
+        super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));
+    }
     let done = async {
         engine.look().await?;
         look_up(&engine).await?;

@@ -582,22 +582,31 @@ async fn look(
     let taken = taken.map(|taken| record(run, taken.event(BTreeMap::new(), BTreeMap::new())));
     let mut run = run.clone();
     taken.iter().for_each(|record| run.apply(record));
-    let now = observe::now(&world, &run, &settings.namespace);
-    let again = adopt::open_again(&*wired.repos, &run, &now).await;
+    let mut now = observe::now(&world, &run, &settings.namespace);
     let mut others = Vec::new();
-    if run.closed.is_none() && run.open_ops().next().is_none() {
-        let mut apply = |run: &mut Run, event: Event| {
-            let record = record(run, event);
-            run.apply(&record);
-            others.push(record);
-        };
+    let mut apply = |run: &mut Run, event: Event| {
+        let record = record(run, event);
+        run.apply(&record);
+        others.push(record);
+    };
+    let judged = run.closed.is_none() && run.open_ops().next().is_none();
+    if judged {
         for event in adopt::in_git(&run, &now, false) {
             apply(&mut run, event);
         }
-        for event in adopt::not_ours(&*wired.repos, &run, &world, &now, "").await {
+    }
+    let repos = &*wired.repos;
+    let again = adopt::open_again(repos, &run, &now).await;
+    if judged {
+        let decisions = run.decisions.clone();
+        for event in adopt::not_ours(repos, &run, &world, &now, "").await {
             apply(&mut run, event);
         }
-        while let Some(event) = head_taken(&*wired.repos, &run, &world, &now).await {
+        // What is a question depends on what is decided.
+        if run.decisions != decisions {
+            now = observe::now(&world, &run, &settings.namespace);
+        }
+        while let Some(event) = head_taken(repos, &run, &world, &now).await {
             apply(&mut run, event);
         }
     }

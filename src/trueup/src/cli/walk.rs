@@ -523,7 +523,23 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
             "settle it, then run again",
         ),
         Next::Close => {
+            let run = engine.run();
+            if answers.write == Armed::Nothing && !run.ops.is_empty() {
+                let mut why = vec!["not armed: nothing is left but to close it".to_owned()];
+                why.extend(run.not_judged());
+                return Ok(Some(Ended::new(
+                    stage,
+                    3,
+                    1,
+                    why.join("; "),
+                    format!("`trueup close {}` closes it", run.id()),
+                )));
+            }
             engine.finish_rereads().await?;
+            engine.judge_before_close().await?;
+            if let Some(said) = engine.run().not_judged() {
+                answers.warn(&said);
+            }
             // What an earlier process wrote was written under a Lease, which only an armed one gives up.
             if answers.write.cluster() && !engine.run().ops.is_empty() {
                 arm(engine, answers).await?;

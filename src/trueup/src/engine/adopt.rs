@@ -230,6 +230,9 @@ pub async fn open_again(
 /// Who changed Git, as long as nobody looked at the log.
 pub(super) const A_PUSH: &str = "a push to Git";
 
+/// What an operation is said to have synced to that names no revision.
+const THE_HEAD: &str = "the head";
+
 /// What the managers are called by which Argo CD writes.
 pub(super) const ARGO_CD: &str = "argocd";
 
@@ -246,14 +249,18 @@ struct Foreign {
 fn foreign(run: &Run, world: &World, now: &Now) -> Vec<Foreign> {
     let mut found = Vec::new();
     for (key, decision) in &run.decisions {
-        let cell = now.cells.get(key);
-        found.extend(cell.and_then(|cell| touched(run, decision, cell)));
+        let touched = now.cells.get(key).and_then(|cell| {
+            let touched = touched(run, decision, cell)?;
+            (!run.acted_since(decision, cell.sides.live.as_ref())).then_some(touched)
+        });
+        found.extend(touched);
     }
     for key in &run.scope {
         let Some(app) = world.applications.get(key) else {
             continue;
         };
         found.extend(operation(run, key, &app.object, None));
+        found.extend(synced_meanwhile(run, key, &app.object));
     }
     for (key, cell, first) in now.lost(run) {
         let app = world.applications.get(&key.application);
@@ -434,7 +441,7 @@ fn operation(
     let revision = operation
         .pointer("/sync/revision")
         .and_then(Value::as_str)
-        .unwrap_or("the head");
+        .unwrap_or(THE_HEAD);
     Some(Foreign {
         application: Some(key.clone()),
         what: text::line(&format!("a sync of {key} to {revision} began at {started}")),
@@ -442,6 +449,64 @@ fn operation(
         cell: None,
         anywhere: false,
     })
+}
+
+/// Syncs of others that ended since the incident was opened, from the history that Argo CD keeps (`status.history`): its last operation
+/// is told by [`operation`], and one that another one followed between two looks by this.
+fn synced_meanwhile(run: &Run, key: &AppKey, application: &Value) -> Vec<Foreign> {
+    let of_last = |path: &str| {
+        let state = application.pointer("/status/operationState")?;
+        state.pointer(path)?.as_str()
+    };
+    let last = (of_last("/startedAt"), of_last("/syncResult/revision"));
+    let ours: Vec<(&str, &Value)> = run
+        .ops
+        .values()
+        .filter_map(|op| match &op.effect {
+            Effect::Sync {
+                application,
+                revision,
+                patch,
+            } if application == key => Some((revision.as_str(), patch)),
+            _ => None,
+        })
+        .collect();
+    let history = application.pointer("/status/history");
+    let history = history.and_then(Value::as_array).into_iter().flatten();
+    let foreign = history.filter_map(|entry| {
+        let text_at = |field: &str| entry.get(field).and_then(Value::as_str);
+        let (started, revision) = (text_at("deployStartedAt")?, text_at("revision")?);
+        let at: jiff::Timestamp = started.parse().ok()?;
+        // It has no mark of who began it but a name: what bears that of a sync of ours to this revision is taken for it.
+        let by = entry
+            .pointer("/initiatedBy/username")
+            .and_then(Value::as_str);
+        let ours = ours.iter().any(|(to, patch)| {
+            let mut ops = patch.as_array().into_iter().flatten();
+            let began = |op: &Value| {
+                op.pointer("/value/initiatedBy/username")
+                    .and_then(Value::as_str)
+                    == by
+            };
+            *to == revision && by.is_some() && ops.any(began)
+        });
+        let said = |to: &str| text::line(&format!("a sync of {key} to {to} began at {started}"));
+        let (what, of_the_head) = (said(revision), said(THE_HEAD));
+        let mut adopted = run.adopted.iter();
+        let told = adopted
+            .any(|(of, said)| of.as_ref() == Some(key) && (*said == what || *said == of_the_head));
+        // Argo CD tells whole seconds: two of them may begin in the same one.
+        let is_last = last == (Some(started), Some(revision));
+        let earlier = run.opened_at.is_none_or(|opened| at <= opened);
+        (!ours && !is_last && !earlier && !told).then(|| Foreign {
+            application: Some(key.clone()),
+            what,
+            who: text::line(initiator(entry)),
+            cell: None,
+            anywhere: false,
+        })
+    });
+    foreign.collect()
 }
 
 /// Freezes that somebody undid, and what Argo CD did since, as far as it shows already.
@@ -522,5 +587,46 @@ mod tests {
         // Argo CD tells whole seconds.
         assert_eq!(told(Some("2026-11-22T07:30:00.9Z")), Some(said));
         assert_eq!(told(Some("2026-11-22T07:40:00Z")), None);
+    }
+
+    /// A bad value was synced by itself and the revert after it, both between two looks.
+    #[test]
+    fn a_sync_that_another_one_followed_is_told_too() {
+        let key: AppKey = "argocd/auth".parse().unwrap();
+        let mut run = Run {
+            opened_at: Some("2026-11-22T07:00:00Z".parse().unwrap()),
+            ..Run::default()
+        };
+        let intended = json!({"seq": 1, "time": "2026-11-22T07:10:00Z", "type": "intended", "op": "1", "effect": "sync",
+            "application": key, "revision": "ours", "patch": [{"op": "add", "path": "/operation", "value": {"initiatedBy": {"username": "jo"}}}],
+            "guard": {}, "shown": [], "byHand": [], "by": "jo"});
+        run.apply(&serde_json::from_value(intended).unwrap());
+        let entry = |revision: &str, at: &str, by: Value| json!({"revision": revision, "deployStartedAt": format!("2026-11-22T{at}Z"), "deployedAt": "2026-11-22T09:00:00Z", "initiatedBy": by});
+        let application = json!({"status": {
+            "operationState": {"startedAt": "2026-11-22T07:40:00Z", "syncResult": {"revision": "revert"}},
+            "history": [
+                entry("before", "06:00:00", json!({"automated": true})),
+                entry("ours", "07:10:01", json!({"username": "jo"})),
+                entry("bad", "07:30:00", json!({"automated": true})),
+                entry("ours", "07:35:00", json!({"username": "eve"})),
+                entry("revert", "07:40:00", json!({"automated": true})),
+                json!({"id": 7}),
+            ],
+        }});
+        let told = |run: &Run| -> Vec<(String, String)> {
+            let told = synced_meanwhile(run, &key, &application);
+            told.into_iter().map(|told| (told.what, told.who)).collect()
+        };
+        let bad = "a sync of argocd/auth to bad began at 2026-11-22T07:30:00Z";
+        let by_eve = "a sync of argocd/auth to ours began at 2026-11-22T07:35:00Z";
+        assert_eq!(
+            told(&run),
+            [
+                (bad.to_owned(), "auto-sync".to_owned()),
+                (by_eve.to_owned(), "eve".to_owned())
+            ]
+        );
+        run.adopted.push((Some(key.clone()), bad.to_owned()));
+        assert_eq!(told(&run).len(), 1);
     }
 }

@@ -715,6 +715,19 @@ impl Engine {
         outcome
     }
 
+    /// The rules once more, right before a write, on what the last look brought that is journaled. As long as the answer is held no
+    /// other look comes in between.
+    pub(super) async fn still_allowed(
+        &self,
+        command: &Command,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, Trouble> {
+        let alone = self.looking.lock().await;
+        if let Some((_, now)) = self.seen() {
+            rules::check(&self.run(), &now, command)?;
+        }
+        Ok(alone)
+    }
+
     /// Does what a sheet showed; the rules are asked once more.
     async fn written(&self, sheet: &Sheet) -> Result<(), Trouble> {
         let (_, now) = self.seen_or_look().await?;

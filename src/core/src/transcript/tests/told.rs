@@ -187,6 +187,36 @@ fn acted(records: &mut Vec<Record>, op: &str, by: &str, from: &str, to: &str) {
     records.last_mut().unwrap().time = ended;
 }
 
+/// Done, decided for, and put back by somebody: the script does not set it again.
+#[test]
+fn what_a_live_action_set_and_somebody_put_back_is_not_repeated_by_hand() {
+    let mut records = until(|event| matches!(event, Event::FreezeProven { .. }));
+    let script = |records: &[Record]| transcript(records).1.by_hand;
+    let patched = "patch configmap auth-config";
+    let before = script(&records).matches(patched).count();
+    acted(&mut records, "act-1", "mara", "RS256", "ES512");
+    let decision = first_decision(&sample::records());
+    let cell = decision.cell.clone();
+    happens(
+        &mut records,
+        Event::Decided {
+            decisions: vec![decision],
+        },
+    );
+    assert_eq!(script(&records).matches(patched).count(), before + 1);
+    happens(
+        &mut records,
+        Event::DecisionWithdrawn {
+            cells: vec![cell],
+            why: String::new(),
+            by: "mara".into(),
+        },
+    );
+    let script = script(&records);
+    assert_eq!(script.matches(patched).count(), before, "{script}");
+    assert!(script.contains("# Not repeated, since it was put back or given up after it: set"));
+}
+
 fn reread(records: &mut Vec<Record>, op: &str, after: u64, holds: bool) {
     happens(
         records,

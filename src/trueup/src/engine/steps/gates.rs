@@ -5,7 +5,7 @@ use trueup_core::{
     gate::{self, Comparison, Verdict},
     object::identity::AppKey,
     plan::{Gate, HealthGate, MeasuredGate},
-    run::AppRun,
+    run::{AppRun, Sync},
     sheet::Refusal,
     text,
 };
@@ -178,8 +178,29 @@ impl Engine {
         &self,
         application: &AppKey,
     ) -> Result<(), Trouble> {
+        self.once_more(application, false).await
+    }
+
+    /// Where others were at work since the symptom was judged last: one fresh sample of every gate that looks at it.
+    pub async fn judge_before_close(&self) -> Result<(), Trouble> {
+        let run = self.run();
+        if run.not_judged().is_none() {
+            return Ok(());
+        }
+        for (key, app) in run.walking() {
+            if matches!(app.sync, Sync::Verified { .. }) {
+                self.once_more(key, true).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn once_more(&self, application: &AppKey, closing: bool) -> Result<(), Trouble> {
         let run = self.run();
         for name in run.gates_after(application) {
+            if closing && !run.looks_at_the_symptom(&name) {
+                continue;
+            }
             let spec = self.gate_spec(&name)?;
             if matches!(spec, Gate::Manual(_)) || run.glass_for(application, &name).is_some() {
                 continue;
@@ -196,12 +217,20 @@ impl Engine {
                 application: application.clone(),
                 gate: name.clone(),
                 sample,
+                closing,
             })?;
             if verdict != Verdict::Green {
+                let hint = match closing {
+                    false => "find out why before auto-sync goes on".to_owned(),
+                    true => format!(
+                        "find out why; `trueup close {}` closes it as it is",
+                        run.id()
+                    ),
+                };
                 return Err(Refusal::new(
                     10,
                     format!("gate {name} after {application} is not green any more: {why}"),
-                    "find out why before auto-sync goes on",
+                    hint,
                 )
                 .into());
             }

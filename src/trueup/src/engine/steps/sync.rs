@@ -215,6 +215,7 @@ impl Engine {
             self.must_hold(key).await?;
             self.head_is_still(key, revision).await?;
             self.effect_is_still(key, revision).await?;
+            let _alone = self.still_allowed(&sheet.command).await?;
             let outcome = self
                 .patch_application(key, guard, &sheet.will, |fresh, op| {
                     if let Some(running) = application::operation(fresh) {

@@ -61,6 +61,13 @@ impl Engine {
             self.gates_still_green(key).await?;
         }
         self.nothing_would_move(key).await?;
+        let alone = match judged {
+            true => {
+                let applications = vec![key.clone()];
+                Some(self.still_allowed(&Command::Thaw { applications }).await?)
+            }
+            false => None,
+        };
         let wanted = self.target_policy(key)?;
         let automated = wanted.automated().cloned().unwrap_or(Value::Null);
         let outcome = self
@@ -75,6 +82,7 @@ impl Engine {
                 Ok((effect, patch))
             })
             .await?;
+        drop(alone);
         self.must_be_done(&format!("thaw {key}"), outcome)?;
         self.watch_thaw_out(key).await
     }

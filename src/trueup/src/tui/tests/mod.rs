@@ -395,7 +395,10 @@ fn a_key_that_cannot_work_says_why() {
         "{:?}",
         model.toasts
     );
-    assert_eq!(asked(press(&mut model, &["W", "enter"])).len(), 1);
+    assert!(press(&mut model, &["W", "enter"]).is_empty());
+    let said = &model.toasts.last().unwrap().text;
+    assert!(said.contains("not armed, as it was"), "{said}");
+    assert_eq!(asked(press(&mut model, &["W", "up", "enter"])).len(), 1);
 }
 
 #[test]

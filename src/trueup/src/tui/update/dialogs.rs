@@ -17,7 +17,7 @@ use crate::engine::handle::Request;
 use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use trueup_core::{
-    event::CommandLine,
+    event::{Armed, CommandLine},
     sheet::{Command, Confirm},
 };
 
@@ -402,6 +402,10 @@ fn taken(model: &mut Model, pick: Pick) -> Vec<Effect> {
     match pick {
         Pick::Nothing => Vec::new(),
         Pick::Ask(command) => ask(command),
+        Pick::Arm { write, .. } if write == model.run().armed && write == Armed::Nothing => {
+            model.toast(ToastKind::Said, "not armed, as it was: nothing is written");
+            Vec::new()
+        }
         Pick::Arm { write, then } => {
             model.after_arming = then;
             ask(Command::Arm { write })

@@ -239,11 +239,7 @@ fn undo_act(model: &Model) -> Option<Choose> {
         Pick::Ask(command),
     )];
     choices.extend(decision_back(model).map(|(what, cells, pick)| {
-        Choice::new(
-            format!("the last decision instead: {what} is open again"),
-            cells,
-            pick,
-        )
+        Choice::new(format!("the last decision instead: {what}"), cells, pick)
     }));
     choices.push(Choice::new("no", "", Pick::Nothing));
     let mut list = Choose::new("take back the last live action?", choices);
@@ -257,7 +253,7 @@ fn undo_act(model: &Model) -> Option<Choose> {
     Some(list.without_default())
 }
 
-/// The last decision: what was taken, for which cells, and what takes it back.
+/// The last decision: what was taken and what becomes of it, for which cells, and what takes it back.
 fn decision_back(model: &Model) -> Option<(String, String, Pick)> {
     let cells = model.run().to_take_back()?.to_vec();
     let what = cells
@@ -265,6 +261,14 @@ fn decision_back(model: &Model) -> Option<(String, String, Pick)> {
         .and_then(|cell| model.run().decisions.get(cell))
         .map(|d| super::super::model::decide::take_words(&d.take))
         .unwrap_or_default();
+    // What is in Git or in the cluster stands still.
+    let before = |cell: &trueup_core::decision::CellKey| model.run().before(cell).is_some();
+    let becomes = match (cells.iter().all(before), cells.iter().any(before)) {
+        (true, _) => "gives way to what was decided and carried out before",
+        (false, true) => "is open again, but where another choice was carried out before",
+        (false, false) => "is open again",
+    };
+    let what = format!("{what} {becomes}");
     let words = super::decide::cells_words(&cells);
     let withdraw = Command::Withdraw {
         cells,
@@ -278,7 +282,7 @@ fn undo_decision(model: &Model) -> Option<Choose> {
     let list = Choose::new(
         "take back the last decision?",
         vec![
-            Choice::new(format!("yes: {what} is open again"), cells, withdraw),
+            Choice::new(format!("yes: {what}"), cells, withdraw),
             Choice::new("no", "", Pick::Nothing),
         ],
     )

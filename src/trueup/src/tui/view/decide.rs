@@ -23,14 +23,13 @@ use trueup_core::{
 };
 
 pub fn screen(model: &Model, cells: u16) -> Screen<'_> {
-    let questions = model.now().questions.len();
-    let open = model.derived.undecided_questions;
+    let (decided, questions) = model.now().decided_of(model.derived.undecided_questions);
     let question = model.question_here();
     Screen {
         title: "divergences".into(),
         right: match model.unread() {
             Some(_) => "not all READ".into(),
-            None => format!("{} decided of {questions}", questions - open.min(questions)),
+            None => format!("{decided} decided of {questions}"),
         },
         columns: vec![fixed("", 1), grows("field", 18), grows("decision", 12)],
         row: Box::new(|i| row(model, i)),

@@ -72,8 +72,8 @@ fn station(model: &Model, stage: Stage, short: bool) -> (Role, String) {
             count(facts::through_the_freeze(model).len(), walking.len())
         }
         Stage::Decide => {
-            let questions = model.now().questions.len();
-            let decided = questions - model.derived.undecided_questions.min(questions);
+            let open = model.derived.undecided_questions;
+            let (decided, questions) = model.now().decided_of(open);
             if questions == 0 || decided == questions || stage > at {
                 String::new()
             } else {
