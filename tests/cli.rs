@@ -707,7 +707,7 @@ fn bad_input_ends_with_a_message_and_writes_nothing() {
     let status = bench.document(1, "Status", &["status"]);
     assert_eq!(
         (&status["stage"], &status["undecided"]),
-        (&json!("freeze"), &json!(6))
+        (&json!("freeze"), &json!(2))
     );
     assert_eq!(status["armed"], "nothing", "no process lives: {status}");
     assert!(
@@ -1025,6 +1025,13 @@ fn a_pull_request_waits_for_its_merge() {
     );
     let status = bench.document(1, "Status", &["status"]);
     assert!(status["owed"].to_string().contains("unmerged"), "{status}");
+    // What the merge changes is held until it was synced as shown.
+    let thaw = ["thaw", "profile-service", "--write", "cluster"];
+    let refused = bench.ends(3, &thaw).err;
+    let why = "waits to be merged and changes 2 fields of argocd/profile-service";
+    assert!(refused.contains(why), "{refused}");
+    let closed = bench.ends(3, &["close"]).out;
+    assert!(!closed.contains("trueup thaw argocd/profile"), "{closed}");
     bench.walk(4, &plan, &["--write", "all", "--config", &config]);
 
     let clone = bench.somebody("merger");

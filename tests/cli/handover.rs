@@ -454,6 +454,8 @@ fn what_another_incident_took_over_blocks_nothing_and_is_taken_back() {
     bench.ends(3, &until("2020-01-01"));
     bench.ends(0, &until("2027-01-01"));
     bench.ends(0, &["unpark", "auth-service"]);
+    let again = bench.ends(0, &["unpark", "auth-service"]);
+    assert!(again.err.contains("is not parked") && again.out.is_empty());
     bench.ends(0, &until("2027-01-01"));
     bench.ends(0, &["close", "J1"]);
     bench.lab.assert_within_roles();

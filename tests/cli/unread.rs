@@ -139,7 +139,7 @@ fn an_incident_that_was_opened_without_git_is_looked_at_once_it_is_back() {
     back();
     // Who only reads writes nothing down, and knows it all the same.
     let status = bench.document(1, "Status", &["status"]);
-    assert_eq!(status["undecided"], 6, "{status}");
+    assert_eq!(status["undecided"], 2, "{status}");
     let closed = bench.document(0, "Close", &["close"]);
     assert_eq!(
         (&closed["undecided"], &closed["notRead"]),

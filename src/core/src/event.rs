@@ -780,6 +780,9 @@ pub enum Event {
         sample: Sample,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         closing: bool,
+        /// The last one before a close, where all of them were green: what others did is judged by it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        settles: bool,
     },
     /// It is not waited for any more: it did not become green in time, or the operator gave the wait up.
     GateTimedOut {

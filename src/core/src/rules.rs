@@ -12,7 +12,7 @@ use crate::{
     object::identity::{AppKey, ObjectRef},
     plan::{Action, Gate},
     policy::{NOTE, Policy},
-    run::{Freeze, Run, Sync, Thaw},
+    run::{Freeze, Landed, Run, Sync, Thaw},
     sheet::{Command, Refusal},
     text, workflow,
 };
@@ -638,6 +638,31 @@ fn frozen_again_first(run: &Run, key: &AppKey, why: &str) -> Refusal {
     )
 }
 
+/// Nobody of us makes the merge of a branch of our own: what it changes is held until it was synced as shown.
+fn merged(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
+    let Some((_, branch, revision)) = workflow::unmerged(run) else {
+        return Ok(());
+    };
+    let fields = run.decisions.values().filter(|decision| {
+        let cell = now.cells.get(&decision.cell);
+        decision.cell.application == *key
+            && decision.changes_git()
+            && cell.is_none_or(|cell| !cell.git_as_decided(decision))
+    });
+    match fields.count() {
+        0 => Ok(()),
+        fields => Err(Refusal::new(
+            3,
+            text::line(&format!(
+                "{branch} ({}) waits to be merged and changes {} of {key}: thawed, that would be synced by itself, unseen",
+                revision.short(),
+                text::count(fields, "field")
+            )),
+            "wait for the merge, which is synced first; or park it",
+        )),
+    }
+}
+
 /// What is decided goes into Git before anything is synced or thawed: what is there now would be brought back.
 fn in_git(run: &Run, now: &Now) -> Result<(), Refusal> {
     // Without a look at Git, or without an own right to write there, that is nothing to wait for here.
@@ -815,7 +840,8 @@ pub fn loosely(run: &Run, key: &AppKey) -> Refusal {
     )
 }
 
-fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
+/// Whether a sync comes next, whatever it would do.
+pub fn sync_is_next<'r>(run: &'r Run, now: &Now, key: &AppKey) -> Result<&'r Landed, Refusal> {
     let app = known(run, key)?;
     none_lost(run, now)?;
     none_surprised(run)?;
@@ -881,7 +907,12 @@ fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
             "settle that gate first, park the Application, or change the order",
         ));
     }
-    match &app.prediction {
+    Ok(landed)
+}
+
+fn sync(run: &Run, now: &Now, key: &AppKey) -> Result<(), Refusal> {
+    let landed = sync_is_next(run, now, key)?;
+    match &known(run, key)?.prediction {
         Some((at, prediction)) if *at == landed.revision => {
             let only_unknown = prediction.unexpected.is_empty() && prediction.missing.is_empty();
             let glass = run.glass_for_sync(key);
@@ -1053,6 +1084,7 @@ fn thaw(run: &Run, now: &Now, applications: &[AppKey]) -> Result<(), Refusal> {
     }
     for key in applications {
         let app = known(run, key)?;
+        merged(run, now, key)?;
         if app.target.is_none() {
             return Err(Refusal::new(
                 0,

@@ -12,6 +12,7 @@ mod overruled;
 pub mod strayed;
 
 pub use acts::Acted;
+pub(crate) use acts::sets;
 pub use blind::Blind;
 pub use carried::Carried;
 pub(crate) use debts::open_anew;
@@ -138,6 +139,9 @@ pub struct Run {
     /// Sequence number and time of the last record.
     pub last: Option<(u64, Timestamp)>,
 }
+
+/// What is said of an Application of which somebody put the policy back that its thaw had left.
+pub const AS_TARGETED_AGAIN: &str = "its auto-sync is as targeted again";
 
 /// The decided cells that were pushed.
 #[derive(Clone, Debug, Default, PartialEq)]

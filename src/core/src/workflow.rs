@@ -525,6 +525,20 @@ fn commit(run: &Run, now: &Now) -> Option<Next> {
     })
 }
 
+/// Whether what was verified is to be synced again: another prediction was made since, or something was decided or brought to Git.
+pub fn to_sync_again(run: &Run, now: &Now, key: &AppKey, app: &AppRun) -> bool {
+    let stands = || !now.apps.contains_key(key) || crate::rules::synced(run, now, key);
+    matches!(app.sync, Sync::Verified { .. })
+        && (app.prediction.is_some() || app.freeze.is_set() && !stands())
+}
+
+/// Whether the sync of an Application counts: verified, not to be made again, and with nothing of it open since.
+pub fn sync_counts(run: &Run, now: &Now, key: &AppKey, app: &AppRun) -> bool {
+    matches!(app.sync, Sync::Verified { .. })
+        && !to_sync_again(run, now, key, app)
+        && run.open_again().all(|cell| cell.application != *key)
+}
+
 /// Whether the branch that a commit was built on moved since: it could not be pushed any more.
 fn behind_its_branch(now: &Now, proposal: &Proposal) -> bool {
     let head = now.heads.get(&proposal.repository);
@@ -577,7 +591,7 @@ fn handed_over(run: &Run, now: &Now) -> Option<Next> {
 }
 
 /// The newest push to a branch of our own that has not reached the tracked branch.
-fn unmerged(run: &Run) -> Option<(String, String, Commit)> {
+pub(crate) fn unmerged(run: &Run) -> Option<(String, String, Commit)> {
     let pushed = run
         .op_order
         .iter()
@@ -681,17 +695,22 @@ fn in_flight(run: &Run, now: &Now) -> Option<Next> {
         let ours = app.parked.is_none()
             && app.freeze != Freeze::Thawed
             && now.taken_over_by(run, &application).is_none();
-        ours.then(|| read_back(&application, app)).flatten()
+        ours.then(|| read_back(now, &application, app)).flatten()
     })
 }
 
-fn read_back(key: &AppKey, app: &AppRun) -> Option<Next> {
+fn read_back(now: &Now, key: &AppKey, app: &AppRun) -> Option<Next> {
     let application = key.clone();
+    let read = now.apps.get(key).is_some_and(|app| !app.incomplete);
     match &app.sync {
         Sync::Requested { op, .. } => Some(Next::AwaitOperation {
             application,
             op: op.clone(),
         }),
+        // What cannot be read would be told as gone.
+        Sync::Finished { phase, .. } if phase == "Succeeded" && !read => {
+            Some(could_not_read(now, key, Stage::Sync))
+        }
         Sync::Finished { op, phase, .. } if phase == "Succeeded" => Some(Next::VerifySync {
             application,
             op: op.clone(),
@@ -703,8 +722,8 @@ fn read_back(key: &AppKey, app: &AppRun) -> Option<Next> {
 fn sync_one(run: &Run, now: &Now, key: &AppKey, app: &AppRun, landed: &Landed) -> Option<Next> {
     let (application, revision) = (key.clone(), &landed.revision);
     match &app.sync {
-        Sync::Requested { .. } => return read_back(key, app),
-        Sync::Finished { phase, .. } if phase == "Succeeded" => return read_back(key, app),
+        Sync::Requested { .. } => return read_back(now, key, app),
+        Sync::Finished { phase, .. } if phase == "Succeeded" => return read_back(now, key, app),
         Sync::Finished { phase, message, .. } => {
             let retry =
                 matches!(&app.prediction, Some((at, p)) if at == revision && p.as_expected());
@@ -1459,6 +1478,15 @@ mod tests {
         assert!(
             matches!(next(&run, &now), Next::VerifySync { application, .. } if application == like)
         );
+        now.apps.get_mut(&like).unwrap().incomplete = true;
+        assert!(matches!(
+            next(&run, &now),
+            Next::Stopped {
+                rule: 0,
+                stage: Stage::Sync,
+                ..
+            }
+        ));
     }
 
     /// A gate that glass was broken for is not waited for again where a live action has the gates asked anew.

@@ -22,7 +22,7 @@ impl Acted<'_> {
 }
 
 /// What an action sets its field to; none where it leaves a mark that is no setting.
-fn sets(action: &Action) -> Option<Option<Value>> {
+pub(crate) fn sets(action: &Action) -> Option<Option<Value>> {
     Some(match action {
         Action::Patch { value, .. } => Some(value.clone()),
         Action::Remove { .. } => None,

@@ -263,15 +263,10 @@ impl Run {
         })
     }
 
-    /// The live action on a field that was done after all that was decided, but for what it decided itself.
+    /// The live action on a field that stands and was done after all that was decided, but for what it decided itself.
     pub fn acted_last(&self) -> Option<(&Op, &CellKey)> {
-        let mut done = self.op_order.iter().rev().filter_map(|id| self.ops.get(id));
-        let (op, cell) = done.find_map(|op| match &op.effect {
-            Effect::Act {
-                cell: Some(cell), ..
-            } if op.done() => Some((op, cell)),
-            _ => None,
-        })?;
+        let last = self.acts().0.pop()?;
+        let (op, cell) = (self.ops.get(last.op)?, last.cell);
         let cells = self.decided.last().into_iter().flatten();
         let of_it = |decision: &Decision| {
             decision.take == Take::Live(Default::default()) && decision.cell.is_same(cell)

@@ -57,10 +57,17 @@ impl Run {
                 self.judged_at = Some(at);
                 self.unjudged.clear();
             }
+            Event::GateBeforeThaw { settles: true, .. } => {
+                self.judged_at = Some(at);
+                self.unjudged.clear();
+            }
             Event::GateSampled { gate, sample, .. }
-            | Event::GateBeforeThaw { gate, sample, .. }
-                if sample.verdict != Verdict::Inconclusive && self.looks_at_the_symptom(gate) =>
-            {
+            | Event::GateBeforeThaw {
+                gate,
+                sample,
+                closing: false,
+                ..
+            } if sample.verdict != Verdict::Inconclusive && self.looks_at_the_symptom(gate) => {
                 self.judged_at = Some(at);
                 self.unjudged.clear();
             }
@@ -70,6 +77,12 @@ impl Run {
                 if self.judged_at.is_some() =>
             {
                 self.unjudged.push(what.clone());
+            }
+            Event::PolicyMoved {
+                application, why, ..
+            } if self.judged_at.is_some() => {
+                let why = why.as_deref().unwrap_or(AS_TARGETED_AGAIN);
+                self.unjudged.push(format!("{}: {why}", application.name));
             }
             _ => {}
         }

@@ -12,13 +12,13 @@ use super::{
     words::{self, app},
 };
 use crate::{
-    decision::CellKey,
+    decision::{CellKey, Decision},
     event::{Changed, Effect, Event, FileDiff, Foreign, Overwritten, Proposal, Record},
     ids::{Commit, OpId},
     object::identity::{AppKey, ObjectRef},
     plan::Gate,
     policy::Policy,
-    run::Run,
+    run::{Run, sets},
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -114,38 +114,78 @@ fn effects<'a>(records: &[&'a Record]) -> Effects<'a> {
     verified.collect()
 }
 
-/// Live actions of which the decision was taken back by none of ours: somebody put the field back, or another choice took its place.
-fn given_up<'a>(records: &[&'a Record], run: &Run) -> BTreeSet<&'a OpId> {
-    // The last action on each field, and whether it was decided for since.
-    let mut last: Vec<(CellKey, &OpId, bool)> = Vec::new();
-    let mut given_up = BTreeSet::new();
+/// A live action on a field, what it set, and whether that was decided for.
+struct Act<'a> {
+    op: &'a OpId,
+    cell: &'a CellKey,
+    set: Option<Value>,
+    decided: bool,
+}
+
+impl Act<'_> {
+    fn is_what(&self, decision: &Decision) -> bool {
+        decision.cell.is_same(self.cell) && decision.live.met_by(&self.set)
+    }
+}
+
+/// Live actions on a field of which the last one was decided for, and that decision taken back with no other action: somebody had put the
+/// field back, or another choice took its place. But for what somebody decided for again since.
+fn given_up<'a>(records: &[&'a Record], run: &'a Run) -> BTreeSet<&'a OpId> {
+    let mut last: Vec<Act> = Vec::new();
+    let mut standing: BTreeMap<&CellKey, &Decision> = BTreeMap::new();
+    let mut given_up: Vec<Act> = Vec::new();
     for record in records {
         match &record.event {
             Event::Ended { op, .. } => {
-                let act = run.ops.get(op).filter(|op| op.done());
+                let done = run.ops.get(op).filter(|op| op.done());
                 if let Some(Effect::Act {
-                    cell: Some(cell), ..
-                }) = act.map(|op| &op.effect)
+                    cell: Some(cell),
+                    action,
+                    ..
+                }) = done.map(|op| &op.effect)
+                    && let Some(set) = sets(action)
                 {
-                    last.retain(|(of, ..)| !of.is_same(cell));
-                    last.push((cell.clone(), op, false));
+                    let mut act = Act {
+                        op,
+                        cell,
+                        set,
+                        decided: false,
+                    };
+                    act.decided = standing.values().any(|decision| act.is_what(decision));
+                    for before in last.iter_mut().filter(|act| act.cell.is_same(cell)) {
+                        before.decided = false;
+                    }
+                    last.push(act);
                 }
             }
             Event::Decided { decisions } => {
-                for (of, _, decided) in &mut last {
-                    *decided |= decisions.iter().any(|decision| decision.cell.is_same(of));
+                for decision in decisions {
+                    standing.insert(&decision.cell, decision);
+                    given_up.retain(|act| !act.is_what(decision));
+                    let mut of_field = last.iter_mut().rev();
+                    if let Some(act) = of_field.find(|act| decision.cell.is_same(act.cell)) {
+                        act.decided = true;
+                    }
                 }
             }
             Event::DecisionWithdrawn { cells, .. } => {
-                let gone = last.extract_if(.., |(of, _, decided)| {
-                    *decided && cells.iter().any(|cell| cell.is_same(of))
-                });
-                given_up.extend(gone.map(|(_, op, _)| op));
+                for cell in cells {
+                    standing.remove(cell);
+                }
+                let of = |act: &Act| cells.iter().any(|cell| cell.is_same(act.cell));
+                let decided: Vec<&CellKey> = last
+                    .iter()
+                    .filter(|act| act.decided && of(act))
+                    .map(|act| act.cell)
+                    .collect();
+                given_up.extend(
+                    last.extract_if(.., |act| decided.iter().any(|cell| cell.is_same(act.cell))),
+                );
             }
             _ => {}
         }
     }
-    given_up
+    given_up.into_iter().map(|act| act.op).collect()
 }
 
 struct Script<'a> {

@@ -604,6 +604,7 @@ fn thaw(pen: &mut Pen) {
                 gate: "no-401".into(),
                 sample: sample(pen.now, 0.0, Verdict::Green),
                 closing: false,
+                settles: false,
             });
         }
         let automated = json!({"prune": true, "selfHeal": true});

@@ -21,10 +21,10 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
     };
     let next = now.map(|now| workflow::next(run, now));
     let mut parts = vec![say(run.id()), stage(run, now, open, next.as_ref())];
-    if let Some(Next::Stopped { rule, reason, .. }) = next {
+    if let Some(Next::Stopped { rule, reason, .. }) = &next {
         parts.push(match rule {
-            0 => format!("STOPPED: {}", say(&reason)),
-            rule => format!("STOPPED by rule {rule}: {}", say(&reason)),
+            0 => format!("STOPPED: {}", say(reason)),
+            rule => format!("STOPPED by rule {rule}: {}", say(reason)),
         });
     }
     if run.closed.is_none() {
@@ -51,7 +51,17 @@ pub fn status_line(run: &Run, now: Option<&Now>) -> String {
             0 if run.snapshots < 2 => "not yet looked at".to_owned(),
             open => format!("{open} open"),
         });
-        parts.extend(gate(run, now).or_else(|| somebody(run)));
+        // What a sync has asked anew nobody is waited for to answer before it.
+        let asked = !matches!(
+            next,
+            Some(
+                Next::Predict { .. }
+                    | Next::Sync { .. }
+                    | Next::VerifySync { .. }
+                    | Next::AwaitOperation { .. }
+            )
+        );
+        parts.extend(gate(run, now).or_else(|| somebody(run).filter(|_| asked)));
         if !run.removed_gates.is_empty() {
             let away: Vec<_> = run.removed_gates.keys().map(|name| say(name)).collect();
             parts.push(format!("gate taken away: {}", away.join(", ")));
@@ -115,7 +125,16 @@ fn stage(run: &Run, now: Option<&Now>, open: usize, next: Option<&Next>) -> Stri
             return format!("{} {decided}/{asked}", at.name());
         }
         Stage::Freeze => count(&|app| app.freeze.proven() || thawed(app)),
-        Stage::Sync => count(&|app| thawed(app) || matches!(app.sync, Sync::Verified { .. })),
+        Stage::Sync => {
+            let synced = |key: &AppKey, app: &AppRun| match now {
+                Some(now) => workflow::sync_counts(run, now, key, app),
+                None => matches!(app.sync, Sync::Verified { .. }),
+            };
+            let synced = run
+                .walking()
+                .filter(|(key, app)| thawed(app) || synced(key, app));
+            synced.count()
+        }
         Stage::Thaw => count(&thawed),
         _ => return at.name().to_owned(),
     };

@@ -470,6 +470,7 @@ fn gates_and_writes(event: &Event, run: &Run) -> Option<String> {
             gate,
             sample,
             closing,
+            ..
         } => format!(
             "gate {} after {}, once more before the {}: {}{}",
             say(gate),

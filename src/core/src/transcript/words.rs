@@ -9,7 +9,7 @@ use crate::{
     object::identity::AppKey,
     plan::{Action, Target, TargetKind},
     policy::Policy,
-    run::Run,
+    run::{AS_TARGETED_AGAIN, Run},
     span::Span,
 };
 use jiff::Timestamp;
@@ -199,7 +199,6 @@ pub(super) fn reread(run: &Run, op: &OpId, after: Span, holds: bool) -> String {
     }
 }
 
-/// How somebody changed what a thaw had left; none where it is as targeted again.
 /// What a fresh sample of a gate is taken before.
 pub(super) fn before(closing: bool) -> &'static str {
     match closing {
@@ -208,8 +207,9 @@ pub(super) fn before(closing: bool) -> &'static str {
     }
 }
 
+/// How somebody changed what a thaw had left; none where it is as targeted again.
 pub(super) fn policy_moved(why: Option<&str>) -> String {
-    why.map_or_else(|| "its auto-sync is as targeted again".to_owned(), say)
+    why.map_or_else(|| AS_TARGETED_AGAIN.to_owned(), say)
 }
 
 /// How somebody changed a policy before it was frozen.

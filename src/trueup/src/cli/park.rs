@@ -32,8 +32,23 @@ pub async fn park(settings: &Settings, args: &ParkArgs, boundaries: Arc<dyn Boun
 /// Takes parked Applications up again.
 pub async fn unpark(settings: &Settings, args: &AppsArgs, boundaries: Arc<dyn Boundaries>) -> i32 {
     let command = |application: AppKey| Command::Unpark { application };
-    let each =
-        async |engine: &Engine| say_each(settings, engine, args, command, "taken up again").await;
+    let each = async |engine: &Engine| {
+        let run = engine.run();
+        let idle = |name: &&String| {
+            let key = key(engine, name);
+            let app = run.apps.get(&key).filter(|_| run.scope.contains(&key));
+            app.is_some_and(|app| app.parked.is_none())
+        };
+        let (idle, parked): (Vec<&String>, Vec<&String>) = args.apps.iter().partition(idle);
+        for name in idle {
+            let said = format!("{name} is not parked: there is nothing to take up");
+            super::output::say(&mut std::io::stderr(), &said);
+        }
+        let parked = AppsArgs {
+            apps: parked.into_iter().cloned().collect(),
+        };
+        say_each(settings, engine, &parked, command, "taken up again").await
+    };
     code(settings, in_journal(settings, boundaries, each).await)
 }
 

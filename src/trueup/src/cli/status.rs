@@ -154,7 +154,10 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
     let unread = unread.map(|(key, why)| json!({"application": key, "why": text::line(why)}));
     // What could not be read may hide more: then nobody knows how many.
     let undecided = now.as_ref().filter(|_| unread.is_none());
-    let undecided = undecided.map(|now| now.undecided(&run).count());
+    let undecided = undecided.map(|now| {
+        let cells: Vec<&CellKey> = now.undecided(&run).map(|(key, _)| key).collect();
+        (now.fields(cells.iter().copied()), cells.len())
+    });
     let open_again: Vec<Value> = now
         .iter()
         .flat_map(|now| now.open_again(&run))
@@ -265,7 +268,8 @@ async fn of_incident(settings: &Settings, args: &StatusArgs) -> Result<i32, Trou
             "armed": armed,
             "applications": run.scope,
             "frozen": frozen,
-            "undecided": undecided,
+            "undecided": undecided.map(|(fields, _)| fields),
+            "undecidedCells": undecided.map(|(_, cells)| cells),
             "unread": unread,
             "leftUndecided": left.map(|left| json!({"questions": left.questions, "parked": left.parked})),
             "unknownWrites": unknown,

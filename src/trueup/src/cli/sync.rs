@@ -88,6 +88,14 @@ async fn preview_each(args: &SyncArgs, engine: &Engine) -> Result<Would, Trouble
         }
         would = Would::Write;
         if let Some(revision) = to_predict(engine, &now, &key) {
+            rules::sync_is_next(&run, &now, &key)?;
+            if !engine.is_compared(&key, &revision).await? {
+                shown::say(&text::line(&format!(
+                    "Argo CD has not compared {key} with {} yet: armed, it is asked to, and what the sync does is shown before it is made",
+                    revision.short()
+                )));
+                continue;
+            }
             engine.foresee(&key, &revision).await?;
             shown::say(&format!(
                 "predicted from what Argo CD compared last of {key}; armed, it is asked to compare before it is shown"

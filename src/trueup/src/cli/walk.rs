@@ -524,7 +524,7 @@ async fn step(engine: &Engine, answers: &Answers, next: &Next) -> Result<Option<
         ),
         Next::Close => {
             let run = engine.run();
-            if answers.write == Armed::Nothing && !run.ops.is_empty() {
+            if answers.write == Armed::Nothing {
                 let mut why = vec!["not armed: nothing is left but to close it".to_owned()];
                 why.extend(run.not_judged());
                 return Ok(Some(Ended::new(

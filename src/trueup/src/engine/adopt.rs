@@ -230,9 +230,6 @@ pub async fn open_again(
 /// Who changed Git, as long as nobody looked at the log.
 pub(super) const A_PUSH: &str = "a push to Git";
 
-/// What an operation is said to have synced to that names no revision.
-const THE_HEAD: &str = "the head";
-
 /// What the managers are called by which Argo CD writes.
 pub(super) const ARGO_CD: &str = "argocd";
 
@@ -441,7 +438,7 @@ fn operation(
     let revision = operation
         .pointer("/sync/revision")
         .and_then(Value::as_str)
-        .unwrap_or(THE_HEAD);
+        .unwrap_or("the head");
     Some(Foreign {
         application: Some(key.clone()),
         what: text::line(&format!("a sync of {key} to {revision} began at {started}")),
@@ -453,12 +450,16 @@ fn operation(
 
 /// Syncs of others that ended since the incident was opened, from the history that Argo CD keeps (`status.history`): its last operation
 /// is told by [`operation`], and one that another one followed between two looks by this.
-fn synced_meanwhile(run: &Run, key: &AppKey, application: &Value) -> Vec<Foreign> {
-    let of_last = |path: &str| {
-        let state = application.pointer("/status/operationState")?;
-        state.pointer(path)?.as_str()
-    };
-    let last = (of_last("/startedAt"), of_last("/syncResult/revision"));
+fn synced_meanwhile<'a>(run: &Run, key: &AppKey, application: &'a Value) -> Vec<Foreign> {
+    let text_at = |value: &'a Value, path: &str| value.pointer(path).and_then(Value::as_str);
+    let last = application.pointer("/status/operationState");
+    let last = last.map(|last| {
+        let result = text_at(last, "/syncResult/revision");
+        (
+            text_at(last, "/startedAt"),
+            result.or_else(|| text_at(last, "/syncResult/revisions/0")),
+        )
+    });
     let ours: Vec<(&str, &Value)> = run
         .ops
         .values()
@@ -474,29 +475,37 @@ fn synced_meanwhile(run: &Run, key: &AppKey, application: &Value) -> Vec<Foreign
     let history = application.pointer("/status/history");
     let history = history.and_then(Value::as_array).into_iter().flatten();
     let foreign = history.filter_map(|entry| {
-        let text_at = |field: &str| entry.get(field).and_then(Value::as_str);
-        let (started, revision) = (text_at("deployStartedAt")?, text_at("revision")?);
+        let revision = text_at(entry, "/revision").filter(|revision| !revision.is_empty());
+        let revision = revision.or_else(|| text_at(entry, "/revisions/0"))?;
+        let started = text_at(entry, "/deployStartedAt")?;
         let at: jiff::Timestamp = started.parse().ok()?;
-        // It has no mark of who began it but a name: what bears that of a sync of ours to this revision is taken for it.
+        // It has no mark of who began it but a name, and of an older Argo CD not even that: what may be a sync of ours to this revision
+        // is taken for it.
         let by = entry
-            .pointer("/initiatedBy/username")
-            .and_then(Value::as_str);
+            .get("initiatedBy")
+            .map(|_| text_at(entry, "/initiatedBy/username"));
         let ours = ours.iter().any(|(to, patch)| {
             let mut ops = patch.as_array().into_iter().flatten();
             let began = |op: &Value| {
-                op.pointer("/value/initiatedBy/username")
-                    .and_then(Value::as_str)
-                    == by
+                let name = op.pointer("/value/initiatedBy/username");
+                by.is_none_or(|by| by.is_some() && by == name.and_then(Value::as_str))
             };
-            *to == revision && by.is_some() && ops.any(began)
+            *to == revision && ops.any(began)
         });
         let said = |to: &str| text::line(&format!("a sync of {key} to {to} began at {started}"));
-        let (what, of_the_head) = (said(revision), said(THE_HEAD));
-        let mut adopted = run.adopted.iter();
-        let told = adopted
-            .any(|(of, said)| of.as_ref() == Some(key) && (*said == what || *said == of_the_head));
+        let what = said(revision);
+        // While it ran it may have been told by what it was asked for: a branch, a tag, the head.
+        let (before, after) = (
+            format!("a sync of {key} to "),
+            format!(" began at {started}"),
+        );
+        let told = run.adopted.iter().any(|(of, said)| {
+            let to = said.strip_prefix(&before);
+            let to = to.and_then(|said| said.strip_suffix(&after));
+            of.as_ref() == Some(key) && to.is_some_and(|to| to == revision || !is_commit(to))
+        });
         // Argo CD tells whole seconds: two of them may begin in the same one.
-        let is_last = last == (Some(started), Some(revision));
+        let is_last = last == Some((Some(started), Some(revision)));
         let earlier = run.opened_at.is_none_or(|opened| at <= opened);
         (!ours && !is_last && !earlier && !told).then(|| Foreign {
             application: Some(key.clone()),
@@ -507,6 +516,10 @@ fn synced_meanwhile(run: &Run, key: &AppKey, application: &Value) -> Vec<Foreign
         })
     });
     foreign.collect()
+}
+
+fn is_commit(revision: &str) -> bool {
+    revision.len() >= 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Freezes that somebody undid, and what Argo CD did since, as far as it shows already.
@@ -626,7 +639,8 @@ mod tests {
                 (by_eve.to_owned(), "eve".to_owned())
             ]
         );
-        run.adopted.push((Some(key.clone()), bad.to_owned()));
+        run.adopted
+            .push((Some(key.clone()), bad.replace("to bad", "to main")));
         assert_eq!(told(&run).len(), 1);
     }
 }

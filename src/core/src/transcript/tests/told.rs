@@ -215,6 +215,35 @@ fn what_a_live_action_set_and_somebody_put_back_is_not_repeated_by_hand() {
     let script = script(&records);
     assert_eq!(script.matches(patched).count(), before, "{script}");
     assert!(script.contains("# Not repeated, since it was put back or given up after it: set"));
+
+    // So it is with one on top of another; decided for once more, it is made.
+    let decide = |records: &mut Vec<Record>, to: &str| {
+        let mut decision = first_decision(&sample::records());
+        decision.live = crate::decision::Wanted::Value(json!(to));
+        let cells = vec![decision.cell.clone()];
+        happens(
+            records,
+            Event::Decided {
+                decisions: vec![decision],
+            },
+        );
+        Event::DecisionWithdrawn {
+            cells,
+            why: String::new(),
+            by: "mara".into(),
+        }
+    };
+    let mut records = until(|event| matches!(event, Event::FreezeProven { .. }));
+    acted(&mut records, "act-1", "mara", "RS256", "ES512");
+    let back = decide(&mut records, "ES512");
+    acted(&mut records, "act-2", "mara", "ES512", "PS512");
+    happens(&mut records, back.clone());
+    decide(&mut records, "PS512");
+    happens(&mut records, back);
+    let made = |records: &[Record]| transcript(records).1.by_hand.matches(patched).count();
+    assert_eq!(made(&records), before);
+    decide(&mut records, "PS512");
+    assert_eq!(made(&records), before + 1);
 }
 
 fn reread(records: &mut Vec<Record>, op: &str, after: u64, holds: bool) {

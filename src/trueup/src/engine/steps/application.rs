@@ -62,9 +62,11 @@ pub fn wrote_policy(application: &Value, since: Option<Timestamp>) -> Option<Str
         .entries
         .iter()
         .filter(|entry| entry.touches(&policy));
-    // They tell whole seconds: of what was written within one, it is not ours that is asked about.
+    // They tell whole seconds: of what was written within one, it is not ours that is asked about. Nor is it where the time is known
+    // since when: each later write of ours, be it to another field, makes ours the newest.
     let ours = |manager: &str| manager.starts_with(FIELD_MANAGER);
-    let newest = touching.max_by_key(|entry| (entry.time, !ours(&entry.manager)))?;
+    let asked = touching.filter(|entry| since.is_none() || !ours(&entry.manager));
+    let newest = asked.max_by_key(|entry| (entry.time, !ours(&entry.manager)))?;
     let at = newest.time?;
     if since.is_some_and(|since| at.as_second() < since.as_second()) {
         return None;

@@ -27,6 +27,19 @@ pub fn healthy() -> Gate {
     })
 }
 
+fn not_green_any_more(
+    application: &AppKey,
+    gate: &str,
+    why: &str,
+    hint: impl Into<String>,
+) -> Refusal {
+    Refusal::new(
+        10,
+        format!("gate {gate} after {application} is not green any more: {why}"),
+        hint,
+    )
+}
+
 impl Engine {
     fn gate_spec(&self, name: &str) -> Result<Gate, Trouble> {
         match self.run().gates.get(name) {
@@ -173,69 +186,93 @@ impl Engine {
         Ok(())
     }
 
+    /// Where others were at work since the symptom was judged last: one fresh sample of every gate that looks at it.
+    pub async fn judge_before_close(&self) -> Result<(), Trouble> {
+        self.look().await?;
+        let run = self.run();
+        if run.not_judged().is_none() {
+            return Ok(());
+        }
+        let mut gates = Vec::new();
+        for (key, app) in run.walking() {
+            if matches!(app.sync, Sync::Verified { .. }) {
+                let after = run.gates_after(key).into_iter();
+                let of_symptom = after.filter(|name| run.looks_at_the_symptom(name));
+                gates.extend(of_symptom.map(|name| (key, name)));
+            }
+        }
+        let mut samples = Vec::new();
+        for (key, name) in gates {
+            if let Some(sample) = self.fresh_sample(key, &name).await? {
+                samples.push((key, name, sample));
+            }
+        }
+        let green = |(_, _, sample): &(_, _, gate::Sample)| sample.verdict == Verdict::Green;
+        let red = samples.iter().find(|sample| !green(sample)).cloned();
+        let last = samples.len();
+        for (at, (key, name, sample)) in samples.into_iter().enumerate() {
+            self.record(Event::GateBeforeThaw {
+                application: key.clone(),
+                gate: name,
+                sample,
+                closing: true,
+                settles: red.is_none() && at + 1 == last,
+            })?;
+        }
+        let hint = format!(
+            "find out why; `trueup close {}` closes it as it is",
+            run.id()
+        );
+        red.map_or(Ok(()), |(key, name, sample)| {
+            Err(not_green_any_more(key, &name, &sample.why, hint).into())
+        })
+    }
+
     /// One fresh sample of every gate that guards a thaw; all have to be green.
     pub(in super::super) async fn gates_still_green(
         &self,
         application: &AppKey,
     ) -> Result<(), Trouble> {
-        self.once_more(application, false).await
-    }
-
-    /// Where others were at work since the symptom was judged last: one fresh sample of every gate that looks at it.
-    pub async fn judge_before_close(&self) -> Result<(), Trouble> {
-        let run = self.run();
-        if run.not_judged().is_none() {
-            return Ok(());
-        }
-        for (key, app) in run.walking() {
-            if matches!(app.sync, Sync::Verified { .. }) {
-                self.once_more(key, true).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn once_more(&self, application: &AppKey, closing: bool) -> Result<(), Trouble> {
         let run = self.run();
         for name in run.gates_after(application) {
-            if closing && !run.looks_at_the_symptom(&name) {
+            let Some(sample) = self.fresh_sample(application, &name).await? else {
                 continue;
-            }
-            let spec = self.gate_spec(&name)?;
-            if matches!(spec, Gate::Manual(_)) || run.glass_for(application, &name).is_some() {
-                continue;
-            }
-            if matches!(&spec, Gate::Measured(measured) if measured.quiet.is_some()) {
-                // What was written since the gate passed was ours: quiet is asked for from now on.
-                self.foreign_writes(&asked(&name, Some(application)))
-                    .await?;
-                self.pause(QUIET_AGAIN).await;
-            }
-            let sample = self.sample_gate(&spec, Some(application), &name).await?;
+            };
             let (verdict, why) = (sample.verdict, sample.why.clone());
             self.record(Event::GateBeforeThaw {
                 application: application.clone(),
                 gate: name.clone(),
                 sample,
-                closing,
+                closing: false,
+                settles: false,
             })?;
             if verdict != Verdict::Green {
-                let hint = match closing {
-                    false => "find out why before auto-sync goes on".to_owned(),
-                    true => format!(
-                        "find out why; `trueup close {}` closes it as it is",
-                        run.id()
-                    ),
-                };
-                return Err(Refusal::new(
-                    10,
-                    format!("gate {name} after {application} is not green any more: {why}"),
-                    hint,
-                )
-                .into());
+                let hint = "find out why before auto-sync goes on";
+                return Err(not_green_any_more(application, &name, &why, hint).into());
             }
         }
         Ok(())
+    }
+
+    /// A gate asked once more; nothing of one that a person settles, or that glass was broken for.
+    async fn fresh_sample(
+        &self,
+        application: &AppKey,
+        name: &str,
+    ) -> Result<Option<gate::Sample>, Trouble> {
+        let spec = self.gate_spec(name)?;
+        let glass = self.run().glass_for(application, name).is_some();
+        if matches!(spec, Gate::Manual(_)) || glass {
+            return Ok(None);
+        }
+        if matches!(&spec, Gate::Measured(measured) if measured.quiet.is_some()) {
+            // What was written since the gate passed was ours: quiet is asked for from now on.
+            self.foreign_writes(&asked(name, Some(application))).await?;
+            self.pause(QUIET_AGAIN).await;
+        }
+        self.sample_gate(&spec, Some(application), name)
+            .await
+            .map(Some)
     }
 
     /// Asks once and judges. What cannot be asked is inconclusive, and says why; but credentials that are no good any more

@@ -32,6 +32,11 @@ pub const INFO_INCIDENT: &str = "trueup-incident";
 
 const FINAL: [&str; 3] = ["Succeeded", "Failed", "Error"];
 
+fn compared_with(application: &Value) -> &str {
+    let at = application.pointer("/status/sync/revision");
+    at.and_then(Value::as_str).unwrap_or_default()
+}
+
 impl Engine {
     /// What a sync to the landed revision would do, compared with what was decided.
     pub(in super::super) async fn predict(
@@ -49,16 +54,19 @@ impl Engine {
         self.predict_from(key, revision, &seen).await
     }
 
+    /// Whether Argo CD compared it with this revision by itself.
+    pub async fn is_compared(&self, key: &AppKey, revision: &Commit) -> Result<bool, Trouble> {
+        let seen = self.application(key).await?;
+        Ok(compared_with(&seen) == revision.as_str())
+    }
+
     async fn predict_from(
         &self,
         key: &AppKey,
         revision: &Commit,
         seen: &Value,
     ) -> Result<(), Trouble> {
-        let at = seen
-            .pointer("/status/sync/revision")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let at = compared_with(seen);
         if at != revision.as_str() {
             if let Some(why) = application::not_compared(seen) {
                 return Err(Trouble::failed(
@@ -345,6 +353,10 @@ impl Engine {
         op: &OpId,
     ) -> Result<(), Trouble> {
         let (world, now) = self.look_confirmed(key).await?;
+        // What could not be read is read again first: it would be told as gone.
+        if world.applications.get(key).is_none_or(|app| !app.complete) {
+            return Ok(());
+        }
         let run = self.run();
         let predicted = run
             .apps

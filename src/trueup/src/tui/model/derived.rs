@@ -11,8 +11,7 @@ use trueup_core::{
     event::Obligation,
     now::Now,
     object::identity::AppKey,
-    rules,
-    run::{AppRun, Run, Sync},
+    run::{AppRun, Run},
     transcript,
     workflow::{self, Behind, Stage},
 };
@@ -125,11 +124,7 @@ impl Model {
         (self.derived.thawing, self.derived.thawed) = run.thawing_and_thawed();
         self.derived.frozen = run.frozen();
         let before = |(key, app): (&AppKey, &AppRun)| {
-            let again = matches!(app.sync, Sync::Verified { .. })
-                && (app.prediction.is_some()
-                    || app.freeze.is_set()
-                        && self.world.now.apps.contains_key(key)
-                        && !rules::synced(&run, &self.world.now, key));
+            let again = workflow::to_sync_again(&run, &self.world.now, key, app);
             again.then(|| key.clone())
         };
         self.derived.open_again = BTreeMap::new();
