@@ -14,6 +14,8 @@ use super::super::{state::Engine, trouble::Trouble};
 use super::application;
 use crate::ports::{NoExit, ReadError, ReadFailure};
 
+/// What was seen this long ago says what others did.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long it has to be quiet once more before a thaw.
 const QUIET_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 /// How long the command of a gate may run.
@@ -188,7 +190,11 @@ impl Engine {
 
     /// Where others were at work since the symptom was judged last: one fresh sample of every gate that looks at it.
     pub async fn judge_before_close(&self) -> Result<(), Trouble> {
-        self.look().await?;
+        let (_, now) = self.seen_or_look().await?;
+        let age = self.ports.clock.now().duration_since(now.at);
+        if age.unsigned_abs() > FRESH {
+            self.look().await?;
+        }
         let run = self.run();
         if run.not_judged().is_none() {
             return Ok(());
