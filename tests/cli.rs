@@ -1032,6 +1032,9 @@ fn a_pull_request_waits_for_its_merge() {
     assert!(refused.contains(why), "{refused}");
     let closed = bench.ends(3, &["close"]).out;
     assert!(!closed.contains("trueup thaw argocd/profile"), "{closed}");
+    // Nor does a sync stand by for somebody who merges.
+    let waits = bench.ends(4, &["sync", "like-service", "--write", "cluster"]);
+    assert!(waits.err.contains("waits to be merged"), "{waits:#?}");
     bench.walk(4, &plan, &["--write", "all", "--config", &config]);
 
     let clone = bench.somebody("merger");

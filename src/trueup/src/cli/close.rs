@@ -15,7 +15,7 @@ use trueup_core::{
     workflow::Next,
 };
 
-use super::{args::CloseArgs, give_up, glass, output};
+use super::{args::CloseArgs, give_up, glass, output, waits};
 use crate::{
     app::{self, Opening},
     engine::Trouble,
@@ -44,6 +44,7 @@ async fn go(
         return Ok(0);
     }
     let opened = app::open(settings, Opening::Resume { incident }, boundaries).await?;
+    waits::told(opened.updates);
     let engine = opened.engine;
     let next = engine.next().await?;
     if matches!(next, Next::LookUp { .. }) {

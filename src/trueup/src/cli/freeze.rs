@@ -17,6 +17,7 @@ use super::{
     output,
     shown::{self, Would},
     stages::{code, freeze_lost, fresh_id, key, look_up},
+    waits,
 };
 use crate::{
     app::{self, Opening},
@@ -50,6 +51,7 @@ async fn do_freeze(
     let opening = opening(settings, args)?;
     let begun = matches!(opening, Opening::New { .. });
     let opened = app::open(settings, opening, boundaries).await?;
+    waits::told(opened.updates);
     let engine = opened.engine;
     let done = freeze_each(settings, args, write, &engine).await;
     engine.leave().await;

@@ -26,6 +26,7 @@ mod status;
 mod sync;
 mod thaw;
 pub mod trace;
+mod waits;
 pub mod walk;
 pub mod watchdog;
 

@@ -29,6 +29,7 @@ use super::{
     planned::acted_beside,
     shown,
     signals::{self, interrupts, signalled},
+    waits,
     walk::{Answers, Ended, show, walk},
 };
 use crate::{
@@ -570,14 +571,7 @@ fn spawn_printer(
                         );
                     }
                 }
-                (Output::Table, Update::Waiting(Some(waiting))) => {
-                    let _ = writeln!(
-                        std::io::stderr(),
-                        "… waiting for {} (at most {})",
-                        waiting.what,
-                        trueup_core::span::Span(waiting.limit)
-                    );
-                }
+                (Output::Table, Update::Waiting(Some(waiting))) => waits::say(&waiting),
                 (_, Update::Stopped) => return,
                 _ => {}
             }

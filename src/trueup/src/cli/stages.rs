@@ -18,6 +18,7 @@ use super::{
     args::{ResumeArgs, StartArgs},
     give_up, output,
     shown::{self, Would},
+    waits,
 };
 use crate::{
     adapters::clock::random_word,
@@ -294,6 +295,7 @@ pub(super) async fn in_incident(
         return shown::instead_of_writing(previewed_in(settings, previewed)).await;
     }
     let opened = continued(settings, boundaries).await?;
+    waits::told(opened.updates);
     let engine = opened.engine;
     if let Some(said) = app::other_waits(settings, &engine.run()) {
         super::output::say(&mut std::io::stderr(), &format!("warning: {said}"));

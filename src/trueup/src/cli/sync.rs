@@ -161,6 +161,13 @@ async fn sync_each(settings: &Settings, args: &SyncArgs, engine: &Engine) -> Res
             let next = engine.next().await?;
             match &next {
                 Next::Sync { application } if application == key => break,
+                // Whoever merges may take a day: nobody stands by armed for that.
+                Next::AwaitMerge { .. } => {
+                    return Err(Trouble::Waiting(format!(
+                        "{}; the same command goes on after it",
+                        next.waits_for()
+                    )));
+                }
                 next if next.observes() => engine.observe(next).await?,
                 // A sync alone leaves the policy as it was found.
                 Next::ChooseTarget { application } => {

@@ -19,6 +19,7 @@ use super::{
     freeze::{self, set_freeze},
     shown::{self, Would},
     stages::{as_found, code, did, fresh_id, in_incident, key},
+    waits,
 };
 use crate::{
     adapters::clock::random_key,
@@ -204,6 +205,7 @@ async fn thaw_from_notes(
             plan: None,
         };
         let opened = app::open(settings, opening, Arc::clone(&boundaries)).await?;
+        waits::told(opened.updates);
         let engine = opened.engine;
         let done = restore_each(settings, apps, write, &engine, from).await;
         let nothing = engine.run().op_order.is_empty();

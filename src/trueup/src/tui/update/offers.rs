@@ -263,12 +263,11 @@ fn decision_back(model: &Model) -> Option<(String, String, Pick)> {
         .unwrap_or_default();
     // What is in Git or in the cluster stands still.
     let before = |cell: &trueup_core::decision::CellKey| model.run().before(cell).is_some();
-    let becomes = match (cells.iter().all(before), cells.iter().any(before)) {
-        (true, _) => "gives way to what was decided and carried out before",
-        (false, true) => "is open again, but where another choice was carried out before",
-        (false, false) => "is open again",
+    let what = match (cells.iter().all(before), cells.iter().any(before)) {
+        (true, _) => "what was carried out stands again".to_owned(),
+        (false, true) => format!("{what} is open again, or as carried out"),
+        (false, false) => format!("{what} is open again"),
     };
-    let what = format!("{what} {becomes}");
     let words = super::decide::cells_words(&cells);
     let withdraw = Command::Withdraw {
         cells,
