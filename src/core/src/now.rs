@@ -381,12 +381,8 @@ impl Now {
             seen.is_some_and(|seen| seen.frozen_by_another(run, key).is_some())
         };
         run.walking().find_map(|(key, app)| {
-            let said = match &app.thaw {
-                Thaw::Broken { why, .. } => format!("{key} did not stay as thawed: {why}"),
-                _ if anothers(key) => return None,
-                _ => format!("{key} {}", self.policy_moved(key, app)?),
-            };
-            Some((key, crate::text::line(&said)))
+            let moved = self.policy_moved(key, app).filter(|_| !anothers(key));
+            Some((key, app.not_as_thawed(key, moved)?))
         })
     }
 

@@ -255,6 +255,15 @@ impl AppRun {
         })
     }
 
+    /// What became of an Application that did not stay as it was thawed; `moved`: how its policy did not after that was seen to hold.
+    pub fn not_as_thawed(&self, key: &AppKey, moved: Option<String>) -> Option<String> {
+        let said = match &self.thaw {
+            Thaw::Broken { why, .. } => format!("{key} did not stay as thawed: {why}"),
+            _ => format!("{key} {}", moved?),
+        };
+        Some(crate::text::line(&said))
+    }
+
     /// Whether auto-sync was put back as targeted, be that seen to hold already or not.
     pub fn is_given_back(&self) -> bool {
         self.freeze == Freeze::Thawed || self.freeze.is_set() && self.thaw != Thaw::Not

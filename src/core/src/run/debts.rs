@@ -113,11 +113,7 @@ impl Run {
                     .into(),
                 });
             }
-            let broken = match &app.thaw {
-                Thaw::Broken { why, .. } => Some(format!("{key} did not stay as thawed: {why}")),
-                _ => app.policy_moved.as_ref().map(|why| format!("{key} {why}")),
-            };
-            if let Some(what) = broken {
+            if let Some(what) = app.not_as_thawed(key, app.policy_moved.clone()) {
                 owed.push(Obligation::blocking(
                     Obligation::of_thaw(key),
                     what,
